@@ -1,0 +1,58 @@
+# make up | make test; `make help` lists the rest.
+SHELL := /bin/bash
+STACK ?= dev
+ENGINE ?= auto
+PYTEST_ARGS ?=
+STACKCTL := .venv/bin/stackctl
+.DEFAULT_GOAL := help
+.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e lint format bench lock
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## make .venv from the lock
+	@scripts/setup
+
+engine:  ## see to a Docker engine and Compose
+	@scripts/engine
+
+up: setup engine  ## bring STACK up (ENGINE=auto|pulumi|compose)
+	@$(STACKCTL) up --stack $(STACK) --engine $(ENGINE)
+
+preview: setup engine  ## show what `up` would change
+	@$(STACKCTL) preview --stack $(STACK)
+
+destroy: setup  ## remove STACK and its data
+	@$(STACKCTL) destroy --stack $(STACK)
+
+outputs: setup  ## URLs, client and users of STACK
+	@$(STACKCTL) outputs --stack $(STACK)
+
+render: setup  ## write STACK as a Compose file and a realm import below rendered/
+	@$(STACKCTL) render --stack $(STACK)
+
+images: setup engine  ## build the images that STACK lacks
+	@$(STACKCTL) images --stack $(STACK)
+
+test: setup engine lint  ## everything: lint, unit, contract and e2e
+	@scripts/test-tools
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+test-unit: setup  ## unit and contract tests: seconds, no engine
+	@.venv/bin/python -m pytest tests/unit tests/contract $(PYTEST_ARGS)
+
+test-e2e: setup engine  ## tests against real containers
+	@scripts/test-tools
+	@.venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+lint: setup  ## ruff, mypy --strict and shellcheck
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@command -v shellcheck > /dev/null || scripts/test-tools
+	@shellcheck -x -e SC1091 scripts/* .ci/run images/*/entrypoint images/base/debian-root
+
+format: setup  ## rewrite the code in its style
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+lock: setup  ## compile pyproject.toml into requirements.txt
+	@uv pip compile -q pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
+	  --no-annotate --no-header -o requirements.txt

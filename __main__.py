@@ -1,0 +1,16 @@
+"""The stack: settings -> platform -> components -> outputs."""
+
+import pulumi
+from pulumi.runtime.config import CONFIG
+
+from components.program import deploy
+from platforms.workload import StackError
+from settings import from_engine
+
+try:
+    settings = from_engine(CONFIG.get(), pulumi.get_stack())
+    for name, value in deploy(settings, pulumi.get_project(), pulumi.get_stack()).items():
+        pulumi.export(name, value)
+except StackError as error:
+    # One message, no traceback, and nothing registered yet.
+    raise pulumi.RunError(str(error)) from None

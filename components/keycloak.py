@@ -1,0 +1,150 @@
+"""Keycloak: one public URL for browsers, the internal name for containers, one issuer for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.postgres import CA_BUNDLE_PATH, keycloak_database
+from platforms.workload import File, HttpCheck, Port, Probe, Resources, Secret, SecretText, Workload, http_check
+from settings import ROOT, Settings, published_port, reveal
+from settings.versions import image
+
+SERVER = "keycloak"
+UID = 1000
+HTTP_PORT = 8080
+HTTPS_PORT = 8443
+MANAGEMENT_PORT = 9000
+# The service account that the Pulumi provider logs in with; never a person's password.
+PROVISIONER_CLIENT_ID = "mlflow-sso-provisioner"
+PROVISIONER_SECRET = Secret("keycloak-provisioner-secret", length=48)
+ADMIN_PASSWORD = Secret("keycloak-admin-password")
+TLS_CERTIFICATE_PATH = "/etc/tls/tls.crt"
+TLS_KEY_PATH = "/etc/tls/tls.key"
+
+
+@dataclass(frozen=True)
+class KeycloakAddress:
+    """Where Keycloak is, for each of those who need it.
+
+    public_url: for browsers; every token's issuer starts with it.
+    internal_url: for containers of the stack.
+    """
+
+    public_url: str
+    internal_url: str
+    realm: str
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` claim of every token (OpenID Connect Discovery 1.0, section 3)."""
+        return f"{self.public_url}/realms/{self.realm}"
+
+    @property
+    def discovery_url(self) -> str:
+        """Read by containers; with a dynamic back channel its endpoints are internal, its issuer public."""
+        return f"{self.internal_url}/realms/{self.realm}/.well-known/openid-configuration"
+
+
+@dataclass(frozen=True)
+class AdminLogin:
+    """The service account the provider manages the realm with."""
+
+    client_id: str
+    client_secret: Secret
+    realm: str
+
+
+def keycloak_address(settings: Settings) -> KeycloakAddress:
+    existing = settings.keycloak.existing
+    public = settings.keycloak.url
+    internal = f"http://{SERVER}:{HTTP_PORT}"
+    if existing is not None:
+        internal = (existing.internal_url or public).rstrip("/")
+    return KeycloakAddress(public, internal, settings.realm.name)
+
+
+def admin_login(settings: Settings) -> AdminLogin:
+    existing = settings.keycloak.existing
+    if existing is None:
+        return AdminLogin(PROVISIONER_CLIENT_ID, PROVISIONER_SECRET, "master")
+    secret = Secret(PROVISIONER_SECRET.name, value=reveal(existing.admin_client_secret))
+    return AdminLogin(existing.admin_client_id, secret, existing.admin_realm)
+
+
+def tls_files(certificate: str | None, key: str | None, root: Path = ROOT) -> tuple[File, ...]:
+    """The certificate and key as files in the container; none when TLS ends elsewhere."""
+    if certificate is None or key is None:
+        return ()
+    return (
+        File(TLS_CERTIFICATE_PATH, (root / certificate).read_text()),
+        File(TLS_KEY_PATH, (root / key).read_text(), secret=True),
+    )
+
+
+def ca_files(settings: Settings, root: Path = ROOT) -> tuple[File, ...]:
+    if settings.ca_bundle is None:
+        return ()
+    return (File(CA_BUNDLE_PATH, (root / settings.ca_bundle).read_text()),)
+
+
+def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
+    """The server the stack runs itself: none when one is there already."""
+    if settings.keycloak.existing is not None:
+        return ()
+    database = keycloak_database(settings)
+    tls = settings.keycloak.tls
+    own_tls = tls.certificate_file is not None
+    env = {
+        "KC_DB_URL": database.jdbc_url,
+        "KC_DB_USERNAME": database.role,
+        # A few connections are plenty for one server and keep its memory small.
+        "KC_DB_POOL_MAX_SIZE": "20",
+        "KC_HOSTNAME": settings.keycloak.url,
+        "KC_HOSTNAME_BACKCHANNEL_DYNAMIC": "true",
+        # Containers of the stack speak plain HTTP on their own network; people never see that port
+        # unless the public URL is http, which the settings allow on loopback names alone.
+        "KC_HTTP_ENABLED": "true",
+        "KC_HTTP_PORT": str(HTTP_PORT),
+        "KC_HTTP_MANAGEMENT_SCHEME": "http",
+        "KC_CACHE": "local",
+        "KC_BOOTSTRAP_ADMIN_USERNAME": settings.keycloak.admin_username,
+        "KC_BOOTSTRAP_ADMIN_CLIENT_ID": PROVISIONER_CLIENT_ID,
+        "WAIT_FOR": f"{database.host}:{database.port}",
+    }
+    if tls.proxy:
+        env["KC_PROXY_HEADERS"] = "xforwarded"
+        if tls.trusted_proxies:
+            env["KC_PROXY_TRUSTED_ADDRESSES"] = ",".join(tls.trusted_proxies)
+    if own_tls:
+        env["KC_HTTPS_PORT"] = str(HTTPS_PORT)
+        env["KC_HTTPS_CERTIFICATE_FILE"] = TLS_CERTIFICATE_PATH
+        env["KC_HTTPS_CERTIFICATE_KEY_FILE"] = TLS_KEY_PATH
+    if settings.ca_bundle:
+        env["KC_TRUSTSTORE_PATHS"] = CA_BUNDLE_PATH
+    published = published_port(settings, "keycloak")
+    http = Port("http", HTTP_PORT, None if own_tls else published)
+    https = (Port("https", HTTPS_PORT, published),) if own_tls else ()
+    return (
+        Workload(
+            name=SERVER,
+            image=image(settings, "keycloak"),
+            uid=UID,
+            resources=Resources(memory_mib=settings.keycloak.memory_mib, cpus=2.0),
+            env=env,
+            secret_env={
+                "KC_DB_PASSWORD": SecretText.of(database.password),
+                "KC_BOOTSTRAP_ADMIN_PASSWORD": SecretText.of(ADMIN_PASSWORD),
+                "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(PROVISIONER_SECRET),
+            },
+            files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
+            ports=(http, *https, Port("management", MANAGEMENT_PORT)),
+            writable=("/tmp", "/opt/keycloak/data"),
+            probe=Probe(
+                local=http_check(MANAGEMENT_PORT, "/health/ready"),
+                http=HttpCheck(MANAGEMENT_PORT, "/health/ready"),
+                start_seconds=120,
+            ),
+            callers=("mlflow",),
+        ),
+    )

@@ -1,0 +1,175 @@
+"""MLflow with mlflow-oidc-auth: the one program of the stack that people come for."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from components.keycloak import (
+    TLS_CERTIFICATE_PATH,
+    TLS_KEY_PATH,
+    ca_files,
+    keycloak_address,
+    tls_files,
+)
+from components.plugin import PluginInputs, plugin_profile
+from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
+from components.redis import redis_address
+from platforms.workload import (
+    ExecCheck,
+    HttpCheck,
+    Port,
+    Probe,
+    Problem,
+    Resources,
+    Secret,
+    SecretText,
+    StackError,
+    Volume,
+    Workload,
+    http_check,
+)
+from settings import PROJECT, Settings, published_port, reveal
+from settings.versions import image
+
+SERVER = "mlflow"
+UID = 1000
+PORT = 5000
+ARTIFACTS_PATH = "/mlflow/artifacts"
+TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
+GROUPS_CLAIM = "groups"
+CALLBACK_PATH = "/callback"
+# Where the plugin sends a browser after logout.
+LOGGED_OUT_PATH = "/oidc/ui/auth"
+CLIENT_SECRET = Secret("mlflow-client-secret", length=48)
+# Keys of Fernet are 32 bytes in URL-safe base64: 43 characters and one sign of padding.
+_SESSION_KEY = SecretText.of(Secret("mlflow-session-key", length=43), "=")
+_WEBHOOK_KEY = SecretText.of(Secret("mlflow-webhook-key", length=43), "=")
+_READY_TLS = (
+    "import ssl,sys,urllib.request as u;"
+    "sys.exit(u.urlopen('https://127.0.0.1:{port}{path}',timeout=4,"
+    "context=ssl._create_unverified_context()).status!=200)"
+)
+
+
+def client_secret(settings: Settings) -> Secret:
+    """The one secret shared by Keycloak's client and MLflow: made once, named once."""
+    return CLIENT_SECRET
+
+
+def plugin_inputs(settings: Settings) -> PluginInputs:
+    address = keycloak_address(settings)
+    redis = redis_address(settings)
+    realm = settings.realm
+    return PluginInputs(
+        client_id=realm.client_id,
+        client_secret=SecretText.of(client_secret(settings)),
+        discovery_url=address.discovery_url,
+        issuer=address.issuer,
+        audience=realm.client_id,
+        redirect_uri=settings.mlflow.url + CALLBACK_PATH,
+        scope=realm.scope,
+        groups_claim=GROUPS_CLAIM,
+        admin_groups=realm.groups.admins,
+        user_groups=realm.groups.users,
+        username_claim=settings.mlflow.username_claim,
+        provision_on_bearer=settings.mlflow.provision_on_bearer,
+        default_permission=settings.mlflow.default_permission,
+        secret_key=SecretText.of(Secret("mlflow-secret-key", length=48)),
+        session_key=_SESSION_KEY,
+        users_db=oidc_database(settings).sqlalchemy_url,
+        redis_url=redis.url,
+        redis_host=redis.host,
+        redis_port=redis.port,
+        redis_db=redis.db,
+        secure_cookies=settings.mlflow.url.startswith("https://"),
+        trusted_proxies=settings.mlflow.tls.trusted_proxies,
+    )
+
+
+def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
+    profile = plugin_profile(settings.mlflow.plugin_version)
+    inputs = plugin_inputs(settings)
+    database, users = mlflow_database(settings), oidc_database(settings)
+    redis = redis_address(settings)
+    public = urlsplit(settings.mlflow.url)
+    tls = settings.mlflow.tls
+    hosts = [public.netloc, f"{SERVER}:{PORT}", f"127.0.0.1:{PORT}", f"localhost:{PORT}"]
+    waits = [f"{database.host}:{database.port}", f"{users.host}:{users.port}", f"{redis.host}:{redis.port}"]
+    env = {
+        **profile.env(inputs),
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url,
+        # The job runner would add more than a gigabyte for a feature this stack does not offer.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "WAIT_FOR": ",".join(dict.fromkeys(waits)),
+    }
+    secret_env = {
+        **profile.secret_env(inputs),
+        "MLFLOW_BACKEND_STORE_URI": database.sqlalchemy_url,
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _WEBHOOK_KEY,
+    }
+    args = [
+        "mlflow", "server",
+        "--app-name", profile.app_name,
+        "--host", "0.0.0.0",
+        "--port", str(PORT),
+        "--workers", str(settings.mlflow.workers),
+    ]  # fmt: skip
+    if settings.mlflow.metrics:
+        args += ["--expose-prometheus", "/tmp/metrics"]
+    s3 = settings.mlflow.s3
+    if s3 is None:
+        args += ["--artifacts-destination", ARTIFACTS_PATH]
+    else:
+        args += ["--artifacts-destination", f"s3://{s3.bucket}/{s3.prefix}".rstrip("/")]
+        env |= {"MLFLOW_S3_ENDPOINT_URL": s3.endpoint_url} if s3.endpoint_url else {}
+        env |= {"AWS_DEFAULT_REGION": s3.region} if s3.region else {}
+        env |= {"AWS_ACCESS_KEY_ID": s3.access_key_id} if s3.access_key_id else {}
+        if s3.secret_access_key is not None:
+            given = Secret("s3-secret-access-key", value=reveal(s3.secret_access_key))
+            secret_env["AWS_SECRET_ACCESS_KEY"] = SecretText.of(given)
+    if tls.certificate_file:
+        options = f"--ssl-certfile {TLS_CERTIFICATE_PATH} --ssl-keyfile {TLS_KEY_PATH}"
+        args += ["--uvicorn-opts", options]
+    if settings.ca_bundle:
+        # The entrypoint makes the bundle from the system's CAs and the stack's own.
+        env |= {
+            "STACK_CA_FILE": CA_BUNDLE_PATH,
+            "SSL_CERT_FILE": TRUSTED_CAS_PATH,
+            "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
+        }
+    _refuse_overrides(settings.mlflow.env, {*env, *secret_env})
+    if tls.certificate_file:
+        # The certificate names the public host, not the loopback address asked from inside.
+        check = ExecCheck(("python", "-c", _READY_TLS.format(port=PORT, path=profile.ready_path)))
+    else:
+        check = http_check(PORT, profile.ready_path)
+    return (
+        Workload(
+            name=SERVER,
+            image=image(settings, "mlflow"),
+            uid=UID,
+            resources=Resources(memory_mib=settings.mlflow.memory_mib, cpus=2.0),
+            args=tuple(args),
+            env={**settings.mlflow.env, **env},
+            secret_env=secret_env,
+            files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
+            ports=(Port("http", PORT, published_port(settings, "mlflow")),),
+            volumes=() if s3 else (Volume("artifacts", ARTIFACTS_PATH, size_gib=50, shared=True),),
+            probe=Probe(
+                local=check,
+                http=HttpCheck(PORT, profile.ready_path),
+                interval_seconds=15,
+                start_seconds=90,
+            ),
+        ),
+    )
+
+
+def _refuse_overrides(given: dict[str, str], own: set[str]) -> None:
+    problems = [
+        Problem(f"{PROJECT}:mlflow.env.{name}", "", "the stack sets this itself; expected another name")
+        for name in sorted(set(given) & own)
+    ]
+    if problems:
+        raise StackError("mlflow.env would override the stack's own variables; nothing was created.", problems)

@@ -1,0 +1,64 @@
+"""The stack as Pulumi components: the same data that `render` writes, made real by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+from components.realm_resources import KeycloakRealm
+from components.stack import StackSpec, stack_spec
+from platforms.engine import EnginePlatform, Secrets
+from platforms.select import engine_platform
+from platforms.workload import Secret, StackError, Workload
+from settings import Settings
+
+
+class Component(pulumi.ComponentResource):
+    """A recognisable part of the stack: one workload and all that it is made of."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        platform: EnginePlatform,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        kind = "".join(part.capitalize() for part in workload.name.split("-"))
+        super().__init__(f"mlflow-sso:index:{kind}", workload.name, None, opts)
+        self.ready = platform.deploy(workload, self).ready
+        self.register_outputs({"ready": self.ready})
+
+
+def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.Input[object]]:
+    """Register every resource; returns the stack's outputs.
+
+    Raises StackError, before the first resource, when the target cannot honour what is asked.
+    """
+    spec = stack_spec(settings)
+    platform = engine_platform(settings, project, stack)
+    problems = platform.check(spec.workloads)
+    if problems:
+        raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)
+    secrets = Secrets("secrets")
+    platform.use(secrets)
+    components = {workload.name: Component(workload, platform) for workload in spec.workloads}
+    keycloak = components.get("keycloak")
+    realm = KeycloakRealm("realm", spec, keycloak.ready if keycloak else None, secrets)
+    return outputs(spec, components["mlflow"].ready, realm, secrets)
+
+
+def outputs(
+    spec: StackSpec, mlflow_ready: pulumi.Output[str], realm: KeycloakRealm, secrets: Secrets
+) -> Mapping[str, pulumi.Input[object]]:
+    """The outputs with every `Secret` in place of its name; those that hold one are secret."""
+
+    def resolve(value: object) -> object:
+        if isinstance(value, Secret):
+            return secrets.value(value)
+        if isinstance(value, dict):
+            return {key: resolve(inner) for key, inner in value.items()}
+        return value
+
+    resolved = {name: resolve(value) for name, value in spec.outputs().items()}
+    resolved["mlflow_url"] = mlflow_ready.apply(lambda _: spec.mlflow_url)
+    return resolved

@@ -1,0 +1,182 @@
+"""The realm written as pulumi-keycloak resources."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_keycloak as keycloak
+from pulumi_keycloak import openid
+
+from components.realm import Client
+from components.stack import StackSpec
+from platforms.engine import Secrets
+
+
+class KeycloakRealm(pulumi.ComponentResource):
+    """The realm of a stack, managed through a Keycloak that serves.
+
+    ready: the server's readiness; the provider's URL derives from it, so a first preview, which has
+        no server to ask, leaves the provider unconfigured and does not fail.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: StackSpec,
+        ready: pulumi.Output[str] | None,
+        secrets: Secrets,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("mlflow-sso:index:KeycloakRealm", name, None, opts)
+        realm = spec.realm
+        url = spec.keycloak.public_url
+        provider = keycloak.Provider(
+            "keycloak",
+            url=ready.apply(lambda _: url) if ready is not None else url,
+            client_id=spec.admin.client_id,
+            client_secret=secrets.value(spec.admin.client_secret),
+            realm=spec.admin.realm,
+            initial_login=False,
+            client_timeout=30,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self._secrets = secrets
+        self._child = pulumi.ResourceOptions(parent=self, provider=provider)
+        self._spec = realm
+        self._realm_id = self._make_realm()
+        self._groups = {
+            group: keycloak.Group(f"group-{group}", realm_id=self._realm_id, name=group, opts=self._child)
+            for group in realm.groups
+        }
+        for client in realm.clients:
+            self._make_client(client)
+        self._make_users()
+        self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
+
+    def _make_realm(self) -> pulumi.Output[str]:
+        realm = self._spec
+        if not realm.create:
+            return pulumi.Output.from_input(realm.name)
+        times, brute = realm.lifetimes, realm.brute_force
+        made = keycloak.Realm(
+            "realm",
+            realm=realm.name,
+            enabled=True,
+            display_name=realm.display_name,
+            ssl_required=realm.ssl_required,
+            login_with_email_allowed=True,
+            registration_allowed=False,
+            edit_username_allowed=False,
+            reset_password_allowed=False,
+            remember_me=False,
+            verify_email=False,
+            access_token_lifespan=_duration(times.access_token_seconds),
+            sso_session_idle_timeout=_duration(times.sso_idle_seconds),
+            sso_session_max_lifespan=_duration(times.sso_max_seconds),
+            offline_session_idle_timeout=_duration(times.offline_idle_seconds),
+            security_defenses=keycloak.RealmSecurityDefensesArgs(
+                brute_force_detection=keycloak.RealmSecurityDefensesBruteForceDetectionArgs(
+                    permanent_lockout=False,
+                    max_login_failures=brute.failures,
+                    wait_increment_seconds=brute.wait_increment_seconds,
+                    quick_login_check_milli_seconds=brute.quick_check_milliseconds,
+                    minimum_quick_login_wait_seconds=brute.quick_wait_seconds,
+                    max_failure_wait_seconds=brute.max_wait_seconds,
+                    failure_reset_time_seconds=brute.reset_seconds,
+                )
+            ),
+            opts=self._child,
+        )
+        return made.id
+
+    def _make_client(self, client: Client) -> None:
+        name = f"client-{client.client_id}"
+        confidential = client.secret is not None
+        made = openid.Client(
+            name,
+            realm_id=self._realm_id,
+            client_id=client.client_id,
+            name=client.name,
+            access_type="CONFIDENTIAL" if confidential else "PUBLIC",
+            client_secret=self._secrets.value(client.secret) if client.secret else None,
+            root_url=client.root_url or None,
+            base_url="/" if client.root_url else None,
+            valid_redirect_uris=list(client.redirect_uris),
+            valid_post_logout_redirect_uris=list(client.post_logout_uris),
+            web_origins=list(client.web_origins),
+            standard_flow_enabled=client.standard_flow,
+            implicit_flow_enabled=False,
+            direct_access_grants_enabled=client.direct_access_grants,
+            oauth2_device_authorization_grant_enabled=client.device_grant,
+            service_accounts_enabled=client.service_account,
+            pkce_code_challenge_method="S256" if client.pkce else "",
+            full_scope_allowed=False,
+            opts=self._child,
+        )
+        inside = pulumi.ResourceOptions(parent=made, provider=self._child.provider)
+        openid.GroupMembershipProtocolMapper(
+            f"{name}-groups",
+            realm_id=self._realm_id,
+            client_id=made.id,
+            name="groups",
+            claim_name=self._spec.groups_claim,
+            full_path=False,
+            add_to_id_token=True,
+            add_to_access_token=True,
+            add_to_userinfo=True,
+            opts=inside,
+        )
+        openid.AudienceProtocolMapper(
+            f"{name}-audience",
+            realm_id=self._realm_id,
+            client_id=made.id,
+            name="audience",
+            included_client_audience=self._spec.audience,
+            add_to_id_token=False,
+            add_to_access_token=True,
+            # The client that the mapper names has to be there before the first token is asked for.
+            opts=inside,
+        )
+        if client.groups:
+            keycloak.UserGroups(
+                f"{name}-membership",
+                realm_id=self._realm_id,
+                user_id=made.service_account_user_id,
+                group_ids=[self._groups[group].id for group in client.groups],
+                exhaustive=False,
+                opts=inside,
+            )
+
+    def _make_users(self) -> None:
+        for user in self._spec.users:
+            made = keycloak.User(
+                f"user-{user.username}",
+                realm_id=self._realm_id,
+                username=user.username,
+                email=user.email,
+                email_verified=user.email is not None,
+                first_name=user.first_name or None,
+                last_name=user.last_name or None,
+                enabled=True,
+                initial_password=keycloak.UserInitialPasswordArgs(
+                    value=self._secrets.value(user.password), temporary=user.temporary
+                ),
+                opts=self._child,
+            )
+            if user.groups:
+                keycloak.UserGroups(
+                    f"user-{user.username}-membership",
+                    realm_id=self._realm_id,
+                    user_id=made.id,
+                    group_ids=[self._groups[group].id for group in user.groups],
+                    exhaustive=False,
+                    opts=pulumi.ResourceOptions(parent=made, provider=self._child.provider),
+                )
+
+
+def _duration(seconds: int) -> str:
+    """Go's spelling of a duration, as Keycloak's provider reads it back: 5400 is 1h30m0s."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    if hours:
+        return f"{hours}h{minutes}m{left}s"
+    return f"{minutes}m{left}s" if minutes else f"{left}s"

@@ -1,0 +1,93 @@
+"""The whole stack as data: what runs, the realm, and what its operator is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.keycloak import (
+    ADMIN_PASSWORD,
+    AdminLogin,
+    KeycloakAddress,
+    admin_login,
+    keycloak_address,
+    keycloak_workloads,
+)
+from components.mlflow import client_secret, mlflow_workloads
+from components.postgres import postgres_workloads
+from components.realm import RealmSpec, realm_spec
+from components.redis import redis_workloads
+from platforms.workload import Secret, StackError, Workload, check_workloads
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class StackSpec:
+    """The stack before any platform: the one value that both engines start from."""
+
+    workloads: tuple[Workload, ...]
+    realm: RealmSpec
+    keycloak: KeycloakAddress
+    keycloak_is_ours: bool
+    admin: AdminLogin
+    admin_username: str
+    admin_password: Secret
+    mlflow_url: str
+    client_secret: Secret
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every distinct secret of the stack, in name order."""
+        found: dict[str, Secret] = {s.name: s for w in self.workloads for s in w.secrets}
+        for client in self.realm.clients:
+            if client.secret is not None:
+                found[client.secret.name] = client.secret
+        found |= {user.password.name: user.password for user in self.realm.users}
+        found[self.client_secret.name] = self.client_secret
+        found[self.admin.client_secret.name] = self.admin.client_secret
+        return tuple(found[name] for name in sorted(found))
+
+    def outputs(self) -> dict[str, object]:
+        """What `stackctl outputs` shows, with `Secret` where a value is secret."""
+        realm = self.realm
+        shown: dict[str, object] = {
+            "mlflow_url": self.mlflow_url,
+            "keycloak_url": self.keycloak.public_url,
+            "issuer_url": self.keycloak.issuer,
+            "token_url": f"{self.keycloak.issuer}/protocol/openid-connect/token",
+            "realm": realm.name,
+            "client_id": realm.audience,
+            "client_secret": self.client_secret,
+            "cli_client_id": realm.clients[1].client_id,
+            "users": {u.username: {"password": u.password, "groups": list(u.groups)} for u in realm.users},
+            "service_accounts": {
+                c.client_id: {"client_secret": c.secret, "groups": list(c.groups)} for c in realm.clients[2:]
+            },
+        }
+        if self.keycloak_is_ours:
+            shown["admin"] = {"username": self.admin_username, "password": self.admin_password}
+        return shown
+
+
+def stack_spec(settings: Settings) -> StackSpec:
+    """Describe the stack. Raises StackError when settings and workloads contradict each other."""
+    ours = settings.keycloak.existing is None
+    workloads = (
+        *postgres_workloads(settings),
+        *redis_workloads(settings),
+        *keycloak_workloads(settings),
+        *mlflow_workloads(settings),
+    )
+    problems = check_workloads(workloads)
+    if problems:
+        raise StackError("The stack contradicts itself; nothing was created.", problems)
+    return StackSpec(
+        workloads=workloads,
+        realm=realm_spec(settings),
+        keycloak=keycloak_address(settings),
+        keycloak_is_ours=ours,
+        admin=admin_login(settings),
+        admin_username=settings.keycloak.admin_username,
+        admin_password=ADMIN_PASSWORD,
+        mlflow_url=settings.mlflow.url,
+        client_secret=client_secret(settings),
+    )

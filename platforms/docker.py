@@ -1,0 +1,150 @@
+"""Local Docker: each workload a hardened container on a network that only its callers join."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_docker as docker
+
+from platforms import docker_engine
+from platforms.docker_plan import (
+    LOG_DRIVER,
+    LOG_OPTIONS,
+    SECURITY_OPTIONS,
+    DockerPlan,
+    file_directories,
+    shares,
+    tmpfs_options,
+)
+from platforms.engine import Deployed, Secrets
+from platforms.workload import Problem, Workload
+
+
+class DockerPlatform:
+    """Runs workloads through pulumi-docker."""
+
+    def __init__(self, project: str, stack: str, bind_address: str) -> None:
+        self._plan = DockerPlan(project, stack, ())
+        self._bind_address = bind_address
+        self._networks: dict[str, docker.Network] = {}
+
+    def use(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    def check(self, workloads: Sequence[Workload]) -> list[Problem]:
+        self._plan = DockerPlan(self._plan.project, self._plan.stack, tuple(workloads))
+        return self._plan.check() + docker_engine.check_engine(self._plan, self._bind_address)
+
+    def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:
+        child = pulumi.ResourceOptions(parent=parent)
+        physical = self._plan.physical(workload.name)
+        probe = workload.probe
+        data = [
+            docker.ContainerVolumeArgs(
+                volume_name=self._volume(workload, volume.name, child).name, container_path=volume.path
+            )
+            for volume in workload.volumes
+        ]
+        # A root file system that is read-only takes uploads in volumes alone: one for each directory.
+        files = [
+            docker.ContainerVolumeArgs(volume_name=self._volume(workload, slug, child).name, container_path=directory)
+            for directory, slug in file_directories(workload).items()
+        ]
+        container = docker.Container(
+            workload.name,
+            name=physical,
+            hostname=workload.name,
+            image=workload.image,
+            command=list(workload.args) or None,
+            envs=self._envs(workload),
+            user=f"{workload.uid}:{workload.uid}",
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(
+                    name=self._network(name).name, aliases=[name] if name == workload.name else None
+                )
+                for name in self._plan.joined(workload)
+            ],
+            ports=[
+                docker.ContainerPortArgs(internal=p.number, external=p.published, ip=self._bind_address)
+                for p in workload.published
+            ],
+            volumes=[*data, *files],
+            uploads=self._uploads(workload),
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=["CMD", *probe.local.command],
+                interval=f"{probe.interval_seconds}s",
+                timeout=f"{probe.timeout_seconds}s",
+                retries=probe.failures,
+                start_period=f"{probe.start_seconds}s",
+            ),
+            memory=workload.resources.memory_mib,
+            memory_swap=workload.resources.memory_mib,
+            cpu_shares=shares(workload),
+            read_only=True,
+            tmpfs={path: tmpfs_options(workload.uid) for path in workload.writable},
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=list(SECURITY_OPTIONS),
+            restart="unless-stopped",
+            log_driver=LOG_DRIVER,
+            log_opts=LOG_OPTIONS,
+            stop_timeout=workload.stop_seconds,
+            destroy_grace_seconds=workload.stop_seconds,
+            labels=[docker.ContainerLabelArgs(**label) for label in self._labels(workload.name)],
+            must_run=True,
+            # Two containers cannot hold one name, one port or one volume at the same time.
+            opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+        )
+        return Deployed(container.id.apply(lambda _: self._wait(workload, physical, container)))
+
+    async def _wait(self, workload: Workload, physical: str, container: pulumi.Resource) -> str:
+        if pulumi.runtime.is_dry_run():
+            return workload.name
+
+        def progress(message: str) -> None:
+            pulumi.log.info(message, resource=container, ephemeral=True)
+
+        try:
+            await asyncio.to_thread(docker_engine.wait_ready, workload, physical, progress)
+        except docker_engine.DockerError as error:
+            raise pulumi.RunError(str(error)) from None
+        return workload.name
+
+    def _envs(self, workload: Workload) -> pulumi.Output[Sequence[str]]:
+        plain = [f"{name}={value}" for name, value in workload.env.items()]
+        secret = [
+            pulumi.Output.concat(name, "=", self._secrets.text(text)) for name, text in workload.secret_env.items()
+        ]
+        joined = pulumi.Output.all(*plain, *secret).apply(sorted)
+        return pulumi.Output.secret(joined) if secret else joined
+
+    def _uploads(self, workload: Workload) -> list[docker.ContainerUploadArgs]:
+        return [
+            docker.ContainerUploadArgs(
+                file=file.path, content=pulumi.Output.secret(file.content) if file.secret else file.content
+            )
+            for file in workload.files
+        ]
+
+    def _volume(self, workload: Workload, name: str, opts: pulumi.ResourceOptions) -> docker.Volume:
+        labels = self._labels(workload.name)
+        return docker.Volume(
+            f"{workload.name}-{name}",
+            name=self._plan.physical(f"{workload.name}-{name}"),
+            labels=[docker.VolumeLabelArgs(**label) for label in labels],
+            opts=opts,
+        )
+
+    def _network(self, name: str) -> docker.Network:
+        if name not in self._networks:
+            self._networks[name] = docker.Network(
+                name,
+                name=self._plan.physical(name),
+                internal=self._plan.networks()[name],
+                labels=[docker.NetworkLabelArgs(**label) for label in self._labels(name)],
+            )
+        return self._networks[name]
+
+    def _labels(self, component: str) -> list[Mapping[str, str]]:
+        return [{"label": key, "value": value} for key, value in self._plan.labels(component).items()]

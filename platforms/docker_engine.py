@@ -1,0 +1,193 @@
+"""What is asked of a Docker engine outside Pulumi: is it fit, what does it run, why did it fail.
+
+Everything goes through the `docker` command, which finds the engine as its user has set it up
+(context, DOCKER_HOST, TLS) on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from platforms.docker_plan import LABEL_PROJECT, LABEL_STACK, DockerPlan
+from platforms.workload import ExecCheck, Problem, Workload
+
+MINIMUM_VERSION = (20, 10)
+# The stack's volumes start at about 200 MiB; less than this ends in a full disk within the first hour.
+MINIMUM_FREE_BYTES = 1 << 30
+
+
+class DockerError(Exception):
+    """A docker command failed; the text is its last line of error output."""
+
+
+def docker(*args: str, timeout: float = 60) -> str:
+    """Run `docker ARGS` and return its output. Raises DockerError."""
+    try:
+        done = subprocess.run(("docker", *args), capture_output=True, text=True, timeout=timeout, check=False)
+    except FileNotFoundError:
+        raise DockerError("the docker command is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise DockerError(f"docker {args[0]} gave no answer in {timeout:.0f} s") from None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"docker {args[0]} exited {done.returncode}"]
+        raise DockerError(lines[-1])
+    return done.stdout
+
+
+def check_engine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> list[Problem]:
+    """Whether this engine can run these workloads now: its version, ports, disk and, unless told not to, images."""
+    try:
+        info = json.loads(docker("info", "--format", "{{json .}}", timeout=20))
+    except DockerError as error:
+        return [Problem("docker engine", "", f"expected one that answers ({error}); start it, or run `make engine`")]
+    if info.get("ServerErrors"):
+        reason = info["ServerErrors"][0]
+        return [Problem("docker engine", "", f"expected one that answers ({reason}); run `make engine`")]
+    problems: list[Problem] = []
+    version = str(info.get("ServerVersion", "0"))
+    if _numbers(version) < MINIMUM_VERSION:
+        problems.append(Problem("docker engine", version, "expected 20.10 or later"))
+    problems += _disk(str(info.get("DockerRootDir", "")))
+    if images:
+        problems += _images(plan.workloads)
+    problems += _ports(plan, bind_address)
+    return problems
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split("+", maxsplit=1)[0].split(".")[:2]
+    return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in parts)
+
+
+def _disk(root: str) -> list[Problem]:
+    # The engine may be remote; only a directory that is here can be measured.
+    if not os.path.isdir(root):
+        return []
+    free = shutil.disk_usage(root).free
+    if free >= MINIMUM_FREE_BYTES:
+        return []
+    return [Problem("disk of the docker engine", f"{free >> 20} MiB free in {root}", "expected at least 1024 MiB")]
+
+
+def _images(workloads: Sequence[Workload]) -> list[Problem]:
+    wanted = sorted({workload.image for workload in workloads})
+    have = set(docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split())
+    return [
+        Problem("image", name, "not in the docker engine; run `make images`") for name in wanted if name not in have
+    ]
+
+
+def _ports(plan: DockerPlan, bind_address: str) -> list[Problem]:
+    held = _held_ports(plan.project, plan.stack)
+    problems = []
+    for workload in plan.workloads:
+        for port in workload.published:
+            assert port.published is not None
+            if port.published not in held and not _free(bind_address, port.published):
+                problems.append(
+                    Problem(
+                        f"port of {workload.name}",
+                        str(port.published),
+                        f"in use on {bind_address}; expected a free one",
+                    )
+                )
+    return problems
+
+
+def _held_ports(project: str, stack: str) -> set[int]:
+    """Host ports that this very stack holds already."""
+    filters = (f"label={LABEL_PROJECT}={project}", f"label={LABEL_STACK}={stack}")
+    shown = docker("ps", *(a for f in filters for a in ("--filter", f)), "--format", "{{.Ports}}")
+    ends = [part.split("->")[0].rsplit(":", 1)[-1] for part in shown.replace("\n", ",").split(",") if "->" in part]
+    return {int(end) for end in ends if end.isdigit()}
+
+
+def _free(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class State:
+    """A container's state as the engine tells it."""
+
+    status: str
+    exit_code: int
+    restarts: int
+
+
+def state(container: str) -> State | None:
+    """The state of a container, or None when there is none of that name."""
+    try:
+        found: dict[str, Any] = json.loads(docker("inspect", "--type", "container", container))[0]
+    except DockerError:
+        return None
+    return State(found["State"]["Status"], int(found["State"]["ExitCode"]), int(found["RestartCount"]))
+
+
+def last_lines(container: str, count: int = 15) -> str:
+    try:
+        done = subprocess.run(
+            ("docker", "logs", "--tail", str(count), container),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.rstrip()
+
+
+def wait_ready(
+    workload: Workload,
+    container: str,
+    progress: Callable[[str], None],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Ask the container's own check until it passes.
+
+    Docker's health status is asked for only every interval, so it comes seconds late; this asks twice
+    a second. Raises DockerError with the container's last lines when it gives up.
+    """
+    start = clock()
+    told = start
+    while True:
+        if _passes(workload.probe.local, container):
+            return
+        waited = clock() - start
+        now = state(container)
+        gave_up = now is not None and (now.restarts >= 3 or now.status in ("exited", "dead"))
+        if now is None or gave_up or waited > workload.wait_seconds:
+            shown = now.status if now else "gone"
+            code = f", last exit code {now.exit_code}" if now and now.exit_code else ""
+            raise DockerError(
+                f"{workload.name} is not ready after {waited:.0f} s: container {container} is {shown}{code}.\n"
+                f"Its last lines:\n{last_lines(container)}\n"
+                f"Next: docker logs {container}; when the cause is mended, run the same command again."
+            )
+        if clock() - told >= 5:
+            told = clock()
+            progress(f"waiting for {workload.name} ({now.status}, {waited:.0f} s of at most {workload.wait_seconds} s)")
+        sleep(0.5)
+
+
+def _passes(check: ExecCheck, container: str) -> bool:
+    try:
+        docker("exec", container, *check.command, timeout=10)
+    except DockerError:
+        return False
+    return True

@@ -1,0 +1,220 @@
+"""What a component asks of a platform, as plain values.
+
+A component describes itself as `Workload`s; a platform makes them real on its target. Nothing here
+knows Pulumi, Docker or Kubernetes, so the same values feed the engine and the renderers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A named secret, generated once per stack unless the operator gives its value.
+
+    name: unique in the stack, kebab-case; the physical name on every platform derives from it.
+    length: characters of [A-Za-z0-9] when generated (62^32 is about 190 bits). Letters and digits
+        alone need no quoting in URLs, SQL, env files or JSON.
+    value: the operator's own value. Kept out of `repr`, so a traceback cannot show it.
+    """
+
+    name: str
+    length: int = 32
+    value: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class UrlQuoted:
+    """A secret as a part of a URL: percent-encoded (RFC 3986, section 2.1)."""
+
+    secret: Secret
+
+
+@dataclass(frozen=True)
+class SecretText:
+    """Text with secrets in it, put together by the platform and never by a component."""
+
+    parts: tuple[str | Secret | UrlQuoted, ...]
+
+    @staticmethod
+    def of(*parts: str | Secret | UrlQuoted) -> SecretText:
+        return SecretText(parts)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        found = (part.secret if isinstance(part, UrlQuoted) else part for part in self.parts)
+        return tuple(part for part in found if isinstance(part, Secret))
+
+
+@dataclass(frozen=True)
+class File:
+    """A file put into the container at an absolute `path`, readable by its user, never writable.
+
+    secret: the content is private (a TLS key) and must not be shown in a plan.
+    """
+
+    path: str
+    content: str = field(repr=False)
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Port:
+    """A TCP port a container listens on.
+
+    published: the port opened on the host for people, or None when only `callers` may connect.
+    """
+
+    name: str
+    number: int
+    published: int | None = None
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Data that outlives the container. `size_gib` is a request where the target has quotas."""
+
+    name: str
+    path: str
+    size_gib: int = 10
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class HttpCheck:
+    """Healthy when GET `path` on `port` answers 2xx."""
+
+    port: int
+    path: str
+
+
+@dataclass(frozen=True)
+class ExecCheck:
+    """Healthy when `command`, run in the container without a shell, exits 0."""
+
+    command: tuple[str, ...]
+
+
+def http_check(port: int, path: str) -> ExecCheck:
+    """Ask for `path` from inside with bash alone: no image has to hold curl."""
+    script = (
+        f"exec 3<>/dev/tcp/127.0.0.1/{port} && "
+        f"printf 'GET {path} HTTP/1.0\\r\\nHost: localhost:{port}\\r\\n\\r\\n' >&3 && "
+        "read -r line <&3 && [[ $line == *' 200 '* ]]"
+    )
+    return ExecCheck(("bash", "-c", script))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How a platform learns that a container serves.
+
+    local: a check that needs only what the image holds; for targets that check from inside.
+    http: the same question over HTTP, for targets that check from outside.
+    start_seconds: how long the first start may take before a failure counts.
+    """
+
+    local: ExecCheck
+    http: HttpCheck | None = None
+    interval_seconds: int = 10
+    timeout_seconds: int = 5
+    failures: int = 6
+    start_seconds: int = 60
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Upper bounds. memory_mib is a hard limit; cpus is a share, 1.0 is one core."""
+
+    memory_mib: int
+    cpus: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """One program of the stack.
+
+    name: DNS label; other workloads reach it as `name:port` on every platform.
+    callers: names of the workloads that may connect. Nobody else can, on any platform.
+    uid: the non-root user it runs as; its volumes belong to the group of the same number.
+    writable: paths that need a memory-backed scratch directory; the root file system is read-only.
+    wait_seconds: how long a first start may take before `up` gives up on it.
+    """
+
+    name: str
+    image: str
+    uid: int
+    resources: Resources
+    probe: Probe
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    secret_env: Mapping[str, SecretText] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    ports: tuple[Port, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    writable: tuple[str, ...] = ("/tmp",)
+    callers: tuple[str, ...] = ()
+    replicas: int = 1
+    stop_seconds: int = 30
+    wait_seconds: int = 180
+
+    @property
+    def published(self) -> tuple[Port, ...]:
+        return tuple(port for port in self.ports if port.published is not None)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every distinct secret the workload is given, in name order."""
+        found = {s.name: s for text in self.secret_env.values() for s in text.secrets}
+        return tuple(found[name] for name in sorted(found))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where it stands, its value, and what was expected there."""
+
+    where: str
+    value: str
+    expected: str
+
+    def __str__(self) -> str:
+        shown = f" = {self.value}" if self.value else ""
+        return f"{self.where}{shown}: {self.expected}"
+
+
+class StackError(Exception):
+    """The stack cannot be brought up as described. Its text names every problem at once."""
+
+    def __init__(self, headline: str, problems: Sequence[Problem]) -> None:
+        self.headline = headline
+        self.problems = tuple(problems)
+        lines = [headline, *(f"  - {problem}" for problem in self.problems)]
+        super().__init__("\n".join(lines))
+
+
+def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
+    """What no platform can honour: the rules every `Workload` set keeps, whatever the target."""
+    problems: list[Problem] = []
+    names = [w.name for w in workloads]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        problems.append(Problem(f"workload {name}", "", "expected a name used once"))
+    taken: dict[int, str] = {}
+    for workload in workloads:
+        where = f"workload {workload.name}"
+        if workload.uid == 0:
+            problems.append(Problem(where, "uid 0", "expected a non-root user"))
+        for caller in workload.callers:
+            if caller not in names:
+                problems.append(Problem(where, f"caller {caller}", "expected a workload's name"))
+        both = set(workload.env) & set(workload.secret_env)
+        for key in sorted(both):
+            problems.append(Problem(where, key, "set both as plain and as secret variable"))
+        for port in workload.published:
+            assert port.published is not None
+            if port.published in taken:
+                other = taken[port.published]
+                problems.append(Problem(where, f"port {port.published}", f"already published by {other}"))
+            taken[port.published] = workload.name
+    return problems

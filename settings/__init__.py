@@ -1,0 +1,29 @@
+"""The only reader of configuration."""
+
+from settings.load import ROOT, from_engine, from_files, parse, reveal
+from settings.model import (
+    PROJECT,
+    Environment,
+    ImageSource,
+    Platform,
+    Settings,
+    is_loopback,
+)
+from settings.rules import direct_access_grants, published_port, sample_users
+
+__all__ = [
+    "PROJECT",
+    "ROOT",
+    "Environment",
+    "ImageSource",
+    "Platform",
+    "Settings",
+    "direct_access_grants",
+    "from_engine",
+    "from_files",
+    "is_loopback",
+    "parse",
+    "published_port",
+    "reveal",
+    "sample_users",
+]

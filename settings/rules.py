@@ -1,0 +1,143 @@
+"""Rules between settings, checked once all types are right, and what follows from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from platforms.workload import Problem
+from settings.model import PROJECT, Environment, Group, Settings, Tls, is_loopback
+from settings.versions import unsupported_plugin, versions
+
+# Ports inside the containers; the published ones come from the URLs.
+DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
+
+
+def key(path: str) -> str:
+    return f"{PROJECT}:{path}"
+
+
+def published_port(settings: Settings, part: str) -> int:
+    """The host port of `mlflow` or `keycloak`: its setting, else that of its loopback URL."""
+    group = settings.mlflow if part == "mlflow" else settings.keycloak
+    if group.port is not None:
+        return group.port
+    parts = urlsplit(group.url)
+    if parts.hostname and is_loopback(parts.hostname) and parts.port:
+        return parts.port
+    return DEFAULT_PORTS[part]
+
+
+def direct_access_grants(settings: Settings) -> bool:
+    given = settings.realm.direct_access_grants
+    return settings.environment is Environment.DEV if given is None else given
+
+
+def sample_users(settings: Settings) -> bool:
+    given = settings.realm.sample_users
+    return settings.environment is Environment.DEV if given is None else given
+
+
+def check(settings: Settings, root: Path) -> list[Problem]:
+    """Every broken rule, each with its key, its value and what was expected."""
+    return [
+        *_versions(settings),
+        *_exposure(settings),
+        *_tls("mlflow", settings.mlflow.url, settings.mlflow.tls, root),
+        *_tls("keycloak", settings.keycloak.url, settings.keycloak.tls, root),
+        *_files(settings, root),
+        *_realm(settings),
+        *_existing(settings),
+    ]
+
+
+def _versions(settings: Settings) -> Iterator[Problem]:
+    known = versions()
+    plugin = settings.mlflow.plugin_version
+    reason = unsupported_plugin(plugin)
+    if reason:
+        yield Problem(key("mlflow.pluginVersion"), plugin, reason)
+    for part, given, choices in (
+        ("postgres", settings.postgres.version, known.postgres),
+        ("redis", settings.redis.version, known.redis),
+        ("keycloak", settings.keycloak.version, known.keycloak),
+    ):
+        if given is not None and given not in choices:
+            listed = ", ".join(choices)
+            yield Problem(key(f"{part}.version"), given, f"expected one of {listed}")
+
+
+def _exposure(settings: Settings) -> Iterator[Problem]:
+    if settings.keycloak.existing is None:
+        mlflow, keycloak = (published_port(settings, p) for p in ("mlflow", "keycloak"))
+        if mlflow == keycloak:
+            yield Problem(f"{key('mlflow')} and {key('keycloak')}", f"port {mlflow}", "expected two ports")
+    if settings.docker.bind_address not in ("127.0.0.1", "::1"):
+        for part in ("mlflow", "keycloak"):
+            url: str = getattr(settings, part).url
+            if url.startswith("http://"):
+                yield Problem(
+                    key("docker.bindAddress"),
+                    settings.docker.bind_address,
+                    f"expected 127.0.0.1 while {key(part + '.url')} is http",
+                )
+
+
+def _tls(part: str, url: str, tls: Tls, root: Path) -> Iterator[Problem]:
+    ways = bool(tls.certificate_file) or tls.proxy
+    if url.startswith("https://") and not ways:
+        yield Problem(key(f"{part}.tls"), "", f"expected certificateFile and keyFile, or proxy, for {url}")
+    if url.startswith("http://") and ways:
+        yield Problem(key(f"{part}.tls"), "", f"expected an https url with it; the url is {url}")
+    for name, path in (("certificateFile", tls.certificate_file), ("keyFile", tls.key_file)):
+        yield from _readable(key(f"{part}.tls.{name}"), path, root)
+
+
+def _files(settings: Settings, root: Path) -> Iterator[Problem]:
+    yield from _readable(key("caBundle"), settings.ca_bundle, root)
+
+
+def _readable(where: str, path: str | None, root: Path) -> Iterator[Problem]:
+    if path is None:
+        return
+    try:
+        text = (root / path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        yield Problem(where, path, f"expected a readable PEM file ({reason})")
+        return
+    if "-----BEGIN " not in text:
+        yield Problem(where, path, "expected a PEM file with a -----BEGIN line")
+
+
+def _realm(settings: Settings) -> Iterator[Problem]:
+    realm = settings.realm
+    declared = {*realm.groups.admins, *realm.groups.users}
+    usernames = [user.username for user in realm.users]
+    if sample_users(settings):
+        usernames += ["alice", "bob"]
+    clients = [realm.client_id, realm.cli_client_id, *(s.client_id for s in realm.service_accounts)]
+    for where, names in (("realm.users", usernames), ("realm.serviceAccounts", clients)):
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            yield Problem(key(where), name, "expected each name once")
+    members: list[tuple[str, Group, tuple[str, ...]]] = [
+        *((f"realm.users[{i}]", u, u.groups) for i, u in enumerate(realm.users)),
+        *((f"realm.serviceAccounts[{i}]", s, s.groups) for i, s in enumerate(realm.service_accounts)),
+    ]
+    for where, _, groups in members:
+        for group in groups:
+            if group not in declared:
+                listed = ", ".join(sorted(declared))
+                yield Problem(key(f"{where}.groups"), group, f"expected one of {listed}")
+
+
+def _existing(settings: Settings) -> Iterator[Problem]:
+    existing = settings.keycloak.existing
+    external = settings.postgres.external
+    if existing is None and external is not None and external.keycloak is None:
+        yield Problem(key("postgres.external.keycloak"), "", "expected Keycloak's database and login")
+    if existing is not None and existing.create_realm and settings.realm.name == "master":
+        yield Problem(key("keycloak.existing.createRealm"), "true", "expected false: master always exists")
+    if existing is None and settings.realm.name == "master":
+        yield Problem(key("realm.name"), "master", "expected another name: master is for administrators")

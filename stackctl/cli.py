@@ -1,0 +1,212 @@
+"""The operator's command line.
+
+Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 refused
+because of what was asked or configured (nothing was changed).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from platforms import docker_engine
+from platforms.docker_plan import DockerPlan
+from platforms.workload import StackError
+from settings import ROOT
+from settings.catalogue import VersionsError
+from settings.versions import selection
+from stackctl import compose_engine, pulumi_engine
+from stackctl.context import Context, load, stack_directory
+from stackctl.images import ImageError, build
+from stackctl.progress import say
+
+app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+FAILED, REFUSED = 1, 2
+# Values under these names are secret wherever they stand in the outputs.
+SECRET_KEYS = frozenset({"password", "client_secret"})
+
+
+class Engine(StrEnum):
+    """What brings a stack up."""
+
+    AUTO = "auto"
+    PULUMI = "pulumi"
+    COMPOSE = "compose"
+
+
+class Output(StrEnum):
+    """How data is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+StackOption = Annotated[str, typer.Option("--stack", "-s", help="The stack's name.", envvar="STACK")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config-file", help="Settings; default Pulumi.<stack>.yaml.", dir_okay=False)
+]
+EngineOption = Annotated[Engine, typer.Option("--engine", help="What brings the stack up.", envvar="ENGINE")]
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn what can go wrong into one message and an exit code; a traceback is for defects alone."""
+    try:
+        yield
+    except (StackError, VersionsError) as error:
+        say(f"error: {error}")
+        raise typer.Exit(REFUSED) from None
+    except (docker_engine.DockerError, ImageError, pulumi_engine.PulumiError) as error:
+        say(f"error: {error}")
+        raise typer.Exit(FAILED) from None
+
+
+@app.command()
+def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_file: ConfigOption = None) -> None:
+    """Bring the stack up, and build the images it lacks."""
+    with reported():
+        chosen = _choose(stack, engine)
+        context = load(stack, config_file, encrypted=chosen is Engine.PULUMI)
+        _preflight(context)
+        _build(context)
+        say(f"Bringing up stack {stack} with {chosen} ...")
+        if chosen is Engine.PULUMI:
+            pulumi_engine.up(context)
+        else:
+            compose_engine.up(context)
+        _welcome(context)
+
+
+@app.command()
+def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
+    """Show what `up` would change (needs the Pulumi engine)."""
+    with reported():
+        context = load(stack, config_file, encrypted=True)
+        reason = pulumi_engine.unavailable()
+        if reason:
+            raise pulumi_engine.PulumiError(f"{reason}; `stackctl render` writes what Compose would run.")
+        pulumi_engine.preview(context)
+
+
+@app.command()
+def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
+    """Remove the stack with its data: containers, volumes, networks and secrets."""
+    with reported():
+        if compose_engine.owns(stack):
+            compose_engine.destroy(stack)
+        elif pulumi_engine.find() and pulumi_engine.exists(stack):
+            pulumi_engine.destroy(load(stack, config_file, encrypted=True))
+        else:
+            say(f"There is no stack {stack} here; nothing to remove.")
+            return
+        say(f"Stack {stack} is gone.")
+
+
+@app.command()
+def outputs(
+    stack: StackOption = "dev",
+    output: Annotated[Output, typer.Option("--output", "-o", help="How to write them.")] = Output.TABLE,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Secrets in clear.")] = False,
+    config_file: ConfigOption = None,
+) -> None:
+    """The stack's URLs, client and users; the same for both engines."""
+    with reported():
+        if compose_engine.owns(stack):
+            found = compose_engine.outputs(stack)
+        elif pulumi_engine.find() and pulumi_engine.exists(stack):
+            context = load(stack, config_file, encrypted=True)
+            found = pulumi_engine.outputs(stack, context.settings.environment)
+        else:
+            raise docker_engine.DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
+        _print(found if show_secrets else redacted(found), output)
+
+
+@app.command()
+def render(
+    stack: StackOption = "dev",
+    out: Annotated[Path, typer.Option("--out", help="Directory to write to.", file_okay=False)] = Path("rendered"),
+    config_file: ConfigOption = None,
+) -> None:
+    """Write the stack as a Compose file, a realm import and an env file of secrets, without any engine."""
+    with reported():
+        directory = out / stack
+        compose_engine.write(load(stack, config_file), directory)
+        say(f"Wrote {directory}: compose.yaml, realm.json and, for you alone, secrets.env.")
+
+
+@app.command()
+def images(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
+    """Build the images that the stack needs and the Docker engine lacks."""
+    with reported():
+        made = _build(load(stack, config_file, encrypted=True))
+        _print(dict(made), Output.TABLE)
+
+
+def redacted(value: Any) -> Any:
+    """The same outputs with every secret's value hidden."""
+    if isinstance(value, dict):
+        return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
+    return value
+
+
+def _choose(stack: str, engine: Engine) -> Engine:
+    if engine is Engine.COMPOSE or (engine is Engine.AUTO and compose_engine.owns(stack)):
+        return Engine.COMPOSE
+    if compose_engine.owns(stack):
+        raise pulumi_engine.PulumiError(
+            f"stack {stack} was brought up by Compose ({stack_directory(stack)}); use ENGINE=compose or destroy it"
+        )
+    reason = pulumi_engine.unavailable()
+    if reason is None:
+        return Engine.PULUMI
+    if engine is Engine.PULUMI:
+        raise pulumi_engine.PulumiError(f"{reason}; ENGINE=compose needs no Pulumi.")
+    say(f"{reason[0].upper()}{reason[1:]}. Using Compose with the same definitions.")
+    return Engine.COMPOSE
+
+
+def _preflight(context: Context) -> None:
+    plan = DockerPlan(context.physical.removesuffix(f"-{context.stack}"), context.stack, context.spec.workloads)
+    problems = plan.check() + docker_engine.check_engine(plan, context.settings.docker.bind_address, images=False)
+    if problems:
+        raise StackError(f"Stack {context.stack} cannot be brought up here; nothing was created.", problems)
+
+
+def _build(context: Context) -> dict[str, str]:
+    ca_bundle = ROOT / context.settings.ca_bundle if context.settings.ca_bundle else None
+    return build(selection(context.settings), context.settings.images.source, ca_bundle, say)
+
+
+def _welcome(context: Context) -> None:
+    people = [f"{u.username} ({', '.join(u.groups)})" for u in context.spec.realm.users]
+    say(f"\nMLflow    {context.spec.mlflow_url}")
+    say(f"Keycloak  {context.spec.keycloak.public_url}/realms/{context.spec.realm.name}/account")
+    if people:
+        say(f"Log in as {' or '.join(people)}.")
+    say(f"Passwords and client secrets: .venv/bin/stackctl outputs --stack {context.stack} --show-secrets")
+
+
+def _print(data: dict[str, Any], output: Output) -> None:
+    if output is Output.JSON:
+        json.dump(data, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    elif output is Output.YAML:
+        yaml.safe_dump(data, sys.stdout, sort_keys=False)
+    else:
+        for name, value in data.items():
+            shown = json.dumps(value) if isinstance(value, dict) else value
+            sys.stdout.write(f"{name:18} {shown}\n")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,137 @@
+"""Drives the Pulumi CLI: finds or installs it, and runs it as its user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from platforms.workload import Problem, StackError
+from settings import ROOT, Environment
+from stackctl.context import Context
+from stackctl.progress import console, say
+from stackctl.state import generated_passphrase
+
+# The SDK packages whose plugins the stack needs; plugin and package share their version.
+PLUGINS = {"random": "pulumi-random", "docker": "pulumi-docker", "keycloak": "pulumi-keycloak"}
+PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+INSTALL_SECONDS = 180
+
+
+class PulumiError(Exception):
+    """The Pulumi CLI failed. It has told why on its own output."""
+
+
+def find() -> str | None:
+    """The Pulumi CLI: on PATH, or where its own installer or SDK puts it."""
+    homes = (Path.home() / ".pulumi" / "bin", Path.home() / ".pulumi" / "versions" / version("pulumi") / "bin")
+    return shutil.which("pulumi") or next((str(h / "pulumi") for h in homes if (h / "pulumi").is_file()), None)
+
+
+def unavailable() -> str | None:
+    """Why the engine cannot be used here, after trying to install what is missing; None when it can."""
+    if find() is None:
+        say("The Pulumi CLI is not installed; trying to install it ...")
+        failed = _attempt(sys.executable, "-c", "from pulumi.automation import PulumiCommand; PulumiCommand.install()")
+        if failed or find() is None:
+            return f"the Pulumi CLI is not installed and cannot be downloaded here ({failed or 'no such file'})"
+    for name, package in PLUGINS.items():
+        if shutil.which(f"pulumi-resource-{name}") is None:
+            failed = _attempt(str(find()), "plugin", "install", "resource", name, f"v{version(package)}")
+            if failed:
+                return f"the Pulumi plugin {name} {version(package)} cannot be downloaded here ({failed})"
+    return None
+
+
+def _attempt(*command: str) -> str | None:
+    """Run a command that may need the network; returns its last line when it failed."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"no answer in {INSTALL_SECONDS} s"
+    if done.returncode == 0:
+        return None
+    return ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
+
+
+def up(context: Context) -> None:
+    _select(context)
+    _run(context, "up", "--yes", "--skip-preview")
+
+
+def preview(context: Context) -> None:
+    _select(context)
+    _run(context, "preview", "--diff")
+
+
+def destroy(context: Context) -> None:
+    _run(context, "destroy", "--yes", "--skip-preview")
+    _run(context, "stack", "rm", "--yes", "--preserve-config")
+
+
+def exists(stack: str) -> bool:
+    """Whether the backend knows the stack. Needs no passphrase."""
+    return any(row["name"].split("/")[-1] == stack for row in json.loads(_output("stack", "ls", "--json") or "[]"))
+
+
+def outputs(stack: str, environment: Environment) -> dict[str, Any]:
+    """The stack's outputs with their secrets in clear."""
+    shown = _output(
+        "stack", "output", "--json", "--show-secrets", "--stack", stack, env=_passphrase(stack, environment)
+    )
+    return dict(json.loads(shown))
+
+
+def _select(context: Context) -> None:
+    if not exists(context.stack):
+        _run(context, "stack", "init", context.stack, "--no-select", stack=False)
+
+
+def _environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    return {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **(extra or {})}
+
+
+def _passphrase(stack: str, environment: Environment) -> dict[str, str]:
+    """A development stack gets a passphrase of its own, kept in a private file; others are given theirs."""
+    if any(name in os.environ for name in PASSPHRASE_VARIABLES):
+        return {}
+    secrets_elsewhere = not os.environ.get("PULUMI_SECRETS_PROVIDER", "passphrase").startswith("passphrase")
+    if secrets_elsewhere:
+        return {}
+    path = generated_passphrase(create=environment is Environment.DEV and not exists(stack))
+    if path is not None and environment is Environment.DEV:
+        return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(path)}
+    if sys.stdin.isatty():
+        return {}
+    expected = "expected PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE in the environment"
+    raise StackError(f"Stack {stack} needs its passphrase; nothing was changed.", [Problem("passphrase", "", expected)])
+
+
+def _run(context: Context, *args: str, stack: bool = True) -> None:
+    words = ["--stack", context.stack] if stack else []
+    config = ["--config-file", str(context.config_file)] if args[0] != "stack" else []
+    interactive = [] if console.is_terminal else ["--non-interactive"]
+    command = (str(find()), "-C", str(ROOT), *args, *words, *config, *interactive)
+    env = _environment(_passphrase(context.stack, context.settings.environment))
+    # Standard output is for data alone; what the engine shows is for people.
+    done = subprocess.run(command, stdout=sys.stderr, check=False, env=env)
+    if done.returncode != 0:
+        raise PulumiError(f"pulumi {args[0]} failed (exit code {done.returncode}); its messages are above.")
+
+
+def _output(*args: str, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        (str(find()), "-C", str(ROOT), *args, "--non-interactive"),
+        capture_output=True, text=True, check=False, env=_environment(env),
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise PulumiError(done.stderr.strip() or f"pulumi {args[0]} exited {done.returncode}")
+    return done.stdout

@@ -1,0 +1,132 @@
+"""Dumps the empty schemas that Keycloak, MLflow and the plugin make on their first start.
+
+A new database loaded with them needs no schema changes at its first boot; any other version finds an
+ordinary database of this version and migrates it as always. Only tables and change-log rows are kept:
+no realm, no key, no user.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.keycloak import MANAGEMENT_PORT
+from platforms.workload import http_check
+from stackctl.images import ImageError
+
+# The tables whose rows say which changes have been made; every other table has to be empty.
+CHANGE_LOGS = {
+    "keycloak": ("databasechangelog",),
+    "mlflow": ("alembic_version",),
+    "oidc": ("alembic_version",),
+}
+# Rows that MLflow's own migrations insert into an empty database, and that it expects to find.
+MIGRATED_ROWS = {"mlflow": ("experiments", "workspaces"), "oidc": ("workspace_permissions",), "keycloak": ()}
+_COPY = re.compile(r"^COPY public\.(\S+) ", re.MULTILINE)
+
+
+def dump_schemas(images: Mapping[str, str], target: Path) -> None:
+    """Write keycloak.sql, mlflow.sql and oidc.sql into `target`. Raises ImageError."""
+    tag = f"mlflow-sso-seed-{secrets.token_hex(4)}"
+    password = secrets.token_hex(16)
+    containers: list[str] = []
+
+    def run(name: str, image: str, env: Mapping[str, str], *command: str) -> str:
+        full = f"{tag}-{name}"
+        containers.append(full)
+        words = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
+        _docker("run", "-d", "--name", full, "--network", tag, "--network-alias", name, *words, image, *command)
+        return full
+
+    try:
+        _docker("network", "create", "--internal", tag)
+        # The passwords here live as long as these containers, on a network without a way out.
+        postgres = run(
+            "postgres", images["postgres"], {"POSTGRES_PASSWORD": password, "PGDATA": "/var/lib/postgresql/data/pgdata"}
+        )
+        _wait(postgres, "pg_isready", "-q", "-h", "127.0.0.1")
+        for name in CHANGE_LOGS:
+            sql = f"CREATE ROLE {name} LOGIN PASSWORD '{password}'; "
+            _psql(postgres, password, "postgres", sql)
+            _psql(postgres, password, "postgres", f"CREATE DATABASE {name} OWNER {name}")
+        base = {"WAIT_FOR": "postgres:5432"}
+        url = f"postgresql+psycopg2://{{0}}:{password}@postgres:5432/{{0}}"
+        keycloak = run(
+            "keycloak", images["keycloak"],
+            {**base, "KC_DB_URL": "jdbc:postgresql://postgres:5432/keycloak", "KC_DB_USERNAME": "keycloak",
+             "KC_DB_PASSWORD": password, "KC_HTTP_ENABLED": "true", "KC_HOSTNAME_STRICT": "false"},
+        )  # fmt: skip
+        mlflow = run(
+            "mlflow", images["mlflow"],
+            {**base, "MLFLOW_BACKEND_STORE_URI": url.format("mlflow"), "OIDC_USERS_DB_URI": url.format("oidc")},
+            "bash", "-c", "touch /tmp/migrated && exec sleep infinity",
+        )  # fmt: skip
+        # The entrypoint runs its command only when both schemas are there.
+        _wait(mlflow, "test", "-e", "/tmp/migrated")
+        _wait(keycloak, *http_check(MANAGEMENT_PORT, "/health/ready").command)
+        for name in CHANGE_LOGS:
+            (target / f"{name}.sql").write_text(
+                _dump(postgres, password, name, images[name if name != "oidc" else "mlflow"])
+            )
+    finally:
+        if containers:
+            subprocess.run(("docker", "rm", "-fv", *containers), capture_output=True, check=False)
+        subprocess.run(("docker", "network", "rm", tag), capture_output=True, check=False)
+
+
+def _dump(container: str, password: str, database: str, made_by: str) -> str:
+    kept = (*CHANGE_LOGS[database], *MIGRATED_ROWS[database])
+    login = ("docker", "exec", "-e", f"PGPASSWORD={password}", container)
+    common = (*login, "pg_dump", "-h", "127.0.0.1", "-U", "postgres", "--no-owner", "--no-privileges", "-d", database)
+    schema = _checked(*common, "--schema-only")
+    tables = [word for table in kept for word in ("-t", f"public.{table}")]
+    rows = _checked(*common, "--data-only", *tables)
+    strangers = sorted(set(_COPY.findall(schema + rows)) - set(kept))
+    if strangers:
+        raise ImageError(f"the seed of {database} would hold rows of {', '.join(strangers)}; it was not used")
+    text = f"-- The empty schema of {database}, as {made_by} makes it.\n" + schema + rows
+    # Newer dumps fence themselves with a key that only psql of the same minor version knows.
+    lines = [
+        line
+        for line in text.splitlines()
+        if not line.startswith(("\\restrict", "\\unrestrict", "CREATE SCHEMA public"))
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _docker(*args: str) -> str:
+    return _checked("docker", *args)
+
+
+def _checked(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ImageError(f"seed: docker {command[1]} failed: {done.stderr.strip()[-600:]}")
+    return done.stdout
+
+
+def _psql(container: str, password: str, database: str, sql: str) -> None:
+    login = ("docker", "exec", "-e", f"PGPASSWORD={password}", container)
+    _checked(*login, "psql", "-q", "-h", "127.0.0.1", "-U", "postgres", "-d", database, "-c", sql)
+
+
+def _wait(container: str, *check: str, seconds: int = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while subprocess.run(("docker", "exec", container, *check), capture_output=True, check=False).returncode != 0:
+        alive = subprocess.run(
+            ("docker", "inspect", "-f", "{{.State.Running}}", container), capture_output=True, text=True, check=False
+        )
+        if time.monotonic() > deadline or alive.stdout.strip() != "true":
+            logs = subprocess.run(
+                ("docker", "logs", "--tail", "15", container),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            raise ImageError(f"seed: {container} did not become ready:\n{logs.stdout}")
+        time.sleep(0.5)

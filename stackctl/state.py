@@ -1,0 +1,99 @@
+"""What the command line keeps on this machine for each stack, readable by its user alone.
+
+Secrets that are lost here lock their owner out of the data in the volumes, so they are kept outside the
+checkout (XDG Base Directory Specification, state home).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import string
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from platforms.workload import Problem, Secret, StackError
+from settings import PROJECT
+
+ALPHABET = string.ascii_letters + string.digits
+
+
+def state_home() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / PROJECT
+
+
+def config_home() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / PROJECT
+
+
+def private_directory(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a 0600 file in one step: a reader sees the old text or the new one, never half of it."""
+    private_directory(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as target:
+            target.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def generated_passphrase(*, create: bool) -> Path | None:
+    """The passphrase file of this user's development stacks; None when there is none and none is wanted."""
+    path = config_home() / "passphrase"
+    if not path.exists():
+        if not create:
+            return None
+        write_private(path, "".join(secrets.choice(ALPHABET) for _ in range(48)) + "\n")
+    return path
+
+
+class SecretStore:
+    """Named secrets in one 0600 file: made once and kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def values(self, wanted: Iterable[Secret]) -> dict[str, str]:
+        """The value of each secret by name; those not there yet are generated and kept.
+
+        A secret that the stack no longer uses stays in the file: its volume may still know it.
+        """
+        kept = self._read()
+        found = dict(kept)
+        given: dict[str, str] = {}
+        for secret in wanted:
+            if secret.value is not None:
+                given[secret.name] = secret.value
+            elif secret.name not in found:
+                found[secret.name] = "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+        if found != kept:
+            write_private(self._path, json.dumps(found, indent=1, sort_keys=True) + "\n")
+        return {**found, **given}
+
+    def _read(self) -> dict[str, str]:
+        try:
+            document: Any = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            problem = Problem(str(self._path), "", "expected the JSON that was written here; restore it from a backup")
+            raise StackError("The stack's secrets cannot be read; nothing was changed.", [problem]) from None
+        return dict(document)
+
+
+def env_file(values: Mapping[str, str]) -> str:
+    """An env file that both generations of Compose read back unchanged."""
+    return "".join(f"{name}='{value}'\n" for name, value in sorted(values.items()))

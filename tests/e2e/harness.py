@@ -1,0 +1,154 @@
+"""Brings up real stacks under names, ports and state of their own, so that runs do not meet each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from settings import PROJECT, ROOT
+
+TIMEOUT = 30
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on now; held together, so that they differ."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@dataclass
+class Stack:
+    """A stack under test: where it is kept, and what was asked of it."""
+
+    engine: str
+    home: Path
+    config: dict[str, Any]
+    name: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
+
+    @staticmethod
+    def make(engine: str, home: Path, **config: Any) -> Stack:
+        """A stack on free ports. `config` is merged over that, key by key."""
+        mlflow, keycloak = free_ports(2)
+        base: dict[str, Any] = {
+            "environment": "dev",
+            "mlflow": {"url": f"http://localhost:{mlflow}"},
+            "keycloak": {"url": f"http://localhost:{keycloak}"},
+        }
+        for key, value in config.items():
+            base[key] = {**base[key], **value} if isinstance(base.get(key), dict) else value
+        return Stack(engine, home, base)
+
+    @property
+    def config_file(self) -> Path:
+        return self.home / f"Pulumi.{self.name}.yaml"
+
+    @property
+    def physical(self) -> str:
+        return f"{PROJECT}-{self.name}"
+
+    def container(self, workload: str) -> str:
+        return f"{self.physical}-{workload}"
+
+    def write_config(self) -> None:
+        document: dict[str, Any] = {}
+        if self.config_file.exists():
+            # The engine keeps the salt of its passphrase here.
+            document = yaml.safe_load(self.config_file.read_text()) or {}
+        document["config"] = {f"{PROJECT}:{key}": value for key, value in self.config.items()}
+        self.config_file.write_text(yaml.safe_dump(document))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        backend = self.home / "backend"
+        backend.mkdir(exist_ok=True)
+        return {
+            **os.environ,
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "PULUMI_BACKEND_URL": f"file://{backend}",
+            "PULUMI_CONFIG_PASSPHRASE": "of a test",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_ERROR_OUTPUT_STRING": "true",
+        }
+
+    def stackctl(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the command line on this stack, as its user would."""
+        command = (sys.executable, "-m", "stackctl", *args, "--stack", self.name)
+        done = subprocess.run(
+            (*command, "--config-file", str(self.config_file)),
+            capture_output=True, text=True, check=False, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            raise AssertionError(f"stackctl {' '.join(args)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def up(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        self.write_config()
+        return self.stackctl("up", "--engine", self.engine, check=check)
+
+    def destroy(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.stackctl("destroy", check=check)
+
+    def outputs(self) -> dict[str, Any]:
+        return dict(json.loads(self.stackctl("outputs", "--output", "json", "--show-secrets").stdout))
+
+    def leftovers(self) -> list[str]:
+        """Every container, volume and network that carries this stack's name."""
+        found: list[str] = []
+        for kind, pattern in (("ps -a", "{{.Names}}"), ("volume ls", "{{.Name}}"), ("network ls", "{{.Name}}")):
+            found += [name for name in docker(*kind.split(), "--format", pattern).split() if self.name in name]
+        return found
+
+
+def docker(*args: str) -> str:
+    return subprocess.run(("docker", *args), capture_output=True, text=True, check=True).stdout
+
+
+@dataclass(frozen=True)
+class Client:
+    """Speaks to a stack's Keycloak and MLflow with nothing but its outputs."""
+
+    outputs: Mapping[str, Any]
+
+    def grant(self, **form: str) -> requests.Response:
+        """Ask the token endpoint (RFC 6749, section 3.2)."""
+        return requests.post(str(self.outputs["token_url"]), data=form, timeout=TIMEOUT)
+
+    def password_token(self, username: str, **form: str) -> dict[str, Any]:
+        answer = self.grant(
+            grant_type="password",
+            client_id=self.outputs["client_id"],
+            client_secret=self.outputs["client_secret"],
+            username=username,
+            password=self.outputs["users"][username]["password"],
+            scope="openid email profile",
+            **form,
+        )
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def mlflow(self, path: str, token: str | None = None, method: str = "GET", **more: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.request(
+            method,
+            f"{self.outputs['mlflow_url']}{path}",
+            headers=headers,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            **more,
+        )
