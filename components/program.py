@@ -41,6 +41,7 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)
     secrets = Secrets("secrets")
     platform.use(secrets)
+    platform.share(spec.shared())
     components = {workload.name: Component(workload, platform) for workload in spec.workloads}
     keycloak = components.get("keycloak")
     realm = KeycloakRealm("realm", spec, keycloak.ready if keycloak else None, secrets)

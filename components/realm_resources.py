@@ -28,7 +28,7 @@ class KeycloakRealm(pulumi.ComponentResource):
     ) -> None:
         super().__init__("mlflow-sso:index:KeycloakRealm", name, None, opts)
         realm = spec.realm
-        url = spec.keycloak.public_url
+        url = spec.keycloak.admin_url
         provider = keycloak.Provider(
             "keycloak",
             url=ready.apply(lambda _: url) if ready is not None else url,

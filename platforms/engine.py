@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
@@ -32,6 +32,10 @@ class EnginePlatform(Protocol):
 
     def use(self, secrets: Secrets) -> None:
         """Take the secrets that workloads will be given."""
+        ...
+
+    def share(self, values: Mapping[str, SecretText]) -> None:
+        """Let other programs of the target read these, where it has a store of secrets for that."""
         ...
 
     def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:

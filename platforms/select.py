@@ -12,4 +12,6 @@ def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatf
         from platforms.docker import DockerPlatform
 
         return DockerPlatform(project, stack, settings.docker.bind_address)
-    raise NotImplementedError(settings.platform)
+    from platforms.kubernetes import KubernetesPlatform
+
+    return KubernetesPlatform(project, stack, settings.kubernetes)

@@ -17,16 +17,17 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from platforms import docker_engine
-from platforms.docker_plan import DockerPlan
-from platforms.workload import StackError
-from settings import ROOT
+from platforms.docker_engine import DockerError
+from platforms.kubectl import KubernetesError
+from platforms.workload import Problem, StackError
+from settings import ROOT, Platform
 from settings.catalogue import VersionsError
 from settings.versions import selection
-from stackctl import compose_engine, pulumi_engine
+from stackctl import forward, kubernetes_engine, pulumi_engine
 from stackctl.context import Context, load, stack_directory
 from stackctl.images import ImageError, build
 from stackctl.progress import say
+from stackctl.targets import TARGETS, Target, owner
 
 app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -41,6 +42,7 @@ class Engine(StrEnum):
     AUTO = "auto"
     PULUMI = "pulumi"
     COMPOSE = "compose"
+    RENDER = "render"
 
 
 class Output(StrEnum):
@@ -66,7 +68,7 @@ def reported() -> Iterator[None]:
     except (StackError, VersionsError) as error:
         say(f"error: {error}")
         raise typer.Exit(REFUSED) from None
-    except (docker_engine.DockerError, ImageError, pulumi_engine.PulumiError) as error:
+    except (DockerError, ImageError, KubernetesError, pulumi_engine.PulumiError) as error:
         say(f"error: {error}")
         raise typer.Exit(FAILED) from None
 
@@ -75,15 +77,17 @@ def reported() -> Iterator[None]:
 def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_file: ConfigOption = None) -> None:
     """Bring the stack up, and build the images it lacks."""
     with reported():
-        chosen = _choose(stack, engine)
-        context = load(stack, config_file, encrypted=chosen is Engine.PULUMI)
-        _preflight(context)
-        _build(context)
-        say(f"Bringing up stack {stack} with {chosen} ...")
-        if chosen is Engine.PULUMI:
+        target = TARGETS[load(stack, config_file, encrypted=True).settings.platform]
+        with_pulumi = _choose(stack, engine, target)
+        context = load(stack, config_file, encrypted=with_pulumi)
+        _preflight(context, target)
+        target.deliver(context, _build(context).values())
+        target.open_routes(context)
+        say(f"Bringing up stack {stack} with {'Pulumi' if with_pulumi else target.TOOL} ...")
+        if with_pulumi:
             pulumi_engine.up(context)
         else:
-            compose_engine.up(context)
+            target.up(context)
         _welcome(context)
 
 
@@ -94,7 +98,7 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
         context = load(stack, config_file, encrypted=True)
         reason = pulumi_engine.unavailable()
         if reason:
-            raise pulumi_engine.PulumiError(f"{reason}; `stackctl render` writes what Compose would run.")
+            raise pulumi_engine.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
         pulumi_engine.preview(context)
 
 
@@ -102,10 +106,14 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
 def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
     """Remove the stack with its data: containers, volumes, networks and secrets."""
     with reported():
-        if compose_engine.owns(stack):
-            compose_engine.destroy(stack)
+        target = owner(stack)
+        if target is not None:
+            target.destroy(stack)
         elif pulumi_engine.find() and pulumi_engine.exists(stack):
-            pulumi_engine.destroy(load(stack, config_file, encrypted=True))
+            context = load(stack, config_file, encrypted=True)
+            TARGETS[context.settings.platform].open_routes(context)
+            pulumi_engine.destroy(context)
+            forward.stop(stack)
         else:
             say(f"There is no stack {stack} here; nothing to remove.")
             return
@@ -121,13 +129,14 @@ def outputs(
 ) -> None:
     """The stack's URLs, client and users; the same for both engines."""
     with reported():
-        if compose_engine.owns(stack):
-            found = compose_engine.outputs(stack)
+        target = owner(stack)
+        if target is not None:
+            found = target.outputs(stack)
         elif pulumi_engine.find() and pulumi_engine.exists(stack):
             context = load(stack, config_file, encrypted=True)
             found = pulumi_engine.outputs(stack, context.settings.environment)
         else:
-            raise docker_engine.DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
+            raise StackError(f"There is no stack {stack} here; `make up STACK={stack}` makes it.", [])
         _print(found if show_secrets else redacted(found), output)
 
 
@@ -135,13 +144,23 @@ def outputs(
 def render(
     stack: StackOption = "dev",
     out: Annotated[Path, typer.Option("--out", help="Directory to write to.", file_okay=False)] = Path("rendered"),
+    target: Annotated[Platform | None, typer.Option("--target", help="Default: the stack's own platform.")] = None,
     config_file: ConfigOption = None,
 ) -> None:
-    """Write the stack as a Compose file, a realm import and an env file of secrets, without any engine."""
+    """Write the stack as a Compose file or as Kubernetes YAML, with a realm import and a private file of secrets."""
     with reported():
-        directory = out / stack
-        compose_engine.write(load(stack, config_file), directory)
-        say(f"Wrote {directory}: compose.yaml, realm.json and, for you alone, secrets.env.")
+        context = load(stack, config_file, platform=target)
+        say(f"Wrote {TARGETS[context.settings.platform].write(context, out / stack)}.")
+
+
+@app.command("forward")
+def forward_(stack: StackOption = "k8s", config_file: ConfigOption = None) -> None:
+    """Keep the stack's URLs on this machine forwarded to the cluster, until interrupted."""
+    with reported():
+        plan = kubernetes_engine.plan(load(stack, config_file, encrypted=True))
+        for route in forward.routes(plan):
+            say(f"http://localhost:{route.local} -> {route.service} in namespace {plan.namespace}")
+        forward.run(plan)
 
 
 @app.command()
@@ -159,25 +178,29 @@ def redacted(value: Any) -> Any:
     return value
 
 
-def _choose(stack: str, engine: Engine) -> Engine:
-    if engine is Engine.COMPOSE or (engine is Engine.AUTO and compose_engine.owns(stack)):
-        return Engine.COMPOSE
-    if compose_engine.owns(stack):
+def _choose(stack: str, engine: Engine, target: Target) -> bool:
+    """Whether Pulumi brings the stack up; otherwise the target's own tool does, from rendered files."""
+    rendered = engine in target.ENGINES
+    if not rendered and engine not in (Engine.AUTO, Engine.PULUMI):
+        expected = f"expected one of {', '.join(['auto', 'pulumi', *sorted(target.ENGINES)])}"
+        raise StackError("That engine does not run this stack.", [Problem("engine", engine, expected)])
+    if rendered or (engine is Engine.AUTO and target.owns(stack)):
+        return False
+    if target.owns(stack):
         raise pulumi_engine.PulumiError(
-            f"stack {stack} was brought up by Compose ({stack_directory(stack)}); use ENGINE=compose or destroy it"
+            f"stack {stack} was brought up by {target.TOOL} ({stack_directory(stack)}); use ENGINE=render or destroy it"
         )
     reason = pulumi_engine.unavailable()
     if reason is None:
-        return Engine.PULUMI
+        return True
     if engine is Engine.PULUMI:
-        raise pulumi_engine.PulumiError(f"{reason}; ENGINE=compose needs no Pulumi.")
-    say(f"{reason[0].upper()}{reason[1:]}. Using Compose with the same definitions.")
-    return Engine.COMPOSE
+        raise pulumi_engine.PulumiError(f"{reason}; ENGINE=render needs no Pulumi.")
+    say(f"{reason[0].upper()}{reason[1:]}. Using {target.TOOL} with the same definitions.")
+    return False
 
 
-def _preflight(context: Context) -> None:
-    plan = DockerPlan(context.physical.removesuffix(f"-{context.stack}"), context.stack, context.spec.workloads)
-    problems = plan.check() + docker_engine.check_engine(plan, context.settings.docker.bind_address, images=False)
+def _preflight(context: Context, target: Target) -> None:
+    problems = target.preflight(context)
     if problems:
         raise StackError(f"Stack {context.stack} cannot be brought up here; nothing was created.", problems)
 
