@@ -192,7 +192,6 @@ class Keycloak(Group):
     port: TcpPort | None = Field(None, description="Host port; default: the port of a loopback url")
     version: Version | None = Field(None, description="Default: the one in versions.yaml")
     memory_mib: Annotated[int, Field(ge=512)] = Field(1024, description="Memory limit in MiB")
-    admin_username: Name = Field("admin", description="The human administrator's name")
     existing: ExistingKeycloak | None = Field(None, description="Use a Keycloak that runs already")
     tls: Tls = Tls()
 
