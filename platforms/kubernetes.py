@@ -72,10 +72,13 @@ class KubernetesPlatform:
             secret = self._make(manifest, child, f"{workload.name}-secrets")
             child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[secret]))
         made = {
-            manifest["kind"]: self._make(manifest, child) for manifest in workload_objects(self._plan, workload, name)
+            (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, child)
+            for manifest in workload_objects(self._plan, workload, name)
         }
-        running = made.get("StatefulSet") or made["Deployment"]
-        return Deployed(running.id.apply(lambda _: self._reachable(workload)))
+        running = next(made[key] for key in made if key[0] in ("StatefulSet", "Deployment"))
+        claims = {v.name: made.get(("PersistentVolumeClaim", self._plan.claim(workload, v))) for v in workload.volumes}
+        data = {volume: claim for volume, claim in claims.items() if claim is not None}
+        return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)
 
     def _secret_name(self, workload: Workload, texts: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[str]:
         """The same name that the rendered YAML has. Its digest is keyed, so it is no secret."""

@@ -182,7 +182,7 @@ class Workload:
     replicas: int = 1
     max_replicas: int | None = None
     stop_seconds: int = 30
-    wait_seconds: int = 180
+    wait_seconds: int = 300
 
     @property
     def published(self) -> tuple[Port, ...]:

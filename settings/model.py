@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
 from settings.kubernetes import Kubernetes
-from settings.types import Group, GroupName, Host, Name, Origin, Scope, Seconds, TcpPort, Version
+from settings.types import Group, GroupName, Host, Name, OptionalText, Origin, Scope, Seconds, TcpPort, Version
 
 PROJECT = "mlflow-sso"
 
@@ -114,7 +114,6 @@ class Keycloak(Group):
     version: Version | None = Field(None, description="Default: the one in versions.yaml")
     memory_mib: Annotated[int, Field(ge=512)] = Field(1024, description="Memory limit in MiB")
     replicas: Annotated[int, Field(ge=1, le=20)] = Field(1, description="Servers side by side, one cluster")
-    admin_username: Name = Field("admin", description="The human administrator's name")
     admin_url: str | None = Field(
         None, description="URL at which the engine manages the realm where it cannot use the public one"
     )
@@ -267,4 +266,4 @@ class Settings(Group):
     docker: Docker = Docker()
     kubernetes: Kubernetes = Kubernetes()
     images: Images = Images()
-    ca_bundle: str | None = Field(None, description="PEM file of private CAs that all parts trust")
+    ca_bundle: OptionalText = Field(None, description="PEM file of private CAs that all parts trust")

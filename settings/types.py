@@ -56,6 +56,11 @@ def _number_as_text(value: object) -> object:
     return value
 
 
+def _none_if_empty(value: object) -> object:
+    """The engine's config schema has no optional text; its default is the empty one."""
+    return None if value == "" else value
+
+
 Origin = Annotated[str, AfterValidator(_origin)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
@@ -65,6 +70,7 @@ GroupName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1
 Version = Annotated[str, BeforeValidator(_number_as_text)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
+OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 Seconds = Annotated[int, Field(ge=1)]
 # A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
