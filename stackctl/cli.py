@@ -96,7 +96,7 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
     """Show what `up` would change (needs the Pulumi engine)."""
     with reported():
         context = load(stack, config_file, encrypted=True)
-        reason = pulumi_engine.unavailable()
+        reason = pulumi_engine.unavailable(TARGETS[context.settings.platform].PLUGIN)
         if reason:
             raise pulumi_engine.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
         pulumi_engine.preview(context)
@@ -190,7 +190,7 @@ def _choose(stack: str, engine: Engine, target: Target) -> bool:
         raise pulumi_engine.PulumiError(
             f"stack {stack} was brought up by {target.TOOL} ({stack_directory(stack)}); use ENGINE=render or destroy it"
         )
-    reason = pulumi_engine.unavailable()
+    reason = pulumi_engine.unavailable(target.PLUGIN)
     if reason is None:
         return True
     if engine is Engine.PULUMI:

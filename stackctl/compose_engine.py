@@ -32,6 +32,7 @@ from stackctl.state import SecretStore, env_file, private_directory, write_priva
 
 COMPOSE_FILE = "compose.yaml"
 TOOL = "Compose"
+PLUGIN = "docker"
 ENGINES = frozenset({"compose", "render"})
 
 

@@ -40,6 +40,7 @@ from stackctl.state import SecretStore, private_directory, write_private
 PLACE_FILE = "place.json"
 MANIFESTS = "manifests"
 TOOL = "kubectl"
+PLUGIN = "kubernetes"
 ENGINES = frozenset({"render"})
 # A command that takes the names of images and brings them into the cluster, for clusters without a registry.
 LOADER = "IMAGE_LOADER"

@@ -13,9 +13,10 @@ from stackctl.context import Context
 
 
 class Target(Protocol):
-    """TOOL: the command that runs rendered files. ENGINES: the values of ENGINE that mean it."""
+    """TOOL: the command that runs rendered files. PLUGIN: Pulumi's own. ENGINES: values of ENGINE that mean TOOL."""
 
     TOOL: str
+    PLUGIN: str
     ENGINES: frozenset[str]
 
     def preflight(self, context: Context) -> list[Problem]: ...
