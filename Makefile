@@ -53,6 +53,9 @@ lint: setup  ## ruff, mypy --strict and shellcheck
 format: setup  ## rewrite the code in its style
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
+bench: setup engine images  ## what the stack costs, as ratios within one run; wants a quiet machine
+	@.venv/bin/python -m tests.bench.run
+
 docs: setup  ## rewrite the table in docs/settings.md
 	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md
 
