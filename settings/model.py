@@ -87,6 +87,17 @@ def _scope(value: str) -> str:
     return " ".join(words)
 
 
+def _group_name(value: str) -> str:
+    """A name that Keycloak, the token and the plugin spell alike.
+
+    A comma separates names in the plugin's lists and a slash separates Keycloak's paths; the plugin makes no group
+    with any of the others (mlflow_oidc_auth.utils.group_name, 11.0.2).
+    """
+    if set(value) & set(",/\\?#%") or not value.isprintable() or value in (".", ".."):
+        raise ValueError("expected a group name without , / \\ ? # % and control characters, other than . and ..")
+    return value
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -97,9 +108,9 @@ def _number_as_text(value: object) -> object:
 Origin = Annotated[str, AfterValidator(_origin)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
-# A group name may hold spaces, but neither a comma (the plugin's list separator) nor a slash
-# (Keycloak's path separator).
-GroupName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^,/\\]+$")]
+GroupName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_group_name)
+]
 Version = Annotated[str, BeforeValidator(_number_as_text)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
