@@ -8,6 +8,7 @@ from pulumi_keycloak import openid
 
 from components.realm import Client
 from components.stack import StackSpec
+from platforms.duration import go_duration
 from platforms.engine import Secrets
 
 
@@ -69,10 +70,10 @@ class KeycloakRealm(pulumi.ComponentResource):
             reset_password_allowed=False,
             remember_me=False,
             verify_email=False,
-            access_token_lifespan=_duration(times.access_token_seconds),
-            sso_session_idle_timeout=_duration(times.sso_idle_seconds),
-            sso_session_max_lifespan=_duration(times.sso_max_seconds),
-            offline_session_idle_timeout=_duration(times.offline_idle_seconds),
+            access_token_lifespan=go_duration(times.access_token_seconds),
+            sso_session_idle_timeout=go_duration(times.sso_idle_seconds),
+            sso_session_max_lifespan=go_duration(times.sso_max_seconds),
+            offline_session_idle_timeout=go_duration(times.offline_idle_seconds),
             security_defenses=keycloak.RealmSecurityDefensesArgs(
                 brute_force_detection=keycloak.RealmSecurityDefensesBruteForceDetectionArgs(
                     permanent_lockout=False,
@@ -171,12 +172,3 @@ class KeycloakRealm(pulumi.ComponentResource):
                     exhaustive=False,
                     opts=pulumi.ResourceOptions(parent=made, provider=self._child.provider),
                 )
-
-
-def _duration(seconds: int) -> str:
-    """Go's spelling of a duration, as Keycloak's provider reads it back: 5400 is 1h30m0s."""
-    hours, rest = divmod(seconds, 3600)
-    minutes, left = divmod(rest, 60)
-    if hours:
-        return f"{hours}h{minutes}m{left}s"
-    return f"{minutes}m{left}s" if minutes else f"{left}s"

@@ -105,6 +105,11 @@ def _number_as_text(value: object) -> object:
     return value
 
 
+def _none_if_empty(value: object) -> object:
+    """The engine's config schema has no optional text; its default is the empty one."""
+    return None if value == "" else value
+
+
 Origin = Annotated[str, AfterValidator(_origin)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
@@ -347,4 +352,6 @@ class Settings(Group):
     redis: Redis = Redis()
     docker: Docker = Docker()
     images: Images = Images()
-    ca_bundle: str | None = Field(None, description="PEM file of private CAs that all parts trust")
+    ca_bundle: Annotated[str | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="PEM file of private CAs that all parts trust"
+    )
