@@ -70,17 +70,27 @@ def secret_value(secret: Secret) -> str:
 
 
 def _seconds(text: str) -> int:
-    return int(text.removesuffix("s"))
+    """A duration in Go's spelling, such as 1m30s."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(\d+)s", text)
+    assert found, text
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def _docker(settings: Settings, stack: str) -> Mapping[str, Made]:
     """Containers as pulumi-docker is asked for them."""
     done = run(settings, stack)
     networks = {r.inputs["name"]: r.inputs["internal"] for r in done.of_type("docker:index/network:Network").values()}
+    containers = {name: c.inputs for name, c in done.of_type("docker:index/container:Container").items()}
+    # A container that never starts carries files into a volume, which its workload mounts for reading.
+    carried = {c["volumes"][0]["volumeName"]: c["uploads"] for c in containers.values() if c.get("start") is False}
     made: dict[str, Made] = {}
-    for name, container in done.of_type("docker:index/container:Container").items():
-        given = container.inputs
-        files = {upload["file"]: upload["content"] for upload in given.get("uploads", ())}
+    for name, given in containers.items():
+        if given.get("start") is False:
+            assert given["networkMode"] == "none"
+            assert not given.get("envs")
+            continue
+        mounts = given.get("volumes", ())
         joined = {network["name"]: network for network in given["networksAdvanced"]}
         health = given["healthcheck"]
         uid, gid = given["user"].split(":")
@@ -89,12 +99,13 @@ def _docker(settings: Settings, stack: str) -> Mapping[str, Made]:
             env=dict(line.split("=", 1) for line in given["envs"]),
             args=tuple(given.get("command", ())),
             published=frozenset((p["ip"], p["external"], p["internal"]) for p in given.get("ports", ())),
-            volumes={
-                volume["containerPath"]: volume["volumeName"]
-                for volume in given.get("volumes", ())
-                if not any(path.startswith(volume["containerPath"] + "/") for path in files)
+            volumes={m["containerPath"]: m["volumeName"] for m in mounts if m["volumeName"] not in carried},
+            files={
+                upload["file"]: upload["content"]
+                for mount in mounts
+                for upload in carried.get(mount["volumeName"], ())
+                if mount.get("readOnly") and upload["file"].startswith(mount["containerPath"] + "/")
             },
-            files=files,
             probe=tuple(health["tests"]),
             probe_seconds=(_seconds(health["interval"]), _seconds(health["timeout"]), _seconds(health["startPeriod"])),
             memory_mib=given["memory"],
