@@ -144,7 +144,7 @@ def test_two_stacks_share_no_name(target: Target, sample: Settings) -> None:
         made = target.deploy(sample, stack).values()
         return {n for one in made for n in (one.physical, *one.volumes.values(), *one.networks)}
 
-    first, second = names("first"), names("second")
+    first, second = names("test"), names("other")
     assert first
     assert not first & second
 
