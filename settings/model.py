@@ -98,6 +98,13 @@ def _group_name(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0") from None
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -218,12 +225,17 @@ class Lifetimes(Group):
 
     @model_validator(mode="after")
     def _ordered(self) -> Lifetimes:
-        if self.sso_idle_seconds > self.sso_max_seconds:
-            raise ValueError("expected ssoIdleSeconds <= ssoMaxSeconds")
-        if self.access_token_seconds > self.sso_idle_seconds:
-            raise ValueError("expected accessTokenSeconds <= ssoIdleSeconds")
-        if self.offline_idle_seconds < self.sso_idle_seconds:
-            raise ValueError("expected offlineIdleSeconds >= ssoIdleSeconds")
+        token, idle, longest = self.access_token_seconds, self.sso_idle_seconds, self.sso_max_seconds
+        offline = self.offline_idle_seconds
+        broken = []
+        if idle > longest:
+            broken.append(f"ssoIdleSeconds ({idle}) <= ssoMaxSeconds ({longest})")
+        if token > idle:
+            broken.append(f"accessTokenSeconds ({token}) <= ssoIdleSeconds ({idle})")
+        if offline < idle:
+            broken.append(f"offlineIdleSeconds ({offline}) >= ssoIdleSeconds ({idle})")
+        if broken:
+            raise ValueError(f"expected {' and '.join(broken)}")
         return self
 
 
@@ -331,7 +343,9 @@ class Redis(Group):
 class Docker(Group):
     """What only the Docker platform needs."""
 
-    bind_address: str = Field("127.0.0.1", description="Host address of published ports")
+    bind_address: Annotated[str, AfterValidator(_address)] = Field(
+        "127.0.0.1", description="Host address of published ports"
+    )
 
 
 class Images(Group):
