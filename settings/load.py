@@ -43,7 +43,7 @@ def from_files(stack: str, root: Path = ROOT, *, file: Path | None = None, encry
         have = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
         problem = Problem("stack", stack, f"expected one of {have}, or a new {path.name}")
         raise StackError("There is no such stack.", [problem]) from None
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise StackError(f"{path.name} cannot be read.", [Problem(path.name, "", reason)]) from None
     config = document.get("config") if isinstance(document, dict) else None
