@@ -87,6 +87,24 @@ def _scope(value: str) -> str:
     return " ".join(words)
 
 
+def _group_name(value: str) -> str:
+    """A name that Keycloak, the token and the plugin spell alike.
+
+    A comma separates names in the plugin's lists and a slash separates Keycloak's paths; the plugin makes no group
+    with any of the others (mlflow_oidc_auth.utils.group_name, 11.0.2).
+    """
+    if set(value) & set(",/\\?#%") or not value.isprintable() or value in (".", ".."):
+        raise ValueError("expected a group name without , / \\ ? # % and control characters, other than . and ..")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0") from None
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -102,9 +120,9 @@ def _none_if_empty(value: object) -> object:
 Origin = Annotated[str, AfterValidator(_origin)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
-# A group name may hold spaces, but neither a comma (the plugin's list separator) nor a slash
-# (Keycloak's path separator).
-GroupName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^,/\\]+$")]
+GroupName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_group_name)
+]
 Version = Annotated[str, BeforeValidator(_number_as_text)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
@@ -208,12 +226,17 @@ class Lifetimes(Group):
 
     @model_validator(mode="after")
     def _ordered(self) -> Lifetimes:
-        if self.sso_idle_seconds > self.sso_max_seconds:
-            raise ValueError("expected ssoIdleSeconds <= ssoMaxSeconds")
-        if self.access_token_seconds > self.sso_idle_seconds:
-            raise ValueError("expected accessTokenSeconds <= ssoIdleSeconds")
-        if self.offline_idle_seconds < self.sso_idle_seconds:
-            raise ValueError("expected offlineIdleSeconds >= ssoIdleSeconds")
+        token, idle, longest = self.access_token_seconds, self.sso_idle_seconds, self.sso_max_seconds
+        offline = self.offline_idle_seconds
+        broken = []
+        if idle > longest:
+            broken.append(f"ssoIdleSeconds ({idle}) <= ssoMaxSeconds ({longest})")
+        if token > idle:
+            broken.append(f"accessTokenSeconds ({token}) <= ssoIdleSeconds ({idle})")
+        if offline < idle:
+            broken.append(f"offlineIdleSeconds ({offline}) >= ssoIdleSeconds ({idle})")
+        if broken:
+            raise ValueError(f"expected {' and '.join(broken)}")
         return self
 
 
@@ -331,7 +354,9 @@ class Redis(Group):
 class Docker(Group):
     """What only the Docker platform needs."""
 
-    bind_address: str = Field("127.0.0.1", description="Host address of published ports")
+    bind_address: Annotated[str, AfterValidator(_address)] = Field(
+        "127.0.0.1", description="Host address of published ports"
+    )
 
 
 class Images(Group):

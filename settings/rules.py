@@ -81,14 +81,11 @@ def _exposure(settings: Settings) -> Iterator[Problem]:
         if mlflow == keycloak:
             yield Problem(f"{key('mlflow')} and {key('keycloak')}", f"port {mlflow}", "expected two ports")
     if settings.docker.bind_address not in ("127.0.0.1", "::1"):
-        for part in ("mlflow", "keycloak"):
-            url: str = getattr(settings, part).url
-            if url.startswith("http://"):
-                yield Problem(
-                    key("docker.bindAddress"),
-                    settings.docker.bind_address,
-                    f"expected 127.0.0.1 while {key(part + '.url')} is http",
-                )
+        urls = (("mlflow", settings.mlflow.url), ("keycloak", settings.keycloak.url))
+        plain = [key(f"{part}.url") for part, url in urls if url.startswith("http://")]
+        if plain:
+            expected = f"expected 127.0.0.1 while http is in {' and '.join(plain)}"
+            yield Problem(key("docker.bindAddress"), settings.docker.bind_address, expected)
 
 
 def _tls(part: str, url: str, tls: Tls, root: Path) -> Iterator[Problem]:
