@@ -8,7 +8,7 @@ from settings.model import (
     Platform,
     Settings,
 )
-from settings.rules import behind_proxy, direct_access_grants, published_port, sample_users
+from settings.rules import behind_proxy, direct_access_grants, metrics, published_port, sample_users
 from settings.types import is_loopback
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "from_engine",
     "from_files",
     "is_loopback",
+    "metrics",
     "parse",
     "published_port",
     "reveal",

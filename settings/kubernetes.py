@@ -29,8 +29,8 @@ class Storage(Group):
 class GatewayRef(Group):
     """A Gateway that is there already; HTTPRoutes are attached to it."""
 
-    name: DnsName
-    namespace: DnsName
+    name: DnsName = Field(description="Its name")
+    namespace: DnsName = Field(description="Its namespace, from where requests come in")
     section: DnsName | None = Field(None, description="Its https listener; default: every listener that fits")
 
 
@@ -79,8 +79,10 @@ class Kubernetes(Group):
     registry: str | None = Field(
         None, description="Registry and path that images are pushed to and pulled from, such as registry.example.com/ml"
     )
-    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
-    image_pull_secrets: tuple[DnsName, ...] = ()
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(
+        "IfNotPresent", description="When a node asks the registry for an image"
+    )
+    image_pull_secrets: tuple[DnsName, ...] = Field((), description="Existing Secrets with logins for the registry")
     oauth_secret: DnsName = Field(
         "mlflow-oauth-secret", description="Secret that pipelines read OIDC_CLIENT_ID, _SECRET and _TOKEN_URL from"
     )

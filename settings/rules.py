@@ -42,6 +42,12 @@ def behind_proxy(settings: Settings, tls: Tls) -> bool:
     return tls.proxy or settings.kubernetes.routed
 
 
+def metrics(settings: Settings) -> bool:
+    """MLflow serves its metrics to anybody, so elsewhere than on loopback they have to be asked for."""
+    given = settings.mlflow.metrics
+    return is_loopback(urlsplit(settings.mlflow.url).hostname or "") if given is None else given
+
+
 def check(settings: Settings, root: Path) -> list[Problem]:
     """Every broken rule, each with its key, its value and what was expected."""
     return [
@@ -53,6 +59,7 @@ def check(settings: Settings, root: Path) -> list[Problem]:
         *_realm(settings),
         *_existing(settings),
         *_replicas(settings),
+        *_reachable(settings),
         *check_kubernetes(settings),
     ]
 
@@ -79,14 +86,11 @@ def _exposure(settings: Settings) -> Iterator[Problem]:
         if mlflow == keycloak:
             yield Problem(f"{key('mlflow')} and {key('keycloak')}", f"port {mlflow}", "expected two ports")
     if settings.docker.bind_address not in ("127.0.0.1", "::1"):
-        for part in ("mlflow", "keycloak"):
-            url: str = getattr(settings, part).url
-            if url.startswith("http://"):
-                yield Problem(
-                    key("docker.bindAddress"),
-                    settings.docker.bind_address,
-                    f"expected 127.0.0.1 while {key(part + '.url')} is http",
-                )
+        urls = (("mlflow", settings.mlflow.url), ("keycloak", settings.keycloak.url))
+        plain = [key(f"{part}.url") for part, url in urls if url.startswith("http://")]
+        if plain:
+            expected = f"expected 127.0.0.1 while http is in {' and '.join(plain)}"
+            yield Problem(key("docker.bindAddress"), settings.docker.bind_address, expected)
 
 
 def _tls(settings: Settings, part: str, url: str, tls: Tls, root: Path) -> Iterator[Problem]:
@@ -153,3 +157,16 @@ def _replicas(settings: Settings) -> Iterator[Problem]:
     if mlflow.max_replicas is not None and mlflow.max_replicas <= mlflow.replicas:
         expected = f"expected more than mlflow.replicas ({mlflow.replicas})"
         yield Problem(key("mlflow.maxReplicas"), str(mlflow.max_replicas), expected)
+
+
+def _reachable(settings: Settings) -> Iterator[Problem]:
+    """In a container, localhost is the container itself."""
+    expected = "expected a name that containers reach: localhost is each container itself"
+    for part, external in (("postgres", settings.postgres.external), ("redis", settings.redis.external)):
+        if external is not None and is_loopback(external.host):
+            yield Problem(key(f"{part}.external.host"), external.host, expected)
+    existing = settings.keycloak.existing
+    if existing is not None:
+        internal = existing.internal_url or settings.keycloak.url
+        if is_loopback(urlsplit(internal).hostname or ""):
+            yield Problem(key("keycloak.existing.internalUrl"), internal, expected)

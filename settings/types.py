@@ -49,6 +49,24 @@ def _scope(value: str) -> str:
     return " ".join(words)
 
 
+def _group_name(value: str) -> str:
+    """A name that Keycloak, the token and the plugin spell alike.
+
+    A comma separates names in the plugin's lists and a slash separates Keycloak's paths; the plugin makes no group
+    with any of the others (mlflow_oidc_auth.utils.group_name, 11.0.2).
+    """
+    if set(value) & set(",/\\?#%") or not value.isprintable() or value in (".", ".."):
+        raise ValueError("expected a group name without , / \\ ? # % and control characters, other than . and ..")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0") from None
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -64,14 +82,15 @@ def _none_if_empty(value: object) -> object:
 Origin = Annotated[str, AfterValidator(_origin)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
-# A group name may hold spaces, but neither a comma (the plugin's list separator) nor a slash
-# (Keycloak's path separator).
-GroupName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^,/\\]+$")]
+GroupName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_group_name)
+]
 Version = Annotated[str, BeforeValidator(_number_as_text)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
-OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 Seconds = Annotated[int, Field(ge=1)]
+Address = Annotated[str, AfterValidator(_address)]
+OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 # A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 
