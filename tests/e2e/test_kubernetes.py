@@ -1,4 +1,4 @@
-"""The stack on a real cluster, from its rendered YAML. Needs KUBECONFIG, and IMAGE_LOADER where there is no registry."""
+"""The stack on a real cluster, from its rendered YAML. Needs KUBECONFIG, and IMAGE_LOADER without a registry."""
 
 from __future__ import annotations
 
@@ -192,7 +192,8 @@ def test_a_policy_that_means_nothing_is_rejected(k8s: Stack, mesh: bool) -> None
 
 LOAD = """
 import os, sys, time, urllib.request
-request = urllib.request.Request(os.environ["URL"], headers={"Host": "mlflow:5000", "Authorization": os.environ["TOKEN"]})
+headers = {"Host": "mlflow:5000", "Authorization": os.environ["TOKEN"]}
+request = urllib.request.Request(os.environ["URL"], headers=headers)
 done, failed = 0, []
 print("started", flush=True)
 while not os.path.exists("/tmp/stop"):
