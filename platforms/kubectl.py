@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,8 +96,18 @@ class Kubectl:
             for verb, group, resource, namespace in wanted
         ]
         document = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
-        answers = self.json("create", "-f", "-", stdin=document)["items"]
+        # One JSON document after the other, in the order of the questions.
+        answers = list(_documents(self.run("create", "-f", "-", "-o", "json", stdin=document)))
         return [what for what, answer in zip(wanted, answers, strict=True) if not answer["status"].get("allowed")]
+
+
+def _documents(text: str) -> Iterator[Any]:
+    decoder, position = json.JSONDecoder(), 0
+    while position < len(text):
+        document, position = decoder.raw_decode(text, position)
+        yield document
+        while position < len(text) and text[position].isspace():
+            position += 1
 
 
 def resource_name(kind: str) -> str:

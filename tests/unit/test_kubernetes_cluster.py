@@ -27,7 +27,7 @@ for start, answer in answers:
                 what = item["spec"]["resourceAttributes"]
                 name = what["verb"] + " " + what["resource"]
                 item["status"] = {{"allowed": name not in {denied!r}}}
-            answer = {{"items": items}}
+            answer = "\\n".join(json.dumps(item, indent=1) for item in items) + "\\n"
         sys.stdout.write(answer if isinstance(answer, str) else json.dumps(answer))
         sys.exit(0)
 sys.exit("unexpected: " + " ".join(sys.argv[1:]))
