@@ -30,7 +30,7 @@ from platforms.workload import (
     Workload,
     http_check,
 )
-from settings import PROJECT, Settings, published_port, reveal
+from settings import PROJECT, Settings, metrics, published_port, reveal
 from settings.versions import image
 
 SERVER = "mlflow"
@@ -117,7 +117,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         "--port", str(PORT),
         "--workers", str(settings.mlflow.workers),
     ]  # fmt: skip
-    if settings.mlflow.metrics:
+    if metrics(settings):
         args += ["--expose-prometheus", "/tmp/metrics"]
     s3 = settings.mlflow.s3
     if s3 is None:

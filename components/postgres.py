@@ -14,6 +14,7 @@ PORT = 5432
 UID = 999
 SERVER = "postgres"
 KEYCLOAK_SERVER = "postgres-keycloak"
+DATA_VOLUME = "data"
 # Where an external server's private CA is found in the containers that connect to it.
 CA_BUNDLE_PATH = "/etc/stack-ca/ca.pem"
 # What every image of the stack trusts by itself.
@@ -121,7 +122,7 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
             **{f"{role.upper()}_PASSWORD": SecretText.of(Secret(f"postgres-{role}-password")) for role in roles},
         },
         ports=(Port("postgres", PORT),),
-        volumes=(Volume("data", "/var/lib/postgresql/data"),),
+        volumes=(Volume(DATA_VOLUME, "/var/lib/postgresql/data"),),
         writable=("/tmp", "/run/postgresql"),
         # A TCP check: while the databases are made, the server listens on its socket alone.
         probe=Probe(local=ExecCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(PORT)))),

@@ -65,10 +65,9 @@ class DockerPlatform:
         child = pulumi.ResourceOptions(parent=parent)
         physical = self._plan.physical(workload.name)
         probe = workload.probe
+        volumes = {volume.name: self._volume(workload, volume.name, child) for volume in workload.volumes}
         data = [
-            docker.ContainerVolumeArgs(
-                volume_name=self._volume(workload, volume.name, child).name, container_path=volume.path
-            )
+            docker.ContainerVolumeArgs(volume_name=volumes[volume.name].name, container_path=volume.path)
             for volume in workload.volumes
         ]
         files = [self._files(workload, slug, files, child) for slug, files in file_volumes(workload).items()]
@@ -115,7 +114,7 @@ class DockerPlatform:
             # Two containers cannot hold one name, one port or one volume at the same time.
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
-        return Deployed(container.id.apply(lambda _: self._wait(workload, physical, container)))
+        return Deployed(container.id.apply(lambda _: self._wait(workload, physical, container)), volumes)
 
     async def _wait(self, workload: Workload, physical: str, container: pulumi.Resource) -> str:
         if pulumi.runtime.is_dry_run():

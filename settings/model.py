@@ -161,12 +161,12 @@ class Tls(Group):
 class S3(Group):
     """An S3-compatible store for artifacts; MLflow's server reads and writes it for its users."""
 
-    bucket: Name
-    prefix: str = ""
-    endpoint_url: str | None = None
-    region: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: SecretStr | None = None
+    bucket: Name = Field(description="The bucket's name")
+    prefix: str = Field("", description="Path in the bucket below which everything is kept")
+    endpoint_url: str | None = Field(None, description="URL of a store other than AWS")
+    region: str | None = Field(None, description="The bucket's region")
+    access_key_id: str | None = Field(None, description="Id of an access key; none: the machine's own role")
+    secret_access_key: SecretStr | None = Field(None, description="The access key's secret")
 
 
 class Mlflow(Group):
@@ -187,7 +187,9 @@ class Mlflow(Group):
     provision_on_bearer: bool = Field(
         True, description="A first API call with a token of an allowed group creates the user"
     )
-    metrics: bool = Field(True, description="Serve Prometheus metrics")
+    metrics: bool | None = Field(
+        None, description="Prometheus metrics at /metrics, open to all who reach the url; default: on a loopback url"
+    )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
     env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
     tls: Tls = Tls()
@@ -196,8 +198,8 @@ class Mlflow(Group):
 class ExistingKeycloak(Group):
     """A Keycloak that is already there. Only what the stack makes is ever changed or removed."""
 
-    admin_client_id: Name
-    admin_client_secret: SecretStr
+    admin_client_id: Name = Field(description="Confidential client whose service account may manage the realm")
+    admin_client_secret: SecretStr = Field(description="Its secret")
     admin_realm: Name = Field("master", description="Realm of the admin client")
     internal_url: str | None = Field(None, description="URL for containers where it is not the public one")
     create_realm: bool = Field(True, description="false: the realm exists and stays as it is")
@@ -210,7 +212,6 @@ class Keycloak(Group):
     port: TcpPort | None = Field(None, description="Host port; default: that of the url, or behind a proxy 8080")
     version: Version | None = Field(None, description="Default: the one in versions.yaml")
     memory_mib: Annotated[int, Field(ge=512)] = Field(1024, description="Memory limit in MiB")
-    admin_username: Name = Field("admin", description="The human administrator's name")
     existing: ExistingKeycloak | None = Field(None, description="Use a Keycloak that runs already")
     tls: Tls = Tls()
 
@@ -218,10 +219,10 @@ class Keycloak(Group):
 class Lifetimes(Group):
     """Token and session lifetimes of the realm, in seconds."""
 
-    access_token_seconds: Seconds = 300
-    sso_idle_seconds: Seconds = 1800
-    sso_max_seconds: Seconds = 36000
-    offline_idle_seconds: Seconds = 2592000
+    access_token_seconds: Seconds = Field(300, description="How long an access token is good")
+    sso_idle_seconds: Seconds = Field(1800, description="A session ends when unused for this long (SSO Session Idle)")
+    sso_max_seconds: Seconds = Field(36000, description="A session ends after this long in any case (SSO Session Max)")
+    offline_idle_seconds: Seconds = Field(2592000, description="An offline token ends when unused for this long")
 
     @model_validator(mode="after")
     def _ordered(self) -> Lifetimes:
@@ -242,8 +243,12 @@ class Lifetimes(Group):
 class Groups(Group):
     """Group names, from here to Keycloak, the token and MLflow."""
 
-    admins: Annotated[tuple[GroupName, ...], Field(min_length=1)] = ("mlflow-admins",)
-    users: Annotated[tuple[GroupName, ...], Field(min_length=1)] = ("mlflow-users",)
+    admins: Annotated[tuple[GroupName, ...], Field(min_length=1)] = Field(
+        ("mlflow-admins",), description="Members administrate MLflow"
+    )
+    users: Annotated[tuple[GroupName, ...], Field(min_length=1)] = Field(
+        ("mlflow-users",), description="Members may log in"
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Groups:
@@ -257,25 +262,29 @@ class Groups(Group):
 class User(Group):
     """A declared user; its password is generated unless given."""
 
-    username: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]*$")]
-    email: str | None = None
-    first_name: str = ""
-    last_name: str = ""
-    groups: tuple[GroupName, ...] = ()
-    password: SecretStr | None = None
+    username: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]*$")] = Field(
+        description="Login name, in small letters"
+    )
+    email: str | None = Field(None, description="Address, taken as verified")
+    first_name: str = Field("", description="Given name")
+    last_name: str = Field("", description="Family name")
+    groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")
+    password: SecretStr | None = Field(
+        None, description="First password, to be changed at the first login outside dev; default: a generated one"
+    )
 
 
 class ServiceAccount(Group):
     """A declared machine identity: a confidential client with the client-credentials grant."""
 
-    client_id: Name
-    groups: tuple[GroupName, ...] = ()
+    client_id: Name = Field(description="The client's id")
+    groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")
 
 
 class Realm(Group):
     """The Keycloak realm that MLflow trusts."""
 
-    name: Name = "mlflow"
+    name: Name = Field("mlflow", description="The realm's name, a part of the issuer URL")
     client_id: Name = Field("mlflow", description="The MLflow server's confidential client")
     cli_client_id: Name = Field("mlflow-cli", description="The public client of command lines")
     scope: Scope = Field("openid email profile", description="OIDC_SCOPE: separated by spaces")
@@ -290,17 +299,19 @@ class Realm(Group):
 class DatabaseLogin(Group):
     """One database of an external server."""
 
-    database: Name
-    username: Name
-    password: SecretStr
+    database: Name = Field(description="The database's name")
+    username: Name = Field(description="The role that owns it")
+    password: SecretStr = Field(description="The role's password")
 
 
 class ExternalPostgres(Group):
     """A Postgres server that is already there, with its three databases and roles."""
 
-    host: Host
-    port: TcpPort = 5432
-    ssl_mode: Literal["disable", "require", "verify-ca", "verify-full"] = "verify-full"
+    host: Host = Field(description="The server's name, as containers reach it")
+    port: TcpPort = Field(5432, description="The server's port")
+    ssl_mode: Literal["disable", "require", "verify-ca", "verify-full"] = Field(
+        "verify-full", description="TLS, as libpq's sslmode; roots: the system's, or caBundle"
+    )
     keycloak: DatabaseLogin | None = None
     mlflow: DatabaseLogin
     oidc: DatabaseLogin
@@ -324,18 +335,18 @@ class Postgres(Group):
 class ExternalRedis(Group):
     """A Redis server that is already there."""
 
-    host: Host
-    port: TcpPort = 6379
-    password: SecretStr | None = None
-    tls: bool = True
+    host: Host = Field(description="The server's name, as containers reach it")
+    port: TcpPort = Field(6379, description="The server's port")
+    password: SecretStr | None = Field(None, description="Its password, if it asks for one")
+    tls: bool = Field(True, description="Whether the connection is encrypted")
 
 
 class Redis(Group):
     """The permission cache shared by MLflow's workers (and the session store of plugin 5.x)."""
 
-    version: Version | None = None
-    db: Annotated[int, Field(ge=0, le=15)] = 0
-    max_memory_mib: Annotated[int, Field(ge=16)] = 64
+    version: Version | None = Field(None, description="Default: the one in versions.yaml")
+    db: Annotated[int, Field(ge=0, le=15)] = Field(0, description="Number of the database")
+    max_memory_mib: Annotated[int, Field(ge=16)] = Field(64, description="Data beyond this many MiB is evicted")
     persistent: bool = Field(False, description="Keep the data on a volume")
     external: ExternalRedis | None = None
 
@@ -351,7 +362,10 @@ class Docker(Group):
 class Images(Group):
     """Where images come from."""
 
-    source: ImageSource = ImageSource.AUTO
+    source: ImageSource = Field(
+        ImageSource.AUTO,
+        description="Where the Debian base comes from: pull a registry, build from packages, auto either",
+    )
 
 
 class Settings(Group):

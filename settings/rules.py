@@ -43,6 +43,12 @@ def sample_users(settings: Settings) -> bool:
     return settings.environment is Environment.DEV if given is None else given
 
 
+def metrics(settings: Settings) -> bool:
+    """MLflow serves its metrics to anybody, so elsewhere than on loopback they have to be asked for."""
+    given = settings.mlflow.metrics
+    return is_loopback(urlsplit(settings.mlflow.url).hostname or "") if given is None else given
+
+
 def check(settings: Settings, root: Path) -> list[Problem]:
     """Every broken rule, each with its key, its value and what was expected."""
     return [
@@ -53,6 +59,7 @@ def check(settings: Settings, root: Path) -> list[Problem]:
         *_files(settings, root),
         *_realm(settings),
         *_existing(settings),
+        *_reachable(settings),
     ]
 
 
@@ -142,3 +149,16 @@ def _existing(settings: Settings) -> Iterator[Problem]:
         yield Problem(key("keycloak.existing.createRealm"), "true", "expected false: master always exists")
     if existing is None and settings.realm.name == "master":
         yield Problem(key("realm.name"), "master", "expected another name: master is for administrators")
+
+
+def _reachable(settings: Settings) -> Iterator[Problem]:
+    """In a container, localhost is the container itself."""
+    expected = "expected a name that containers reach: localhost is each container itself"
+    for part, external in (("postgres", settings.postgres.external), ("redis", settings.redis.external)):
+        if external is not None and is_loopback(external.host):
+            yield Problem(key(f"{part}.external.host"), external.host, expected)
+    existing = settings.keycloak.existing
+    if existing is not None:
+        internal = existing.internal_url or settings.keycloak.url
+        if is_loopback(urlsplit(internal).hostname or ""):
+            yield Problem(key("keycloak.existing.internalUrl"), internal, expected)
