@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from platforms.workload import Problem
-from settings.model import PROJECT, Environment, Group, Settings, Tls
+from settings.model import PROJECT, Environment, Group, Settings, Tls, is_loopback
 from settings.versions import unsupported_plugin, versions
 
 # Ports inside the containers; the published ones come from the URLs.
