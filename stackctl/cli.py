@@ -19,7 +19,7 @@ import yaml
 
 from platforms import docker_engine
 from platforms.docker_plan import DockerPlan
-from platforms.workload import StackError
+from platforms.workload import Problem, StackError
 from settings import ROOT
 from settings.catalogue import VersionsError
 from settings.versions import selection
@@ -68,6 +68,11 @@ def reported() -> Iterator[None]:
         raise typer.Exit(REFUSED) from None
     except (docker_engine.DockerError, ImageError, pulumi_engine.PulumiError) as error:
         say(f"error: {error}")
+        raise typer.Exit(FAILED) from None
+    except OSError as error:
+        # No space, no permission, a file in the way: all of them name the place.
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"error: {where}{error.strerror or error}")
         raise typer.Exit(FAILED) from None
 
 
@@ -156,16 +161,15 @@ def redacted(value: Any) -> Any:
     """The same outputs with every secret's value hidden."""
     if isinstance(value, dict):
         return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
-    return value
+    return [redacted(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _choose(stack: str, engine: Engine) -> Engine:
     if engine is Engine.COMPOSE or (engine is Engine.AUTO and compose_engine.owns(stack)):
         return Engine.COMPOSE
     if compose_engine.owns(stack):
-        raise pulumi_engine.PulumiError(
-            f"stack {stack} was brought up by Compose ({stack_directory(stack)}); use ENGINE=compose or destroy it"
-        )
+        expected = f"expected compose, which brought it up ({stack_directory(stack)}); or `make destroy` first"
+        raise StackError(f"Stack {stack} is another engine's.", [Problem("engine", engine.value, expected)])
     reason = pulumi_engine.unavailable()
     if reason is None:
         return Engine.PULUMI
