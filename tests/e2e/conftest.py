@@ -73,3 +73,14 @@ def client(stack: Stack) -> Client:
 @pytest.fixture(scope="session")
 def keycloak(client: Client) -> KeycloakAdmin:
     return KeycloakAdmin(client.outputs)
+
+
+@pytest.fixture(scope="session")
+def neighbour(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Another stack beside the first, with the same settings; brought up by Compose whatever engine that has."""
+    made = Stack.make("compose", tmp_path_factory.mktemp("neighbour"), realm=DECLARED)
+    try:
+        made.up()
+        yield made
+    finally:
+        made.destroy(check=False)

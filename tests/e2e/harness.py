@@ -37,12 +37,13 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Stack:
-    """A stack under test: where it is kept, and what was asked of it."""
+    """A stack under test: where it is kept, what was asked of it, and all it has said while it was brought up."""
 
     engine: str
     home: Path
     config: dict[str, Any]
     name: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
+    said: str = ""
 
     @staticmethod
     def make(engine: str, home: Path, **config: Any) -> Stack:
@@ -90,20 +91,23 @@ class Stack:
             "PULUMI_ERROR_OUTPUT_STRING": "true",
         }
 
-    def stackctl(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the command line on this stack, as its user would."""
+    def stackctl(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line on this stack, as its user would, with `env` over its environment."""
         command = (sys.executable, "-m", "stackctl", *args, "--stack", self.name)
         done = subprocess.run(
             (*command, "--config-file", str(self.config_file)),
-            capture_output=True, text=True, check=False, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, cwd=ROOT, stdin=subprocess.DEVNULL,
+            env={**self.environment, **env},
         )  # fmt: skip
         if check and done.returncode != 0:
             raise AssertionError(f"stackctl {' '.join(args)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
 
-    def up(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def up(self, *, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         self.write_config()
-        return self.stackctl("up", "--engine", self.engine, check=check)
+        done = self.stackctl("up", "--engine", self.engine, check=check, **env)
+        self.said += done.stdout + done.stderr
+        return done
 
     def destroy(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.stackctl("destroy", check=check)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -17,6 +15,7 @@ import requests
 
 from tests.e2e.harness import TIMEOUT, Client
 from tests.e2e.keycloak import KeycloakAdmin, claims, unsigned, with_claims, with_other_signature
+from tests.e2e.login import submit_login
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1000"
 LOOPBACK = "http://127.0.0.1:{port}/callback"
@@ -253,15 +252,8 @@ def _log_in_by_form(client: Client, discovery: dict[str, str], redirect: str, ve
         "client_id": client.outputs["cli_client_id"], "response_type": "code", "scope": "openid",
         "redirect_uri": redirect, "code_challenge": _challenge(verifier), "code_challenge_method": "S256",
     }  # fmt: skip
-    browser = requests.Session()
-    page = browser.get(discovery["authorization_endpoint"], params=query, timeout=TIMEOUT)
-    action = re.search(r'action="([^"]+)"', page.text)
-    assert action, page.text[:500]
-    form = {"username": "bob", "password": client.outputs["users"]["bob"]["password"]}
-    # Keycloak marks its cookies Secure on loopback too, as browsers allow; `requests` would hold them back.
-    for cookie in browser.cookies:
-        cookie.secure = False
-    answer = browser.post(unescape(action[1]), data=form, timeout=TIMEOUT, allow_redirects=False)
+    password = client.outputs["users"]["bob"]["password"]
+    answer = submit_login(requests.Session(), discovery["authorization_endpoint"], query, "bob", password)
     location = answer.headers["Location"]
     assert location.startswith(redirect), location
     return parse_qs(urlsplit(location).query)["code"][0]
