@@ -28,12 +28,22 @@ from platforms.workload import StackError
 from settings import ROOT
 from settings.versions import selection
 from stackctl import access, compose_engine, pulumi_engine
+from stackctl.commands import login, sessions, tokens
 from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, redacted, reported, show
 from stackctl.context import Context, load, stack_directory
 from stackctl.images import build
 from stackctl.progress import say
 
 app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+app.command()(login.login)
+app.command()(login.token)
+app.command()(login.env)
+app.command()(login.logout)
+app.command("revoke")(sessions.revoke_user)
+app.command("restore")(sessions.restore_user)
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(sessions.app, name="sessions")
 
 
 class Engine(StrEnum):

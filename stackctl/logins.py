@@ -51,6 +51,10 @@ class Login:
         margin = min(MARGIN_SECONDS, (self.access_until - self.access_from) / 5)
         return self.access_from - 60 <= now < self.access_until - margin
 
+    def usable(self, now: float) -> bool:
+        """Whether the access token has not ended yet, however soon it will."""
+        return now < self.access_until
+
     def with_tokens(self, tokens: Tokens, now: float) -> Login:
         return replace(
             self,

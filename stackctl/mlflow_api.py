@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -193,10 +194,10 @@ def _token(row: Mapping[str, Any]) -> PersonalToken:
         id=int(row["id"]),
         name=row["name"],
         prefix=row.get("token_prefix") or "",
-        created_at=row["created_at"],
+        created_at=_time(row["created_at"]),
         created_by=row.get("created_by") or "",
-        expires_at=row["expires_at"],
-        last_used_at=row.get("last_used_at") or "",
+        expires_at=_time(row["expires_at"]),
+        last_used_at=_time(row.get("last_used_at")),
         active=bool(row["active"]),
         secret=row.get("token") or "",
     )
@@ -207,7 +208,15 @@ def _session(row: Mapping[str, Any], username: str) -> UiSession:
         pk=int(row["pk"]),
         username=username,
         prefix=row["session_id_prefix"],
-        created_at=row.get("created_at") or "",
-        last_seen_at=row.get("last_seen_at") or "",
-        expires_at=row.get("expires_at") or "",
+        created_at=_time(row.get("created_at")),
+        last_seen_at=_time(row.get("last_seen_at")),
+        expires_at=_time(row.get("expires_at")),
     )
+
+
+def _time(text: str | None) -> str:
+    """ISO 8601 in UTC to the second; the plugin leaves out the offset of some of its times, which are UTC."""
+    if not text:
+        return ""
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")

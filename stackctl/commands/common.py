@@ -72,7 +72,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise RefusedError(f"{question} needs a yes, and there is no terminal to ask", "add --yes")
+        raise RefusedError(f"this needs a yes, and there is no terminal to ask on ({question}?)", "add --yes")
     if not typer.confirm(f"{question}?", err=True):
         raise RefusedError("not confirmed", "nothing was changed")
 
@@ -106,6 +106,13 @@ def redacted(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
     return value
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it: to the second below two minutes, to the minute below two hours."""
+    if seconds < 120:
+        return f"{max(0, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 7200 else f"{round(seconds / 3600)} h"
 
 
 def _cell(value: Any) -> str:
