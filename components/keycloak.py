@@ -18,6 +18,8 @@ MANAGEMENT_PORT = 9000
 # The service account that the Pulumi provider logs in with; never a person's password.
 PROVISIONER_CLIENT_ID = "mlflow-sso-provisioner"
 PROVISIONER_SECRET = Secret("keycloak-provisioner-secret", length=48)
+# The human administrator. Keycloak reads both at its very first start alone, so neither is a setting.
+ADMIN_USERNAME = "admin"
 ADMIN_PASSWORD = Secret("keycloak-admin-password")
 TLS_CERTIFICATE_PATH = "/etc/tls/tls.crt"
 TLS_KEY_PATH = "/etc/tls/tls.key"
@@ -108,7 +110,7 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         "KC_HTTP_PORT": str(HTTP_PORT),
         "KC_HTTP_MANAGEMENT_SCHEME": "http",
         "KC_CACHE": "local",
-        "KC_BOOTSTRAP_ADMIN_USERNAME": settings.keycloak.admin_username,
+        "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN_USERNAME,
         "KC_BOOTSTRAP_ADMIN_CLIENT_ID": PROVISIONER_CLIENT_ID,
         "WAIT_FOR": f"{database.host}:{database.port}",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from platforms.workload import ExecCheck, File, Port, Probe, Resources, Secret, SecretText, UrlQuoted, Volume, Workload
+from platforms.workload import ExecCheck, Port, Probe, Resources, Secret, SecretText, UrlQuoted, Volume, Workload
 from settings import Settings, reveal
 from settings.model import DatabaseLogin
 from settings.versions import image
@@ -14,34 +14,11 @@ PORT = 5432
 UID = 999
 SERVER = "postgres"
 KEYCLOAK_SERVER = "postgres-keycloak"
+DATA_VOLUME = "data"
 # Where an external server's private CA is found in the containers that connect to it.
 CA_BUNDLE_PATH = "/etc/stack-ca/ca.pem"
 # What every image of the stack trusts by itself.
 SYSTEM_CA_PATH = "/etc/ssl/certs/ca-certificates.crt"
-
-_INIT = """\
--- Runs once, on an empty data directory: a role and a database of its own for each program.
--- Passwords come from the environment and never appear in a command line or a log.
-\\set ON_ERROR_STOP on
-REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
-"""
-
-_INIT_ONE = """
-\\getenv password {variable}
-CREATE ROLE {role} LOGIN PASSWORD :'password' NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
-CREATE DATABASE {role} OWNER {role} ENCODING 'UTF8' TEMPLATE template0;
-REVOKE ALL ON DATABASE {role} FROM PUBLIC;
-\\connect {role}
-ALTER SCHEMA public OWNER TO {role};
-REVOKE ALL ON SCHEMA public FROM PUBLIC;
-SET SESSION AUTHORIZATION {role};
--- The empty schema of the version this image was made with; the program migrates it like any other.
-\\set seed /usr/local/share/mlflow-sso/seed/{role}.sql
-\\if `test -f /usr/local/share/mlflow-sso/seed/{role}.sql && echo true || echo false`
-\\i :seed
-\\endif
-RESET SESSION AUTHORIZATION;
-"""
 
 
 @dataclass(frozen=True)
@@ -124,37 +101,30 @@ def postgres_workloads(settings: Settings) -> tuple[Workload, ...]:
 
 
 def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
-    """One server. `callers` maps each role to the workload that logs in with it."""
-    init = _INIT + "".join(_INIT_ONE.format(role=role, variable=f"{role.upper()}_PASSWORD") for role in sorted(callers))
-    passwords = {
-        f"{role.upper()}_PASSWORD": SecretText.of(Secret(f"postgres-{role}-password")) for role in sorted(callers)
-    }
+    """One server. `callers` maps each role, and so each database, to the workload that logs in with it."""
+    roles = sorted(callers)
     return Workload(
         name=name,
         image=image(settings, "postgres-seeded"),
         uid=UID,
         resources=Resources(memory_mib=settings.postgres.memory_mib, cpus=1.0),
         args=(
-            "-c",
-            "shared_buffers=32MB",
-            "-c",
-            "max_connections=100",
-            "-c",
-            "password_encryption=scram-sha-256",
+            "-c", "shared_buffers=32MB",
+            "-c", "max_connections=100",
+            "-c", "password_encryption=scram-sha-256",
         ),
         env={
-            "PGDATA": "/var/lib/postgresql/data/pgdata",
-            "POSTGRES_INITDB_ARGS": "--auth-host=scram-sha-256 --auth-local=scram-sha-256 --data-checksums",
+            "STACK_DATABASES": ",".join(roles),
+            "POSTGRES_INITDB_ARGS": "--data-checksums",
         },
         secret_env={
             "POSTGRES_PASSWORD": SecretText.of(Secret(f"{name}-superuser-password")),
-            **passwords,
+            **{f"{role.upper()}_PASSWORD": SecretText.of(Secret(f"postgres-{role}-password")) for role in roles},
         },
-        files=(File("/docker-entrypoint-initdb.d/10-databases.sql", init),),
         ports=(Port("postgres", PORT),),
-        volumes=(Volume("data", "/var/lib/postgresql/data"),),
+        volumes=(Volume(DATA_VOLUME, "/var/lib/postgresql/data"),),
         writable=("/tmp", "/run/postgresql"),
-        # A TCP check: while the init scripts run, the server listens on its socket alone.
+        # A TCP check: while the databases are made, the server listens on its socket alone.
         probe=Probe(local=ExecCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(PORT)))),
         callers=tuple(sorted(set(callers.values()))),
-    )
+    )  # fmt: skip

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.keycloak import SERVER as KEYCLOAK
+from components.postgres import DATA_VOLUME, keycloak_database
 from components.realm_resources import KeycloakRealm
 from components.stack import StackSpec, stack_spec
 from platforms.engine import EnginePlatform, Secrets
@@ -25,7 +27,8 @@ class Component(pulumi.ComponentResource):
     ) -> None:
         kind = "".join(part.capitalize() for part in workload.name.split("-"))
         super().__init__(f"mlflow-sso:index:{kind}", workload.name, None, opts)
-        self.ready = platform.deploy(workload, self).ready
+        deployed = platform.deploy(workload, self)
+        self.ready, self.data = deployed.ready, deployed.data
         self.register_outputs({"ready": self.ready})
 
 
@@ -42,8 +45,15 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
     secrets = Secrets("secrets")
     platform.use(secrets)
     components = {workload.name: Component(workload, platform) for workload in spec.workloads}
-    keycloak = components.get("keycloak")
-    realm = KeycloakRealm("realm", spec, keycloak.ready if keycloak else None, secrets)
+    keycloak = components.get(KEYCLOAK)
+    database = components.get(keycloak_database(settings).host) if keycloak else None
+    realm = KeycloakRealm(
+        "realm",
+        spec,
+        keycloak.ready if keycloak else None,
+        secrets,
+        removed_with=database.data[DATA_VOLUME] if database else None,
+    )
     return outputs(spec, components["mlflow"].ready, realm, secrets)
 
 

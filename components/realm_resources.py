@@ -8,14 +8,18 @@ from pulumi_keycloak import openid
 
 from components.realm import Client
 from components.stack import StackSpec
+from platforms.duration import go_duration
 from platforms.engine import Secrets
 
 
 class KeycloakRealm(pulumi.ComponentResource):
     """The realm of a stack, managed through a Keycloak that serves.
 
-    ready: the server's readiness; the provider's URL derives from it, so a first preview, which has
-        no server to ask, leaves the provider unconfigured and does not fail.
+    ready: the server's readiness, which the provider's URL waits for in an update. A preview does not wait: with
+        an unknown URL it would show every realm resource as changed whenever Keycloak's container is replaced.
+        The provider logs in at the first request (`initial_login`), so a first preview asks no server.
+    removed_with: what holds Keycloak's data, when that is the stack's own. `destroy` then removes it and asks
+        Keycloak nothing, so it works as well when Keycloak is gone.
     """
 
     def __init__(
@@ -24,6 +28,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         spec: StackSpec,
         ready: pulumi.Output[str] | None,
         secrets: Secrets,
+        removed_with: pulumi.Resource | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("mlflow-sso:index:KeycloakRealm", name, None, opts)
@@ -31,7 +36,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         url = spec.keycloak.public_url
         provider = keycloak.Provider(
             "keycloak",
-            url=ready.apply(lambda _: url) if ready is not None else url,
+            url=url if ready is None or pulumi.runtime.is_dry_run() else ready.apply(lambda _: url),
             client_id=spec.admin.client_id,
             client_secret=secrets.value(spec.admin.client_secret),
             realm=spec.admin.realm,
@@ -40,7 +45,8 @@ class KeycloakRealm(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self._secrets = secrets
-        self._child = pulumi.ResourceOptions(parent=self, provider=provider)
+        self._provider, self._removed_with = provider, removed_with
+        self._child = self._inside(self)
         self._spec = realm
         self._realm_id = self._make_realm()
         self._groups = {
@@ -51,6 +57,9 @@ class KeycloakRealm(pulumi.ComponentResource):
             self._make_client(client)
         self._make_users()
         self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
+
+    def _inside(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=parent, provider=self._provider, deleted_with=self._removed_with)
 
     def _make_realm(self) -> pulumi.Output[str]:
         realm = self._spec
@@ -69,10 +78,10 @@ class KeycloakRealm(pulumi.ComponentResource):
             reset_password_allowed=False,
             remember_me=False,
             verify_email=False,
-            access_token_lifespan=_duration(times.access_token_seconds),
-            sso_session_idle_timeout=_duration(times.sso_idle_seconds),
-            sso_session_max_lifespan=_duration(times.sso_max_seconds),
-            offline_session_idle_timeout=_duration(times.offline_idle_seconds),
+            access_token_lifespan=go_duration(times.access_token_seconds),
+            sso_session_idle_timeout=go_duration(times.sso_idle_seconds),
+            sso_session_max_lifespan=go_duration(times.sso_max_seconds),
+            offline_session_idle_timeout=go_duration(times.offline_idle_seconds),
             security_defenses=keycloak.RealmSecurityDefensesArgs(
                 brute_force_detection=keycloak.RealmSecurityDefensesBruteForceDetectionArgs(
                     permanent_lockout=False,
@@ -112,7 +121,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             full_scope_allowed=False,
             opts=self._child,
         )
-        inside = pulumi.ResourceOptions(parent=made, provider=self._child.provider)
+        inside = self._inside(made)
         openid.GroupMembershipProtocolMapper(
             f"{name}-groups",
             realm_id=self._realm_id,
@@ -169,14 +178,5 @@ class KeycloakRealm(pulumi.ComponentResource):
                     user_id=made.id,
                     group_ids=[self._groups[group].id for group in user.groups],
                     exhaustive=False,
-                    opts=pulumi.ResourceOptions(parent=made, provider=self._child.provider),
+                    opts=self._inside(made),
                 )
-
-
-def _duration(seconds: int) -> str:
-    """Go's spelling of a duration, as Keycloak's provider reads it back: 5400 is 1h30m0s."""
-    hours, rest = divmod(seconds, 3600)
-    minutes, left = divmod(rest, 60)
-    if hours:
-        return f"{hours}h{minutes}m{left}s"
-    return f"{minutes}m{left}s" if minutes else f"{left}s"

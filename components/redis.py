@@ -46,7 +46,6 @@ def redis_workloads(settings: Settings) -> tuple[Workload, ...]:
     if settings.redis.external:
         return ()
     limit = settings.redis.max_memory_mib
-    persistence = ("--appendonly", "yes") if settings.redis.persistent else ("--save", "", "--appendonly", "no")
     return (
         Workload(
             name=SERVER,
@@ -54,7 +53,14 @@ def redis_workloads(settings: Settings) -> tuple[Workload, ...]:
             uid=UID,
             # Redis needs room beside its data for buffers and, with persistence, for a fork.
             resources=Resources(memory_mib=limit * 2 + 64, cpus=0.5),
-            args=("--maxmemory", f"{limit}mb", "--maxmemory-policy", "allkeys-lru", *persistence),
+            args=(
+                "--maxmemory",
+                f"{limit}mb",
+                "--maxmemory-policy",
+                "allkeys-lru",
+                "--appendonly",
+                "yes" if settings.redis.persistent else "no",
+            ),
             secret_env={
                 "REDIS_PASSWORD": SecretText.of(Secret("redis-password")),
                 # redis-cli reads its password here, so the probe's command line holds none.

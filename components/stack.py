@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from components.keycloak import (
     ADMIN_PASSWORD,
+    ADMIN_USERNAME,
     AdminLogin,
     KeycloakAddress,
     admin_login,
@@ -92,7 +93,7 @@ def stack_spec(settings: Settings) -> StackSpec:
         keycloak=keycloak_address(settings),
         keycloak_is_ours=ours,
         admin=admin_login(settings),
-        admin_username=settings.keycloak.admin_username,
+        admin_username=ADMIN_USERNAME,
         admin_password=ADMIN_PASSWORD,
         mlflow_url=settings.mlflow.url,
         client_secret=client_secret(settings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from posixpath import dirname
 
 import pulumi
 import pulumi_docker as docker
@@ -14,12 +15,13 @@ from platforms.docker_plan import (
     LOG_OPTIONS,
     SECURITY_OPTIONS,
     DockerPlan,
-    file_directories,
+    file_volumes,
     shares,
     tmpfs_options,
 )
+from platforms.duration import go_duration
 from platforms.engine import Deployed, Secrets
-from platforms.workload import Problem, Workload
+from platforms.workload import File, Problem, Workload
 
 
 class DockerPlatform:
@@ -41,17 +43,12 @@ class DockerPlatform:
         child = pulumi.ResourceOptions(parent=parent)
         physical = self._plan.physical(workload.name)
         probe = workload.probe
+        volumes = {volume.name: self._volume(workload, volume.name, child) for volume in workload.volumes}
         data = [
-            docker.ContainerVolumeArgs(
-                volume_name=self._volume(workload, volume.name, child).name, container_path=volume.path
-            )
+            docker.ContainerVolumeArgs(volume_name=volumes[volume.name].name, container_path=volume.path)
             for volume in workload.volumes
         ]
-        # A root file system that is read-only takes uploads in volumes alone: one for each directory.
-        files = [
-            docker.ContainerVolumeArgs(volume_name=self._volume(workload, slug, child).name, container_path=directory)
-            for directory, slug in file_directories(workload).items()
-        ]
+        files = [self._files(workload, slug, files, child) for slug, files in file_volumes(workload).items()]
         container = docker.Container(
             workload.name,
             name=physical,
@@ -71,13 +68,12 @@ class DockerPlatform:
                 for p in workload.published
             ],
             volumes=[*data, *files],
-            uploads=self._uploads(workload),
             healthcheck=docker.ContainerHealthcheckArgs(
                 tests=["CMD", *probe.local.command],
-                interval=f"{probe.interval_seconds}s",
-                timeout=f"{probe.timeout_seconds}s",
+                interval=go_duration(probe.interval_seconds),
+                timeout=go_duration(probe.timeout_seconds),
                 retries=probe.failures,
-                start_period=f"{probe.start_seconds}s",
+                start_period=go_duration(probe.start_seconds),
             ),
             memory=workload.resources.memory_mib,
             memory_swap=workload.resources.memory_mib,
@@ -96,14 +92,17 @@ class DockerPlatform:
             # Two containers cannot hold one name, one port or one volume at the same time.
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
-        return Deployed(container.id.apply(lambda _: self._wait(workload, physical, container)))
+        return Deployed(container.id.apply(lambda _: self._wait(workload, physical, container)), volumes)
 
     async def _wait(self, workload: Workload, physical: str, container: pulumi.Resource) -> str:
         if pulumi.runtime.is_dry_run():
             return workload.name
 
+        loop = asyncio.get_running_loop()
+
         def progress(message: str) -> None:
-            pulumi.log.info(message, resource=container, ephemeral=True)
+            # The wait is in a thread of its own; the engine is spoken to from the program's loop alone.
+            loop.call_soon_threadsafe(lambda: pulumi.log.info(message, resource=container, ephemeral=True))
 
         try:
             await asyncio.to_thread(docker_engine.wait_ready, workload, physical, progress)
@@ -119,13 +118,36 @@ class DockerPlatform:
         joined = pulumi.Output.all(*plain, *secret).apply(sorted)
         return pulumi.Output.secret(joined) if secret else joined
 
-    def _uploads(self, workload: Workload) -> list[docker.ContainerUploadArgs]:
-        return [
-            docker.ContainerUploadArgs(
-                file=file.path, content=pulumi.Output.secret(file.content) if file.secret else file.content
-            )
-            for file in workload.files
-        ]
+    def _files(
+        self, workload: Workload, slug: str, files: tuple[File, ...], opts: pulumi.ResourceOptions
+    ) -> docker.ContainerVolumeArgs:
+        """A volume with these files, mounted for reading.
+
+        Docker writes no file into a container whose root file system is read-only, not even into a volume of it.
+        So a container that never starts carries them into the volume.
+        """
+        volume = self._volume(workload, slug, opts)
+        directory = dirname(files[0].path)
+        carrier = docker.Container(
+            f"{workload.name}-{slug}-carrier",
+            name=self._plan.physical(f"{workload.name}-{slug}-carrier"),
+            image=workload.image,
+            start=False,
+            must_run=False,
+            network_mode="none",
+            volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=directory)],
+            uploads=[
+                docker.ContainerUploadArgs(
+                    file=file.path, content=pulumi.Output.secret(file.content) if file.secret else file.content
+                )
+                for file in files
+            ],
+            labels=[docker.ContainerLabelArgs(**label) for label in self._labels(workload.name)],
+            opts=opts,
+        )
+        # By way of the carrier, so that its files are there first.
+        name = pulumi.Output.all(volume.name, carrier.id).apply(lambda made: str(made[0]))
+        return docker.ContainerVolumeArgs(volume_name=name, container_path=directory, read_only=True)
 
     def _volume(self, workload: Workload, name: str, opts: pulumi.ResourceOptions) -> docker.Volume:
         labels = self._labels(workload.name)

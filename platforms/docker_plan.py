@@ -6,10 +6,11 @@ names under either engine, and one command finds and removes them all.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from posixpath import dirname
 
-from platforms.workload import Problem, Workload
+from platforms.workload import File, Problem, Workload
 
 LABEL_PROJECT = "mlflow-sso.project"
 LABEL_STACK = "mlflow-sso.stack"
@@ -68,7 +69,13 @@ def tmpfs_options(uid: int) -> str:
     return f"rw,nosuid,nodev,size=256m,mode=0700,uid={uid},gid={uid}"
 
 
-def file_directories(workload: Workload) -> dict[str, str]:
-    """The directories that hold the workload's files, each with a slug for the volume that carries it."""
-    directories = sorted({dirname(file.path) for file in workload.files})
-    return {d: d.strip("/").replace("/", "-").replace(".", "-") for d in directories}
+def file_volumes(workload: Workload) -> dict[str, tuple[File, ...]]:
+    """The workload's files by volume slug. A slug changes with its files, so that a container that mounts them
+    is made anew when one of them changes."""
+    found: dict[str, tuple[File, ...]] = {}
+    for directory in sorted({dirname(file.path) for file in workload.files}):
+        files = tuple(file for file in workload.files if dirname(file.path) == directory)
+        content = "\0".join(f"{file.path}\0{file.content}" for file in files)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        found[f"{directory.strip('/').replace('/', '-').replace('.', '-')}-{digest}"] = files
+    return found

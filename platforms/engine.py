@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
@@ -18,9 +18,11 @@ class Deployed:
     """A workload on its target.
 
     ready: its name, known once it serves. What depends on a running server derives from this output.
+    data: what holds its data, by the name of the workload's volume; its removal takes the data with it.
     """
 
     ready: pulumi.Output[str]
+    data: Mapping[str, pulumi.Resource]
 
 
 class EnginePlatform(Protocol):

@@ -158,7 +158,7 @@ class Workload:
     callers: tuple[str, ...] = ()
     replicas: int = 1
     stop_seconds: int = 30
-    wait_seconds: int = 180
+    wait_seconds: int = 300
 
     @property
     def published(self) -> tuple[Port, ...]:

@@ -94,6 +94,11 @@ def _number_as_text(value: object) -> object:
     return value
 
 
+def _none_if_empty(value: object) -> object:
+    """The engine's config schema has no optional text; its default is the empty one."""
+    return None if value == "" else value
+
+
 Origin = Annotated[str, AfterValidator(_origin)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
@@ -187,7 +192,6 @@ class Keycloak(Group):
     port: TcpPort | None = Field(None, description="Host port; default: the port of a loopback url")
     version: Version | None = Field(None, description="Default: the one in versions.yaml")
     memory_mib: Annotated[int, Field(ge=512)] = Field(1024, description="Memory limit in MiB")
-    admin_username: Name = Field("admin", description="The human administrator's name")
     existing: ExistingKeycloak | None = Field(None, description="Use a Keycloak that runs already")
     tls: Tls = Tls()
 
@@ -336,4 +340,6 @@ class Settings(Group):
     redis: Redis = Redis()
     docker: Docker = Docker()
     images: Images = Images()
-    ca_bundle: str | None = Field(None, description="PEM file of private CAs that all parts trust")
+    ca_bundle: Annotated[str | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="PEM file of private CAs that all parts trust"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def preview(context: Context) -> None:
 def destroy(context: Context) -> None:
     _run(context, "destroy", "--yes", "--skip-preview")
     _run(context, "stack", "rm", "--yes", "--preserve-config")
+    _drop_unused_salt(context.config_file)
 
 
 def exists(stack: str) -> bool:
@@ -91,8 +93,20 @@ def outputs(stack: str, environment: Environment) -> dict[str, Any]:
 
 
 def _select(context: Context) -> None:
-    if not exists(context.stack):
-        _run(context, "stack", "init", context.stack, "--no-select", stack=False)
+    if exists(context.stack):
+        return
+    _run(context, "stack", "init", context.stack, "--no-select", stack=False)
+    # The salt belongs into the stack's own settings file; `init` knows the usual one alone.
+    usual = ROOT / f"Pulumi.{context.stack}.yaml"
+    if usual.exists() and not usual.samefile(context.config_file):
+        usual.unlink()
+
+
+def _drop_unused_salt(config_file: Path) -> None:
+    """Without a stack and without an encrypted value, the salt of a passphrase is of no use to anybody."""
+    text = config_file.read_text()
+    if "secure:" not in text:
+        config_file.write_text(re.sub(r"^encryptionsalt: .*\n?", "", text, flags=re.MULTILINE))
 
 
 def _environment(extra: dict[str, str] | None = None) -> dict[str, str]:
