@@ -171,6 +171,8 @@ def _ca_bundle(where: Where) -> str | None:
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if parts.username or parts.password:
+        raise RefusedError("the URL holds a user name or password, and is not a URL of MLflow", "leave these out")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise RefusedError(f"{url.partition('?')[0]} is not a URL", "give one such as https://mlflow.example.com")
     return url.rstrip("/")

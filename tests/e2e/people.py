@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from http.cookiejar import DefaultCookiePolicy
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -22,44 +22,65 @@ URL = re.compile(r"https?://\S+")
 
 
 class _Forms(HTMLParser):
-    """The first form of a page: its address, its hidden fields and its submit buttons."""
+    """The first form of a page: its address, and its fields."""
 
     def __init__(self) -> None:
         super().__init__()
         self.action = ""
         self.fields: dict[str, str] = {}
-        self.buttons: dict[str, str] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {key: value or "" for key, value in attrs}
         if tag == "form" and not self.action:
             self.action = found.get("action", "")
-        elif tag in ("input", "button") and "name" in found:
-            target = self.buttons if found.get("type") == "submit" or tag == "button" else self.fields
-            target[found["name"]] = found.get("value", "")
+        elif tag == "input" and "name" in found:
+            if found.get("type") != "submit":
+                self.fields[found["name"]] = found.get("value", "")
 
 
-@dataclass
 class Browser:
-    """Cookies and forms, nothing more."""
+    """Cookies, redirects and forms, nothing more.
 
-    http: requests.Session
+    A browser takes http://localhost for secure and sends it secure cookies, whatever the port; the cookie jars
+    of HTTP libraries do not, so this keeps its own.
+    """
 
-    @staticmethod
-    def new() -> Browser:
-        http = requests.Session()
-        # Browsers take http://localhost for secure, and Keycloak counts on it.
-        http.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("http", "https")))
-        return Browser(http)
+    def __init__(self) -> None:
+        self.cookies: dict[str, str] = {}
 
-    def open(self, url: str) -> requests.Response:
-        return self.http.get(url, timeout=TIMEOUT)
+    def open(self, url: str, method: str = "GET", **more: Any) -> requests.Response:
+        """The page at the end of all redirects."""
+        for _ in range(15):
+            answer = self.ask(url, method, **more)
+            if not answer.is_redirect:
+                return answer
+            url, method, more = urljoin(url, answer.headers["Location"]), "GET", {}
+        raise AssertionError(f"no end to the redirects at {url}")
+
+    def ask(self, url: str, method: str = "GET", **more: Any) -> requests.Response:
+        """One request, without following."""
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        answer = requests.request(
+            method,
+            url,
+            headers={"Cookie": cookie, "Accept": "text/html"},
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            **more,
+        )
+        for line in answer.raw.headers.getlist("Set-Cookie"):
+            for name, morsel in SimpleCookie(line).items():
+                if morsel["max-age"] == "0":
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = morsel.value
+        return answer
 
     def submit(self, page: requests.Response, **fields: str) -> requests.Response:
         forms = _Forms()
         forms.feed(page.text)
-        assert forms.action, f"no form on {page.url}:\n{page.text[:2000]}"
-        return self.http.post(urljoin(page.url, forms.action), data={**forms.fields, **fields}, timeout=TIMEOUT)
+        assert forms.action, f"no form on {page.url}:\n{page.text[-2000:]}"
+        return self.open(urljoin(page.url, forms.action), "POST", data={**forms.fields, **fields})
 
     def approve_device(self, url: str, username: str, password: str) -> None:
         """Log in at the address that a device shows, and grant it access."""
@@ -141,7 +162,7 @@ def approve(command: tuple[str, ...], env: dict[str, str], username: str, passwo
                 line = running.stderr.readline()
                 assert line, f"no address was shown:\n{said}"
                 said += line
-            Browser.new().approve_device(found[0], username, password)
+            Browser().approve_device(found[0], username, password)
             said += running.stderr.read()
             assert running.wait(30) == 0, said
         finally:

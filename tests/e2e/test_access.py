@@ -85,7 +85,7 @@ class TestLogin:
         ) as running:  # fmt: skip
             assert running.stderr is not None
             running.stderr.readline()
-            browser = Browser.new()
+            browser = Browser()
             page = browser.submit(
                 browser.open(running.stderr.readline().strip()), username="alice", password=alice.password
             )
@@ -185,7 +185,7 @@ class TestSessions:
     def test_each_kind_is_listed_and_ended(self, alice: Person, bob: Person) -> None:
         alice.log_in()
         bob.log_in("--offline")
-        browser = Browser.new()
+        browser = Browser()
         url = bob.stack.outputs()["mlflow_url"]
         browser.submit(browser.open(f"{url}/login"), username="bob", password=bob.password)
         current = f"{url}/api/2.0/mlflow/users/current"
@@ -198,7 +198,7 @@ class TestSessions:
         page = next(row["id"] for row in listed if row["kind"] == "mlflow")
         alice.run("sessions", "revoke", "--session-id", page, "--yes")
         # The page session alone is gone; the login of the command line lives.
-        assert browser.http.get(current, timeout=TIMEOUT).status_code == 401
+        assert browser.ask(current).status_code == 401
         assert bob.mlflow(bob.token()) == 200
 
         assert "s more" in alice.run("sessions", "revoke", "--user", "bob", "--client", "mlflow-cli", "--yes").stderr
@@ -211,7 +211,7 @@ class TestRevokeEverything:
         alice.log_in()
         bob.log_in("--offline")
         secret = bob.run("tokens", "create", "--name", "laptop").stdout.strip()
-        browser = Browser.new()
+        browser = Browser()
         url = bob.stack.outputs()["mlflow_url"]
         browser.submit(browser.open(f"{url}/login"), username="bob", password=bob.password)
         current = f"{url}/api/2.0/mlflow/users/current"
@@ -227,7 +227,7 @@ class TestRevokeEverything:
 
         assert refused_refresh(bob)
         assert bob.mlflow(auth=("bob", secret)) == 401
-        assert browser.http.get(current, timeout=TIMEOUT).status_code == 401
+        assert browser.ask(current).status_code == 401
         login = browser.open(f"{url}/login")
         assert 'name="password"' in login.text, "Keycloak still knows the browser"
         # What the report says of an access token that is out already holds: it ends, and not before.
