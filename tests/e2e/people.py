@@ -33,9 +33,8 @@ class _Forms(HTMLParser):
         found = {key: value or "" for key, value in attrs}
         if tag == "form" and not self.action:
             self.action = found.get("action", "")
-        elif tag == "input" and "name" in found:
-            if found.get("type") != "submit":
-                self.fields[found["name"]] = found.get("value", "")
+        elif tag == "input" and "name" in found and found.get("type") != "submit":
+            self.fields[found["name"]] = found.get("value", "")
 
 
 class Browser:
@@ -82,11 +81,13 @@ class Browser:
         assert forms.action, f"no form on {page.url}:\n{page.text[-2000:]}"
         return self.open(urljoin(page.url, forms.action), "POST", data={**forms.fields, **fields})
 
-    def approve_device(self, url: str, username: str, password: str) -> None:
-        """Log in at the address that a device shows, and grant it access."""
-        consent = self.submit(self.open(url), username=username, password=password)
-        done = self.submit(consent, accept="Yes")
-        assert done.status_code == 200, done.text[:2000]
+    def approve(self, url: str, username: str, password: str) -> requests.Response:
+        """Log in at the address that a command shows, and grant access to the device, if it asks for that."""
+        page = self.submit(self.open(url), username=username, password=password)
+        if 'name="accept"' in page.text:
+            page = self.submit(page, accept="Yes")
+        assert page.status_code == 200, page.text[-2000:]
+        return page
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def approve(command: tuple[str, ...], env: dict[str, str], username: str, passwo
                 line = running.stderr.readline()
                 assert line, f"no address was shown:\n{said}"
                 said += line
-            Browser().approve_device(found[0], username, password)
+            Browser().approve(found[0], username, password)
             said += running.stderr.read()
             assert running.wait(30) == 0, said
         finally:
