@@ -5,7 +5,7 @@ ENGINE ?= auto
 PYTEST_ARGS ?=
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
-.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e lint format bench lock
+.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e lint format bench docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,12 @@ lint: setup  ## ruff, mypy --strict and shellcheck
 
 format: setup  ## rewrite the code in its style
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+bench: setup engine images  ## what the stack costs, as ratios within one run; wants a quiet machine
+	@.venv/bin/python -m tests.bench.run
+
+docs: setup  ## rewrite the table in docs/settings.md
+	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md
 
 lock: setup  ## compile pyproject.toml into requirements.txt
 	@uv pip compile -q pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \

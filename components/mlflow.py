@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from components.keycloak import (
@@ -28,7 +30,7 @@ from platforms.workload import (
     Workload,
     http_check,
 )
-from settings import PROJECT, Settings, published_port, reveal
+from settings import PROJECT, Settings, metrics, published_port, reveal
 from settings.versions import image
 
 SERVER = "mlflow"
@@ -115,7 +117,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         "--port", str(PORT),
         "--workers", str(settings.mlflow.workers),
     ]  # fmt: skip
-    if settings.mlflow.metrics:
+    if metrics(settings):
         args += ["--expose-prometheus", "/tmp/metrics"]
     s3 = settings.mlflow.s3
     if s3 is None:
@@ -138,7 +140,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             "SSL_CERT_FILE": TRUSTED_CAS_PATH,
             "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
         }
-    _refuse_overrides(settings.mlflow.env, {*env, *secret_env})
+    _refuse_overrides(settings.mlflow.env, {*env, *secret_env}, profile.ignored)
     if tls.certificate_file:
         # The certificate names the public host, not the loopback address asked from inside.
         check = ExecCheck(("python", "-c", _READY_TLS.format(port=PORT, path=profile.ready_path)))
@@ -166,10 +168,19 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
     )
 
 
-def _refuse_overrides(given: dict[str, str], own: set[str]) -> None:
-    problems = [
-        Problem(f"{PROJECT}:mlflow.env.{name}", "", "the stack sets this itself; expected another name")
-        for name in sorted(set(given) & own)
-    ]
+def _refuse_overrides(given: Mapping[str, str], own: set[str], ignored: Mapping[str, str]) -> None:
+    """Refuse variables that the stack sets, that this plugin never reads, or that are one of the two misspelt."""
+    problems = []
+    for name in sorted(given):
+        near = get_close_matches(name, sorted(own), n=1, cutoff=0.9)
+        if name in own:
+            expected = "the stack sets this itself; expected another name"
+        elif name in ignored:
+            expected = f"the plugin does not read it; what counts: {ignored[name]}"
+        elif near:
+            expected = f"the stack sets {near[0]} itself, and nothing reads this; expected another name"
+        else:
+            continue
+        problems.append(Problem(f"{PROJECT}:mlflow.env.{name}", "", expected))
     if problems:
-        raise StackError("mlflow.env would override the stack's own variables; nothing was created.", problems)
+        raise StackError("mlflow.env contradicts the stack's own variables; nothing was created.", problems)

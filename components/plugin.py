@@ -46,12 +46,14 @@ class PluginProfile:
 
     shared_cache: whether sessions and permissions survive a second worker or replica.
     ready_path, live_path: its health endpoints.
+    ignored: variables of other versions, known from many guides, which these do not read; by each, what counts.
     """
 
     app_name: str
     live_path: str
     ready_path: str
     shared_cache: bool
+    ignored: Mapping[str, str]
 
     def env(self, inputs: PluginInputs) -> Mapping[str, str]:
         raise NotImplementedError
@@ -103,7 +105,18 @@ class _Since7(PluginProfile):
 
 
 _PROFILES: Mapping[int, PluginProfile] = {
-    11: _Since7(app_name="oidc-auth", live_path="/health/live", ready_path="/health/ready", shared_cache=True),
+    11: _Since7(
+        app_name="oidc-auth",
+        live_path="/health/live",
+        ready_path="/health/ready",
+        shared_cache=True,
+        ignored={
+            "SESSION_TYPE": "sessions are rows of the plugin's database",
+            "CACHE_TYPE": "CACHE_BACKEND, which the stack sets",
+            "REDIS_URL": "CACHE_REDIS_URL, which the stack sets",
+            "REDIS_PASSWORD": "CACHE_REDIS_URL, which the stack sets",
+        },
+    ),
 }
 
 

@@ -24,16 +24,38 @@ from platforms.engine import Deployed, Secrets
 from platforms.workload import File, Problem, Workload
 
 
+class Networks(pulumi.ComponentResource):
+    """The stack's networks: each is shared by several workloads and so belongs to none of them."""
+
+    def __init__(self, name: str, plan: DockerPlan) -> None:
+        super().__init__("mlflow-sso:index:Networks", name)
+        self._networks = {
+            network: docker.Network(
+                network,
+                name=plan.physical(network),
+                internal=internal,
+                labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in plan.labels(network).items()],
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for network, internal in plan.networks().items()
+        }
+        self.register_outputs({})
+
+    def name(self, network: str) -> pulumi.Output[str]:
+        """The physical name of a network, known once it is made."""
+        return self._networks[network].name
+
+
 class DockerPlatform:
     """Runs workloads through pulumi-docker."""
 
     def __init__(self, project: str, stack: str, bind_address: str) -> None:
         self._plan = DockerPlan(project, stack, ())
         self._bind_address = bind_address
-        self._networks: dict[str, docker.Network] = {}
 
     def use(self, secrets: Secrets) -> None:
         self._secrets = secrets
+        self._networks = Networks("networks", self._plan)
 
     def check(self, workloads: Sequence[Workload]) -> list[Problem]:
         self._plan = DockerPlan(self._plan.project, self._plan.stack, tuple(workloads))
@@ -59,7 +81,7 @@ class DockerPlatform:
             user=f"{workload.uid}:{workload.uid}",
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(
-                    name=self._network(name).name, aliases=[name] if name == workload.name else None
+                    name=self._networks.name(name), aliases=[name] if name == workload.name else None
                 )
                 for name in self._plan.joined(workload)
             ],
@@ -157,16 +179,6 @@ class DockerPlatform:
             labels=[docker.VolumeLabelArgs(**label) for label in labels],
             opts=opts,
         )
-
-    def _network(self, name: str) -> docker.Network:
-        if name not in self._networks:
-            self._networks[name] = docker.Network(
-                name,
-                name=self._plan.physical(name),
-                internal=self._plan.networks()[name],
-                labels=[docker.NetworkLabelArgs(**label) for label in self._labels(name)],
-            )
-        return self._networks[name]
 
     def _labels(self, component: str) -> list[Mapping[str, str]]:
         return [{"label": key, "value": value} for key, value in self._plan.labels(component).items()]

@@ -9,7 +9,7 @@ from settings.model import (
     Settings,
     is_loopback,
 )
-from settings.rules import direct_access_grants, published_port, sample_users
+from settings.rules import direct_access_grants, metrics, published_port, sample_users
 
 __all__ = [
     "PROJECT",
@@ -22,6 +22,7 @@ __all__ = [
     "from_engine",
     "from_files",
     "is_loopback",
+    "metrics",
     "parse",
     "published_port",
     "reveal",

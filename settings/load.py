@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,8 @@ from settings.model import PROJECT, Settings
 from settings.rules import check
 
 ROOT = Path(__file__).resolve().parent.parent
+_SECRET_NAME = re.compile("secret|pass|pwd|token|key|credential", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"//[^/@]*@")
 # Namespaces of providers: theirs to validate, not ours.
 PROVIDER_NAMESPACES = ("pulumi", "docker", "keycloak", "kubernetes", "random")
 
@@ -40,7 +43,7 @@ def from_files(stack: str, root: Path = ROOT, *, file: Path | None = None, encry
         have = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
         problem = Problem("stack", stack, f"expected one of {have}, or a new {path.name}")
         raise StackError("There is no such stack.", [problem]) from None
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise StackError(f"{path.name} cannot be read.", [Problem(path.name, "", reason)]) from None
     config = document.get("config") if isinstance(document, dict) else None
@@ -69,7 +72,8 @@ def parse(config: Mapping[str, object], stack: str, root: Path = ROOT) -> Settin
         if namespace == PROJECT:
             raw[rest] = value
         elif namespace not in PROVIDER_NAMESPACES:
-            problems.append(Problem(name, _shown(value), f"unknown; expected {PROJECT}:<key>"))
+            shown = "[secret]" if _SECRET_NAME.search(name) else _shown(value)
+            problems.append(Problem(name, shown, f"unknown; expected {PROJECT}:<key>"))
     settings, found = _validate(raw)
     problems += found
     problems += check(settings, root)
@@ -87,9 +91,14 @@ def _validate(raw: dict[str, Any]) -> tuple[Settings, list[Problem]]:
         try:
             return Settings.model_validate(current), problems
         except ValidationError as error:
-            for detail in error.errors():
-                problems.append(_problem(detail, raw))
-            for detail in error.errors():
+            details = error.errors()
+            places = [detail["loc"] for detail in details]
+            for detail in details:
+                # A list whose items were refused is also reported as too short.
+                inside = (p for p in places if len(p) > len(detail["loc"]) and p[: len(detail["loc"])] == detail["loc"])
+                if detail["type"] != "too_short" or not any(inside):
+                    problems.append(_problem(detail, raw))
+            for detail in details:
                 _drop(current, detail["loc"])
     return Settings(), problems
 
@@ -104,7 +113,9 @@ def _problem(detail: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
         except (KeyError, IndexError, TypeError):
             value = ""
             break
-    shown = "[secret]" if _is_secret(loc) else _shown(value)
+    shown = _shown(value)
+    if shown and _may_be_secret(loc, known=detail["type"] != "extra_forbidden"):
+        shown = "[secret]"
     if detail["type"] == "extra_forbidden":
         known = _known_keys(loc[:-1])
         near = difflib.get_close_matches(str(loc[-1]), known, n=1)
@@ -164,18 +175,32 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
     return [str(field.alias) for field in model.model_fields.values()] if model else []
 
 
-def _is_secret(loc: tuple[int | str, ...]) -> bool:
-    model = _model_at(loc[:-1])
-    for field in (model.model_fields if model else {}).values():
-        if field.alias == loc[-1] and "SecretStr" in str(field.annotation):
+def _may_be_secret(loc: tuple[int | str, ...], *, known: bool) -> bool:
+    """Whether a wrong value is a secret, or could be one that stands in the wrong place."""
+    group = _model_at(loc[:-1])
+    if not known:
+        # A misspelt key, or a secret that the settings have no place for.
+        return bool(_SECRET_NAME.search(str(loc[-1]))) or (group is not None and _holds_secrets(group, deep=False))
+    field = next((f for f in (group.model_fields if group else {}).values() if f.alias == loc[-1]), None)
+    inner = _model_at(loc)
+    return (field is not None and "SecretStr" in str(field.annotation)) or (
+        inner is not None and _holds_secrets(inner, deep=True)
+    )
+
+
+def _holds_secrets(model: type[BaseModel], *, deep: bool) -> bool:
+    for field in model.model_fields.values():
+        inner = _model_in(field.annotation)
+        if "SecretStr" in str(field.annotation) or (deep and inner and _holds_secrets(inner, deep=True)):
             return True
     return False
 
 
 def _shown(value: Any) -> str:
+    """A wrong value for people to read, without the credentials that a URL may hold."""
     if value == "" or isinstance(value, dict | list):
         return ""
-    return json.dumps(value, default=str)
+    return _CREDENTIALS.sub("//[secret]@", json.dumps(value, default=str))
 
 
 def _decode(key: str, value: str) -> object:

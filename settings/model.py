@@ -87,6 +87,24 @@ def _scope(value: str) -> str:
     return " ".join(words)
 
 
+def _group_name(value: str) -> str:
+    """A name that Keycloak, the token and the plugin spell alike.
+
+    A comma separates names in the plugin's lists and a slash separates Keycloak's paths; the plugin makes no group
+    with any of the others (mlflow_oidc_auth.utils.group_name, 11.0.2).
+    """
+    if set(value) & set(",/\\?#%") or not value.isprintable() or value in (".", ".."):
+        raise ValueError("expected a group name without , / \\ ? # % and control characters, other than . and ..")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0") from None
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -102,9 +120,9 @@ def _none_if_empty(value: object) -> object:
 Origin = Annotated[str, AfterValidator(_origin)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
-# A group name may hold spaces, but neither a comma (the plugin's list separator) nor a slash
-# (Keycloak's path separator).
-GroupName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^,/\\]+$")]
+GroupName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_group_name)
+]
 Version = Annotated[str, BeforeValidator(_number_as_text)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
@@ -143,12 +161,12 @@ class Tls(Group):
 class S3(Group):
     """An S3-compatible store for artifacts; MLflow's server reads and writes it for its users."""
 
-    bucket: Name
-    prefix: str = ""
-    endpoint_url: str | None = None
-    region: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: SecretStr | None = None
+    bucket: Name = Field(description="The bucket's name")
+    prefix: str = Field("", description="Path in the bucket below which everything is kept")
+    endpoint_url: str | None = Field(None, description="URL of a store other than AWS")
+    region: str | None = Field(None, description="The bucket's region")
+    access_key_id: str | None = Field(None, description="Id of an access key; none: the machine's own role")
+    secret_access_key: SecretStr | None = Field(None, description="The access key's secret")
 
 
 class Mlflow(Group):
@@ -169,7 +187,9 @@ class Mlflow(Group):
     provision_on_bearer: bool = Field(
         True, description="A first API call with a token of an allowed group creates the user"
     )
-    metrics: bool = Field(True, description="Serve Prometheus metrics")
+    metrics: bool | None = Field(
+        None, description="Prometheus metrics at /metrics, open to all who reach the url; default: on a loopback url"
+    )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
     env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
     tls: Tls = Tls()
@@ -178,8 +198,8 @@ class Mlflow(Group):
 class ExistingKeycloak(Group):
     """A Keycloak that is already there. Only what the stack makes is ever changed or removed."""
 
-    admin_client_id: Name
-    admin_client_secret: SecretStr
+    admin_client_id: Name = Field(description="Confidential client whose service account may manage the realm")
+    admin_client_secret: SecretStr = Field(description="Its secret")
     admin_realm: Name = Field("master", description="Realm of the admin client")
     internal_url: str | None = Field(None, description="URL for containers where it is not the public one")
     create_realm: bool = Field(True, description="false: the realm exists and stays as it is")
@@ -199,27 +219,36 @@ class Keycloak(Group):
 class Lifetimes(Group):
     """Token and session lifetimes of the realm, in seconds."""
 
-    access_token_seconds: Seconds = 300
-    sso_idle_seconds: Seconds = 1800
-    sso_max_seconds: Seconds = 36000
-    offline_idle_seconds: Seconds = 2592000
+    access_token_seconds: Seconds = Field(300, description="How long an access token is good")
+    sso_idle_seconds: Seconds = Field(1800, description="A session ends when unused for this long (SSO Session Idle)")
+    sso_max_seconds: Seconds = Field(36000, description="A session ends after this long in any case (SSO Session Max)")
+    offline_idle_seconds: Seconds = Field(2592000, description="An offline token ends when unused for this long")
 
     @model_validator(mode="after")
     def _ordered(self) -> Lifetimes:
-        if self.sso_idle_seconds > self.sso_max_seconds:
-            raise ValueError("expected ssoIdleSeconds <= ssoMaxSeconds")
-        if self.access_token_seconds > self.sso_idle_seconds:
-            raise ValueError("expected accessTokenSeconds <= ssoIdleSeconds")
-        if self.offline_idle_seconds < self.sso_idle_seconds:
-            raise ValueError("expected offlineIdleSeconds >= ssoIdleSeconds")
+        token, idle, longest = self.access_token_seconds, self.sso_idle_seconds, self.sso_max_seconds
+        offline = self.offline_idle_seconds
+        broken = []
+        if idle > longest:
+            broken.append(f"ssoIdleSeconds ({idle}) <= ssoMaxSeconds ({longest})")
+        if token > idle:
+            broken.append(f"accessTokenSeconds ({token}) <= ssoIdleSeconds ({idle})")
+        if offline < idle:
+            broken.append(f"offlineIdleSeconds ({offline}) >= ssoIdleSeconds ({idle})")
+        if broken:
+            raise ValueError(f"expected {' and '.join(broken)}")
         return self
 
 
 class Groups(Group):
     """Group names, from here to Keycloak, the token and MLflow."""
 
-    admins: Annotated[tuple[GroupName, ...], Field(min_length=1)] = ("mlflow-admins",)
-    users: Annotated[tuple[GroupName, ...], Field(min_length=1)] = ("mlflow-users",)
+    admins: Annotated[tuple[GroupName, ...], Field(min_length=1)] = Field(
+        ("mlflow-admins",), description="Members administrate MLflow"
+    )
+    users: Annotated[tuple[GroupName, ...], Field(min_length=1)] = Field(
+        ("mlflow-users",), description="Members may log in"
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Groups:
@@ -233,25 +262,29 @@ class Groups(Group):
 class User(Group):
     """A declared user; its password is generated unless given."""
 
-    username: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]*$")]
-    email: str | None = None
-    first_name: str = ""
-    last_name: str = ""
-    groups: tuple[GroupName, ...] = ()
-    password: SecretStr | None = None
+    username: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]*$")] = Field(
+        description="Login name, in small letters"
+    )
+    email: str | None = Field(None, description="Address, taken as verified")
+    first_name: str = Field("", description="Given name")
+    last_name: str = Field("", description="Family name")
+    groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")
+    password: SecretStr | None = Field(
+        None, description="First password, to be changed at the first login outside dev; default: a generated one"
+    )
 
 
 class ServiceAccount(Group):
     """A declared machine identity: a confidential client with the client-credentials grant."""
 
-    client_id: Name
-    groups: tuple[GroupName, ...] = ()
+    client_id: Name = Field(description="The client's id")
+    groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")
 
 
 class Realm(Group):
     """The Keycloak realm that MLflow trusts."""
 
-    name: Name = "mlflow"
+    name: Name = Field("mlflow", description="The realm's name, a part of the issuer URL")
     client_id: Name = Field("mlflow", description="The MLflow server's confidential client")
     cli_client_id: Name = Field("mlflow-cli", description="The public client of command lines")
     scope: Scope = Field("openid email profile", description="OIDC_SCOPE: separated by spaces")
@@ -266,17 +299,19 @@ class Realm(Group):
 class DatabaseLogin(Group):
     """One database of an external server."""
 
-    database: Name
-    username: Name
-    password: SecretStr
+    database: Name = Field(description="The database's name")
+    username: Name = Field(description="The role that owns it")
+    password: SecretStr = Field(description="The role's password")
 
 
 class ExternalPostgres(Group):
     """A Postgres server that is already there, with its three databases and roles."""
 
-    host: Host
-    port: TcpPort = 5432
-    ssl_mode: Literal["disable", "require", "verify-ca", "verify-full"] = "verify-full"
+    host: Host = Field(description="The server's name, as containers reach it")
+    port: TcpPort = Field(5432, description="The server's port")
+    ssl_mode: Literal["disable", "require", "verify-ca", "verify-full"] = Field(
+        "verify-full", description="TLS, as libpq's sslmode; roots: the system's, or caBundle"
+    )
     keycloak: DatabaseLogin | None = None
     mlflow: DatabaseLogin
     oidc: DatabaseLogin
@@ -300,18 +335,18 @@ class Postgres(Group):
 class ExternalRedis(Group):
     """A Redis server that is already there."""
 
-    host: Host
-    port: TcpPort = 6379
-    password: SecretStr | None = None
-    tls: bool = True
+    host: Host = Field(description="The server's name, as containers reach it")
+    port: TcpPort = Field(6379, description="The server's port")
+    password: SecretStr | None = Field(None, description="Its password, if it asks for one")
+    tls: bool = Field(True, description="Whether the connection is encrypted")
 
 
 class Redis(Group):
     """The permission cache shared by MLflow's workers (and the session store of plugin 5.x)."""
 
-    version: Version | None = None
-    db: Annotated[int, Field(ge=0, le=15)] = 0
-    max_memory_mib: Annotated[int, Field(ge=16)] = 64
+    version: Version | None = Field(None, description="Default: the one in versions.yaml")
+    db: Annotated[int, Field(ge=0, le=15)] = Field(0, description="Number of the database")
+    max_memory_mib: Annotated[int, Field(ge=16)] = Field(64, description="Data beyond this many MiB is evicted")
     persistent: bool = Field(False, description="Keep the data on a volume")
     external: ExternalRedis | None = None
 
@@ -319,13 +354,18 @@ class Redis(Group):
 class Docker(Group):
     """What only the Docker platform needs."""
 
-    bind_address: str = Field("127.0.0.1", description="Host address of published ports")
+    bind_address: Annotated[str, AfterValidator(_address)] = Field(
+        "127.0.0.1", description="Host address of published ports"
+    )
 
 
 class Images(Group):
     """Where images come from."""
 
-    source: ImageSource = ImageSource.AUTO
+    source: ImageSource = Field(
+        ImageSource.AUTO,
+        description="Where the Debian base comes from: pull a registry, build from packages, auto either",
+    )
 
 
 class Settings(Group):

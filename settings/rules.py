@@ -39,6 +39,12 @@ def sample_users(settings: Settings) -> bool:
     return settings.environment is Environment.DEV if given is None else given
 
 
+def metrics(settings: Settings) -> bool:
+    """MLflow serves its metrics to anybody, so elsewhere than on loopback they have to be asked for."""
+    given = settings.mlflow.metrics
+    return is_loopback(urlsplit(settings.mlflow.url).hostname or "") if given is None else given
+
+
 def check(settings: Settings, root: Path) -> list[Problem]:
     """Every broken rule, each with its key, its value and what was expected."""
     return [
@@ -49,6 +55,7 @@ def check(settings: Settings, root: Path) -> list[Problem]:
         *_files(settings, root),
         *_realm(settings),
         *_existing(settings),
+        *_reachable(settings),
     ]
 
 
@@ -74,14 +81,11 @@ def _exposure(settings: Settings) -> Iterator[Problem]:
         if mlflow == keycloak:
             yield Problem(f"{key('mlflow')} and {key('keycloak')}", f"port {mlflow}", "expected two ports")
     if settings.docker.bind_address not in ("127.0.0.1", "::1"):
-        for part in ("mlflow", "keycloak"):
-            url: str = getattr(settings, part).url
-            if url.startswith("http://"):
-                yield Problem(
-                    key("docker.bindAddress"),
-                    settings.docker.bind_address,
-                    f"expected 127.0.0.1 while {key(part + '.url')} is http",
-                )
+        urls = (("mlflow", settings.mlflow.url), ("keycloak", settings.keycloak.url))
+        plain = [key(f"{part}.url") for part, url in urls if url.startswith("http://")]
+        if plain:
+            expected = f"expected 127.0.0.1 while http is in {' and '.join(plain)}"
+            yield Problem(key("docker.bindAddress"), settings.docker.bind_address, expected)
 
 
 def _tls(part: str, url: str, tls: Tls, root: Path) -> Iterator[Problem]:
@@ -141,3 +145,16 @@ def _existing(settings: Settings) -> Iterator[Problem]:
         yield Problem(key("keycloak.existing.createRealm"), "true", "expected false: master always exists")
     if existing is None and settings.realm.name == "master":
         yield Problem(key("realm.name"), "master", "expected another name: master is for administrators")
+
+
+def _reachable(settings: Settings) -> Iterator[Problem]:
+    """In a container, localhost is the container itself."""
+    expected = "expected a name that containers reach: localhost is each container itself"
+    for part, external in (("postgres", settings.postgres.external), ("redis", settings.redis.external)):
+        if external is not None and is_loopback(external.host):
+            yield Problem(key(f"{part}.external.host"), external.host, expected)
+    existing = settings.keycloak.existing
+    if existing is not None:
+        internal = existing.internal_url or settings.keycloak.url
+        if is_loopback(urlsplit(internal).hostname or ""):
+            yield Problem(key("keycloak.existing.internalUrl"), internal, expected)

@@ -1,0 +1,45 @@
+"""An engine that is always fit, and each target under contract in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from settings import Settings
+from settings.catalogue import refs
+from tests.contract.targets import TARGETS, Target
+from tests.fakes import FakeDocker
+from tests.samples import elsewhere, everything, settings
+
+SAMPLES = ("default", "everything", "elsewhere")
+
+
+@pytest.fixture(autouse=True)
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    """A Docker engine that has every image and runs what it is asked to."""
+    # An Output in an f-string raises, in place of writing its class name into a resource.
+    monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
+    fake = FakeDocker(tmp_path / "docker", monkeypatch)
+    fake.engine()
+    fake.images(*refs().values())
+    # Held by the stack itself, so that whatever else this machine runs is of no matter.
+    fake.publishes(5000, 8080, 5443, 8443)
+    return fake
+
+
+@pytest.fixture(params=sorted(TARGETS))
+def target(request: pytest.FixtureRequest) -> Target:
+    return TARGETS[request.param]
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Settings]:
+    """Settings of a plain stack, of one that uses everything, and of one that uses what is there already."""
+    pem = tmp_path_factory.mktemp("pem")
+    return {"default": settings(), "everything": settings(everything(pem)), "elsewhere": settings(elsewhere())}
+
+
+@pytest.fixture(params=SAMPLES)
+def sample(request: pytest.FixtureRequest, samples: dict[str, Settings]) -> Settings:
+    return samples[request.param]

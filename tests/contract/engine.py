@@ -1,0 +1,140 @@
+"""Runs the whole program on the SDK's mocks and keeps what it registered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from pulumi.runtime import rpc
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
+
+from components.program import deploy
+from settings import PROJECT, Settings
+
+# What the mock generates contains this; no plain value of a stack does.
+GENERATED = "generated-value-of"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A resource as the engine was asked for it.
+
+    inputs: plain values. secret: the inputs that were marked as secret.
+    """
+
+    type: str
+    name: str
+    parent: str
+    inputs: Mapping[str, Any]
+    secret: frozenset[str]
+    secret_outputs: frozenset[str]
+    provider: str
+
+
+@dataclass
+class Run:
+    """What one run of the program registered and exported."""
+
+    resources: dict[str, Registered] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    secret_outputs: set[str] = field(default_factory=set)
+
+    def of_type(self, kind: str) -> dict[str, Registered]:
+        """The resources of one type, by logical name."""
+        return {r.name: r for r in self.resources.values() if r.type == kind}
+
+    def path(self, urn: str) -> str:
+        """A resource's place: the types from the root down to it, and its logical name."""
+        resource = self.resources[urn]
+        types = [resource.type]
+        parent = resource.parent
+        while parent in self.resources:
+            types.insert(0, self.resources[parent].type)
+            parent = self.resources[parent].parent
+        return "$".join(types) + "::" + resource.name
+
+
+class _Values(Mocks):
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"the program asks {args.token} while it is being planned")
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        made = dict(args.inputs)
+        if args.typ == "random:index/randomPassword:RandomPassword":
+            made["result"] = f"{GENERATED}-{args.name}"
+        if args.typ == "keycloak:openid/client:Client":
+            made["serviceAccountUserId"] = f"service-account-of-{args.name}"
+        return f"id-of-{args.name}", made
+
+
+class _Monitor(MockMonitor):
+    """The SDK's monitor, which also keeps parents, secrecy and providers."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(_Values())
+        self._run = run
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        """With the whole chain of parents' types in it, as the engine has it; the SDK's mock keeps only one."""
+        chain = "" if parent == "" else parent.split("::")[2] + "$"
+        if chain == "pulumi:pulumi:Stack$":
+            chain = ""
+        return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{chain}{type_}::{name}"
+
+    def RegisterResource(self, request: Any) -> Any:
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type != "pulumi:pulumi:Stack":
+            raw = rpc.deserialize_properties(request.object)
+            inputs = {key: rpc.unwrap_rpc_secret(value) for key, value in raw.items()}
+            assert answer.urn not in self._run.resources, f"{answer.urn} is registered twice"
+            self._run.resources[answer.urn] = Registered(
+                type=request.type,
+                name=request.name,
+                parent=request.parent,
+                inputs=inputs,
+                secret=frozenset(key for key, value in raw.items() if rpc.is_rpc_secret(value)),
+                secret_outputs=frozenset(request.additionalSecretOutputs),
+                provider=request.provider,
+            )
+        return answer
+
+
+_RUNS: list[tuple[Settings, str, Run]] = []
+
+
+def run(settings: Settings, stack: str = "test") -> Run:
+    """Run `deploy` to its end, once for equal settings. Needs an engine that `platform.check` finds fit."""
+    for known, name, done in _RUNS:
+        if (known, name) == (settings, stack):
+            return done
+    _RUNS.append((settings, stack, fresh_run(settings, stack)))
+    return _RUNS[-1][2]
+
+
+def fresh_run(settings: Settings, stack: str = "test", *, preview: bool = False) -> Run:
+    """Run `deploy` to its end, whether or not equal settings were run before."""
+    done = Run()
+    pulumi.runtime.set_mocks(_Values(), PROJECT, stack, preview, monitor=_Monitor(done))
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def program() -> pulumi.Output[None]:
+        outputs = {name: pulumi.Output.from_input(value) for name, value in deploy(settings, PROJECT, stack).items()}
+
+        async def collect() -> None:
+            for name, output in outputs.items():
+                done.outputs[name] = await output.future()
+                if await output.is_secret():
+                    done.secret_outputs.add(name)
+
+        return pulumi.Output.from_input(collect())
+
+    program()
+    return done
+
+
+def text(value: object) -> str:
+    """Everything in a value, to look for something in."""
+    return json.dumps(value, default=str, ensure_ascii=False)

@@ -1,0 +1,194 @@
+"""Each place a stack can run on, seen in one way: what it made of every workload.
+
+A target that is added here is held to the whole contract.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from components.realm_import import importing_workloads
+from components.stack import stack_spec
+from platforms import compose
+from platforms.docker_plan import DockerPlan
+from platforms.workload import Secret, Workload
+from settings import PROJECT, Settings
+from tests.contract.engine import GENERATED, run
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a target made of one workload.
+
+    env: every variable with its final value. published: (host address, host port, container port).
+    volumes: path -> physical name, of what holds data. files: path -> content.
+    networks: those it is on; two workloads reach each other when they share one.
+    """
+
+    image: str
+    env: Mapping[str, str]
+    args: tuple[str, ...]
+    published: frozenset[tuple[str, int, int]]
+    volumes: Mapping[str, str]
+    files: Mapping[str, str]
+    probe: tuple[str, ...]
+    probe_seconds: tuple[int, int, int]
+    memory_mib: int
+    swap_mib: int
+    uid: int
+    gid: int
+    read_only: bool
+    writable: frozenset[str]
+    dropped: tuple[str, ...]
+    added: tuple[str, ...]
+    privilege_kept: bool
+    restart: str
+    logs_bounded: bool
+    networks: frozenset[str]
+    internal: frozenset[str]
+    aliases: Mapping[str, tuple[str, ...]]
+    labels: Mapping[str, str]
+    physical: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place to run a stack: which workloads it is given, and what it makes of them."""
+
+    workloads: Callable[[Settings, str], tuple[Workload, ...]]
+    deploy: Callable[[Settings, str], Mapping[str, Made]]
+
+
+def secret_value(secret: Secret) -> str:
+    """The value a secret has in these tests."""
+    return f"{GENERATED}-{secret.name}" if secret.value is None else secret.value
+
+
+def _seconds(text: str) -> int:
+    """A duration in Go's spelling, such as 1m30s."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(\d+)s", text)
+    assert found, text
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _docker(settings: Settings, stack: str) -> Mapping[str, Made]:
+    """Containers as pulumi-docker is asked for them."""
+    done = run(settings, stack)
+    networks = {r.inputs["name"]: r.inputs["internal"] for r in done.of_type("docker:index/network:Network").values()}
+    containers = {name: c.inputs for name, c in done.of_type("docker:index/container:Container").items()}
+    # A container that never starts carries files into a volume, which its workload mounts for reading.
+    carried = {c["volumes"][0]["volumeName"]: c["uploads"] for c in containers.values() if c.get("start") is False}
+    made: dict[str, Made] = {}
+    for name, given in containers.items():
+        if given.get("start") is False:
+            assert given["networkMode"] == "none"
+            assert not given.get("envs")
+            continue
+        mounts = given.get("volumes", ())
+        joined = {network["name"]: network for network in given["networksAdvanced"]}
+        health = given["healthcheck"]
+        uid, gid = given["user"].split(":")
+        made[name] = Made(
+            image=given["image"],
+            env=dict(line.split("=", 1) for line in given["envs"]),
+            args=tuple(given.get("command", ())),
+            published=frozenset((p["ip"], p["external"], p["internal"]) for p in given.get("ports", ())),
+            volumes={m["containerPath"]: m["volumeName"] for m in mounts if m["volumeName"] not in carried},
+            files={
+                upload["file"]: upload["content"]
+                for mount in mounts
+                for upload in carried.get(mount["volumeName"], ())
+                if mount.get("readOnly") and upload["file"].startswith(mount["containerPath"] + "/")
+            },
+            probe=tuple(health["tests"]),
+            probe_seconds=(_seconds(health["interval"]), _seconds(health["timeout"]), _seconds(health["startPeriod"])),
+            memory_mib=given["memory"],
+            swap_mib=given["memorySwap"] - given["memory"],
+            uid=int(uid),
+            gid=int(gid),
+            read_only=given["readOnly"],
+            writable=frozenset(given["tmpfs"]),
+            dropped=tuple(given["capabilities"]["drops"]),
+            added=tuple(given["capabilities"].get("adds", ())),
+            privilege_kept="no-new-privileges:true" not in given["securityOpts"] or bool(given.get("privileged")),
+            restart=given["restart"],
+            logs_bounded={"max-size", "max-file"} <= set(given["logOpts"]),
+            networks=frozenset(joined),
+            internal=frozenset(network for network in joined if networks[network]),
+            aliases={network: tuple(one.get("aliases", ())) for network, one in joined.items()},
+            labels={label["label"]: label["value"] for label in given["labels"]},
+            physical=given["name"],
+        )
+    return made
+
+
+def compose_document(settings: Settings, stack: str) -> tuple[dict[str, Any], Mapping[str, str], compose.Rendered]:
+    """The rendered document, the lines of its env file, and what was rendered."""
+    spec = stack_spec(settings)
+    rendered = compose.render(DockerPlan(PROJECT, stack, importing_workloads(spec)), settings.docker.bind_address)
+    values = compose.env_values(spec.secrets, {s.name: secret_value(s) for s in spec.secrets})
+    return dict(yaml.safe_load(rendered.compose)), values, rendered
+
+
+def interpolate(text: str, values: Mapping[str, str]) -> str:
+    """What Compose makes of a value (Compose specification, "Interpolation")."""
+    return re.sub(r"\$(?:\$|\{(\w+)\})", lambda found: "$" if found[0] == "$$" else values[found[1]], text)
+
+
+def _compose(settings: Settings, stack: str) -> Mapping[str, Made]:
+    """Services as the rendered Compose file describes them."""
+    document, values, rendered = compose_document(settings, stack)
+    made: dict[str, Made] = {}
+    for name, service in document["services"].items():
+        mounts = [mount.split(":") for mount in service.get("volumes", ())]
+        uid, gid = service["user"].split(":")
+        health = service["healthcheck"]
+        joined = {document["networks"][n]["name"]: options for n, options in service["networks"].items()}
+        made[name] = Made(
+            image=service["image"],
+            env={key: interpolate(value, values) for key, value in service.get("environment", {}).items()},
+            args=tuple(interpolate(word, values) for word in service.get("command", ())),
+            published=frozenset(
+                (address, int(host), int(inside))
+                for address, host, inside in (port.rsplit(":", 2) for port in service.get("ports", ()))
+            ),
+            volumes={
+                mount[1]: document["volumes"][mount[0]]["name"] for mount in mounts if not mount[0].startswith("./")
+            },
+            files={
+                mount[1]: rendered.files[mount[0].removeprefix("./")]
+                for mount in mounts
+                if mount[0].startswith("./") and mount[2:] == ["ro"]
+            },
+            probe=tuple(interpolate(word, values) for word in health["test"]),
+            probe_seconds=(_seconds(health["interval"]), _seconds(health["timeout"]), _seconds(health["start_period"])),
+            memory_mib=int(service["mem_limit"].removesuffix("m")),
+            swap_mib=int(service["memswap_limit"].removesuffix("m")) - int(service["mem_limit"].removesuffix("m")),
+            uid=int(uid),
+            gid=int(gid),
+            read_only=service["read_only"],
+            writable=frozenset(mount.split(":")[0] for mount in service["tmpfs"]),
+            dropped=tuple(service["cap_drop"]),
+            added=tuple(service.get("cap_add", ())),
+            privilege_kept="no-new-privileges:true" not in service["security_opt"] or bool(service.get("privileged")),
+            restart=service["restart"],
+            logs_bounded={"max-size", "max-file"} <= set(service["logging"]["options"]),
+            networks=frozenset(joined),
+            internal=frozenset(n["name"] for n in document["networks"].values() if n["internal"]) & frozenset(joined),
+            aliases={network: tuple(options.get("aliases", ())) for network, options in joined.items()},
+            labels=service["labels"],
+            physical=service["container_name"],
+        )
+    return made
+
+
+TARGETS: Mapping[str, Target] = {
+    "docker": Target(lambda settings, _: stack_spec(settings).workloads, _docker),
+    "compose": Target(lambda settings, _: importing_workloads(stack_spec(settings)), _compose),
+}

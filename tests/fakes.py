@@ -1,0 +1,57 @@
+"""A `docker` command that answers from files: the one seam between this project and a Docker engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+_SCRIPT = """\
+#!/bin/sh
+here={folder}
+printf '%s\\n' "$*" >> "$here/calls"
+if [ -f "$here/$1.error" ]; then cat "$here/$1.error" >&2; exit 1; fi
+[ ! -f "$here/$1" ] || cat "$here/$1"
+"""
+
+
+class FakeDocker:
+    """Put first on PATH. Each command's answer is set by name; a command without one answers nothing, with success."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder / "answers"
+        binaries = folder / "bin"
+        self._folder.mkdir(parents=True)
+        binaries.mkdir()
+        script = binaries / "docker"
+        script.write_text(_SCRIPT.format(folder=self._folder))
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{binaries}:/usr/bin:/bin")
+
+    def answer(self, command: str, text: str) -> None:
+        (self._folder / f"{command}.error").unlink(missing_ok=True)
+        (self._folder / command).write_text(text)
+
+    def fail(self, command: str, error: str) -> None:
+        (self._folder / f"{command}.error").write_text(error + "\n")
+
+    def engine(self, version: str = "24.0.7") -> None:
+        # A root that is not on this machine, as with a remote engine: its disk is not measured.
+        self.answer("info", json.dumps({"ServerVersion": version, "DockerRootDir": "/nowhere"}))
+
+    def images(self, *names: str) -> None:
+        self.answer("image", "\n".join(names) + "\n")
+
+    def publishes(self, *ports: int) -> None:
+        """Ports that containers of the stack hold already."""
+        self.answer("ps", ", ".join(f"127.0.0.1:{port}->{port}/tcp" for port in ports) + "\n")
+
+    def container(self, status: str, exit_code: int = 0, restarts: int = 0) -> None:
+        state = {"Status": status, "ExitCode": exit_code}
+        self.answer("inspect", json.dumps([{"State": state, "RestartCount": restarts}]))
+
+    @property
+    def calls(self) -> list[str]:
+        log = self._folder / "calls"
+        return log.read_text().splitlines() if log.exists() else []

@@ -1,0 +1,156 @@
+"""The same configuration gives the same settings, whether it comes through the engine or from the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from platforms.workload import StackError
+from settings import PROJECT, ROOT, Environment, Settings, from_engine, from_files
+from tests.samples import elsewhere, everything, settings
+
+
+def as_engine_hands_it_over(value: object) -> str:
+    """Containers as JSON, scalars as text (Pulumi, "Structured configuration")."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+def handed_over(config: dict[str, Any]) -> dict[str, str]:
+    return {f"{PROJECT}:{key}": as_engine_hands_it_over(value) for key, value in config.items()}
+
+
+def written(config: dict[str, Any], root: Path) -> Path:
+    """The folder with the stack file that holds this configuration."""
+    document = {"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}
+    (root / "Pulumi.test.yaml").write_text(yaml.safe_dump(document))
+    return root
+
+
+def both(config: dict[str, Any], root: Path) -> tuple[Settings, Settings]:
+    return from_engine(handed_over(config), "test", root), from_files("test", written(config, root))
+
+
+CONFIGS: list[dict[str, Any]] = [
+    {},
+    {"environment": "prod", "realm": {"sampleUsers": True, "directAccessGrants": False}},
+    {"mlflow": {"workers": 3, "metrics": False, "env": {"A": "1", "B": "true", "C": "{}", "D": "[x"}}},
+    {"mlflow": {"workers": "3", "metrics": "false"}},
+    {"redis": {"db": 0, "persistent": True, "maxMemoryMib": 128}},
+    {"postgres": {"version": 15}, "redis": {"version": "8.0"}},
+    {"postgres": {"version": "15"}, "redis": {"version": 8.0}},
+    {"realm": {"groups": {"admins": ["a"], "users": ["b", "c"]}, "users": [{"username": "x", "groups": ["b"]}]}},
+    {"realm": {"lifetimes": {"accessTokenSeconds": 60}}},
+    {"caBundle": ""},
+    {"mlflow": {}, "keycloak": {}, "realm": {}, "postgres": {}, "redis": {}, "docker": {}, "images": {}},
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=[json.dumps(config)[:60] for config in CONFIGS])
+def test_engine_and_file_agree(config: dict[str, Any], tmp_path: Path) -> None:
+    through_engine, from_file = both(config, tmp_path)
+    assert through_engine == from_file
+
+
+def test_engine_and_file_agree_on_whole_stacks(tmp_path: Path) -> None:
+    for config in (everything(tmp_path), elsewhere()):
+        through_engine, from_file = both(config, tmp_path)
+        assert through_engine == from_file == settings(config)
+
+
+def test_values_arrive_with_their_types(tmp_path: Path) -> None:
+    found, _ = both({"mlflow": {"workers": "3", "metrics": "false"}, "postgres": {"version": 15}}, tmp_path)
+    assert found.mlflow.workers == 3
+    assert found.mlflow.metrics is False
+    assert found.postgres.version == "15"
+
+
+@pytest.mark.parametrize("config", [{"mlflow": {"workers": "x"}}, {"environment": "[dev"}, {"realm": ["a"]}])
+def test_engine_and_file_refuse_alike(config: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(StackError) as from_file:
+        from_files("test", written(config, tmp_path))
+    with pytest.raises(StackError) as through_engine:
+        from_engine(handed_over(config), "test")
+    assert str(from_file.value) == str(through_engine.value)
+
+
+def test_json_that_is_cut_off_is_refused_where_it_stands() -> None:
+    with pytest.raises(StackError, match=r"mlflow-sso:mlflow = \[secret\]: input should be a valid dict"):
+        from_engine({f"{PROJECT}:mlflow": '{"port": 1'}, "test")
+
+
+# The file itself.
+
+
+def write(root: Path, text: str) -> Path:
+    path = root / "Pulumi.test.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("text", ["", "config:\n", "config: {}\n", "encryptionsalt: v1:x\n"])
+def test_a_file_that_says_nothing_is_the_default_stack(text: str, tmp_path: Path) -> None:
+    write(tmp_path, text)
+    assert from_files("test", tmp_path) == settings()
+
+
+def test_a_stack_without_a_file_names_those_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    with pytest.raises(StackError, match=r"stack = tset: expected one of test, or a new Pulumi\.tset\.yaml"):
+        from_files("tset", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["config: [", "config: 5", "config: [a]", "\tconfig:"])
+def test_a_file_that_cannot_be_read_is_named(text: str, tmp_path: Path) -> None:
+    write(tmp_path, text)
+    with pytest.raises(StackError, match=r"Pulumi\.test\.yaml cannot be read\.\n  - "):
+        from_files("test", tmp_path)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.test.yaml").write_bytes(b"\xff\xfe\x00c")
+    with pytest.raises(StackError, match=r"Pulumi\.test\.yaml cannot be read\."):
+        from_files("test", tmp_path)
+
+
+def test_another_file_can_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("config: {mlflow-sso:environment: prod}")
+    assert from_files("test", tmp_path, file=path).environment is Environment.PROD
+
+
+ENCRYPTED = """\
+encryptionsalt: v1:x
+config:
+  mlflow-sso:realm:
+    users:
+      - username: x
+        password: {secure: v1:cipher}
+  mlflow-sso:redis:
+    external: {host: h, password: {secure: v1:cipher}}
+"""
+
+
+def test_encrypted_values_are_named_and_left_to_the_engine(tmp_path: Path) -> None:
+    write(tmp_path, ENCRYPTED)
+    with pytest.raises(StackError) as caught:
+        from_files("test", tmp_path)
+    message = str(caught.value)
+    assert "mlflow-sso:realm.users[0].password = [secret]: expected ENGINE=pulumi" in message
+    assert "mlflow-sso:redis.external.password = [secret]" in message
+    assert "cipher" not in message
+
+
+def test_encrypted_values_are_no_hindrance_where_no_secret_matters(tmp_path: Path) -> None:
+    write(tmp_path, ENCRYPTED)
+    assert from_files("test", tmp_path, encrypted=True).realm.users[0].username == "x"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("Pulumi.*.yaml")), ids=lambda path: path.name)
+def test_every_stack_of_this_repository_is_right(path: Path) -> None:
+    from_files(path.name.split(".")[1], file=path, encrypted=True)
