@@ -1,39 +1,49 @@
 """The operator's command line.
 
-Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 refused
-because of what was asked or configured (nothing was changed).
+Data goes to standard output, everything else to standard error. Exit codes:
+
+- 0 done
+- 1 failed
+- 2 refused because of what was asked or configured; nothing was changed
+- 3 not logged in, or the login has expired or was revoked
+- 4 wrong password, client secret or personal access token
+- 5 no user, client, token or session of that name or id
+- 6 not allowed: the login is no administrator
+- 7 Keycloak does not answer
+- 8 MLflow does not answer
+- 9 a server's certificate is not trusted here
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
 from platforms.docker_engine import DockerError
-from platforms.kubectl import KubernetesError
 from platforms.workload import Problem, StackError
 from settings import ROOT, Platform
-from settings.catalogue import VersionsError
 from settings.versions import selection
-from stackctl import forward, kubernetes_engine, pulumi_engine
+from stackctl import access, forward, kubernetes_engine, pulumi_engine
+from stackctl.commands import login, sessions, tokens
+from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, redacted, reported, show
 from stackctl.context import Context, load, stack_directory
-from stackctl.images import ImageError, build
+from stackctl.images import build
 from stackctl.progress import say
 from stackctl.targets import TARGETS, Target, owner
 
 app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
 
-FAILED, REFUSED = 1, 2
-# Values under these names are secret wherever they stand in the outputs.
-SECRET_KEYS = frozenset({"password", "client_secret"})
+app.command()(login.login)
+app.command()(login.token)
+app.command()(login.env)
+app.command()(login.logout)
+app.command("revoke")(sessions.revoke_user)
+app.command("restore")(sessions.restore_user)
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(sessions.app, name="sessions")
 
 
 class Engine(StrEnum):
@@ -45,32 +55,7 @@ class Engine(StrEnum):
     RENDER = "render"
 
 
-class Output(StrEnum):
-    """How data is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
-StackOption = Annotated[str, typer.Option("--stack", "-s", help="The stack's name.", envvar="STACK")]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config-file", help="Settings; default Pulumi.<stack>.yaml.", dir_okay=False)
-]
 EngineOption = Annotated[Engine, typer.Option("--engine", help="What brings the stack up.", envvar="ENGINE")]
-
-
-@contextmanager
-def reported() -> Iterator[None]:
-    """Turn what can go wrong into one message and an exit code; a traceback is for defects alone."""
-    try:
-        yield
-    except (StackError, VersionsError) as error:
-        say(f"error: {error}")
-        raise typer.Exit(REFUSED) from None
-    except (DockerError, ImageError, KubernetesError, pulumi_engine.PulumiError) as error:
-        say(f"error: {error}")
-        raise typer.Exit(FAILED) from None
 
 
 @app.command()
@@ -123,21 +108,16 @@ def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
 @app.command()
 def outputs(
     stack: StackOption = "dev",
-    output: Annotated[Output, typer.Option("--output", "-o", help="How to write them.")] = Output.TABLE,
+    output: OutputOption = TABLE,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Secrets in clear.")] = False,
     config_file: ConfigOption = None,
 ) -> None:
     """The stack's URLs, client and users; the same for both engines."""
     with reported():
-        target = owner(stack)
-        if target is not None:
-            found = target.outputs(stack)
-        elif pulumi_engine.find() and pulumi_engine.exists(stack):
-            context = load(stack, config_file, encrypted=True)
-            found = pulumi_engine.outputs(stack, context.settings.environment)
-        else:
-            raise StackError(f"There is no stack {stack} here; `make up STACK={stack}` makes it.", [])
-        _print(found if show_secrets else redacted(found), output)
+        found = access.outputs(stack, config_file)
+        if found is None:
+            raise DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
+        show(found if show_secrets else redacted(found), output)
 
 
 @app.command()
@@ -150,7 +130,9 @@ def render(
     """Write the stack as a Compose file or as Kubernetes YAML, with a realm import and a private file of secrets."""
     with reported():
         context = load(stack, config_file, platform=target)
-        say(f"Wrote {TARGETS[context.settings.platform].write(context, out / stack)}.")
+        chosen = TARGETS[context.settings.platform]
+        chosen.write(context, out / stack)
+        say(f"Wrote {chosen.written(out / stack)}.")
 
 
 @app.command("forward")
@@ -168,14 +150,7 @@ def images(stack: StackOption = "dev", config_file: ConfigOption = None) -> None
     """Build the images that the stack needs and the Docker engine lacks."""
     with reported():
         made = _build(load(stack, config_file, encrypted=True))
-        _print(dict(made), Output.TABLE)
-
-
-def redacted(value: Any) -> Any:
-    """The same outputs with every secret's value hidden."""
-    if isinstance(value, dict):
-        return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
-    return value
+        show(dict(made), TABLE)
 
 
 def _choose(stack: str, engine: Engine, target: Target) -> bool:
@@ -187,9 +162,9 @@ def _choose(stack: str, engine: Engine, target: Target) -> bool:
     if rendered or (engine is Engine.AUTO and target.owns(stack)):
         return False
     if target.owns(stack):
-        raise pulumi_engine.PulumiError(
-            f"stack {stack} was brought up by {target.TOOL} ({stack_directory(stack)}); use ENGINE=render or destroy it"
-        )
+        ways = " or ".join(sorted(target.ENGINES))
+        expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
+        raise StackError(f"Stack {stack} is another engine's.", [Problem("engine", engine.value, expected)])
     reason = pulumi_engine.unavailable(target.PLUGIN)
     if reason is None:
         return True
@@ -217,18 +192,6 @@ def _welcome(context: Context) -> None:
     if people:
         say(f"Log in as {' or '.join(people)}.")
     say(f"Passwords and client secrets: .venv/bin/stackctl outputs --stack {context.stack} --show-secrets")
-
-
-def _print(data: dict[str, Any], output: Output) -> None:
-    if output is Output.JSON:
-        json.dump(data, sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    elif output is Output.YAML:
-        yaml.safe_dump(data, sys.stdout, sort_keys=False)
-    else:
-        for name, value in data.items():
-            shown = json.dumps(value) if isinstance(value, dict) else value
-            sys.stdout.write(f"{name:18} {shown}\n")
 
 
 def main() -> None:

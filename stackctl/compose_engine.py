@@ -59,13 +59,13 @@ def open_routes(context: Context) -> None:
     """The engine itself publishes the ports."""
 
 
-def write(context: Context, directory: Path) -> str:
-    """Write the Compose file, the realm and the secrets into `directory`; returns what was written, for people."""
-    _write(context, directory)
+def written(directory: Path) -> str:
+    """What `write` leaves in a directory, for people."""
     return f"{directory}: {COMPOSE_FILE}, {REALM_FILE} and, for you alone, secrets.env"
 
 
-def _write(context: Context, directory: Path) -> dict[str, str]:
+def write(context: Context, directory: Path) -> dict[str, str]:
+    """Write the Compose file, the realm and the secrets into `directory`; returns every secret by name."""
     stack = plan(context)
     problems = check(context) + stack.check()
     if problems:
@@ -97,7 +97,7 @@ def up(context: Context) -> None:
     _refuse_another_owner(context)
     if owns(context.stack):
         refuse_changed_realm(plan(context).workloads, directory / REALM_FILE)
-    values = _write(context, directory)
+    values = write(context, directory)
     write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
     run(directory, "up", "-d", "--remove-orphans")
     stack = plan(context)

@@ -96,10 +96,14 @@ def home(stack: str) -> Path:
     return stack_directory(stack) / "kubernetes"
 
 
-def write(context: Context, directory: Path) -> str:
-    """Write the YAML, the realm and the secrets below `directory`; returns what was written, for people."""
-    _write(context, directory)
+def written(directory: Path) -> str:
+    """What `write` leaves in a directory, for people."""
     return f"{directory}/{MANIFESTS}: YAML in the order of its application; {SECRET_OBJECTS} is for you alone"
+
+
+def write(context: Context, directory: Path) -> dict[str, str]:
+    """Write the YAML, the realm and the secrets below `directory`; returns every secret by name."""
+    return _write(context, directory)[1]
 
 
 def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]:
