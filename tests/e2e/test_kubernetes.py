@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 
+from stackctl import pulumi_engine
 from tests.e2e.cluster import (
     address,
     cluster_or_skip,
@@ -108,13 +109,6 @@ def test_pipelines_find_the_client_by_a_stable_name(k8s: Stack, people: Client) 
     assert data["OIDC_TOKEN_URL"] == people.outputs["token_url"]
 
 
-def test_a_second_up_changes_nothing(k8s: Stack, people: Client) -> None:
-    before = pods(k8s)
-    k8s.up()
-    assert pods(k8s) == before
-    assert "Default" in search(people, "alice")
-
-
 @pytest.mark.parametrize("workload", ["mlflow", "keycloak", "postgres", "redis"])
 def test_a_pod_that_is_killed_comes_back_and_loses_nothing(k8s: Stack, people: Client, workload: str) -> None:
     before = pods(k8s)
@@ -148,7 +142,7 @@ def test_an_undeclared_caller_reaches_nothing(k8s: Stack) -> None:
         kubectl("delete", "pod", "neighbour", "-n", k8s.physical, "--force", "--grace-period=0")
 
 
-def test_every_object_passes_the_api_server_again(k8s: Stack, tmp_path: Any) -> None:
+def test_every_object_passes_the_api_server_again(k8s: Stack, tmp_path: Path) -> None:
     """Admission, Istio's own webhook included, on exactly what `render` writes."""
     k8s.stackctl("render", "--out", str(tmp_path))
     shown = kubectl(
@@ -209,7 +203,7 @@ time.sleep(600)
 """
 
 
-def test_three_replicas_take_over_under_load_and_no_request_fails(mesh: bool, tmp_path: Any) -> None:
+def test_three_replicas_take_over_under_load_and_no_request_fails(mesh: bool, tmp_path: Path) -> None:
     name = f"t{secrets.token_hex(4)}"
     labels = {"istio.io/dataplane-mode": "ambient"} if mesh else {}
     with namespace(f"space-{name}", **labels) as where, namespace(f"load-{name}", **labels) as loader:
@@ -286,21 +280,32 @@ def _claim_for_several(where: str, name: str) -> None:
         kubectl("create", "-f", "-", stdin=json.dumps(document))
 
 
-def test_destroy_leaves_nothing(mesh: bool, tmp_path: Any) -> None:
-    stack = Stack.make("render", tmp_path, platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}})
-    stack.up()
-    volumes = [
-        v["metadata"]["name"] for v in get("pv")["items"] if v["spec"]["claimRef"]["namespace"] == stack.physical
-    ]
-    assert volumes
-    stack.destroy()
+@pytest.mark.parametrize("engine", ["render", "pulumi"])
+def test_each_engine_brings_it_up_changes_nothing_twice_and_leaves_nothing(
+    mesh: bool, tmp_path: Path, engine: str
+) -> None:
+    reason = pulumi_engine.unavailable("kubernetes") if engine == "pulumi" else None
+    if reason:
+        pytest.skip(reason)
+    stack = Stack.make(engine, tmp_path, platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}})
+    try:
+        stack.up()
+        assert "Default" in search(Client(stack.outputs()), "alice")
+        before = pods(stack)
+        stack.up()
+        assert pods(stack) == before
+        bound = {v["metadata"]["name"]: v["spec"]["claimRef"]["namespace"] for v in get("pv")["items"]}
+        volumes = {name for name, where in bound.items() if where == stack.physical}
+        assert volumes
+    finally:
+        stack.destroy()
     assert stack.physical not in kubectl("get", "namespaces", "-o", "name")
-    until(lambda: not set(volumes) & set(kubectl("get", "pv", "-o", "name").replace("persistentvolume/", "").split()),
-          "the volumes are gone", 60)  # fmt: skip
+    mine = {f"persistentvolume/{name}" for name in volumes}
+    until(lambda: not mine & set(kubectl("get", "pv", "-o", "name").split()), "the volumes are gone", 60)
     assert "nothing to remove" in stack.destroy().stderr
 
 
-def test_another_stack_in_the_same_namespace_is_refused(k8s: Stack, mesh: bool, tmp_path: Any) -> None:
+def test_another_stack_in_the_same_namespace_is_refused(k8s: Stack, mesh: bool, tmp_path: Path) -> None:
     other = Stack.make(
         "render", tmp_path, platform="kubernetes",
         kubernetes={"namespace": k8s.physical, "createNamespace": False, "mesh": {"enabled": mesh}},
