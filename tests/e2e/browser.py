@@ -99,20 +99,6 @@ class Browser:
         """The cookies of the page that is shown, by name."""
         return {str(c["name"]): str(c["value"]) for c in self.driver.get_cookies()}
 
-    def close_panel(self, title: str) -> None:
-        """Close a side panel, if it is open."""
-        self.driver.execute_script(
-            """
-            const heading = [...document.querySelectorAll('*')].find(
-              e => e.children.length === 0 && e.textContent.trim() === arguments[0]);
-            for (let box = heading && heading.parentElement; box; box = box.parentElement) {
-              const close = [...box.querySelectorAll('button')].find(b => /close/i.test(b.getAttribute('aria-label')));
-              if (close) { close.click(); break; }
-            }
-            """,
-            title,
-        )
-
     def picture(self, name: str) -> Path:
         """Keep what is shown now: 1280 x 800, small enough for a repository."""
         self._pictures.mkdir(parents=True, exist_ok=True)
