@@ -63,6 +63,12 @@ class StackSpec:
             "service_accounts": {
                 c.client_id: {"client_secret": c.secret, "groups": list(c.groups)} for c in realm.clients[2:]
             },
+            # The service account that manages the realm, for the operator's own commands.
+            "provisioner": {
+                "client_id": self.admin.client_id,
+                "client_secret": self.admin.client_secret,
+                "realm": self.admin.realm,
+            },
         }
         if self.keycloak_is_ours:
             shown["admin"] = {"username": self.admin_username, "password": self.admin_password}

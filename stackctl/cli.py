@@ -1,38 +1,49 @@
 """The operator's command line.
 
-Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 refused
-because of what was asked or configured (nothing was changed).
+Data goes to standard output, everything else to standard error. Exit codes:
+
+- 0 done
+- 1 failed
+- 2 refused because of what was asked or configured; nothing was changed
+- 3 not logged in, or the login has expired or was revoked
+- 4 wrong password, client secret or personal access token
+- 5 no user, client, token or session of that name or id
+- 6 not allowed: the login is no administrator
+- 7 Keycloak does not answer
+- 8 MLflow does not answer
+- 9 a server's certificate is not trusted here
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
 from platforms import docker_engine
 from platforms.docker_plan import DockerPlan
 from platforms.workload import Problem, StackError
 from settings import ROOT
-from settings.catalogue import VersionsError
 from settings.versions import selection
-from stackctl import compose_engine, pulumi_engine
+from stackctl import access, compose_engine, pulumi_engine
+from stackctl.commands import login, sessions, tokens
+from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, redacted, reported, show
 from stackctl.context import Context, load, stack_directory
-from stackctl.images import ImageError, build
+from stackctl.images import build
 from stackctl.progress import say
 
 app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
 
-FAILED, REFUSED = 1, 2
-# Values under these names are secret wherever they stand in the outputs.
-SECRET_KEYS = frozenset({"password", "client_secret"})
+app.command()(login.login)
+app.command()(login.token)
+app.command()(login.env)
+app.command()(login.logout)
+app.command("revoke")(sessions.revoke_user)
+app.command("restore")(sessions.restore_user)
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(sessions.app, name="sessions")
 
 
 class Engine(StrEnum):
@@ -43,37 +54,7 @@ class Engine(StrEnum):
     COMPOSE = "compose"
 
 
-class Output(StrEnum):
-    """How data is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
-StackOption = Annotated[str, typer.Option("--stack", "-s", help="The stack's name.", envvar="STACK")]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config-file", help="Settings; default Pulumi.<stack>.yaml.", dir_okay=False)
-]
 EngineOption = Annotated[Engine, typer.Option("--engine", help="What brings the stack up.", envvar="ENGINE")]
-
-
-@contextmanager
-def reported() -> Iterator[None]:
-    """Turn what can go wrong into one message and an exit code; a traceback is for defects alone."""
-    try:
-        yield
-    except (StackError, VersionsError) as error:
-        say(f"error: {error}")
-        raise typer.Exit(REFUSED) from None
-    except (docker_engine.DockerError, ImageError, pulumi_engine.PulumiError) as error:
-        say(f"error: {error}")
-        raise typer.Exit(FAILED) from None
-    except OSError as error:
-        # No space, no permission, a file in the way: all of them name the place.
-        where = f"{error.filename}: " if error.filename else ""
-        say(f"error: {where}{error.strerror or error}")
-        raise typer.Exit(FAILED) from None
 
 
 @app.command()
@@ -120,20 +101,16 @@ def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
 @app.command()
 def outputs(
     stack: StackOption = "dev",
-    output: Annotated[Output, typer.Option("--output", "-o", help="How to write them.")] = Output.TABLE,
+    output: OutputOption = TABLE,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Secrets in clear.")] = False,
     config_file: ConfigOption = None,
 ) -> None:
     """The stack's URLs, client and users; the same for both engines."""
     with reported():
-        if compose_engine.owns(stack):
-            found = compose_engine.outputs(stack)
-        elif pulumi_engine.find() and pulumi_engine.exists(stack):
-            context = load(stack, config_file, encrypted=True)
-            found = pulumi_engine.outputs(stack, context.settings.environment)
-        else:
+        found = access.outputs(stack, config_file)
+        if found is None:
             raise docker_engine.DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
-        _print(found if show_secrets else redacted(found), output)
+        show(found if show_secrets else redacted(found), output)
 
 
 @app.command()
@@ -154,14 +131,7 @@ def images(stack: StackOption = "dev", config_file: ConfigOption = None) -> None
     """Build the images that the stack needs and the Docker engine lacks."""
     with reported():
         made = _build(load(stack, config_file, encrypted=True))
-        _print(dict(made), Output.TABLE)
-
-
-def redacted(value: Any) -> Any:
-    """The same outputs with every secret's value hidden."""
-    if isinstance(value, dict):
-        return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
-    return [redacted(inner) for inner in value] if isinstance(value, list) else value
+        show(dict(made), TABLE)
 
 
 def _choose(stack: str, engine: Engine) -> Engine:
@@ -198,18 +168,6 @@ def _welcome(context: Context) -> None:
     if people:
         say(f"Log in as {' or '.join(people)}.")
     say(f"Passwords and client secrets: .venv/bin/stackctl outputs --stack {context.stack} --show-secrets")
-
-
-def _print(data: dict[str, Any], output: Output) -> None:
-    if output is Output.JSON:
-        json.dump(data, sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    elif output is Output.YAML:
-        yaml.safe_dump(data, sys.stdout, sort_keys=False)
-    else:
-        for name, value in data.items():
-            shown = json.dumps(value) if isinstance(value, dict) else value
-            sys.stdout.write(f"{name:18} {shown}\n")
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 from settings import PROJECT, ROOT
 from settings.catalogue import refs
 from stackctl import pulumi_engine
-from stackctl.cli import app, redacted
+from stackctl.cli import app
+from stackctl.commands.common import redacted
 from tests.fakes import FakeDocker
 from tests.samples import everything
 

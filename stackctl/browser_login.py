@@ -1,0 +1,82 @@
+"""A login in this machine's browser: authorization code with PKCE, answered on a loopback port (RFC 8252)."""
+
+from __future__ import annotations
+
+import html
+import secrets
+import webbrowser
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from stackctl.errors import NotLoggedInError
+from stackctl.oidc import Provider, Tokens, code_grant, pkce, scope
+from stackctl.progress import say
+
+WAIT_SECONDS = 300
+PATH = "/callback"
+
+
+class _Callback(HTTPServer):
+    """Waits for the one request that Keycloak sends the browser back with."""
+
+    answer: dict[str, str] | None = None
+    timeout = WAIT_SECONDS
+
+    def handle_timeout(self) -> None:
+        raise NotLoggedInError("nobody logged in within five minutes", "run `stackctl login --browser` again")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Callback
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path != PATH:
+            self.send_error(404)
+            return
+        self.server.answer = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        failed = "error" in self.server.answer
+        text = "The login failed; see the terminal." if failed else "You are logged in. You may close this window."
+        body = f"<!doctype html><title>stackctl</title><p>{html.escape(text)}</p>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """The request line holds the code: nothing of it is logged."""
+
+
+def browser_login(
+    provider: Provider, client_id: str, *, offline: bool, open_url: Callable[[str], bool] = webbrowser.open
+) -> Tokens:
+    """Raises NotLoggedInError when nobody logs in, or Keycloak refuses."""
+    with _Callback(("127.0.0.1", 0), _Handler) as server:
+        redirect = f"http://127.0.0.1:{server.server_port}{PATH}"
+        verifier, challenge = pkce()
+        state = secrets.token_urlsafe(24)
+        query = urlencode(
+            {
+                "response_type": "code",
+                "client_id": client_id,
+                "redirect_uri": redirect,
+                "scope": scope(offline=offline),
+                "state": state,
+                "code_challenge": challenge,
+                "code_challenge_method": "S256",
+            }
+        )
+        url = f"{provider.authorization_endpoint}?{query}"
+        say(f"Log in at\n{url}")
+        open_url(url)
+        while server.answer is None:
+            server.handle_request()
+        answer = server.answer
+    # An answer to somebody else's question (RFC 6749, section 10.12).
+    if not secrets.compare_digest(answer.get("state", ""), state):
+        raise NotLoggedInError("the browser brought an answer to another login", "run `stackctl login --browser` again")
+    if "code" not in answer:
+        raise NotLoggedInError(f"Keycloak refused the login ({answer.get('error', '')})", "run `stackctl login` again")
+    return code_grant(provider, client_id, answer["code"], redirect, verifier)

@@ -1,0 +1,1 @@
+"""The commands of `stackctl`, one module for each group of them."""

@@ -1,0 +1,136 @@
+"""What every command shares: its options, how data is written, how errors are reported, how consent is asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from platforms import docker_engine
+from platforms.workload import StackError
+from settings.catalogue import VersionsError
+from stackctl import pulumi_engine
+from stackctl.errors import AccessError, RefusedError
+from stackctl.images import ImageError
+from stackctl.progress import say
+
+FAILED, REFUSED = 1, 2
+# Values under these names are secret wherever they stand in the outputs.
+SECRET_KEYS = frozenset({"password", "client_secret"})
+
+
+class Output(StrEnum):
+    """How data is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+StackOption = Annotated[str, typer.Option("--stack", "-s", help="The stack's name.", envvar="STACK")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config-file", help="Settings; default Pulumi.<stack>.yaml.", dir_okay=False)
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to write the data.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="MLflow's URL, where the stack's state is not on this machine.")
+]
+IssuerOption = Annotated[
+    str | None, typer.Option("--issuer", help="The issuer; default: the one MLflow's own login names.")
+]
+CaOption = Annotated[str | None, typer.Option("--ca-bundle", help="PEM file of CAs to trust.", dir_okay=False)]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+# The defaults of the options above, for use as default arguments.
+TABLE = Output.TABLE
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn what can go wrong into one message and an exit code; a traceback is for defects alone."""
+    try:
+        yield
+    except AccessError as error:
+        say(f"error: {error}")
+        raise typer.Exit(error.exit_code) from None
+    except (StackError, VersionsError) as error:
+        say(f"error: {error}")
+        raise typer.Exit(REFUSED) from None
+    except (docker_engine.DockerError, ImageError, pulumi_engine.PulumiError) as error:
+        say(f"error: {error}")
+        raise typer.Exit(FAILED) from None
+    except OSError as error:
+        # No space, no permission, a file in the way: all of them name the place.
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"error: {where}{error.strerror or error}")
+        raise typer.Exit(FAILED) from None
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is lost. Raises RefusedError on a no, and where there is nobody to ask."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError(f"this needs a yes, and there is no terminal to ask on ({question}?)", "add --yes")
+    if not typer.confirm(f"{question}?", err=True):
+        raise RefusedError("not confirmed", "nothing was changed")
+
+
+def show(data: dict[str, Any], output: Output) -> None:
+    """Write one document to standard output."""
+    if output is Output.TABLE:
+        width = max((len(name) for name in data), default=0)
+        for name, value in data.items():
+            shown = json.dumps(value) if isinstance(value, dict | list) else value
+            sys.stdout.write(f"{name:{max(width, 18)}} {shown}\n")
+    else:
+        _document(data, output)
+
+
+def show_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], output: Output) -> None:
+    """Write a list to standard output: its `columns` as a table, or every field as one document."""
+    if output is not Output.TABLE:
+        _document(list(rows), output)
+        return
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [
+        max(len(head), *(len(line[i]) for line in cells)) if cells else len(head) for i, head in enumerate(columns)
+    ]
+    for line in ([column.upper().replace("_", " ") for column in columns], *cells):
+        sys.stdout.write("  ".join(f"{text:{width}}" for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
+
+
+def redacted(value: Any) -> Any:
+    """The same outputs with every secret's value hidden."""
+    if isinstance(value, dict):
+        return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
+    return [redacted(inner) for inner in value] if isinstance(value, list) else value
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it: to the second below two minutes, to the minute below two hours."""
+    if seconds < 120:
+        return f"{max(0, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 7200 else f"{round(seconds / 3600)} h"
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _document(data: Any, output: Output) -> None:
+    if output is Output.JSON:
+        json.dump(data, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        yaml.safe_dump(data, sys.stdout, sort_keys=False)

@@ -1,0 +1,154 @@
+"""`sessions list|revoke` and `revoke USER --everything`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from stackctl import revocation, sessions
+from stackctl.access import Access, Where, resolve
+from stackctl.commands.common import (
+    TABLE,
+    CaOption,
+    ConfigOption,
+    IssuerOption,
+    OutputOption,
+    StackOption,
+    UrlOption,
+    YesOption,
+    confirm,
+    reported,
+    show,
+    show_rows,
+)
+from stackctl.errors import RefusedError
+from stackctl.progress import say
+from stackctl.sessions import AnySession
+
+app = typer.Typer(help="Sessions of Keycloak and of MLflow's pages, side by side.", no_args_is_help=True)
+
+UserOption = Annotated[str | None, typer.Option("--user", help="Of this user.")]
+ClientOption = Annotated[str | None, typer.Option("--client", help="In this client of Keycloak.")]
+COLUMNS = ("kind", "id", "user", "clients", "ip_address", "started", "last_seen")
+
+
+@app.command("list")
+def list_sessions(
+    user: UserOption = None,
+    client: ClientOption = None,
+    session_id: Annotated[str | None, typer.Option("--session-id", help="This one alone.")] = None,
+    stack: StackOption = "dev",
+    output: OutputOption = TABLE,
+    url: UrlOption = None,
+    issuer: IssuerOption = None,
+    ca_bundle: CaOption = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """Who is logged in, where, and since when. Needs an administrator of both."""
+    with reported():
+        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
+        found = _found(access, user, client, session_id)
+        show_rows([_row(one) for one in found], COLUMNS, output)
+
+
+@app.command()
+def revoke(
+    user: UserOption = None,
+    client: ClientOption = None,
+    session_id: Annotated[str | None, typer.Option("--session-id", help="The id that `list` shows.")] = None,
+    yes: YesOption = False,
+    stack: StackOption = "dev",
+    url: UrlOption = None,
+    issuer: IssuerOption = None,
+    ca_bundle: CaOption = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """End sessions. Personal access tokens stay: `stackctl revoke USER --everything` takes them too."""
+    with reported():
+        if user is None and client is None and session_id is None:
+            raise RefusedError("it is not said which sessions to end", "give --user, --client or --session-id")
+        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
+        found = _found(access, user, client, session_id)
+        if not found:
+            say("There is no such session.")
+            return
+        confirm(f"End {len(found)} session(s) of {', '.join(sorted({one.user for one in found}))}", yes=yes)
+        keycloak, mlflow = access.keycloak_admin(), access.mlflow()
+        ended = sum(sessions.end(keycloak, mlflow, one) for one in found)
+        say(f"Ended {ended} of {len(found)} session(s).")
+        lifetime = int(keycloak.realm()["accessTokenLifespan"])
+        say(f"MLflow accepts access tokens issued before for up to {lifetime} s more.")
+
+
+def revoke_user(
+    username: Annotated[str, typer.Argument(metavar="USER", help="Whose access to cut.")],
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Keycloak sessions, offline tokens, MLflow sessions, personal tokens.")
+    ] = False,
+    disable: Annotated[bool, typer.Option("--disable", help="And keep the user out, in Keycloak and MLflow.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove/--no-prove", help="Try credentials of the user before and after.")
+    ] = True,
+    yes: YesOption = False,
+    stack: StackOption = "dev",
+    output: OutputOption = TABLE,
+    url: UrlOption = None,
+    issuer: IssuerOption = None,
+    ca_bundle: CaOption = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """Cut a user's access of every kind, and prove that the old credentials are dead."""
+    with reported():
+        if not everything:
+            raise RefusedError(
+                f"`stackctl revoke {username}` takes every kind of access, and asks for --everything",
+                "or end sessions alone with `stackctl sessions revoke`, tokens with `stackctl tokens delete`",
+            )
+        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
+        target = revocation.find(access, username)
+        fate = " and disable the user" if disable else ""
+        confirm(f"Revoke every session and token of {username}{fate}", yes=yes)
+        report = revocation.revoke(access, target, disable=disable, prove=prove, tell=say)
+        if output is TABLE:
+            show(report.revoked, output)
+            show_rows(report.proofs, ("credential", "before", "after", "dead"), output)
+        else:
+            show({"user": username, "revoked": report.revoked, "proofs": report.proofs, **report.outlook}, output)
+        say(report.told)
+        if not report.complete:
+            raise typer.Exit(1)
+
+
+def restore_user(
+    username: Annotated[str, typer.Argument(metavar="USER", help="Whom to let in again.")],
+    stack: StackOption = "dev",
+    url: UrlOption = None,
+    issuer: IssuerOption = None,
+    ca_bundle: CaOption = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """Undo `revoke --disable`: enable the user again. Revoked sessions and tokens stay dead."""
+    with reported():
+        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
+        revocation.restore(access, revocation.find(access, username))
+        say(f"{username} may log in again.")
+
+
+def _found(access: Access, user: str | None, client: str | None, session_id: str | None) -> list[AnySession]:
+    keycloak, mlflow = access.keycloak_admin(), access.mlflow()
+    if user is not None:
+        found = sessions.of_user(keycloak, mlflow, user)
+        found = [one for one in found if client is None or client in one.clients]
+    elif client is not None:
+        found = sessions.of_client(keycloak, client)
+    else:
+        found = sessions.of_everybody(keycloak, mlflow)
+    return sessions.by_id(found, session_id) if session_id else found
+
+
+def _row(one: AnySession) -> dict[str, Any]:
+    row = {**asdict(one), "clients": list(one.clients)}
+    del row["origin"]
+    return row

@@ -1,0 +1,98 @@
+"""One way to ask Keycloak and MLflow over HTTP, with their failures told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from stackctl.errors import AccessError, CertificateError, KeycloakDownError, MlflowDownError
+
+# Seconds to connect, and between two bytes of an answer.
+TIMEOUT = (5.0, 30.0)
+KEYCLOAK = "Keycloak"
+MLFLOW = "MLflow"
+
+
+def session(ca_bundle: str | None = None) -> requests.Session:
+    """A session that trusts `ca_bundle`, or else what the environment says (REQUESTS_CA_BUNDLE)."""
+    made = requests.Session()
+    # A .netrc entry would silently replace the Authorization header of a request.
+    made.auth = _untouched
+    made.verify = ca_bundle or True
+    return made
+
+
+def _untouched(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+class Web:
+    """Asks one service. Raises the exceptions of `stackctl.errors` where it does not answer."""
+
+    def __init__(self, service: str, base_url: str, http: requests.Session | None = None) -> None:
+        self.service = service
+        self.base_url = base_url.rstrip("/")
+        self.http = http or session()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        allow_redirects: bool = False,
+        **more: Any,
+    ) -> requests.Response:
+        """The answer below 500, whatever it says. `path` starts with a slash, or is a whole URL."""
+        url = path if "://" in path else self.base_url + path
+        if isinstance(self.http.verify, str):
+            # Otherwise REQUESTS_CA_BUNDLE would win over the session's own setting.
+            more["verify"] = self.http.verify
+        try:
+            answer = self.http.request(
+                method, url, headers=headers, timeout=TIMEOUT, allow_redirects=allow_redirects, **more
+            )
+        except requests.exceptions.SSLError as error:
+            raise _certificate(self.service, self.base_url, error) from None
+        except requests.exceptions.InvalidURL:
+            raise AccessError(f"{self.base_url} is not a URL", "give one such as https://mlflow.example.com") from None
+        except requests.exceptions.RequestException as error:
+            raise self.down(f"does not answer at {self.base_url} ({_reason(error)})") from None
+        if answer.status_code >= 500:
+            raise self.down(f"at {self.base_url} answered {answer.status_code}")
+        return answer
+
+    def down(self, what: str) -> AccessError:
+        kind = KeycloakDownError if self.service == KEYCLOAK else MlflowDownError
+        return kind(f"{self.service} {what}", "check its address, and run `stackctl doctor` on the machine it runs on")
+
+    def json(self, answer: requests.Response) -> Any:
+        """The JSON of an answer. Raises when something else answered in the service's place."""
+        try:
+            return answer.json()
+        except requests.exceptions.JSONDecodeError:
+            raise self.down(
+                f"at {self.base_url} answered {answer.status_code} with something that is not JSON"
+            ) from None
+
+
+def _certificate(service: str, url: str, error: Exception) -> CertificateError:
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
+        reason = text.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0].rstrip(")'\" ")
+        cause = f"{service} at {url} shows a certificate that is not trusted here ({reason or 'verification failed'})"
+    else:
+        cause = f"{service} at {url} does not speak TLS as expected"
+    return CertificateError(cause, "give its CA with --ca-bundle FILE or REQUESTS_CA_BUNDLE, if you trust it")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.Timeout):
+        return "no answer in time"
+    text = str(error)
+    for known in ("Connection refused", "Name or service not known", "No route to host", "Temporary failure in name"):
+        if known in text:
+            return known.lower()
+    return type(error).__name__

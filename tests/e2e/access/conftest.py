@@ -1,0 +1,52 @@
+"""A stack with short-lived access tokens, and the people who use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Stack
+from tests.e2e.people import Person
+
+# Seconds an access token lives here: short, so that a test sees several of them.
+LIFETIME = 15
+
+
+@pytest.fixture(scope="session")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose access tokens are short-lived, with one service account."""
+    made = Stack.make(
+        "compose",
+        tmp_path_factory.mktemp("access"),
+        realm={
+            "lifetimes": {"accessTokenSeconds": LIFETIME, "ssoIdleSeconds": 600},
+            "serviceAccounts": [{"clientId": "ci", "groups": ["mlflow-users"]}],
+        },
+    )
+    try:
+        made.up()
+        yield made
+    finally:
+        made.destroy(check=False)
+
+
+@pytest.fixture
+def alice(short: Stack, tmp_path: Path) -> Person:
+    return Person(short, "alice", tmp_path / "alice")
+
+
+@pytest.fixture
+def bob(short: Stack, tmp_path: Path) -> Iterator[Person]:
+    """A plain user, let in again after a test that locked him out."""
+    yield Person(short, "bob", tmp_path / "bob")
+    helper = Person(short, "alice", tmp_path / "helper")
+    helper.log_in()
+    helper.run("restore", "bob")
+
+
+@pytest.fixture
+def laptop(short: Stack, tmp_path: Path) -> Person:
+    """Alice on a machine without the stack's state."""
+    return Person(short, "alice", tmp_path / "laptop", laptop=True)

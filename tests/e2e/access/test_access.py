@@ -1,0 +1,264 @@
+"""Every way to log in, every kind of revocation, and a long job, against real services."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+
+from settings import ROOT
+from tests.e2e.access.conftest import LIFETIME
+from tests.e2e.harness import TIMEOUT
+from tests.e2e.people import Browser, Person
+
+
+def refused_refresh(person: Person) -> bool:
+    """Whether the kept login is refused once its access token has ended."""
+    kept = person.home / "config" / "mlflow-sso" / "logins" / f"{person.stack.name}.json"
+    document = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**document, "access_until": 0}))
+    return "expired or was revoked" in person.run("token", code=3).stderr
+
+
+class TestLogin:
+    def test_password(self, alice: Person) -> None:
+        assert "as alice, an administrator" in alice.log_in().stderr
+        assert alice.mlflow(alice.token()) == 200
+        kept = list((alice.home / "config").rglob("*.json"))
+        assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
+
+    def test_device_grant(self, bob: Person) -> None:
+        assert "as bob, a user" in bob.log_in_by_device()
+        assert bob.mlflow(bob.token()) == 200
+
+    def test_browser_on_loopback(self, alice: Person) -> None:
+        with subprocess.Popen(
+            alice.command("login", "--browser"),
+            env={**alice.environment, "BROWSER": "/bin/true"}, cwd=ROOT,
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        ) as running:  # fmt: skip
+            assert running.stderr is not None
+            running.stderr.readline()
+            browser = Browser()
+            page = browser.submit(
+                browser.open(running.stderr.readline().strip()), username="alice", password=alice.password
+            )
+            assert "You are logged in" in page.text
+            assert "as alice" in running.stderr.read()
+            assert running.wait(30) == 0
+        assert alice.mlflow(alice.token()) == 200
+
+    def test_service_account(self, alice: Person, tmp_path: Path) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text(alice.stack.outputs()["service_accounts"]["ci"]["client_secret"] + "\n")
+        options = ("--client-credentials", "--client-id", "ci", "--client-secret-file", str(secret))
+        assert "as service-account-ci" in alice.run("login", *options).stderr
+        first = alice.token()
+        time.sleep(LIFETIME)
+        assert alice.token() != first
+        assert alice.mlflow(alice.token()) == 200
+
+    def test_a_laptop_needs_the_url_alone(self, laptop: Person) -> None:
+        url = laptop.stack.outputs()["mlflow_url"]
+        assert "as alice" in laptop.log_in("--url", url).stderr
+        assert laptop.mlflow(laptop.token()) == 200
+        assert json.loads(laptop.run("tokens", "list", "--output", "json").stdout) is not None
+        assert "may administer Keycloak" in laptop.run("sessions", "list", code=6).stderr
+
+    def test_env_is_what_a_shell_needs(self, alice: Person) -> None:
+        alice.log_in()
+        script = 'eval "$(stackctl env)" && curl -sf -H "Authorization: Bearer $MLFLOW_TRACKING_TOKEN" '
+        script += '"$MLFLOW_TRACKING_URI/api/2.0/mlflow/users/current"'
+        shown = subprocess.run(
+            ("bash", "-c", script), env=alice.environment, capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        assert json.loads(shown.stdout)["username"] == "alice"
+
+    def test_logout_ends_the_session_at_keycloak(self, alice: Person) -> None:
+        alice.log_in()
+        kept = next((alice.home / "config").rglob("*.json"))
+        stolen = json.loads(kept.read_text())["refresh_token"]
+        alice.run("logout")
+        assert not kept.exists()
+        assert "run `stackctl login`" in alice.run("token", code=3).stderr
+        answer = requests.post(
+            alice.stack.outputs()["token_url"],
+            data={"grant_type": "refresh_token", "client_id": "mlflow-cli", "refresh_token": stolen},
+            timeout=TIMEOUT,
+        )
+        assert answer.json()["error"] == "invalid_grant"
+
+    def test_a_wrong_password_has_an_exit_code_of_its_own(self, alice: Person) -> None:
+        options = ("--username", "alice", "--password-stdin")
+        told = alice.run("login", *options, given="not-the-password\n", code=4).stderr
+        assert "wrong name or password" in told
+        assert "not-the-password" not in told
+
+    def test_services_that_are_down_are_told_apart(self, alice: Person, laptop: Person) -> None:
+        url = laptop.stack.outputs()["mlflow_url"]
+        assert "MLflow does not answer" in laptop.run("login", "--url", "http://localhost:1", code=8).stderr
+        dead = ("login", "--url", url, "--issuer", "http://localhost:1/realms/mlflow")
+        assert "Keycloak does not answer" in laptop.run(*dead, code=7).stderr
+
+
+class TestTokens:
+    def test_from_creation_to_deletion(self, bob: Person) -> None:
+        bob.log_in()
+        secret = bob.run("tokens", "create", "--name", "nightly", "--expires", "12h").stdout.strip()
+        assert bob.mlflow(auth=("bob", secret)) == 200
+        listed = json.loads(bob.run("tokens", "list", "--output", "json").stdout)
+        found = next(row for row in listed if row["name"] == "nightly")
+        assert found["last_used_at"]
+        assert secret not in json.dumps(listed)
+        assert "add --yes" in bob.run("tokens", "delete", "--token-id", str(found["id"]), code=2).stderr
+        assert bob.mlflow(auth=("bob", secret)) == 200
+        bob.run("tokens", "delete", "--token-id", str(found["id"]), "--yes")
+        assert bob.mlflow(auth=("bob", secret)) == 401
+        assert "no token with id" in bob.run("tokens", "delete", "--token-id", str(found["id"]), "--yes", code=5).stderr
+        bob.run("tokens", "delete", "--token-id", str(found["id"]), "--yes", "--force")
+
+    def test_an_administrator_deletes_those_of_a_user(self, alice: Person, bob: Person) -> None:
+        bob.log_in()
+        alice.log_in()
+        secret = alice.run("tokens", "create", "--name", "given", "--user", "bob").stdout.strip()
+        assert bob.mlflow(auth=("bob", secret)) == 200
+        alice.run("tokens", "delete", "--user", "bob", "--all", "--yes", "--verbose")
+        assert bob.mlflow(auth=("bob", secret)) == 401
+
+    def test_a_plain_user_is_no_administrator(self, bob: Person) -> None:
+        bob.log_in()
+        told = bob.run("tokens", "list", "--user", "alice", code=6).stderr
+        assert "log in as an MLflow administrator" in told
+
+    def test_a_token_does_not_outlive_a_year(self, bob: Person) -> None:
+        bob.log_in()
+        assert "at most 365d" in bob.run("tokens", "create", "--name", "x", "--expires", "400d", code=2).stderr
+
+
+class TestSessions:
+    def test_each_kind_is_listed_and_ended(self, alice: Person, bob: Person) -> None:
+        alice.log_in()
+        bob.log_in("--offline")
+        browser = Browser()
+        url = bob.stack.outputs()["mlflow_url"]
+        browser.submit(browser.open(f"{url}/login"), username="bob", password=bob.password)
+        current = f"{url}/api/2.0/mlflow/users/current"
+        assert browser.open(current).json()["username"] == "bob"
+        listed = json.loads(alice.run("sessions", "list", "--user", "bob", "--output", "json").stdout)
+        assert {row["kind"] for row in listed} == {"keycloak", "keycloak-offline", "mlflow"}
+        everybody = json.loads(alice.run("sessions", "list", "--output", "json").stdout)
+        assert {"alice", "bob"} <= {row["user"] for row in everybody}
+
+        page = next(row["id"] for row in listed if row["kind"] == "mlflow")
+        alice.run("sessions", "revoke", "--session-id", page, "--yes")
+        # The page session alone is gone; the login of the command line lives.
+        assert browser.ask(current).status_code == 401
+        assert bob.mlflow(bob.token()) == 200
+
+        assert "s more" in alice.run("sessions", "revoke", "--user", "bob", "--client", "mlflow-cli", "--yes").stderr
+        assert refused_refresh(bob)
+        assert "there is no session" in alice.run("sessions", "revoke", "--session-id", page, "--yes", code=5).stderr
+
+
+class TestRevokeEverything:
+    def test_old_credentials_of_every_kind_are_dead(self, alice: Person, bob: Person) -> None:
+        alice.log_in()
+        bob.log_in("--offline")
+        secret = bob.run("tokens", "create", "--name", "laptop").stdout.strip()
+        browser = Browser()
+        url = bob.stack.outputs()["mlflow_url"]
+        browser.submit(browser.open(f"{url}/login"), username="bob", password=bob.password)
+        current = f"{url}/api/2.0/mlflow/users/current"
+        assert browser.open(current).status_code == 200
+        access_token = bob.token()
+
+        told = alice.run("revoke", "bob", "--everything", "--yes", "--output", "json")
+        report = json.loads(told.stdout)
+        assert report["complete"]
+        assert report["revoked"]["personal_tokens"] == 1
+        assert len(report["proofs"]) == 6
+        assert report["access_token_seconds"] == LIFETIME
+
+        assert refused_refresh(bob)
+        assert bob.mlflow(auth=("bob", secret)) == 401
+        assert browser.ask(current).status_code == 401
+        login = browser.open(f"{url}/login")
+        assert 'name="password"' in login.text, "Keycloak still knows the browser"
+        # What the report says of an access token that is out already holds: it ends, and not before.
+        assert bob.mlflow(access_token) in (200, 401)
+        time.sleep(LIFETIME)
+        assert bob.mlflow(access_token) == 401
+
+    def test_a_disabled_user_is_out_at_once(self, alice: Person, bob: Person) -> None:
+        alice.log_in()
+        bob.log_in()
+        access_token = bob.token()
+        assert bob.mlflow(access_token) == 200
+        report = json.loads(alice.run("revoke", "bob", "--everything", "--disable", "--yes", "-o", "json").stdout)
+        assert report["complete"]
+        assert report["access_token_seconds"] == 0
+        assert bob.mlflow(access_token) == 401
+        bob.run("login", "--username", "bob", "--password-stdin", given=bob.password + "\n", code=4)
+        alice.run("restore", "bob")
+        bob.log_in()
+
+    def test_nothing_happens_without_a_yes(self, alice: Person, bob: Person) -> None:
+        alice.log_in()
+        bob.log_in()
+        assert "add --yes" in alice.run("revoke", "bob", "--everything", code=2).stderr
+        assert bob.mlflow(bob.token()) == 200
+
+    def test_nobody_of_that_name(self, alice: Person) -> None:
+        alice.log_in()
+        assert "nobody-here" in alice.run("revoke", "nobody-here", "--everything", "--yes", code=5).stderr
+
+
+LONG_JOB = """
+import multiprocessing, sys, time
+import mlflow
+from mlflow import MlflowClient
+
+def work(number):
+    client = MlflowClient()
+    run = client.create_run(sys.argv[1], run_name=f"worker-{number}")
+    end, step = time.time() + float(sys.argv[2]), 0
+    while time.time() < end:
+        client.log_metric(run.info.run_id, "loss", 1 / (step + 1), step=step)
+        step += 1
+        time.sleep(0.4)
+    client.set_terminated(run.info.run_id)
+    return step
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        print(sum(pool.map(work, range(2))))
+"""
+
+
+class TestLongJob:
+    def test_workers_log_through_three_lifetimes_with_the_uri_alone(self, bob: Person, tmp_path: Path) -> None:
+        bob.log_in("--offline")
+        program = tmp_path / "job.py"
+        program.write_text(LONG_JOB)
+        # No call is tried twice: a single refusal ends the job.
+        env = {
+            **bob.environment,
+            "MLFLOW_TRACKING_URI": bob.stack.outputs()["mlflow_url"],
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        }
+        made = subprocess.run(
+            (sys.executable, "-c", "import mlflow, uuid; print(mlflow.create_experiment(uuid.uuid4().hex))"),
+            env=env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        seconds = str(3 * LIFETIME + 5)
+        done = subprocess.run(
+            (sys.executable, str(program), made.stdout.strip(), seconds), env=env, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) > 3 * LIFETIME
+        assert "stackctl:" not in done.stderr

@@ -1,0 +1,275 @@
+"""The commands against servers that misbehave: one line, the right exit code, no secret, no traceback."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from stackctl.cli import app
+from stackctl.commands.common import span
+from stackctl.commands.tokens import parse_expiry
+from stackctl.errors import RefusedError
+from stackctl.logins import Login, LoginStore
+from tests.unit.fakes import Answer, Asked, Fake, fake_server
+
+REALM = "/realms/mlflow/protocol/openid-connect"
+USERS = "/api/2.0/mlflow/users"
+TOKEN_ROW = {
+    "id": 7, "name": "nightly", "token_prefix": "abcd", "created_at": "2026-11-01T00:00:00.123456+00:00",
+    "created_by": "bob", "expires_at": "2027-01-01T00:00:00", "last_used_at": None, "active": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def server() -> Iterator[Fake]:
+    """Keycloak and MLflow in one, with a login of bob kept."""
+    with fake_server() as fake:
+        LoginStore("dev").write(
+            Login(
+                mlflow_url=fake.url,
+                issuer=fake.issuer(),
+                client_id="mlflow-cli",
+                username="bob",
+                kind="password",
+                offline=False,
+                access_token="the-access-token",
+                access_from=time.time(),
+                access_until=time.time() + 300,
+                refresh_token="the-refresh-token",
+            )
+        )
+        fake.routes[f"GET {USERS}/current"] = 200, {"username": "bob", "is_admin": False, "is_service_account": False}
+        fake.routes[f"GET {USERS}/current/tokens"] = 200, {"tokens": [TOKEN_ROW]}
+        yield fake
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr("stackctl.pulumi_engine.find", lambda: None)
+    for name in ("STACK", "STACKCTL_URL", "STACKCTL_ISSUER", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(*args: str, code: int = 0, given: str = "") -> Result:
+    done = CliRunner().invoke(app, list(args), input=given)
+    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
+    assert "Traceback" not in done.output
+    for secret in ("the-access-token", "the-refresh-token", "hunter2"):
+        assert secret not in done.stderr
+    return done
+
+
+class TestBadInput:
+    def test_nothing_is_known_of_the_stack(self) -> None:
+        assert "--url" in run("tokens", "list", code=2).stderr
+
+    def test_no_login(self, server: Fake) -> None:
+        assert "run `stackctl login`" in run("token", "--stack", "other", code=3).stderr
+
+    def test_expired_login(self, server: Fake) -> None:
+        server.routes[f"GET {USERS}/current/tokens"] = 401, {"detail": "Authentication required"}
+        assert "does not accept this login" in run("tokens", "list", code=3).stderr
+
+    def test_wrong_password(self, server: Fake) -> None:
+        server.routes[f"POST {REALM}/token"] = (
+            401, {"error": "invalid_grant", "error_description": "Invalid user credentials"},
+        )  # fmt: skip
+        told = run("login", "--username", "bob", "--password-stdin", code=4, given="hunter2\n").stderr
+        assert "wrong name or password" in told
+
+    def test_unknown_id(self, server: Fake) -> None:
+        assert "no token with id 99" in run("tokens", "delete", "--token-id", "99", "--yes", code=5).stderr
+
+    def test_unknown_user(self, server: Fake) -> None:
+        server.routes[f"GET {USERS}/nobody/tokens"] = 404, {"detail": "User nobody not found"}
+        assert "nobody" in run("tokens", "list", "--user", "nobody", code=5).stderr
+
+    def test_not_an_admin(self, server: Fake) -> None:
+        server.routes[f"GET {USERS}/alice/tokens"] = 403, {"detail": "Administrator privileges required"}
+        assert "as an MLflow administrator" in run("tokens", "list", "--user", "alice", code=6).stderr
+
+    def test_keycloak_down(self, server: Fake) -> None:
+        server.routes[f"POST {REALM}/token"] = 503, {}
+        options = ("login", "--username", "bob", "--password-stdin")
+        assert "Keycloak" in run(*options, code=7, given="hunter2\n").stderr
+
+    def test_mlflow_down(self, server: Fake) -> None:
+        server.routes[f"GET {USERS}/current/tokens"] = 502, "bad gateway"
+        assert "MLflow" in run("tokens", "list", code=8).stderr
+
+    def test_nothing_listens(self) -> None:
+        assert "connection refused" in run("login", "--url", "http://127.0.0.1:1", code=8).stderr
+
+    def test_something_else_answers_in_its_place(self, server: Fake) -> None:
+        server.routes[f"GET {USERS}/current/tokens"] = 200, "<html>a captive portal</html>"
+        assert "not JSON" in run("tokens", "list", code=8).stderr
+
+    def test_an_issuer_that_speaks_for_another(self, server: Fake) -> None:
+        server.routes["GET /realms/evil/.well-known/openid-configuration"] = 200, {"issuer": "https://else.test"}
+        issuer = f"{server.url}/realms/evil"
+        told = run("login", "--url", server.url, "--issuer", issuer, code=2).stderr
+        assert "calls itself https://else.test" in told
+
+    @pytest.mark.parametrize("url", ["mlflow.example.com", "ftp://mlflow.example.com", "http://user:hunter2@host"])
+    def test_not_a_url(self, url: str) -> None:
+        assert "is not a URL" in run("login", "--url", url, code=2).stderr
+
+    def test_ways_to_log_in_exclude_each_other(self, server: Fake) -> None:
+        assert "exclude each other" in run("login", "--browser", "--username", "bob", code=2).stderr
+
+    def test_a_password_needs_a_terminal_or_standard_input(self, server: Fake) -> None:
+        assert "--password-stdin" in run("login", "--username", "bob", code=2).stderr
+
+    def test_no_option_takes_a_secret(self) -> None:
+        told = run("login", "--help").output
+        assert "--password-stdin" in told
+        assert "--password " not in told
+        assert "--client-secret " not in told
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Iterator[str]:
+    """A server whose certificate nobody signed but itself."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
+         "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_foreign_certificate_is_named(foreign: str) -> None:
+    told = run("login", "--url", foreign, code=9).stderr
+    assert "self-signed certificate" in told
+    assert "--ca-bundle" in told
+
+
+def test_a_ca_that_is_given_is_trusted(foreign: str, tmp_path: Path) -> None:
+    told = run("login", "--url", foreign, "--ca-bundle", str(tmp_path / "certificate.pem"), code=8).stderr
+    assert "answered 501" in told
+
+
+class TestConsent:
+    def test_deleting_needs_a_yes_where_nobody_can_be_asked(self, server: Fake) -> None:
+        assert "add --yes" in run("tokens", "delete", "--all", code=2).stderr
+        assert server.times(f"DELETE {USERS}/current/tokens/7") == 0
+
+    def test_yes_deletes(self, server: Fake) -> None:
+        server.routes[f"DELETE {USERS}/current/tokens/7"] = 200, {"deleted": 1}
+        run("tokens", "delete", "--token-id", "7", "--yes")
+        assert server.times(f"DELETE {USERS}/current/tokens/7") == 1
+
+    def test_force_is_content_with_nothing(self, server: Fake) -> None:
+        run("tokens", "delete", "--token-id", "99", "--yes", "--force")
+
+    @pytest.mark.parametrize("options", [(), ("--all", "--token-id", "7"), ("--name", "x", "--all")])
+    def test_it_has_to_be_said_what_goes(self, server: Fake, options: tuple[str, ...]) -> None:
+        run("tokens", "delete", *options, "--yes", code=2)
+
+    def test_revoke_wants_to_hear_everything(self, server: Fake) -> None:
+        assert "--everything" in run("revoke", "bob", code=2).stderr
+
+
+class TestOutput:
+    def test_json_is_one_document(self, server: Fake) -> None:
+        rows = json.loads(run("tokens", "list", "--output", "json").stdout)
+        assert rows[0]["created_at"] == "2026-11-01T00:00:00+00:00"
+        # A time without an offset is in UTC.
+        assert rows[0]["expires_at"] == "2027-01-01T00:00:00+00:00"
+
+    def test_yaml_says_the_same(self, server: Fake) -> None:
+        as_json = json.loads(run("tokens", "list", "--output", "json").stdout)
+        assert yaml.safe_load(run("tokens", "list", "--output", "yaml").stdout) == as_json
+
+    def test_a_table_lines_up(self, server: Fake) -> None:
+        head, row = run("tokens", "list").stdout.splitlines()
+        assert head.index("EXPIRES AT") == row.index("2027-01-01")
+
+    def test_a_new_token_alone_is_on_standard_output(self, server: Fake) -> None:
+        server.routes[f"POST {USERS}/current/tokens"] = 201, {**TOKEN_ROW, "token": "mlf_abcd_secret"}
+        done = run("tokens", "create", "--name", "nightly")
+        assert done.stdout == "mlf_abcd_secret\n"
+        assert "mlf_abcd_secret" not in done.stderr
+
+    def test_env_quotes_for_a_shell(self, server: Fake) -> None:
+        lines = run("env").stdout.splitlines()
+        assert lines == [f"export MLFLOW_TRACKING_URI={server.url}", "export MLFLOW_TRACKING_TOKEN=the-access-token"]
+
+
+def test_logout_forgets_the_login_even_where_keycloak_is_down(server: Fake) -> None:
+    server.routes[f"POST {REALM}/revoke"] = 503, {}
+    assert "not ended at Keycloak" in run("logout", code=7).stderr
+    run("token", code=3)
+
+
+def test_logout_revokes_the_refresh_token(server: Fake) -> None:
+    server.routes[f"POST {REALM}/revoke"] = 200, ""
+    run("logout")
+    assert server.asked[-1].form["token"] == "the-refresh-token"
+
+
+def test_the_issuer_is_found_by_mlflow_s_own_login(server: Fake) -> None:
+    target = f"{server.url}{REALM}/auth?client_id=mlflow"
+    server.routes["GET /login"] = 302, "", {"Location": target}
+    claims = "e30.eyJwcmVmZXJyZWRfdXNlcm5hbWUiOiAiYm9iIn0.x"
+
+    def grant(asked: Asked) -> Answer:
+        assert asked.form["password"] == "hunter2"
+        return 200, {"access_token": claims, "expires_in": 300, "refresh_token": "r", "refresh_expires_in": 1800}
+
+    server.routes[f"POST {REALM}/token"] = grant
+    options = ("--url", server.url, "--stack", "far", "--username", "bob", "--password-stdin")
+    run("login", *options, given="hunter2\n")
+    assert LoginStore("far").read().issuer == server.url + "/realms/mlflow"
+    assert run("token", "--stack", "far").stdout.strip() == claims
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90d", datetime(2027, 3, 1, tzinfo=UTC)),
+        ("12h", datetime(2026, 12, 1, 12, tzinfo=UTC)),
+        ("2027-01-31", datetime(2027, 1, 31, tzinfo=UTC)),
+        ("2027-01-31T10:00:00+02:00", datetime(2027, 1, 31, 8, tzinfo=UTC)),
+    ],
+)
+def test_an_expiry_is_a_span_or_a_date(text: str, expected: datetime) -> None:
+    assert parse_expiry(text, datetime(2026, 12, 1, tzinfo=UTC)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0d", "366d", "2020-01-01", "-5d", "1w"])
+def test_any_other_expiry_is_refused(text: str) -> None:
+    with pytest.raises(RefusedError, match="expires"):
+        parse_expiry(text, datetime(2026, 12, 1, tzinfo=UTC))
+
+
+def test_a_year_is_allowed() -> None:
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    assert parse_expiry("365d", now) == now + timedelta(days=365)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-1, "0 s"), (90, "90 s"), (600, "10 min"), (36000, "10 h")])
+def test_a_span_is_told_as_people_do(seconds: float, text: str) -> None:
+    assert span(seconds) == text
