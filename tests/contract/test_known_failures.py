@@ -309,6 +309,7 @@ def test_10_every_client_puts_the_claim_that_mlflow_reads_into_every_token(sampl
             "id.token.claim": "true",
             "access.token.claim": "true",
             "userinfo.token.claim": "true",
+            "introspection.token.claim": "true",
         }
     done = run(sample)
     clients = done.of_type("keycloak:openid/client:Client")
