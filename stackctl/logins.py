@@ -121,7 +121,11 @@ class LoginStore:
         private_directory(self.path.parent)
         with self.path.with_suffix(".lock").open("a") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:
+                # Closing is not enough: a process forked meanwhile has the same open file.
+                fcntl.flock(held, fcntl.LOCK_UN)
 
 
 def logins_directory() -> Path:
