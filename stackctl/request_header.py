@@ -49,21 +49,21 @@ class StackHeaders:
         if host is None:
             return {}
         with self._lock:
-            token = self._token(host.rstrip("/"))
+            token = self._token(host)
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()
 
     def _token(self, host: str) -> str | None:
-        login = self._kept.get(host)
+        login = next((one for one in self._kept.values() if one.serves(host)), None)
         if login is not None and login.fresh(time.time()):
             return login.access_token
         store = login_for(host)
         if store is None:
             return None
         login = _current(store)
-        self._kept[host] = login
+        self._kept[login.mlflow_url] = login
         return login.access_token
 
 
