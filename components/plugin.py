@@ -80,6 +80,8 @@ class _Since7(PluginProfile):
             "OIDC_USERNAME_FIELD": inputs.username_claim,
             "OIDC_PROVIDER_DISPLAY_NAME": "Login with Keycloak",
             "OIDC_CODE_CHALLENGE": "S256",
+            # People come for MLflow; its menu leads to their permissions.
+            "DEFAULT_LANDING_PAGE_IS_PERMISSIONS": "false",
             # Without it a login in the browser ends with the access token, after minutes.
             "OIDC_USE_REFRESH_TOKEN": "true",
             "OIDC_PROVISION_ON_BEARER_AUTH": str(inputs.provision_on_bearer).lower(),

@@ -173,7 +173,7 @@ class Mlflow(Group):
     """The MLflow server and its mlflow-oidc-auth plugin."""
 
     url: Origin = Field("http://localhost:5000", description="The URL people and clients use")
-    port: TcpPort | None = Field(None, description="Host port; default: the port of a loopback url")
+    port: TcpPort | None = Field(None, description="Host port; default: that of the url, or behind a proxy 5000")
     plugin_version: Version = Field("11.0.2", description="Version of mlflow-oidc-auth")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Server processes")
     memory_mib: Annotated[int, Field(ge=512)] = Field(1536, description="Memory limit in MiB")
@@ -209,7 +209,7 @@ class Keycloak(Group):
     """The identity provider."""
 
     url: Origin = Field("http://localhost:8080", description="The URL of browsers; the issuer")
-    port: TcpPort | None = Field(None, description="Host port; default: the port of a loopback url")
+    port: TcpPort | None = Field(None, description="Host port; default: that of the url, or behind a proxy 8080")
     version: Version | None = Field(None, description="Default: the one in versions.yaml")
     memory_mib: Annotated[int, Field(ge=512)] = Field(1024, description="Memory limit in MiB")
     existing: ExistingKeycloak | None = Field(None, description="Use a Keycloak that runs already")

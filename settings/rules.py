@@ -12,6 +12,7 @@ from settings.versions import unsupported_plugin, versions
 
 # Ports inside the containers; the published ones come from the URLs.
 DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
+SCHEME_PORTS = {"http": 80, "https": 443}
 
 
 def key(path: str) -> str:
@@ -19,14 +20,17 @@ def key(path: str) -> str:
 
 
 def published_port(settings: Settings, part: str) -> int:
-    """The host port of `mlflow` or `keycloak`: its setting, else that of its loopback URL."""
+    """The host port of `mlflow` or `keycloak`: its setting, else where its URL leads a browser.
+
+    Behind a proxy the URL leads to the proxy, and the port is the one that people know the program by.
+    """
     group = settings.mlflow if part == "mlflow" else settings.keycloak
     if group.port is not None:
         return group.port
+    if group.tls.proxy:
+        return DEFAULT_PORTS[part]
     parts = urlsplit(group.url)
-    if parts.hostname and is_loopback(parts.hostname) and parts.port:
-        return parts.port
-    return DEFAULT_PORTS[part]
+    return parts.port or SCHEME_PORTS[parts.scheme]
 
 
 def direct_access_grants(settings: Settings) -> bool:

@@ -24,7 +24,7 @@ import typer
 
 from platforms import docker_engine
 from platforms.docker_plan import DockerPlan
-from platforms.workload import StackError
+from platforms.workload import Problem, StackError
 from settings import ROOT
 from settings.versions import selection
 from stackctl import access, compose_engine, pulumi_engine
@@ -138,9 +138,8 @@ def _choose(stack: str, engine: Engine) -> Engine:
     if engine is Engine.COMPOSE or (engine is Engine.AUTO and compose_engine.owns(stack)):
         return Engine.COMPOSE
     if compose_engine.owns(stack):
-        raise pulumi_engine.PulumiError(
-            f"stack {stack} was brought up by Compose ({stack_directory(stack)}); use ENGINE=compose or destroy it"
-        )
+        expected = f"expected compose, which brought it up ({stack_directory(stack)}); or `make destroy` first"
+        raise StackError(f"Stack {stack} is another engine's.", [Problem("engine", engine.value, expected)])
     reason = pulumi_engine.unavailable()
     if reason is None:
         return Engine.PULUMI

@@ -89,6 +89,8 @@ class SecretStore:
         except FileNotFoundError:
             return {}
         except ValueError:
+            document = None
+        if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
             problem = Problem(str(self._path), "", "expected the JSON that was written here; restore it from a backup")
             raise StackError("The stack's secrets cannot be read; nothing was changed.", [problem]) from None
         return dict(document)

@@ -65,6 +65,11 @@ def reported() -> Iterator[None]:
     except (docker_engine.DockerError, ImageError, pulumi_engine.PulumiError) as error:
         say(f"error: {error}")
         raise typer.Exit(FAILED) from None
+    except OSError as error:
+        # No space, no permission, a file in the way: all of them name the place.
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"error: {where}{error.strerror or error}")
+        raise typer.Exit(FAILED) from None
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -105,7 +110,7 @@ def redacted(value: Any) -> Any:
     """The same outputs with every secret's value hidden."""
     if isinstance(value, dict):
         return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
-    return value
+    return [redacted(inner) for inner in value] if isinstance(value, list) else value
 
 
 def span(seconds: float) -> str:

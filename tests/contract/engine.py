@@ -32,6 +32,7 @@ class Registered:
     secret: frozenset[str]
     secret_outputs: frozenset[str]
     provider: str
+    deleted_with: str
 
 
 @dataclass
@@ -98,6 +99,7 @@ class _Monitor(MockMonitor):
                 secret=frozenset(key for key, value in raw.items() if rpc.is_rpc_secret(value)),
                 secret_outputs=frozenset(request.additionalSecretOutputs),
                 provider=request.provider,
+                deleted_with=request.deletedWith,
             )
         return answer
 

@@ -118,6 +118,19 @@ def test_everything_in_keycloak_goes_through_the_stacks_own_provider(sample: Set
     assert "clientSecret" in provider.secret
 
 
+@pytest.mark.parametrize(("name", "volume"), [("default", "postgres-data"), ("everything", "postgres-keycloak-data")])
+def test_the_realm_goes_with_the_volume_that_holds_it(name: str, volume: str, samples: dict[str, Settings]) -> None:
+    done = run(samples[name])
+    (urn,) = [urn for urn in done.resources if urn.endswith(f"docker:index/volume:Volume::{volume}")]
+    in_keycloak = [r for r in done.resources.values() if r.type.startswith("keycloak:")]
+    assert {resource.deleted_with for resource in in_keycloak} == {urn}
+
+
+def test_what_was_made_in_a_keycloak_that_stays_is_removed_one_by_one(samples: dict[str, Settings]) -> None:
+    done = run(samples["elsewhere"])
+    assert {r.deleted_with for r in done.resources.values() if r.type.startswith("keycloak:")} == {""}
+
+
 @pytest.mark.parametrize("name", ["default", "everything", "elsewhere"])
 def test_logical_names_are_stable(name: str, samples: dict[str, Settings]) -> None:
     """A logical name is the key of a resource in people's state: one that changes is a resource made anew."""

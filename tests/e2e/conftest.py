@@ -1,4 +1,4 @@
-"""One stack for each engine that is here, shared by every test that only looks at it."""
+"""One stack for each engine that is here, shared by every test that leaves it as it was."""
 
 from __future__ import annotations
 
@@ -9,14 +9,39 @@ import pytest
 
 from stackctl import pulumi_engine
 from tests.e2e.harness import Client, Stack
+from tests.e2e.keycloak import KeycloakAdmin
 
 ENGINES = ("compose", "pulumi")
 
 
+# What the shared stack declares beside the sample users.
+DECLARED = {
+    "users": [{"username": "carol", "email": "carol@example.com", "firstName": "Carol", "lastName": "Outside"}],
+    "serviceAccounts": [{"clientId": "trainer", "groups": ["mlflow-users"]}],
+}
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "e2e" in Path(item.path).parts:
-            item.add_marker(pytest.mark.e2e)
+    """Order the tests by engine, and last those that restart and then remove its shared stack.
+
+    Under pytest-xdist (--dist loadgroup) one worker runs all tests of an engine.
+    """
+    mine = [item for item in items if "e2e" in Path(item.path).parts]
+    for item in mine:
+        item.add_marker(pytest.mark.e2e)
+        if _engine(item):
+            item.add_marker(pytest.mark.xdist_group(_engine(item)))
+    items[:] = [item for item in items if item not in mine] + sorted(mine, key=lambda i: (_engine(i), _lateness(i)))
+
+
+def _engine(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("engine", "")) if callspec else ""
+
+
+def _lateness(item: pytest.Item) -> int:
+    return 2 if item.get_closest_marker("destroys") else 1 if item.get_closest_marker("restarts") else 0
 
 
 @pytest.fixture(scope="session", params=ENGINES)
@@ -32,7 +57,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack.make(engine, tmp_path_factory.mktemp(engine))
+    made = Stack.make(engine, tmp_path_factory.mktemp(engine), realm=DECLARED)
     try:
         made.up()
         yield made
@@ -43,3 +68,19 @@ def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
 @pytest.fixture(scope="session")
 def client(stack: Stack) -> Client:
     return Client(stack.outputs())
+
+
+@pytest.fixture(scope="session")
+def keycloak(client: Client) -> KeycloakAdmin:
+    return KeycloakAdmin(client.outputs)
+
+
+@pytest.fixture(scope="session")
+def neighbour(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Another stack beside the first, with the same settings; brought up by Compose whatever engine that has."""
+    made = Stack.make("compose", tmp_path_factory.mktemp("neighbour"), realm=DECLARED)
+    try:
+        made.up()
+        yield made
+    finally:
+        made.destroy(check=False)

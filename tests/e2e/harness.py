@@ -8,18 +8,22 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import yaml
 
 from settings import PROJECT, ROOT
 
-TIMEOUT = 30
+# Seconds for one answer, on a machine that is busy with several stacks.
+TIMEOUT = 60
+Found = TypeVar("Found")
+WORKLOADS = ("postgres", "redis", "keycloak", "mlflow")
 
 
 def free_ports(count: int) -> list[int]:
@@ -33,12 +37,13 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Stack:
-    """A stack under test: where it is kept, and what was asked of it."""
+    """A stack under test: where it is kept, what was asked of it, and all it has said while it was brought up."""
 
     engine: str
     home: Path
     config: dict[str, Any]
     name: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
+    said: str = ""
 
     @staticmethod
     def make(engine: str, home: Path, **config: Any) -> Stack:
@@ -86,20 +91,23 @@ class Stack:
             "PULUMI_ERROR_OUTPUT_STRING": "true",
         }
 
-    def stackctl(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the command line on this stack, as its user would."""
+    def stackctl(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line on this stack, as its user would, with `env` over its environment."""
         command = (sys.executable, "-m", "stackctl", *args, "--stack", self.name)
         done = subprocess.run(
             (*command, "--config-file", str(self.config_file)),
-            capture_output=True, text=True, check=False, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, cwd=ROOT, stdin=subprocess.DEVNULL,
+            env={**self.environment, **env},
         )  # fmt: skip
         if check and done.returncode != 0:
             raise AssertionError(f"stackctl {' '.join(args)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
 
-    def up(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def up(self, *, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         self.write_config()
-        return self.stackctl("up", "--engine", self.engine, check=check)
+        done = self.stackctl("up", "--engine", self.engine, check=check, **env)
+        self.said += done.stdout + done.stderr
+        return done
 
     def destroy(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.stackctl("destroy", check=check)
@@ -119,6 +127,32 @@ def docker(*args: str) -> str:
     return subprocess.run(("docker", *args), capture_output=True, text=True, check=True).stdout
 
 
+def run_in(container: str, *command: str, **env: str) -> str:
+    """Run a command in a container; returns its output. `env` stays out of the host's process list."""
+    names = [word for name in env for word in ("-e", name)]
+    done = subprocess.run(
+        ("docker", "exec", *names, container, *command),
+        capture_output=True, text=True, check=False, env={**os.environ, **env},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{' '.join(command)[:60]} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def inspect(container: str) -> dict[str, Any]:
+    return dict(json.loads(docker("inspect", "--type", "container", container))[0])
+
+
+def eventually(ask: Callable[[], Found], good: Callable[[Found], bool], what: str, seconds: float = 120) -> Found:
+    """Ask twice a second until the answer is good; fails with the last one."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if good(answer):
+            return answer
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s; the last answer was {answer!r}"
+        time.sleep(0.5)
+
+
 @dataclass(frozen=True)
 class Client:
     """Speaks to a stack's Keycloak and MLflow with nothing but its outputs."""
@@ -129,7 +163,7 @@ class Client:
         """Ask the token endpoint (RFC 6749, section 3.2)."""
         return requests.post(str(self.outputs["token_url"]), data=form, timeout=TIMEOUT)
 
-    def password_token(self, username: str, **form: str) -> dict[str, Any]:
+    def password_token(self, username: str) -> dict[str, Any]:
         answer = self.grant(
             grant_type="password",
             client_id=self.outputs["client_id"],
@@ -137,7 +171,6 @@ class Client:
             username=username,
             password=self.outputs["users"][username]["password"],
             scope="openid email profile",
-            **form,
         )
         answer.raise_for_status()
         return dict(answer.json())

@@ -1,0 +1,122 @@
+"""A headless Chromium that sees a stack as a person does."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+# Seconds until a page must show what is looked for, on a machine that is busy with several stacks.
+PATIENCE = 90
+# Names a directory that keeps the pictures: `make screenshots` sets it to docs/images.
+KEEP = "E2E_SCREENSHOTS"
+WIDTH, HEIGHT = 1280, 800
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Browser]:
+    """A browser with a new profile: no cookie, no history, no password store."""
+    options = ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    for flag in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--hide-scrollbars", "--force-color-profile=srgb", "--lang=en-US",
+        f"--user-data-dir={profile}", f"--window-size={WIDTH},{HEIGHT}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    driver = Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
+    try:
+        # The window's own frame would take a part of the height.
+        driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False},
+        )
+        yield Browser(driver, profile.parent)
+    finally:
+        driver.quit()
+
+
+class Browser:
+    """What a person does with a browser, in their words."""
+
+    def __init__(self, driver: Chrome, pictures: Path) -> None:
+        self.driver = driver
+        self._pictures = Path(os.environ.get(KEEP) or pictures).resolve()
+
+    @property
+    def url(self) -> str:
+        return str(self.driver.current_url)
+
+    @property
+    def text(self) -> str:
+        return str(self.driver.execute_script("return document.body ? document.body.innerText : ''"))
+
+    def open(self, url: str) -> None:
+        self.driver.get(url)
+
+    def find(self, selector: str) -> WebElement:
+        """The element that a CSS selector names, as soon as it shows."""
+        shown = WebDriverWait(self.driver, PATIENCE).until(
+            lambda d: next((e for e in d.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), None),
+            f"nothing matches {selector}",
+        )
+        assert shown is not None
+        return shown
+
+    def click_text(self, text: str) -> None:
+        """Click the link or button with this text."""
+        path = f"//*[self::a or self::button][contains(normalize-space(.), '{text}')]"
+        button = WebDriverWait(self.driver, PATIENCE).until(
+            lambda d: next((e for e in d.find_elements(By.XPATH, path) if e.is_displayed()), None),
+            f"no link or button says {text}",
+        )
+        assert button is not None
+        button.click()
+
+    def wait_text(self, text: str) -> None:
+        WebDriverWait(self.driver, PATIENCE).until(lambda _: text in self.text, f"the page does not say {text}")
+
+    def wait_url(self, prefix: str) -> None:
+        WebDriverWait(self.driver, PATIENCE).until(lambda _: self.url.startswith(prefix), f"not at {prefix}")
+
+    def log_in(self, username: str, password: str) -> None:
+        """Fill in Keycloak's login page."""
+        self.find("#username").send_keys(username)
+        self.find("#password").send_keys(password)
+        self.find("[type=submit]").click()
+
+    def cookies(self) -> dict[str, str]:
+        """The cookies of the page that is shown, by name."""
+        return {str(c["name"]): str(c["value"]) for c in self.driver.get_cookies()}
+
+    def close_panel(self, title: str) -> None:
+        """Close a side panel, if it is open."""
+        self.driver.execute_script(
+            """
+            const heading = [...document.querySelectorAll('*')].find(
+              e => e.children.length === 0 && e.textContent.trim() === arguments[0]);
+            for (let box = heading && heading.parentElement; box; box = box.parentElement) {
+              const close = [...box.querySelectorAll('button')].find(b => /close/i.test(b.getAttribute('aria-label')));
+              if (close) { close.click(); break; }
+            }
+            """,
+            title,
+        )
+
+    def picture(self, name: str) -> Path:
+        """Keep what is shown now as a PNG of 1280 x 800."""
+        self._pictures.mkdir(parents=True, exist_ok=True)
+        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": False})
+        path = self._pictures / f"{name}.png"
+        path.write_bytes(base64.b64decode(shot["data"]))
+        return path

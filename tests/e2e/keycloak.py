@@ -1,0 +1,72 @@
+"""The administrator's side of a stack's Keycloak, and tokens that nobody should accept."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from tests.e2e.harness import TIMEOUT
+
+
+class KeycloakAdmin:
+    """The administrator of a stack's Keycloak, through its admin REST API."""
+
+    def __init__(self, outputs: Mapping[str, Any]) -> None:
+        self._url = str(outputs["keycloak_url"])
+        self._login = outputs["admin"]
+        self.realm = str(outputs["realm"])
+
+    def call(self, method: str, path: str, **more: Any) -> requests.Response:
+        """Call `path` below /admin/realms. Raises HTTPError when it is refused."""
+        form = {"grant_type": "password", "client_id": "admin-cli", **self._login}
+        token = requests.post(f"{self._url}/realms/master/protocol/openid-connect/token", data=form, timeout=TIMEOUT)
+        token.raise_for_status()
+        headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
+        url = f"{self._url}/admin/realms{path}"
+        answer = requests.request(method, url, headers=headers, timeout=TIMEOUT, **more)
+        answer.raise_for_status()
+        return answer
+
+    def get(self, path: str) -> Any:
+        return self.call("GET", path).json()
+
+    def make(self, path: str, **body: Any) -> str:
+        """Create what `path` lists; returns its id."""
+        return self.call("POST", path, json=body).headers["Location"].rsplit("/", 1)[-1]
+
+    def remove(self, path: str) -> None:
+        self.call("DELETE", path)
+
+
+def claims(token: str) -> dict[str, Any]:
+    """The payload of a JWT, unchecked."""
+    return dict(json.loads(_decoded(token.split(".")[1])))
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def _encoded(value: Mapping[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def unsigned(token: str) -> str:
+    """The same claims with the algorithm `none` (RFC 7519, section 6)."""
+    return f"{_encoded({'alg': 'none', 'typ': 'JWT'})}.{token.split('.')[1]}."
+
+
+def with_claims(token: str, **changed: Any) -> str:
+    """Other claims under the signature of the true ones."""
+    header, _, signature = token.split(".")
+    return f"{header}.{_encoded({**claims(token), **changed})}.{signature}"
+
+
+def with_other_signature(token: str) -> str:
+    """The same claims; the signature differs in its first character."""
+    head, _, signature = token.rpartition(".")
+    return f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"

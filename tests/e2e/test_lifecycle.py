@@ -1,0 +1,169 @@
+"""Restarts, a second `up`, a neighbour on the same machine, and the end of a stack."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.e2e.harness import TIMEOUT, WORKLOADS, Client, Stack, docker, eventually, inspect
+from tests.e2e.login import ui_session
+
+API = "/api/2.0/mlflow"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was there before a restart, and the credentials that were good."""
+
+    experiment: str
+    artifact: str
+    token: str
+    refresh_token: str
+    keys: Any
+    browser: requests.Session
+
+
+@pytest.fixture(scope="session")
+def kept(client: Client) -> Kept:
+    content = client.password_token("alice")
+    token = content["access_token"]
+    body = {"name": f"kept-{secrets.token_hex(4)}"}
+    experiment = str(client.mlflow(f"{API}/experiments/create", token, "POST", json=body).json()["experiment_id"])
+    run = client.mlflow(f"{API}/runs/create", token, "POST", json={"experiment_id": experiment}).json()["run"]
+    artifact = f"{API}-artifacts/artifacts/{experiment}/{run['info']['run_id']}/artifacts/kept.txt"
+    assert client.mlflow(artifact, token, "PUT", data=b"kept").status_code == 200
+    return Kept(experiment, artifact, token, content["refresh_token"], _keys(client), ui_session(client, "alice"))
+
+
+def _keys(client: Client) -> Any:
+    """The realm's signing keys (RFC 7517)."""
+    return requests.get(f"{client.outputs['issuer_url']}/protocol/openid-connect/certs", timeout=TIMEOUT).json()
+
+
+def _serves(client: Client) -> bool:
+    try:
+        return client.mlflow("/health/ready").status_code == 200 and bool(_keys(client))
+    except requests.RequestException:
+        return False
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    before = _identities(stack)
+    files = _files(stack)
+    shown = stack.up()
+    assert _identities(stack) == before
+    assert _files(stack) == files
+    if stack.engine == "pulumi":
+        text = shown.stdout + shown.stderr
+        assert "unchanged" in text
+        assert not [word for word in ("created", "updated", "replaced", "deleted") if f" {word}" in text], text
+
+
+def _identities(stack: Stack) -> dict[str, tuple[str, str]]:
+    return {w: (c["Id"], c["State"]["StartedAt"]) for w in WORKLOADS for c in [inspect(stack.container(w))]}
+
+
+def _files(stack: Stack) -> dict[Path, bytes]:
+    """What is rendered; the engine writes the history of every run beside its own state."""
+    return {p: p.read_bytes() for p in (stack.home / "state").rglob("*") if p.is_file()}
+
+
+@pytest.mark.restarts
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_restart_loses_nothing(stack: Stack, client: Client, kept: Kept, workload: str) -> None:
+    docker("restart", stack.container(workload))
+    eventually(lambda: _serves(client), bool, f"the stack serves after {workload} was restarted")
+    # A new login needs every part of the stack; a pool of connections may take a moment to notice the restart.
+    fresh = eventually(lambda: _new_token(client), bool, f"a login after {workload} was restarted")
+    for token in (fresh, kept.token):
+        answer = eventually(partial(_get, client, kept.experiment, token), _good, "the experiment")
+        assert answer.json()["experiment"]["experiment_id"] == kept.experiment
+        assert client.mlflow(kept.artifact, token).content == b"kept"
+    url = f"{client.outputs['mlflow_url']}{API}/experiments/get?experiment_id={kept.experiment}"
+    assert kept.browser.get(url, timeout=TIMEOUT, allow_redirects=False).status_code == 200
+    assert _keys(client) == kept.keys
+    # Sessions of Keycloak are in its database.
+    login = {"client_id": client.outputs["client_id"], "client_secret": client.outputs["client_secret"]}
+    again = client.grant(grant_type="refresh_token", refresh_token=kept.refresh_token, **login)
+    assert again.status_code == 200, again.text
+
+
+def _get(client: Client, experiment: str, token: str) -> requests.Response:
+    return client.mlflow(f"{API}/experiments/get?experiment_id={experiment}", token)
+
+
+def _good(answer: requests.Response) -> bool:
+    return answer.status_code == 200
+
+
+def _new_token(client: Client) -> str:
+    try:
+        return str(client.password_token("alice")["access_token"])
+    except requests.RequestException:
+        return ""
+
+
+@pytest.mark.restarts
+def test_two_stacks_do_not_see_each_other_and_one_goes_without_a_trace(
+    stack: Stack, client: Client, neighbour: Stack
+) -> None:
+    other = Client(neighbour.outputs())
+    assert other.password_token("alice")
+    assert not _names(stack) & _names(neighbour)
+    mine, theirs = client.password_token("alice")["access_token"], other.password_token("alice")["access_token"]
+    search = f"{API}/experiments/search?max_results=10"
+    assert (client.mlflow(search, mine).status_code, other.mlflow(search, theirs).status_code) == (200, 200)
+    assert (client.mlflow(search, theirs).status_code, other.mlflow(search, mine).status_code) == (401, 401)
+    assert not _values(client.outputs) & _values(other.outputs)
+    before = _identities(stack)
+    neighbour.destroy()
+    assert neighbour.leftovers() == []
+    assert not list((neighbour.home / "state").rglob("secrets.*"))
+    assert _identities(stack) == before
+    assert client.mlflow(search, mine).status_code == 200
+
+
+def _names(stack: Stack) -> set[str]:
+    """Containers, volumes and networks of a stack: those it made, and those its containers are joined to."""
+    found = set(stack.leftovers())
+    assert len(found) > len(WORKLOADS)
+    for workload in WORKLOADS:
+        container = inspect(stack.container(workload))
+        found |= set(container["NetworkSettings"]["Networks"])
+        found |= {m["Name"] for m in container["Mounts"] if m["Type"] == "volume"}
+    return found
+
+
+def _values(outputs: Any) -> set[str]:
+    users = outputs["users"].values()
+    return {outputs["client_secret"], outputs["admin"]["password"], *(user["password"] for user in users)}
+
+
+def test_nothing_is_removed_by_a_destroy_that_names_another_stack(stack: Stack) -> None:
+    before = _identities(stack)
+    stranger = Stack(stack.engine, stack.home, stack.config)
+    stranger.write_config()
+    assert stranger.destroy().returncode == 0
+    assert _identities(stack) == before
+
+
+@pytest.mark.destroys
+def test_destroy_leaves_no_container_volume_or_network(stack: Stack) -> None:
+    assert stack.leftovers()
+    anonymous = {
+        m["Name"] for w in WORKLOADS for m in inspect(stack.container(w))["Mounts"] if m["Type"] == "volume"
+    }  # fmt: skip
+    stack.destroy()
+    assert stack.leftovers() == []
+    assert not anonymous & set(docker("volume", "ls", "-q").split())
+    again = stack.stackctl("destroy")
+    assert "nothing to remove" in again.stderr
+    shown = stack.stackctl("outputs", check=False)
+    assert shown.returncode == 1
+    assert "there is no stack" in shown.stderr

@@ -1,0 +1,112 @@
+"""The realm that the Pulumi engine makes is the one that Keycloak makes from the import, setting by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import Stack
+from tests.e2e.keycloak import KeycloakAdmin
+
+# Made anew by every Keycloak: identifiers, times, and the secrets whose values differ between stacks on purpose.
+MADE_ANEW = frozenset({
+    "id", "_id", "containerId", "internalId", "createdTimestamp", "createdDate", "secret",
+    "client.secret.creation.time",
+})  # fmt: skip
+
+
+def snapshot(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything the admin API tells of a stack's realm, with names in place of identifiers and of URLs."""
+    keycloak = KeycloakAdmin(outputs)
+    realm = f"/{outputs['realm']}"
+
+    def get(path: str) -> Any:
+        return keycloak.get(realm + path)
+
+    def by(key: str, found: list[Any]) -> dict[str, Any]:
+        assert len({one[key] for one in found}) == len(found)
+        return {one[key]: one for one in found}
+
+    clients = by("clientId", get("/clients?max=1000"))
+    users = by("username", get("/users?max=1000&briefRepresentation=false"))
+    for client_id, client in clients.items():
+        path = f"/clients/{client['id']}"
+        client["defaultScopes"] = sorted(s["name"] for s in get(f"{path}/default-client-scopes"))
+        client["optionalScopes"] = sorted(s["name"] for s in get(f"{path}/optional-client-scopes"))
+        client["roles"] = sorted(r["name"] for r in get(f"{path}/roles"))
+        client["mayMap"] = _roles(get(f"{path}/scope-mappings"))
+        client["protocolMappers"] = by("name", client.get("protocolMappers", []))
+        if client["serviceAccountsEnabled"]:
+            account = get(f"{path}/service-account-user")
+            account["serviceAccountOf"] = client_id
+            users[account["username"]] = account
+    for user in users.values():
+        user["groups"] = sorted(g["path"] for g in get(f"/users/{user['id']}/groups"))
+        user["roles"] = _roles(get(f"/users/{user['id']}/role-mappings"))
+        user["credentials"] = [c["type"] for c in get(f"/users/{user['id']}/credentials")]
+    groups = by("path", get("/groups?briefRepresentation=false"))
+    for group in groups.values():
+        group["roles"] = _roles(get(f"/groups/{group['id']}/role-mappings"))
+    scopes = by("name", get("/client-scopes"))
+    for scope in scopes.values():
+        scope["protocolMappers"] = by("name", scope.get("protocolMappers", []))
+    found = {
+        "realm": get(""),
+        "clients": clients,
+        "users": users,
+        "groups": groups,
+        "roles": by("name", get("/roles?briefRepresentation=false")),
+        "default roles": sorted(r["name"] for r in get(f"/roles/default-roles-{outputs['realm']}/composites")),
+        "client scopes": scopes,
+        "default scopes": sorted(s["name"] for s in get("/default-default-client-scopes")),
+        "optional scopes": sorted(s["name"] for s in get("/default-optional-client-scopes")),
+        "flows": by("alias", get("/authentication/flows")),
+        "required actions": by("alias", get("/authentication/required-actions")),
+        "user profile": get("/users/profile"),
+        "components": sorted(f"{c['providerType']} {c['name']} {c.get('subType')}" for c in get("/components")),
+    }
+    return dict(_normal(found, _names_for_urls(outputs)))
+
+
+def _roles(mappings: Mapping[str, Any]) -> list[str]:
+    realm = [r["name"] for r in mappings.get("realmMappings", [])]
+    client = [f"{c}/{r['name']}" for c, m in mappings.get("clientMappings", {}).items() for r in m["mappings"]]
+    return sorted(realm + client)
+
+
+def _names_for_urls(outputs: Mapping[str, Any]) -> Callable[[str], str]:
+    def rename(text: str) -> str:
+        return text.replace(outputs["mlflow_url"], "<mlflow>").replace(outputs["keycloak_url"], "<keycloak>")
+
+    return rename
+
+
+def _normal(value: Any, rename: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _normal(v, rename) for k, v in value.items() if k not in MADE_ANEW}
+    if isinstance(value, list):
+        inner = [_normal(v, rename) for v in value]
+        return sorted(inner, key=repr)
+    return rename(value) if isinstance(value, str) else value
+
+
+def differences(left: Any, right: Any, path: str = "") -> list[str]:
+    """Each setting that differs, as `path: left | right`."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        keys = sorted({*left, *right})
+        return [d for k in keys for d in differences(left.get(k, _ABSENT), right.get(k, _ABSENT), f"{path}/{k}")]
+    return [] if left == right else [f"{path}: {left!r} | {right!r}"]
+
+
+_ABSENT = "<absent>"
+
+
+@pytest.mark.pulumi
+@pytest.mark.parametrize("engine", ["pulumi"], indirect=True, scope="session")
+def test_both_engines_make_the_same_realm(stack: Stack, neighbour: Stack) -> None:
+    made, imported = snapshot(stack.outputs()), snapshot(neighbour.outputs())
+    assert {"mlflow", "mlflow-cli", "trainer"} <= set(made["clients"])
+    assert {"alice", "bob", "carol", "service-account-trainer"} <= set(made["users"])
+    assert differences(made, imported) == []

@@ -1,0 +1,158 @@
+"""versions.yaml, and the image tags that follow from it and from images/."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from settings.catalogue import (
+    COMPONENTS,
+    ROOT,
+    VERSIONS_FILE,
+    VersionsError,
+    base_ref,
+    context_files,
+    image_ref,
+    load_versions,
+    parse_versions,
+    refs,
+)
+
+TEXT = VERSIONS_FILE.read_text()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what tags are computed from."""
+    shutil.copytree(ROOT / "images", tmp_path / "images")
+    shutil.copy(VERSIONS_FILE, tmp_path)
+    return tmp_path
+
+
+def tags(tree: Path) -> dict[str, str]:
+    versions = parse_versions((tree / "versions.yaml").read_text())
+    return {name: image_ref(name, versions=versions, root=tree) for name in COMPONENTS}
+
+
+def changed(tree: Path, before: dict[str, str]) -> set[str]:
+    after = tags(tree)
+    return {name for name in after if after[name] != before[name]}
+
+
+def test_equal_trees_have_equal_tags(tree: Path) -> None:
+    assert tags(tree) == refs()
+
+
+def test_a_tag_names_the_component_and_its_version() -> None:
+    known = load_versions()
+    for name, ref in refs().items():
+        version = known.catalogue(name.removesuffix("-seeded")).default
+        assert ref.startswith(f"mlflow-sso/{name}:{version}-")
+
+
+@pytest.mark.parametrize(
+    ("file", "rebuilt"),
+    [
+        ("images/redis/entrypoint", {"redis"}),
+        ("images/mlflow/Dockerfile", {"mlflow", "postgres-seeded"}),
+        ("images/keycloak/entrypoint", {"keycloak", "postgres-seeded"}),
+        ("images/seed/Dockerfile", {"postgres-seeded"}),
+        ("images/mlflow/requirements-11.0.2.txt", {"mlflow", "postgres-seeded"}),
+        ("images/base/Dockerfile", set(COMPONENTS)),
+        # The source of a lock is no part of what is built from the lock.
+        ("images/mlflow/requirements-11.0.2.in", set()),
+    ],
+)
+def test_a_changed_file_rebuilds_what_is_made_from_it_and_nothing_else(
+    file: str, rebuilt: set[str], tree: Path
+) -> None:
+    before = tags(tree)
+    with (tree / file).open("a") as target:
+        target.write("\n# changed\n")
+    assert changed(tree, before) == rebuilt
+
+
+def test_an_entrypoint_that_loses_its_executable_bit_is_another_image(tree: Path) -> None:
+    before = tags(tree)
+    (tree / "images/redis/entrypoint").chmod(0o644)
+    assert changed(tree, before) == {"redis"}
+
+
+def test_a_file_that_is_added_is_another_image_and_a_cache_is_not(tree: Path) -> None:
+    before = tags(tree)
+    cache = tree / "images/mlflow/__pycache__"
+    cache.mkdir()
+    (cache / "migrate.pyc").write_text("x")
+    assert changed(tree, before) == set()
+    (tree / "images/redis/more").write_text("x")
+    assert changed(tree, before) == {"redis"}
+
+
+def test_the_date_rebuilds_everything(tree: Path) -> None:
+    before = tags(tree)
+    document = yaml.safe_load(TEXT)
+    document["debian"]["refreshed"] = "2030-01-01"
+    (tree / "versions.yaml").write_text(yaml.safe_dump(document))
+    assert changed(tree, before) == set(COMPONENTS)
+
+
+def test_a_seed_belongs_to_the_versions_it_was_made_from() -> None:
+    assert image_ref("postgres-seeded", "15") != image_ref("postgres-seeded", "17")
+    assert image_ref("postgres-seeded", None, {"postgres": "15"}) == image_ref("postgres-seeded", "15")
+
+
+def test_versions_on_different_suites_stand_on_different_bases() -> None:
+    known = load_versions()
+    suites = {entry.debian for entry in known.postgres.versions.values()}
+    assert len(suites) == 2
+    assert len({base_ref(suite) for suite in suites}) == 2
+
+
+def test_the_locks_that_are_named_exist() -> None:
+    for key, entry in load_versions().mlflow.versions.items():
+        assert "requirements.txt" in context_files(ROOT, "mlflow", entry)
+        assert f"mlflow-oidc-auth=={key}" in (ROOT / entry.lock).read_text().replace("[cache]", "").replace("_", "-")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"8.0":', "8.0:", "write the key 8.0 in quotes"),
+        ('default: "17"', 'default: "16"', "postgres.default is '16', which is none of 17, 15"),
+        ('default: "17"', "default: 17", "postgres.default is 17"),
+        ("{debian: bookworm,", "{debian: buster,", "no suite is called 'buster'"),
+        ("{debian: bookworm, image", "{debain: bookworm, image", "unknown debain; allowed: debian, image"),
+        ("{debian: bookworm, image: docker.io/library/postgres:15}", "{debian: bookworm}", "image is missing"),
+        ('java: "21"', "java: 21", "java must be text in quotes, not 21"),
+        ("sha256: 27", "sha256: xx", "sha256 is not 64 hex digits"),
+        ('refreshed: "2026-11-24"', "refreshed: 2026-11-24", "debian.refreshed must be a date in quotes"),
+        ("redis:\n", "valkey:\n", "redis must be a mapping"),
+        ("debian:\n", "debian: [\n", "versions.yaml is not YAML"),
+    ],
+)
+def test_a_mistake_in_versions_yaml_is_told(old: str, new: str, message: str) -> None:
+    assert old in TEXT
+    with pytest.raises(VersionsError) as caught:
+        parse_versions(TEXT.replace(old, new, 1))
+    assert message in str(caught.value)
+
+
+def test_what_is_not_in_it_is_refused() -> None:
+    with pytest.raises(VersionsError, match=r"redis 9 is not in versions\.yaml; known: 8\.0"):
+        image_ref("redis", "9")
+    with pytest.raises(VersionsError, match="no image is called 'nginx'; there are: postgres, redis"):
+        image_ref("nginx")
+
+
+def test_a_folder_or_lock_that_is_missing_is_told(tree: Path) -> None:
+    (tree / "images/mlflow/requirements-11.0.2.txt").unlink()
+    with pytest.raises(VersionsError, match=r"requirements-11\.0\.2\.txt, named in versions\.yaml, does not exist"):
+        tags(tree)
+    shutil.rmtree(tree / "images/redis")
+    with pytest.raises(VersionsError, match="images/redis is missing or empty"):
+        tags(tree)
+    with pytest.raises(VersionsError, match="cannot read"):
+        load_versions(tree / "nowhere.yaml")

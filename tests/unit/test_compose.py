@@ -1,0 +1,198 @@
+"""The rendered files: no secret where others read, one variable for each secret, text that arrives as it was."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.stack import stack_spec
+from platforms.compose import check_secrets, env_values, render, variable
+from platforms.docker_plan import DockerPlan
+from platforms.workload import ExecCheck, Probe, Resources, Secret, SecretText, StackError, UrlQuoted, Workload
+from settings import PROJECT
+from stackctl import compose_engine
+from stackctl.context import Context
+from stackctl.state import env_file
+from tests.samples import OPERATORS_OWN, OPERATORS_PASSWORD, everything, settings
+
+# These differ in nothing but what the name of a variable may not hold.
+ALIKE = ("client-a.b-secret", "client-a-b-secret", "client-a_b-secret", "client-A-b-secret", "client-a--b-secret")
+
+
+def context(config: dict[str, Any] | None = None, stack: str = "test") -> Context:
+    found = settings(config)
+    return Context(stack, Path("Pulumi.test.yaml"), found, stack_spec(found))
+
+
+def workload(**more: Any) -> Workload:
+    probe = Probe(local=ExecCheck(("true",)))
+    given: dict[str, Any] = {"name": "one", "image": "x:1", "uid": 1, "resources": Resources(64, 1.0), "probe": probe}
+    return Workload(**{**given, **more})
+
+
+def service(one: Workload) -> dict[str, Any]:
+    document = yaml.safe_load(render(DockerPlan(PROJECT, "test", (one,)), "127.0.0.1").compose)
+    return dict(document["services"][one.name])
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(ALIKE, 2)))
+def test_distinct_secrets_have_distinct_variables(one: str, other: str) -> None:
+    assert variable(Secret(one)) != variable(Secret(other))
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_variable_is_one_that_a_shell_knows(name: str) -> None:
+    assert re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable(Secret(name)))
+
+
+def test_every_secret_of_a_stack_has_a_variable_of_its_own(tmp_path: Path) -> None:
+    secrets = stack_spec(settings(everything(tmp_path))).secrets
+    lines = env_values(secrets, {secret.name: "x" for secret in secrets})
+    given = [secret for secret in secrets if secret.value is not None]
+    assert given
+    assert len(lines) == len(secrets) + len(given)
+
+
+def test_an_operators_secret_is_there_as_it_is_and_as_part_of_a_url() -> None:
+    secret = Secret("db-password", value=OPERATORS_PASSWORD)
+    lines = env_values([secret], {secret.name: OPERATORS_PASSWORD})
+    assert lines == {
+        "DB_PASSWORD": OPERATORS_PASSWORD,
+        "DB_PASSWORD_URL": "operators-own%2Fp%40ss%3Aw%25rd%20%231%3F",
+    }
+    env = {"URL": SecretText.of("db://u:", UrlQuoted(secret), "@h"), "PLAIN": SecretText.of(secret)}
+    assert service(workload(secret_env=env))["environment"] == {
+        "URL": "db://u:${DB_PASSWORD_URL}@h",
+        "PLAIN": "${DB_PASSWORD}",
+    }
+
+
+def test_a_dollar_sign_stands_for_itself_everywhere() -> None:
+    probe = Probe(local=ExecCheck(("sh", "-c", "test $HOME")))
+    found = service(
+        workload(
+            env={"A": "$5 ${B} $$"},
+            args=("--price=$5",),
+            probe=probe,
+            secret_env={"C": SecretText.of("$", Secret("s"), "${x}")},
+        )
+    )
+    assert found["environment"] == {"A": "$$5 $${B} $$$$", "C": "$$${S}$${x}"}
+    assert found["command"] == ["--price=$$5"]
+    assert found["healthcheck"]["test"] == ["CMD", "sh", "-c", "test $$HOME"]
+
+
+@pytest.mark.parametrize("value", ["it's", 'a "quote"', "back\\slash", "two\nlines", "cr\r", "${HOME}"])
+def test_a_secret_that_an_env_file_cannot_carry_is_refused_by_name(value: str) -> None:
+    problems = check_secrets([Secret("fine"), Secret("db-password", value=value)])
+    assert [problem.where for problem in problems] == ["secret db-password"]
+    assert value not in str(problems[0])
+
+
+@pytest.mark.parametrize("value", ["plain", OPERATORS_PASSWORD, "a$b", "#hash", " space ", "ümlaut", "a=b"])
+def test_any_other_secret_is_one_quoted_line(value: str) -> None:
+    assert check_secrets([Secret("s", value=value)]) == []
+    assert env_file({"B": "2", "A": value}) == f"A='{value}'\nB='2'\n"
+
+
+def test_an_ipv6_bind_address_is_written_in_brackets() -> None:
+    rendered = render(DockerPlan(PROJECT, "test", context().spec.workloads), "::1")
+    ports = [port for s in yaml.safe_load(rendered.compose)["services"].values() for port in s.get("ports", ())]
+    assert sorted(ports) == ["[::1]:5000:5000", "[::1]:8080:8080"]
+
+
+def test_what_is_rendered_is_what_both_generations_of_compose_read(tmp_path: Path) -> None:
+    document = yaml.safe_load(
+        render(DockerPlan(PROJECT, "test", context(everything(tmp_path)).spec.workloads), "127.0.0.1").compose
+    )
+    assert set(document) == {"services", "networks", "volumes"}
+    for found in document["services"].values():
+        # Each of these is either unknown to one of them or leaves the order of starts to it.
+        assert not {"depends_on", "deploy", "build", "secrets", "configs", "profiles", "env_file"} & set(found)
+        assert [] not in found.values()
+        assert {} not in found.values()
+
+
+# The directory that `render` and the Compose engine write.
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    directory = tmp_path / "out"
+    return directory, compose_engine.write(context(everything(tmp_path)), directory)
+
+
+def test_no_secret_is_in_a_file_but_the_two_private_ones(written: tuple[Path, dict[str, str]]) -> None:
+    directory, values = written
+    assert len(values) >= 15
+    readable = [p for p in directory.rglob("*") if p.is_file() and p.name not in ("secrets.env", "secrets.json")]
+    assert {"compose.yaml", "realm.json"} <= {path.name for path in readable}
+    for path in readable:
+        text = path.read_text()
+        if path.name == "tls.key":
+            continue
+        assert OPERATORS_OWN not in text, path
+        assert not [name for name, value in values.items() if value in text], path
+    env = (directory / "secrets.env").read_text()
+    assert [name for name, value in values.items() if value not in env] == []
+
+
+def test_only_their_owner_reads_them(written: tuple[Path, dict[str, str]]) -> None:
+    directory, _ = written
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    for name in ("secrets.env", "secrets.json", "compose.yaml", "realm.json"):
+        assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600
+
+
+def test_every_reference_has_its_line(written: tuple[Path, dict[str, str]]) -> None:
+    directory, _ = written
+    lines = {line.split("=", 1)[0] for line in (directory / "secrets.env").read_text().splitlines()}
+    text = (directory / "compose.yaml").read_text()
+    references = set(re.findall(r"(?<!\$)\$\{(\w+)\}", text))
+    assert references
+    assert references <= lines
+
+
+def test_the_realm_is_without_secrets_and_each_placeholder_reaches_keycloak(
+    written: tuple[Path, dict[str, str]],
+) -> None:
+    directory, _ = written
+    realm = (directory / "realm.json").read_text()
+    placeholders = re.findall(r"\$\{(\w+)\}", realm)
+    document = json.loads(realm)
+    confidential = [client for client in document["clients"] if not client["publicClient"]]
+    people = [user for user in document["users"] if "credentials" in user]
+    assert len(placeholders) == len(set(placeholders)) == len(confidential) + len(people) == 6
+    keycloak = yaml.safe_load((directory / "compose.yaml").read_text())["services"]["keycloak"]
+    assert set(placeholders) <= set(keycloak["environment"])
+
+
+def test_writing_again_changes_nothing(tmp_path: Path) -> None:
+    config = everything(tmp_path)
+    first = compose_engine.write(context(config), tmp_path / "out")
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert compose_engine.write(context(config), tmp_path / "out") == first
+    assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
+
+
+def test_what_compose_cannot_do_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    existing = {"adminClientId": "a", "adminClientSecret": "it's"}
+    config = {
+        "keycloak": {"url": "https://id.example.com", "existing": existing, "tls": {"proxy": True}},
+        "realm": {"users": [{"username": "carol", "password": 'a "quote"'}]},
+    }
+    with pytest.raises(StackError) as caught:
+        compose_engine.write(context(config), tmp_path / "out")
+    message = str(caught.value)
+    assert "secret keycloak-provisioner-secret = [secret]" in message
+    assert "secret user-carol-password = [secret]" in message
+    assert "mlflow-sso:keycloak.existing: expected ENGINE=pulumi" in message
+    assert "it's" not in message
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,228 @@
+"""What is asked of a Docker engine: is it fit, is a container ready, and if not, why."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.stack import stack_spec
+from platforms import docker_engine
+from platforms.docker_engine import DockerError, check_engine, last_lines, state, wait_ready
+from platforms.docker_plan import DockerPlan
+from platforms.workload import Port, Workload
+from settings import PROJECT
+from settings.catalogue import refs
+from tests.fakes import FakeDocker
+from tests.samples import settings
+
+ADDRESS = "127.0.0.1"
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    fake = FakeDocker(tmp_path / "docker", monkeypatch)
+    fake.engine()
+    fake.images(*refs().values())
+    fake.publishes(5000, 8080)
+    return fake
+
+
+def plan() -> DockerPlan:
+    return DockerPlan(PROJECT, "test", stack_spec(settings()).workloads)
+
+
+def one() -> Workload:
+    return next(w for w in plan().workloads if w.name == "redis")
+
+
+def problems(*, images: bool = True) -> list[str]:
+    return [str(problem) for problem in check_engine(plan(), ADDRESS, images=images)]
+
+
+# Is it fit?
+
+
+def test_a_fit_engine_has_no_problem(docker: FakeDocker) -> None:
+    assert problems() == []
+
+
+def test_no_docker_command_is_one_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert problems() == [
+        "docker engine: expected one that answers (the docker command is not installed); start it, or run `make engine`"
+    ]
+
+
+def test_an_engine_that_does_not_answer_is_one_problem(docker: FakeDocker) -> None:
+    docker.fail("info", "Cannot connect to the Docker daemon. Is it running?")
+    (problem,) = problems()
+    assert "Cannot connect to the Docker daemon. Is it running?" in problem
+    assert "run `make engine`" in problem
+
+
+def test_a_client_without_its_server_is_one_problem(docker: FakeDocker) -> None:
+    docker.answer("info", '{"ServerErrors": ["permission denied on the socket"]}')
+    (problem,) = problems()
+    assert "permission denied on the socket" in problem
+
+
+@pytest.mark.parametrize("version", ["19.03.15", "20.9", "1.13.1", "unknown", ""])
+def test_an_engine_too_old_is_named_with_its_version(version: str, docker: FakeDocker) -> None:
+    docker.engine(version)
+    (problem,) = problems()
+    assert problem.startswith("docker engine")
+    assert problem.endswith("expected 20.10 or later")
+    assert version in problem
+
+
+@pytest.mark.parametrize("version", ["20.10.24+dfsg1", "24.0.7", "28.0.0-rc.1", "20.10.0~ce"])
+def test_an_engine_of_today_is_taken(version: str, docker: FakeDocker) -> None:
+    docker.engine(version)
+    assert problems() == []
+
+
+def test_every_image_that_is_missing_is_named(docker: FakeDocker) -> None:
+    docker.images(refs()["redis"])
+    assert len(problems()) == 3
+    assert all(problem.startswith("image = mlflow-sso/") for problem in problems())
+    assert problems(images=False) == []
+
+
+def test_a_full_disk_is_named_with_what_is_free(
+    docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker.answer("info", f'{{"ServerVersion": "24.0", "DockerRootDir": "{tmp_path}"}}')
+    assert problems() == []
+    monkeypatch.setattr(docker_engine, "MINIMUM_FREE_BYTES", 1 << 60)
+    (problem,) = problems()
+    assert f"MiB free in {tmp_path}" in problem
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_port_in_use_is_named_with_who_wants_it(address: str, docker: FakeDocker) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as holder:
+        try:
+            holder.bind((address, 0))
+        except OSError:
+            pytest.skip(f"this machine has no {address}")
+        holder.listen()
+        port = holder.getsockname()[1]
+        asked = DockerPlan(PROJECT, "test", (replace(one(), ports=(Port("redis", 6379, port),)),))
+        found = [str(problem) for problem in check_engine(asked, address, images=False)]
+        assert found == [f"port of redis = {port}: in use on {address}; expected a free one"]
+        # What the stack holds itself is no hindrance to bringing it up again.
+        docker.publishes(port)
+        assert check_engine(asked, address, images=False) == []
+
+
+def test_everything_wrong_is_told_at_once(docker: FakeDocker) -> None:
+    docker.engine("19.03")
+    docker.images("other:1")
+    assert len(problems()) == 1 + 4
+
+
+# Is it ready?
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def wait(workload: Workload, clock: Clock, told: list[str] | None = None) -> None:
+    say = (told if told is not None else []).append
+    wait_ready(workload, "c", say, clock=clock, sleep=clock.sleep)
+
+
+def test_a_container_whose_check_passes_is_ready_at_once(docker: FakeDocker) -> None:
+    clock = Clock()
+    wait(one(), clock)
+    assert clock.now == 0
+    assert docker.calls == ["exec c redis-cli -e -h 127.0.0.1 ping"]
+
+
+def test_it_waits_as_long_as_the_workload_allows_and_says_so(docker: FakeDocker) -> None:
+    docker.fail("exec", "not yet")
+    docker.container("running")
+    docker.answer("logs", "loading ...\n")
+    clock, told = Clock(), list[str]()
+    with pytest.raises(DockerError) as caught:
+        wait(replace(one(), wait_seconds=20), clock, told)
+    assert clock.now == 20.5
+    assert told == [f"waiting for redis (running, {seconds} s of at most 20 s)" for seconds in (5, 10, 15, 20)]
+    assert str(caught.value).splitlines() == [
+        "redis is not ready after 20 s: container c is running.",
+        "Its last lines:",
+        "loading ...",
+        "Next: docker logs c; when the cause is mended, run the same command again.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "restarts", "shown"),
+    [
+        ("exited", 3, 0, "container c is exited, last exit code 3."),
+        ("dead", 137, 0, "container c is dead, last exit code 137."),
+        ("restarting", 1, 3, "container c is restarting, last exit code 1."),
+    ],
+)
+def test_it_does_not_wait_for_what_will_not_come(
+    status: str, code: int, restarts: int, shown: str, docker: FakeDocker
+) -> None:
+    docker.fail("exec", "container is not running")
+    docker.container(status, code, restarts)
+    docker.answer("logs", "FATAL: no\n")
+    clock = Clock()
+    with pytest.raises(DockerError) as caught:
+        wait(one(), clock)
+    assert clock.now == 0
+    assert shown in str(caught.value)
+    assert "FATAL: no" in str(caught.value)
+
+
+def test_a_container_that_restarts_once_or_twice_is_waited_for(docker: FakeDocker) -> None:
+    docker.fail("exec", "no")
+    docker.container("restarting", 1, restarts=2)
+    clock = Clock()
+    with pytest.raises(DockerError):
+        wait(replace(one(), wait_seconds=3), clock)
+    assert clock.now > 3
+
+
+def test_a_container_that_is_gone_is_told(docker: FakeDocker) -> None:
+    docker.fail("exec", "No such container: c")
+    docker.fail("inspect", "Error: No such container: c")
+    with pytest.raises(DockerError, match="container c is gone"):
+        wait(one(), Clock())
+    assert state("c") is None
+
+
+def test_the_last_lines_hold_both_streams_and_are_few(docker: FakeDocker) -> None:
+    docker.answer("logs", "one\ntwo\n\n")
+    assert last_lines("c", 7) == "one\ntwo"
+    assert docker.calls == ["logs --tail 7 c"]
+
+
+def test_a_failed_command_is_told_by_its_last_line(docker: FakeDocker) -> None:
+    docker.fail("ps", "warning: x\nError: the reason")
+    with pytest.raises(DockerError, match=r"^Error: the reason$"):
+        docker_engine.docker("ps")
+
+
+def test_a_command_that_hangs_is_given_up(docker: FakeDocker, tmp_path: Path) -> None:
+    script = tmp_path / "docker" / "bin" / "docker"
+    script.write_text("#!/bin/sh\nexec sleep 5\n")
+    with pytest.raises(DockerError, match="docker info gave no answer in 0 s"):
+        docker_engine.docker("info", timeout=0.2)

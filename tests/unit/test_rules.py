@@ -1,0 +1,113 @@
+"""What follows from the settings: published ports, defaults by environment, loopback names, versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.stack import stack_spec
+from settings import direct_access_grants, is_loopback, published_port, sample_users
+from settings.versions import selection, unsupported_plugin, versions
+from tests.samples import settings, write_pem
+
+PROXY = {"tls": {"proxy": True}}
+
+
+@pytest.mark.parametrize(
+    ("mlflow", "port"),
+    [
+        ({}, 5000),
+        ({"url": "http://localhost:8500"}, 8500),
+        ({"url": "http://127.0.0.1:8500"}, 8500),
+        ({"url": "http://[::1]:8500"}, 8500),
+        ({"url": "http://localhost"}, 80),
+        ({"url": "http://localhost:80"}, 80),
+        ({"url": "http://localhost:8500", "port": 9000}, 9000),
+        # Whoever ends TLS in front has the port of the URL.
+        ({"url": "https://mlflow.example.com", **PROXY}, 5000),
+        ({"url": "https://mlflow.localhost:8443", **PROXY}, 5000),
+        ({"url": "https://mlflow.example.com", "port": 9000, **PROXY}, 9000),
+    ],
+)
+def test_the_published_port_is_where_a_browser_or_the_proxy_connects(mlflow: dict[str, Any], port: int) -> None:
+    assert published_port(settings({"mlflow": mlflow}), "mlflow") == port
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("https://mlflow.example.com", 443), ("https://mlflow.example.com:8443", 8443)]
+)
+def test_a_server_with_a_certificate_of_its_own_listens_where_its_url_says(url: str, port: int, tmp_path: Path) -> None:
+    pem = write_pem(tmp_path)
+    tls = {"certificateFile": pem["certificate"], "keyFile": pem["key"]}
+    assert published_port(settings({"mlflow": {"url": url, "tls": tls}}), "mlflow") == port
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("http://localhost:5000/", "http://localhost:5000"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://LOCALHOST:5000", "http://localhost:5000"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+    ],
+)
+def test_a_url_has_one_spelling(url: str, normal: str) -> None:
+    """Redirect URIs and issuers are compared letter by letter, and browsers leave default ports out."""
+    assert settings({"mlflow": {"url": url}}).mlflow.url == normal
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_the_password_grant_and_sample_users_are_for_development(environment: str) -> None:
+    found = settings({"environment": environment})
+    assert direct_access_grants(found) == sample_users(found) == (environment == "dev")
+    spec = stack_spec(found)
+    assert {user.username for user in spec.realm.users} == ({"alice", "bob"} if environment == "dev" else set())
+    assert {client.direct_access_grants for client in spec.realm.clients} == {environment == "dev"}
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_setting_overrules_the_environment(environment: str, wanted: bool) -> None:
+    realm = {"directAccessGrants": wanted, "sampleUsers": wanted}
+    found = settings({"environment": environment, "realm": realm})
+    assert direct_access_grants(found) is sample_users(found) is wanted
+
+
+def test_a_persons_first_password_is_temporary_outside_development() -> None:
+    realm = {"users": [{"username": "carol"}]}
+    for environment, temporary in (("dev", False), ("prod", True)):
+        users = stack_spec(settings({"environment": environment, "realm": realm})).realm.users
+        assert [user.temporary for user in users if user.username == "carol"] == [temporary]
+
+
+@pytest.mark.parametrize("host", ["localhost", "mlflow.localhost", "127.0.0.1", "127.8.9.1", "::1"])
+def test_loopback_names(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["localhost.example.com", "10.0.0.1", "example", "0.0.0.0", "::", "notlocalhost"])
+def test_names_that_may_mean_another_machine(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_every_known_plugin_version_can_be_used() -> None:
+    for version in versions().mlflow:
+        assert unsupported_plugin(version) is None
+        stack_spec(settings({"mlflow": {"pluginVersion": version}}))
+
+
+@pytest.mark.parametrize("version", ["", "5", "x.y", "-1", "11", "11.0", "5.0.0rc1"])
+def test_any_other_text_is_refused_with_the_versions_there_are(version: str) -> None:
+    reason = unsupported_plugin(version)
+    assert reason is not None
+    assert versions().mlflow[0] in reason
+
+
+def test_an_image_follows_the_version_in_the_settings() -> None:
+    older, newer = (settings({"postgres": {"version": version}}) for version in ("15", "17"))
+    images = [{w.name: w.image for w in stack_spec(found).workloads} for found in (older, newer)]
+    assert {name for name in images[0] if images[0][name] != images[1][name]} == {"postgres"}
+    assert selection(older)["postgres"] == "15"
+    assert selection(settings())["postgres"] is None
