@@ -212,6 +212,12 @@ class TestRevokeEverything:
         assert "add --yes" in alice.run("revoke", "bob", "--everything", code=2).stderr
         assert bob.mlflow(bob.token()) == 200
 
+    def test_an_administrator_does_not_lock_himself_out(self, alice: Person) -> None:
+        alice.log_in()
+        told = alice.run("revoke", "alice", "--everything", "--disable", "--yes", code=2).stderr
+        assert "let another one do it" in told
+        assert alice.mlflow(alice.token()) == 200
+
     def test_nobody_of_that_name(self, alice: Person) -> None:
         alice.log_in()
         assert "nobody-here" in alice.run("revoke", "nobody-here", "--everything", "--yes", code=5).stderr
