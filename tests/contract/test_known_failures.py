@@ -39,11 +39,13 @@ def imported(spec: StackSpec) -> dict[str, Any]:
 
 
 def mlflow_env_refused(name: str, value: str = "x") -> str:
-    with pytest.raises(StackError) as caught:
-        stack_spec(settings({"mlflow": {"env": {name: value}}}))
-    message = str(caught.value)
-    assert f"mlflow-sso:mlflow.env.{name}" in message
-    return message
+    messages = []
+    for place in ("env", "secretEnv"):
+        with pytest.raises(StackError) as caught:
+            stack_spec(settings({"mlflow": {place: {name: value}}}))
+        messages.append(str(caught.value))
+        assert f"mlflow-sso:mlflow.{place}.{name}" in messages[-1]
+    return messages[0]
 
 
 # 1. The password of a database in two places.
