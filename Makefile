@@ -3,8 +3,8 @@ SHELL := /bin/bash
 STACK ?= dev
 ENGINE ?= auto
 PYTEST_ARGS ?=
-# One worker for each engine, which share the machine while one of their stacks waits.
-PARALLEL ?= -n 2 --dist loadgroup
+# One worker for each engine (tests/conftest.py), which share the machine while one of their stacks waits.
+PARALLEL ?= -n 2
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
 .PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e screenshots lint format bench docs lock

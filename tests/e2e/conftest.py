@@ -21,10 +21,7 @@ DECLARED = {
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Under pytest-xdist (--dist loadgroup) one worker runs all tests that share a stack: those of an engine, or
-    of a directory with a stack of its own."""
     item.add_marker(pytest.mark.e2e)
-    item.add_marker(pytest.mark.xdist_group(_engine(item) or item.path.parent.name))
 
 
 @pytest.hookimpl(trylast=True)
