@@ -221,5 +221,5 @@ def _millicores(cpus: float) -> str:
 
 
 def _literal(text: str) -> str:
-    """Kubernetes replaces $(NAME); a doubled sign stands for itself."""
-    return text.replace("$(", "$$(")
+    """Kubernetes replaces $(NAME), and takes a doubled sign for one wherever it stands."""
+    return text.replace("$", "$$")

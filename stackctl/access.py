@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import requests
 
-from settings import from_files
+from settings import ROOT, from_files
 from stackctl import pulumi_engine
 from stackctl.context import check_name
 from stackctl.errors import AccessError, NotAdminError, RefusedError
 from stackctl.keycloak_admin import KeycloakAdmin, Provisioner
-from stackctl.logins import Login, LoginStore
+from stackctl.logins import LoginStore
 from stackctl.mlflow_api import MlflowApi
 from stackctl.oidc import Provider, discover
 from stackctl.targets import owner
@@ -77,10 +77,6 @@ class Access:
 
     def logins(self) -> LoginStore:
         return LoginStore(self.stack)
-
-    def login(self) -> Login:
-        """The kept login of this stack. Raises NotLoggedInError when there is none."""
-        return self.logins().read()
 
     def mlflow(self) -> MlflowApi:
         """MLflow with the kept login, refreshed when it is about to expire."""
@@ -162,8 +158,6 @@ def issuer_of(mlflow_url: str, http: requests.Session) -> str:
 
 def _ca_bundle(where: Where) -> str | None:
     """The CA bundle of the stack's own settings, where these are at hand."""
-    from settings import ROOT
-
     path = where.config_file or ROOT / f"Pulumi.{where.stack}.yaml"
     if not path.exists():
         return None

@@ -47,11 +47,25 @@ class Canary:
 
 def canaries(
     access: Access, keycloak: KeycloakAdmin, mlflow: MlflowApi, user: RealmUser, *, known: bool
-) -> list[Canary]:
-    """Make the credentials. known: whether MLflow has an account of that name; it is not made for this.
+) -> tuple[list[Canary], str]:
+    """Make the credentials that can be made, and say why others cannot.
 
-    Raises AccessError when Keycloak allows no impersonation of this user.
+    known: whether MLflow has an account of that name; it is not made for this.
     """
+    made: list[Canary] = []
+    reasons: list[str] = []
+    try:
+        made += _of_keycloak(access, keycloak, user, known=known)
+    except AccessError as error:
+        reasons.append(error.cause)
+    try:
+        made += [_personal_token(access, mlflow, user.username)] if known else []
+    except AccessError as error:
+        reasons.append(error.cause)
+    return made, "; ".join(reasons)
+
+
+def _of_keycloak(access: Access, keycloak: KeycloakAdmin, user: RealmUser, *, known: bool) -> list[Canary]:
     provider, client = access.provider(), access.cli_client_id
     cookies = _impersonate(keycloak, user)
     online = _login(provider, client, cookies, offline=False)
@@ -64,17 +78,19 @@ def canaries(
     ]
     if known:
         page = _page_session(access, cookies)
-        token = mlflow.create_token(
-            f"revocation-proof-{secrets.token_hex(4)}", (datetime.now(UTC) + TOKEN_LIFE).isoformat(), user.username
-        )
-        holder = MlflowApi(access.mlflow_url, basic=(user.username, token.secret), http=access.http())
         bearer = MlflowApi(access.mlflow_url, online.access_token, http=access.http())
         made += [
             Canary("MLflow browser session", lambda: page.status() == 200),
-            Canary("personal access token", lambda: holder.status() == 200),
             Canary("access token", lambda: bearer.status() == 200, outlives=True),
         ]
     return made
+
+
+def _personal_token(access: Access, mlflow: MlflowApi, username: str) -> Canary:
+    ends = (datetime.now(UTC) + TOKEN_LIFE).isoformat()
+    token = mlflow.create_token(f"revocation-proof-{secrets.token_hex(4)}", ends, username)
+    holder = MlflowApi(access.mlflow_url, basic=(username, token.secret), http=access.http())
+    return Canary("personal access token", lambda: holder.status() == 200)
 
 
 def _impersonate(keycloak: KeycloakAdmin, user: RealmUser) -> dict[str, str]:

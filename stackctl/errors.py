@@ -45,7 +45,7 @@ class UnknownNameError(AccessError):
 
 
 class NotAdminError(AccessError):
-    """Logged in, and not allowed to do this."""
+    """Known by name, and not allowed to do this."""
 
     exit_code = 6
 

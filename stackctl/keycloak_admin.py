@@ -155,9 +155,6 @@ class KeycloakAdmin:
             raise UnknownNameError(f"Keycloak has no client {client_id} in realm {self.realm_name}", "check its name")
         return _client(rows[0])
 
-    def client_secret(self, client: RealmClient) -> str:
-        return str(self.get(f"/clients/{client.uuid}/client-secret", what=f"secret of {client.client_id}")["value"])
-
     def service_account(self, client: RealmClient) -> RealmUser:
         """The user behind a client with a service account."""
         return _user(

@@ -51,6 +51,11 @@ class Login:
         margin = min(MARGIN_SECONDS, (self.access_until - self.access_from) / 5)
         return self.access_from - 60 <= now < self.access_until - margin
 
+    def serves(self, address: str) -> bool:
+        """Whether an address is that of this login's MLflow, or lies below it, as those of artifacts do."""
+        base = self.mlflow_url.rstrip("/")
+        return address.rstrip("/") == base or address.startswith(base + "/")
+
     def usable(self, now: float) -> bool:
         """Whether the access token has not ended yet, however soon it will."""
         return now < self.access_until
@@ -121,7 +126,11 @@ class LoginStore:
         private_directory(self.path.parent)
         with self.path.with_suffix(".lock").open("a") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:
+                # Closing is not enough: a process forked meanwhile has the same open file.
+                fcntl.flock(held, fcntl.LOCK_UN)
 
 
 def logins_directory() -> Path:
@@ -138,14 +147,13 @@ def read_login(path: Path) -> Login | None:
         raise NotLoggedInError(f"the login kept in {path} cannot be read", "run `stackctl login`") from None
 
 
-def login_for(tracking_uri: str) -> LoginStore | None:
-    """The login whose MLflow has this address."""
-    wanted = tracking_uri.rstrip("/")
+def login_for(address: str) -> LoginStore | None:
+    """The login of the MLflow that an address belongs to."""
     for path in sorted(logins_directory().glob("*.json")):
         try:
             login = read_login(path)
         except NotLoggedInError:
             continue
-        if login is not None and login.mlflow_url.rstrip("/") == wanted:
+        if login is not None and login.serves(address):
             return LoginStore(path.stem)
     return None

@@ -106,11 +106,7 @@ class MlflowApi:
     def me(self) -> PluginUser:
         return _user(self._get(f"{USERS}/current", "the current user"))
 
-    # Users (everything but `usernames` is for administrators).
-
-    def usernames(self, *, service_accounts: bool = False) -> list[str]:
-        params = {"service": str(service_accounts).lower()}
-        return list(self.web.json(self.request("GET", USERS, what="the list of users", params=params)))
+    # Users, for administrators.
 
     def users(self) -> list[PluginUser]:
         """Every account with its state; groups are read one by one with `user`."""

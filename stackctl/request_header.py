@@ -23,7 +23,9 @@ from stackctl.logins import Login, LoginStore, login_for
 GIVEN = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH")
 # The function of MLflow that sends a request, and the argument that says where to.
 SENDER, TARGET = ("mlflow.utils.rest_utils", "http_request"), "host_creds"
+# How many callers above the provider the sender is looked for.
 _DEPTH = 12
+# How long a Keycloak that does not answer is waited for, once the old token has ended.
 PATIENCE_SECONDS = 60
 
 
@@ -36,6 +38,8 @@ class StackHeaders:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[str, Login] = {}
+        # A worker forked while another thread held the lock would wait for it for ever.
+        os.register_at_fork(after_in_child=self._unlock)
 
     def in_context(self) -> bool:
         return not any(os.environ.get(name) for name in GIVEN)
@@ -45,18 +49,21 @@ class StackHeaders:
         if host is None:
             return {}
         with self._lock:
-            token = self._token(host.rstrip("/"))
+            token = self._token(host)
         return {"Authorization": f"Bearer {token}"} if token else {}
 
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
+
     def _token(self, host: str) -> str | None:
-        login = self._kept.get(host)
+        login = next((one for one in self._kept.values() if one.serves(host)), None)
         if login is not None and login.fresh(time.time()):
             return login.access_token
         store = login_for(host)
         if store is None:
             return None
         login = _current(store)
-        self._kept[host] = login
+        self._kept[login.mlflow_url] = login
         return login.access_token
 
 
@@ -70,14 +77,18 @@ def _current(store: LoginStore) -> Login:
     while True:
         try:
             store.access_token()
+            break
         except KeycloakDownError as error:
-            if time.monotonic() < deadline and not store.read().usable(time.time()):
-                time.sleep(1)
-                continue
-            sys.stderr.write(f"stackctl: {error}\n")
+            if store.read().usable(time.time()):
+                break
+            if time.monotonic() >= deadline:
+                sys.stderr.write(f"stackctl: {error}\n")
+                break
+            time.sleep(1)
         except AccessError as error:
             sys.stderr.write(f"stackctl: {error}\n")
-        return store.read()
+            break
+    return store.read()
 
 
 def _host(frame: FrameType | None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from stackctl.access import Access
 from stackctl.canary import DEAD, Canary, canaries
-from stackctl.errors import AccessError, UnknownNameError
+from stackctl.errors import RefusedError, UnknownNameError
 from stackctl.keycloak_admin import KeycloakAdmin, RealmUser
 from stackctl.mlflow_api import MlflowApi
 
@@ -59,7 +59,7 @@ class Report:
             alive = [row["credential"] for row in self.proofs if not (row["dead"] or row["outlives"])]
             rest = f"still accepted: {', '.join(alive)}" if alive else f"{self.left} session(s) or token(s) are left"
             return f"error: {self.username} still has access ({rest}); run it again, and look at `stackctl doctor`"
-        proven = f" Not tried with credentials of the user: {self.unproven}." if self.unproven else ""
+        proven = f" Not every kind was tried: {self.unproven}." if self.unproven else ""
         if self.token_seconds:
             until = (
                 f"An access token that is out already is accepted by MLflow for up to {self.token_seconds} s more; "
@@ -87,8 +87,13 @@ def find(access: Access, username: str) -> Target:
 
 
 def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: Callable[[str], None]) -> Report:
-    """Revoke everything. Continues to the end on what it can do, and reports what is left."""
+    """Revoke everything, and report what is left.
+
+    Raises RefusedError, before anything is changed, for someone who would lock themselves out.
+    """
     keycloak, mlflow = access.keycloak_admin(), access.mlflow()
+    if disable and mlflow.me().username == target.username:
+        raise RefusedError("this would disable the administrator who asks for it", "let another one do it")
     report = Report(target.username)
     # Counted before the credentials of the proof are made.
     sessions = keycloak.user_sessions(target.in_keycloak) if target.in_keycloak else []
@@ -131,11 +136,8 @@ def _held(access: Access, keycloak: KeycloakAdmin, mlflow: MlflowApi, target: Ta
     if target.in_keycloak is None:
         report.unproven = "Keycloak does not know the user"
         return []
-    try:
-        return canaries(access, keycloak, mlflow, target.in_keycloak, known=target.in_mlflow)
-    except AccessError as error:
-        report.unproven = error.cause
-        return []
+    made, report.unproven = canaries(access, keycloak, mlflow, target.in_keycloak, known=target.in_mlflow)
+    return made
 
 
 def _keycloak(keycloak: KeycloakAdmin, user: RealmUser, report: Report, *, disable: bool) -> None:

@@ -13,8 +13,9 @@ import typer
 from stackctl.access import Access, Where, resolve
 from stackctl.browser_login import browser_login
 from stackctl.commands.common import CaOption, ConfigOption, IssuerOption, StackOption, UrlOption, reported, span
-from stackctl.errors import AccessError, RefusedError
+from stackctl.errors import AccessError, NotAdminError, NotLoggedInError, RefusedError
 from stackctl.logins import Login, LoginStore
+from stackctl.mlflow_api import MlflowApi
 from stackctl.oidc import (
     Tokens,
     claims,
@@ -78,13 +79,13 @@ def login(
         _keep(access, made)
 
 
-def token(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
+def token(stack: StackOption = "dev") -> None:
     """Print an access token that is valid now, renewing it when needed."""
     with reported():
         sys.stdout.write(LoginStore(stack).access_token() + "\n")
 
 
-def env(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
+def env(stack: StackOption = "dev") -> None:
     """Print the lines that a shell needs: `eval "$(stackctl env)"`. They hold the token."""
     with reported():
         store = LoginStore(stack)
@@ -99,7 +100,7 @@ def env(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
         say(f"The token ends in {left}; a Python client without MLFLOW_TRACKING_TOKEN renews it by itself.")
 
 
-def logout(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
+def logout(stack: StackOption = "dev") -> None:
     """Forget the login, and end it at Keycloak too."""
     with reported():
         store = LoginStore(stack)
@@ -148,9 +149,15 @@ def _login(
 
 
 def _keep(access: Access, made: Login) -> None:
-    """Keep the login, and say what MLflow makes of it."""
+    """Keep the login if MLflow accepts it, and say as whom."""
+    try:
+        who = MlflowApi(made.mlflow_url, made.access_token, http=access.http()).me()
+    except NotLoggedInError:
+        raise NotAdminError(
+            f"Keycloak logged {made.username} in, and MLflow refuses the token (401)",
+            "is the user in a group that MLflow allows? `stackctl doctor` checks this, audience and issuer",
+        ) from None
     access.logins().write(made)
-    who = access.mlflow().me()
     role = "an administrator" if who.is_admin else "a user"
     say(f"Logged in to {made.mlflow_url} as {who.username}, {role}.")
     if made.client_secret:

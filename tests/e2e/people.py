@@ -118,7 +118,9 @@ class Person:
         }
 
     def command(self, *args: str) -> tuple[str, ...]:
-        known = () if self.laptop else ("--config-file", str(self.stack.config_file))
+        # What needs the login alone asks for no settings.
+        alone = self.laptop or args[0] in ("token", "env", "logout")
+        known = () if alone else ("--config-file", str(self.stack.config_file))
         return (sys.executable, "-m", "stackctl", *args, *known)
 
     def run(self, *args: str, given: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:

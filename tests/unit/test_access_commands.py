@@ -171,6 +171,15 @@ def test_a_ca_that_is_given_is_trusted(foreign: str, tmp_path: Path) -> None:
     assert "answered 501" in told
 
 
+def test_a_login_that_mlflow_refuses_is_not_kept(server: Fake) -> None:
+    server.routes["GET /login"] = 302, "", {"Location": f"{server.url}{REALM}/auth"}
+    server.routes[f"POST {REALM}/token"] = 200, {"access_token": "a.e30.c", "expires_in": 300}
+    server.routes[f"GET {USERS}/current"] = 401, {"detail": "Authentication required"}
+    options = ("--url", server.url, "--stack", "far", "--username", "bob", "--password-stdin")
+    assert "in a group that MLflow allows" in run("login", *options, code=6, given="hunter2\n").stderr
+    assert LoginStore("far").find() is None
+
+
 class TestConsent:
     def test_deleting_needs_a_yes_where_nobody_can_be_asked(self, server: Fake) -> None:
         assert "add --yes" in run("tokens", "delete", "--all", code=2).stderr

@@ -148,7 +148,9 @@ def test_nothing_of_a_login_shows_in_its_repr(keycloak: Fake) -> None:
 def test_a_login_is_found_by_its_address_alone(keycloak: Fake) -> None:
     kept(keycloak)
     assert login_for("http://mlflow.test:5000/") is not None
+    assert login_for("http://mlflow.test:5000/api/2.0/mlflow-artifacts/artifacts/1") is not None
     assert login_for("http://mlflow.test:5000.evil.test") is None
+    assert login_for("http://mlflow.test:50001/") is None
     assert login_for("https://mlflow.test:5000") is None
 
 
@@ -165,6 +167,11 @@ def sent(host: str, provider: StackHeaders | None = None) -> dict[str, str]:
 def test_the_header_goes_to_the_server_of_the_login(keycloak: Fake) -> None:
     kept(keycloak, access_until=time.time() + 200, access_token="good")
     assert sent("http://mlflow.test:5000") == {"Authorization": "Bearer good"}
+
+
+def test_artifacts_lie_below_the_address(keycloak: Fake) -> None:
+    kept(keycloak, access_until=time.time() + 200, access_token="good")
+    assert sent("http://mlflow.test:5000/api/2.0/mlflow-artifacts/artifacts/1/x") == {"Authorization": "Bearer good"}
 
 
 def test_no_header_goes_to_another_server(keycloak: Fake) -> None:

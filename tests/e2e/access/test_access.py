@@ -212,6 +212,12 @@ class TestRevokeEverything:
         assert "add --yes" in alice.run("revoke", "bob", "--everything", code=2).stderr
         assert bob.mlflow(bob.token()) == 200
 
+    def test_an_administrator_does_not_lock_himself_out(self, alice: Person) -> None:
+        alice.log_in()
+        told = alice.run("revoke", "alice", "--everything", "--disable", "--yes", code=2).stderr
+        assert "let another one do it" in told
+        assert alice.mlflow(alice.token()) == 200
+
     def test_nobody_of_that_name(self, alice: Person) -> None:
         alice.log_in()
         assert "nobody-here" in alice.run("revoke", "nobody-here", "--everything", "--yes", code=5).stderr
@@ -228,6 +234,8 @@ def work(number):
     end, step = time.time() + float(sys.argv[2]), 0
     while time.time() < end:
         client.log_metric(run.info.run_id, "loss", 1 / (step + 1), step=step)
+        if step % 20 == 0:
+            client.log_text(run.info.run_id, "so far", f"notes/{step}.txt")
         step += 1
         time.sleep(0.4)
     client.set_terminated(run.info.run_id)
