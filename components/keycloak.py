@@ -132,8 +132,8 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         env["KC_TRUSTSTORE_PATHS"] = CA_BUNDLE_PATH
     published = published_port(settings, "keycloak")
     url = settings.keycloak.url
-    http = Port("http", HTTP_PORT, None if own_tls else published, "" if own_tls else url)
-    https = (Port("https", HTTPS_PORT, published, url),) if own_tls else ()
+    http = Port("http", HTTP_PORT, None if own_tls else published, "" if own_tls else url, "http")
+    https = (Port("https", HTTPS_PORT, published, url, "https"),) if own_tls else ()
     several = settings.keycloak.replicas > 1
     cluster = (Port("jgroups", CLUSTER_PORT), Port("jgroups-fd", FAILURE_PORT)) if several else ()
     return (
@@ -149,7 +149,7 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
                 "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(PROVISIONER_SECRET),
             },
             files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
-            ports=(http, *https, Port("management", MANAGEMENT_PORT), *cluster),
+            ports=(http, *https, Port("management", MANAGEMENT_PORT, protocol="http"), *cluster),
             writable=("/tmp", "/opt/keycloak/data"),
             probe=Probe(
                 local=http_check(MANAGEMENT_PORT, "/health/ready"),

@@ -167,7 +167,15 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             env={**settings.mlflow.env, **env},
             secret_env=secret_env,
             files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
-            ports=(Port("http", PORT, published_port(settings, "mlflow"), settings.mlflow.url),),
+            ports=(
+                Port(
+                    "http",
+                    PORT,
+                    published_port(settings, "mlflow"),
+                    settings.mlflow.url,
+                    "https" if tls.certificate_file else "http",
+                ),
+            ),
             volumes=() if s3 else (Volume("artifacts", ARTIFACTS_PATH, size_gib=50, shared=True),),
             probe=Probe(
                 local=check,

@@ -126,7 +126,10 @@ def _claim(plan: KubernetesPlan, workload: Workload, volume: Volume) -> Manifest
 
 
 def _service(plan: KubernetesPlan, workload: Workload) -> Manifest:
-    ports = [{"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP"} for p in workload.ports]
+    ports = [
+        {"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP", "appProtocol": p.protocol}
+        for p in workload.ports
+    ]
     # Replicas that form a cluster find each other before they are ready to serve.
     early = {"publishNotReadyAddresses": True} if workload.name in workload.callers else {}
     return {

@@ -65,13 +65,15 @@ class Port:
     """A TCP port a container listens on.
 
     published: the port opened on the host for people, or None when only `callers` may connect.
-    url: where people find a published port; targets that route by host name read it there.
+        url: where people find a published port; targets that route by host name read it there.
+    protocol: http, https or tcp: what a proxy in between may read.
     """
 
     name: str
     number: int
     published: int | None = None
     url: str = ""
+    protocol: str = "tcp"
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,8 @@ def test_services_lead_to_their_pods(config: dict[str, Any]) -> None:
         assert controller["spec"]["selector"]["matchLabels"].items() <= labels.items()
         listening = {port["name"]: port["containerPort"] for port in container(controller)["ports"]}
         assert {p["targetPort"]: p["port"] for p in service["spec"]["ports"]} == listening
+        spoken = {p.name: p.protocol for w in plan(config).workloads if w.name == name for p in w.ports}
+        assert {p["name"]: p["appProtocol"] for p in service["spec"]["ports"]} == spoken
 
 
 def test_only_the_private_file_holds_values(config: dict[str, Any]) -> None:
