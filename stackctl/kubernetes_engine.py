@@ -17,7 +17,7 @@ from platforms.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes_cluster import check_cluster
 from platforms.kubernetes_objects import every_object
 from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan
-from platforms.kubernetes_remove import Place, prune, remove
+from platforms.kubernetes_remove import Place, find, prune, remove
 from platforms.kubernetes_render import SECRETS_FILE as SECRET_OBJECTS
 from platforms.kubernetes_render import Rendered, render
 from platforms.kubernetes_watch import wait_programmed, wait_ready
@@ -132,9 +132,11 @@ def owns(stack: str) -> bool:
 def up(context: Context) -> None:
     """Bring the stack up. Raises StackError before anything changes, or KubernetesError."""
     directory, stack = home(context.stack), plan(context)
+    cluster = Kubectl(stack.options.context)
     if owns(context.stack):
         refuse_changed_realm(stack.workloads, directory / REALM_FILE)
-    cluster = Kubectl(stack.options.context)
+    elif not (directory / SECRETS_FILE).exists():
+        _refuse_another_owner(cluster, stack)
     rendered, values = _write(context, directory)
     place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
     write_private(directory / PLACE_FILE, json.dumps(asdict(place), indent=2) + "\n")
@@ -150,6 +152,17 @@ def up(context: Context) -> None:
     kept = {(m["kind"], m["metadata"]["name"]) for m in (*rendered.secrets, *rendered.objects)}
     for name in prune(cluster, stack.namespace, PROJECT, context.stack, kept):
         say(f"removed {name}, which the stack no longer names")
+
+
+def _refuse_another_owner(cluster: Kubectl, stack: KubernetesPlan) -> None:
+    """What another engine or machine made has secrets that are not here: new ones would lock it out of its data."""
+    items = find(cluster, stack.namespace, PROJECT, stack.stack)
+    if items:
+        first = f"{items[0]['kind']}/{items[0]['metadata']['name']}"
+        expected = "expected none: another engine or checkout made them; use ENGINE=pulumi, or destroy the stack first"
+        shown = f"{len(items)} objects such as {first} in {stack.namespace}"
+        problem = Problem(f"stack {stack.stack}", shown, expected)
+        raise StackError("This stack is there already, and not made from here; nothing was changed.", [problem])
 
 
 def destroy(stack: str) -> None:

@@ -319,3 +319,14 @@ def test_another_stack_in_the_same_namespace_is_refused(k8s: Stack, mesh: bool, 
     done = other.up(check=False)
     assert done.returncode == 2
     assert f"holds stack {k8s.name}" in done.stderr
+
+
+def test_a_stack_that_was_made_elsewhere_is_left_alone(k8s: Stack, mesh: bool, tmp_path: Path) -> None:
+    """Its secrets are not here: new ones would lock it out of its own data."""
+    before = pods(k8s)
+    elsewhere = Stack.make("render", tmp_path, platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}})
+    elsewhere.name = k8s.name
+    done = elsewhere.up(check=False)
+    assert done.returncode == 2
+    assert "another engine or checkout made them" in done.stderr
+    assert pods(k8s) == before
