@@ -12,6 +12,8 @@ from selenium.webdriver.common.keys import Keys
 from tests.e2e.browser import Browser, chromium
 from tests.e2e.people import Person
 
+# One worker of pytest-xdist, and so one stack, for all of these.
+pytestmark = pytest.mark.xdist_group("access")
 LOGIN = "Login with Keycloak"
 
 
