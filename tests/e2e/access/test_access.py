@@ -222,6 +222,12 @@ class TestRevokeEverything:
         assert "let another one do it" in told
         assert alice.mlflow(alice.token()) == 200
 
+    def test_an_administrator_revokes_his_own_access(self, alice: Person) -> None:
+        alice.log_in()
+        report = json.loads(alice.run("revoke", "alice", "--everything", "--yes", "--output", "json").stdout)
+        assert report["complete"]
+        assert refused_refresh(alice)
+
     def test_nobody_of_that_name(self, alice: Person) -> None:
         alice.log_in()
         assert "nobody-here" in alice.run("revoke", "nobody-here", "--everything", "--yes", code=5).stderr
