@@ -20,14 +20,6 @@ from tests.e2e.people import Browser, Person
 pytestmark = pytest.mark.xdist_group("access")
 
 
-def refused_refresh(person: Person) -> bool:
-    """Whether the kept login is refused once its access token has ended."""
-    kept = person.home / "config" / "mlflow-sso" / "logins" / f"{person.stack.name}.json"
-    document = json.loads(kept.read_text())
-    kept.write_text(json.dumps({**document, "access_until": 0}))
-    return "expired or was revoked" in person.run("token", code=3).stderr
-
-
 class TestLogin:
     def test_password(self, alice: Person) -> None:
         assert "as alice, an administrator" in alice.log_in().stderr
@@ -164,7 +156,7 @@ class TestSessions:
         assert bob.mlflow(bob.token()) == 200
 
         assert "s more" in alice.run("sessions", "revoke", "--user", "bob", "--client", "mlflow-cli", "--yes").stderr
-        assert refused_refresh(bob)
+        assert bob.refresh_is_refused()
         assert "there is no session" in alice.run("sessions", "revoke", "--session-id", page, "--yes", code=5).stderr
 
 
@@ -187,7 +179,7 @@ class TestRevokeEverything:
         assert len(report["proofs"]) == 6
         assert report["access_token_seconds"] == LIFETIME
 
-        assert refused_refresh(bob)
+        assert bob.refresh_is_refused()
         assert bob.mlflow(auth=("bob", secret)) == 401
         assert browser.ask(current).status_code == 401
         login = browser.open(f"{url}/login")
@@ -226,7 +218,7 @@ class TestRevokeEverything:
         alice.log_in()
         report = json.loads(alice.run("revoke", "alice", "--everything", "--yes", "--output", "json").stdout)
         assert report["complete"]
-        assert refused_refresh(alice)
+        assert alice.refresh_is_refused()
 
     def test_nobody_of_that_name(self, alice: Person) -> None:
         alice.log_in()
