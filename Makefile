@@ -5,7 +5,7 @@ ENGINE ?= auto
 PYTEST_ARGS ?=
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
-.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e lint format bench docs lock
+.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e screenshots lint format bench docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ test-unit: setup  ## unit and contract tests: seconds, no engine
 test-e2e: setup engine  ## tests against real containers
 	@scripts/test-tools
 	@.venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+screenshots: setup engine  ## take the pictures in docs/images anew
+	@scripts/test-tools
+	@E2E_SCREENSHOTS=docs/images .venv/bin/python -m pytest tests/e2e/test_browser.py -k compose $(PYTEST_ARGS)
 
 lint: setup  ## ruff, mypy --strict and shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -31,6 +31,7 @@ from platforms.workload import (
     http_check,
 )
 from settings import PROJECT, Settings, metrics, published_port, reveal
+from settings.model import Mlflow
 from settings.versions import image
 
 SERVER = "mlflow"
@@ -140,7 +141,11 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             "SSL_CERT_FILE": TRUSTED_CAS_PATH,
             "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
         }
-    _refuse_overrides(settings.mlflow.env, {*env, *secret_env}, profile.ignored)
+    _refuse_overrides(settings.mlflow, {*env, *secret_env}, profile.ignored)
+    secret_env |= {
+        name: SecretText.of(Secret(f"mlflow-env-{name}", value=reveal(value)))
+        for name, value in settings.mlflow.secret_env.items()
+    }
     if tls.certificate_file:
         # The certificate names the public host, not the loopback address asked from inside.
         check = ExecCheck(("python", "-c", _READY_TLS.format(port=PORT, path=profile.ready_path)))
@@ -168,10 +173,11 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
     )
 
 
-def _refuse_overrides(given: Mapping[str, str], own: set[str], ignored: Mapping[str, str]) -> None:
+def _refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -> None:
     """Refuse variables that the stack sets, that this plugin never reads, or that are one of the two misspelt."""
     problems = []
-    for name in sorted(given):
+    places = [("env", name) for name in sorted(given.env)] + [("secretEnv", name) for name in sorted(given.secret_env)]
+    for place, name in places:
         near = get_close_matches(name, sorted(own), n=1, cutoff=0.9)
         if name in own:
             expected = "the stack sets this itself; expected another name"
@@ -179,8 +185,10 @@ def _refuse_overrides(given: Mapping[str, str], own: set[str], ignored: Mapping[
             expected = f"the plugin does not read it; what counts: {ignored[name]}"
         elif near:
             expected = f"the stack sets {near[0]} itself, and nothing reads this; expected another name"
+        elif place == "secretEnv" and name in given.env:
+            expected = "in env as well; expected one of the two"
         else:
             continue
-        problems.append(Problem(f"{PROJECT}:mlflow.env.{name}", "", expected))
+        problems.append(Problem(f"{PROJECT}:mlflow.{place}.{name}", "", expected))
     if problems:
         raise StackError("mlflow.env contradicts the stack's own variables; nothing was created.", problems)

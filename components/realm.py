@@ -6,7 +6,8 @@ Keycloak import (`platforms.realm_import`). A test holds the two against each ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from components.mlflow import CALLBACK_PATH, GROUPS_CLAIM, LOGGED_OUT_PATH, client_secret
@@ -14,6 +15,17 @@ from platforms.workload import Secret
 from settings import Environment, Settings, direct_access_grants, reveal, sample_users
 from settings.model import Lifetimes
 
+# Keycloak's own defaults; written out, since its provider would add one of an older version.
+SECURITY_HEADERS: Mapping[str, str] = {
+    "contentSecurityPolicy": "frame-src 'self'; frame-ancestors 'self'; object-src 'none';",
+    "contentSecurityPolicyReportOnly": "",
+    "referrerPolicy": "no-referrer",
+    "strictTransportSecurity": "max-age=31536000; includeSubDomains",
+    "xContentTypeOptions": "nosniff",
+    "xFrameOptions": "SAMEORIGIN",
+    "xRobotsTag": "none",
+    "xXSSProtection": "",
+}
 # Any port on a loopback address matches a redirect URI without one (RFC 8252, section 7.3).
 CLI_REDIRECT_URIS = ("http://127.0.0.1/callback", "http://localhost/callback")
 
@@ -29,7 +41,8 @@ class Client:
     name: str
     secret: Secret | None = None
     redirect_uris: tuple[str, ...] = ()
-    post_logout_uris: tuple[str, ...] = ()
+    # Keycloak's word for "the redirect URIs".
+    post_logout_uris: tuple[str, ...] = ("+",)
     web_origins: tuple[str, ...] = ()
     standard_flow: bool = False
     direct_access_grants: bool = False
@@ -85,6 +98,8 @@ class RealmSpec:
     audience: str
     clients: tuple[Client, ...]
     users: tuple[User, ...]
+    signature_algorithm: str = "RS256"
+    security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
 
 
 def realm_spec(settings: Settings) -> RealmSpec:

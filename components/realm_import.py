@@ -17,6 +17,9 @@ from components.realm import Client, RealmSpec
 from components.stack import StackSpec
 from platforms.workload import File, Secret, SecretText, Workload
 
+# The built-in client scopes that Keycloak gives every new OpenID Connect client.
+DEFAULT_SCOPES = ("acr", "basic", "email", "profile", "roles", "web-origins")
+OPTIONAL_SCOPES = ("address", "microprofile-jwt", "offline_access", "organization", "phone")
 IMPORT_PATH = "/opt/keycloak/data/import/realm.json"
 
 
@@ -61,6 +64,8 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
         "resetPasswordAllowed": False,
         "rememberMe": False,
         "verifyEmail": False,
+        "defaultSignatureAlgorithm": spec.signature_algorithm,
+        "browserSecurityHeaders": dict(spec.security_headers),
         "accessTokenLifespan": times.access_token_seconds,
         "ssoSessionIdleTimeout": times.sso_idle_seconds,
         "ssoSessionMaxLifespan": times.sso_max_seconds,
@@ -112,6 +117,8 @@ def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str
         "post.logout.redirect.uris": "##".join(client.post_logout_uris),
         "oauth2.device.authorization.grant.enabled": str(client.device_grant).lower(),
         "pkce.code.challenge.method": "S256" if client.pkce else "",
+        # Off where it is not written, unlike in a client made through the admin console or the provider.
+        "backchannel.logout.session.required": "true",
     }
     return {
         "clientId": client.client_id,
@@ -128,6 +135,9 @@ def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str
         "directAccessGrantsEnabled": client.direct_access_grants,
         "serviceAccountsEnabled": client.service_account,
         "fullScopeAllowed": False,
+        # Named in full: an import gives a client with a service account no more than any other.
+        "defaultClientScopes": [*DEFAULT_SCOPES, *(("service_account",) if client.service_account else ())],
+        "optionalClientScopes": list(OPTIONAL_SCOPES),
         "attributes": {key: value for key, value in attributes.items() if value},
         "protocolMappers": [
             {
@@ -140,6 +150,7 @@ def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str
                     "id.token.claim": "true",
                     "access.token.claim": "true",
                     "userinfo.token.claim": "true",
+                    "introspection.token.claim": "true",
                 },
             },
             {
@@ -150,6 +161,8 @@ def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str
                     "included.client.audience": spec.audience,
                     "id.token.claim": "false",
                     "access.token.claim": "true",
+                    "userinfo.token.claim": "false",
+                    "introspection.token.claim": "true",
                 },
             },
         ],

@@ -65,7 +65,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         realm = self._spec
         if not realm.create:
             return pulumi.Output.from_input(realm.name)
-        times, brute = realm.lifetimes, realm.brute_force
+        times, brute, headers = realm.lifetimes, realm.brute_force, realm.security_headers
         made = keycloak.Realm(
             "realm",
             realm=realm.name,
@@ -78,11 +78,22 @@ class KeycloakRealm(pulumi.ComponentResource):
             reset_password_allowed=False,
             remember_me=False,
             verify_email=False,
+            default_signature_algorithm=realm.signature_algorithm,
             access_token_lifespan=go_duration(times.access_token_seconds),
             sso_session_idle_timeout=go_duration(times.sso_idle_seconds),
             sso_session_max_lifespan=go_duration(times.sso_max_seconds),
             offline_session_idle_timeout=go_duration(times.offline_idle_seconds),
             security_defenses=keycloak.RealmSecurityDefensesArgs(
+                headers=keycloak.RealmSecurityDefensesHeadersArgs(
+                    content_security_policy=headers["contentSecurityPolicy"],
+                    content_security_policy_report_only=headers["contentSecurityPolicyReportOnly"],
+                    referrer_policy=headers["referrerPolicy"],
+                    strict_transport_security=headers["strictTransportSecurity"],
+                    x_content_type_options=headers["xContentTypeOptions"],
+                    x_frame_options=headers["xFrameOptions"],
+                    x_robots_tag=headers["xRobotsTag"],
+                    x_xss_protection=headers["xXSSProtection"],
+                ),
                 brute_force_detection=keycloak.RealmSecurityDefensesBruteForceDetectionArgs(
                     permanent_lockout=False,
                     max_login_failures=brute.failures,
@@ -91,7 +102,7 @@ class KeycloakRealm(pulumi.ComponentResource):
                     minimum_quick_login_wait_seconds=brute.quick_wait_seconds,
                     max_failure_wait_seconds=brute.max_wait_seconds,
                     failure_reset_time_seconds=brute.reset_seconds,
-                )
+                ),
             ),
             opts=self._child,
         )
@@ -132,6 +143,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             add_to_id_token=True,
             add_to_access_token=True,
             add_to_userinfo=True,
+            add_to_token_introspection=True,
             opts=inside,
         )
         openid.AudienceProtocolMapper(

@@ -181,17 +181,25 @@ def _may_be_secret(loc: tuple[int | str, ...], *, known: bool) -> bool:
     if not known:
         # A misspelt key, or a secret that the settings have no place for.
         return bool(_SECRET_NAME.search(str(loc[-1]))) or (group is not None and _holds_secrets(group, deep=False))
-    field = next((f for f in (group.model_fields if group else {}).values() if f.alias == loc[-1]), None)
     inner = _model_at(loc)
-    return (field is not None and "SecretStr" in str(field.annotation)) or (
+    return any(_is_secret(loc[:end]) for end in range(1, len(loc) + 1)) or (
         inner is not None and _holds_secrets(inner, deep=True)
     )
+
+
+def _is_secret(loc: tuple[int | str, ...]) -> bool:
+    """Whether the key at `loc` holds a secret, or a map of them."""
+    group = _model_at(loc[:-1])
+    field = next((f for f in (group.model_fields if group else {}).values() if f.alias == loc[-1]), None)
+    return field is not None and "SecretStr" in str(field.annotation)
 
 
 def _holds_secrets(model: type[BaseModel], *, deep: bool) -> bool:
     for field in model.model_fields.values():
         inner = _model_in(field.annotation)
-        if "SecretStr" in str(field.annotation) or (deep and inner and _holds_secrets(inner, deep=True)):
+        # A misspelt key stands for one value; a map has its own place for each.
+        secret = "SecretStr" in str(field.annotation) and (deep or "dict" not in str(field.annotation))
+        if secret or (deep and inner and _holds_secrets(inner, deep=True)):
             return True
     return False
 

@@ -162,7 +162,7 @@ def _build(context: Context) -> dict[str, str]:
 
 
 def _welcome(context: Context) -> None:
-    people = [f"{u.username} ({', '.join(u.groups)})" for u in context.spec.realm.users]
+    people = [f"{u.username} ({', '.join(u.groups)})" for u in context.spec.realm.users if u.groups]
     say(f"\nMLflow    {context.spec.mlflow_url}")
     say(f"Keycloak  {context.spec.keycloak.public_url}/realms/{context.spec.realm.name}/account")
     if people:

@@ -1,4 +1,4 @@
-"""A `docker` command that answers from files: the one seam between this project and a Docker engine."""
+"""Commands that answer from files: the seam between this project and Docker, or the Pulumi CLI."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import pytest
 _SCRIPT = """\
 #!/bin/sh
 here={folder}
+shift {skip}
 printf '%s\\n' "$*" >> "$here/calls"
 if [ -f "$here/$1.error" ]; then cat "$here/$1.error" >&2; exit 1; fi
 [ ! -f "$here/$1" ] || cat "$here/$1"
 """
 
 
-class FakeDocker:
-    """Put first on PATH. Each command's answer is set by name; a command without one answers nothing, with success."""
+class FakeCommand:
+    """A program whose answers are set by its first word; a word without one is answered by nothing, with success.
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip: how many words stand before the first that counts.
+    """
+
+    def __init__(self, name: str, folder: Path, skip: int = 0) -> None:
         self._folder = folder / "answers"
-        binaries = folder / "bin"
         self._folder.mkdir(parents=True)
-        binaries.mkdir()
-        script = binaries / "docker"
-        script.write_text(_SCRIPT.format(folder=self._folder))
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{binaries}:/usr/bin:/bin")
+        self.path = folder / "bin" / name
+        self.path.parent.mkdir()
+        self.path.write_text(_SCRIPT.format(folder=self._folder, skip=skip))
+        self.path.chmod(0o755)
 
     def answer(self, command: str, text: str) -> None:
         (self._folder / f"{command}.error").unlink(missing_ok=True)
@@ -35,6 +37,19 @@ class FakeDocker:
 
     def fail(self, command: str, error: str) -> None:
         (self._folder / f"{command}.error").write_text(error + "\n")
+
+    @property
+    def calls(self) -> list[str]:
+        log = self._folder / "calls"
+        return log.read_text().splitlines() if log.exists() else []
+
+
+class FakeDocker(FakeCommand):
+    """The `docker` command, put first on PATH."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__("docker", folder)
+        monkeypatch.setenv("PATH", f"{self.path.parent}:/usr/bin:/bin")
 
     def engine(self, version: str = "24.0.7") -> None:
         # A root that is not on this machine, as with a remote engine: its disk is not measured.
@@ -50,8 +65,3 @@ class FakeDocker:
     def container(self, status: str, exit_code: int = 0, restarts: int = 0) -> None:
         state = {"Status": status, "ExitCode": exit_code}
         self.answer("inspect", json.dumps([{"State": state, "RestartCount": restarts}]))
-
-    @property
-    def calls(self) -> list[str]:
-        log = self._folder / "calls"
-        return log.read_text().splitlines() if log.exists() else []

@@ -37,6 +37,7 @@ def everything(folder: Path) -> dict[str, Any]:
             "port": 5443,
             "tls": tls,
             "env": {"GREETING": "costs $5, ${HOME} too"},
+            "secretEnv": {"MODEL_API_KEY": "operators-own-api-key"},
         },
         "keycloak": {"url": "https://id.example.com:8443", "port": 8443, "tls": tls},
         "postgres": {"separateKeycloak": True},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -21,25 +21,22 @@ from settings import PROJECT, Settings
 from tests.contract.engine import GENERATED, run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Made:
-    """What a target made of one workload.
+    """What a target made of one workload, in terms that every target has.
 
-    env: every variable with its final value. published: (host address, host port, container port).
-    volumes: path -> physical name, of what holds data. files: path -> content.
-    networks: those it is on; two workloads reach each other when they share one.
+    env: every variable with its final value. volumes: path -> physical name, of what holds data.
+    files: path -> content. probe: the words of its check. reached_by: the workloads that can open a connection to it.
+    names: every physical name it is known by on the target, with those of its volumes and networks.
     """
 
     image: str
     env: Mapping[str, str]
     args: tuple[str, ...]
-    published: frozenset[tuple[str, int, int]]
     volumes: Mapping[str, str]
     files: Mapping[str, str]
     probe: tuple[str, ...]
-    probe_seconds: tuple[int, int, int]
     memory_mib: int
-    swap_mib: int
     uid: int
     gid: int
     read_only: bool
@@ -47,13 +44,35 @@ class Made:
     dropped: tuple[str, ...]
     added: tuple[str, ...]
     privilege_kept: bool
+    reached_by: frozenset[str]
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnDocker(Made):
+    """What is Docker's own. published: (host address, host port, container port)."""
+
+    published: frozenset[tuple[str, int, int]]
+    probe_seconds: tuple[int, int, int]
+    swap_mib: int
     restart: str
     logs_bounded: bool
     networks: frozenset[str]
     internal: frozenset[str]
     aliases: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, str]
-    physical: str
+
+
+def with_reach(made: Mapping[str, OnDocker]) -> Mapping[str, OnDocker]:
+    """On Docker two containers reach each other when they share a network."""
+    return {
+        name: replace(
+            one,
+            reached_by=frozenset(n for n, other in made.items() if n != name and other.networks & one.networks),
+            names=one.names | set(one.volumes.values()) | one.networks,
+        )
+        for name, one in made.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -77,14 +96,14 @@ def _seconds(text: str) -> int:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _docker(settings: Settings, stack: str) -> Mapping[str, Made]:
+def _docker(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
     """Containers as pulumi-docker is asked for them."""
     done = run(settings, stack)
     networks = {r.inputs["name"]: r.inputs["internal"] for r in done.of_type("docker:index/network:Network").values()}
     containers = {name: c.inputs for name, c in done.of_type("docker:index/container:Container").items()}
     # A container that never starts carries files into a volume, which its workload mounts for reading.
     carried = {c["volumes"][0]["volumeName"]: c["uploads"] for c in containers.values() if c.get("start") is False}
-    made: dict[str, Made] = {}
+    made: dict[str, OnDocker] = {}
     for name, given in containers.items():
         if given.get("start") is False:
             assert given["networkMode"] == "none"
@@ -94,7 +113,7 @@ def _docker(settings: Settings, stack: str) -> Mapping[str, Made]:
         joined = {network["name"]: network for network in given["networksAdvanced"]}
         health = given["healthcheck"]
         uid, gid = given["user"].split(":")
-        made[name] = Made(
+        made[name] = OnDocker(
             image=given["image"],
             env=dict(line.split("=", 1) for line in given["envs"]),
             args=tuple(given.get("command", ())),
@@ -123,9 +142,10 @@ def _docker(settings: Settings, stack: str) -> Mapping[str, Made]:
             internal=frozenset(network for network in joined if networks[network]),
             aliases={network: tuple(one.get("aliases", ())) for network, one in joined.items()},
             labels={label["label"]: label["value"] for label in given["labels"]},
-            physical=given["name"],
+            reached_by=frozenset(),
+            names=frozenset({given["name"]}),
         )
-    return made
+    return with_reach(made)
 
 
 def compose_document(settings: Settings, stack: str) -> tuple[dict[str, Any], Mapping[str, str], compose.Rendered]:
@@ -141,16 +161,16 @@ def interpolate(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$(?:\$|\{(\w+)\})", lambda found: "$" if found[0] == "$$" else values[found[1]], text)
 
 
-def _compose(settings: Settings, stack: str) -> Mapping[str, Made]:
+def _compose(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
     """Services as the rendered Compose file describes them."""
     document, values, rendered = compose_document(settings, stack)
-    made: dict[str, Made] = {}
+    made: dict[str, OnDocker] = {}
     for name, service in document["services"].items():
         mounts = [mount.split(":") for mount in service.get("volumes", ())]
         uid, gid = service["user"].split(":")
         health = service["healthcheck"]
         joined = {document["networks"][n]["name"]: options for n, options in service["networks"].items()}
-        made[name] = Made(
+        made[name] = OnDocker(
             image=service["image"],
             env={key: interpolate(value, values) for key, value in service.get("environment", {}).items()},
             args=tuple(interpolate(word, values) for word in service.get("command", ())),
@@ -183,9 +203,10 @@ def _compose(settings: Settings, stack: str) -> Mapping[str, Made]:
             internal=frozenset(n["name"] for n in document["networks"].values() if n["internal"]) & frozenset(joined),
             aliases={network: tuple(options.get("aliases", ())) for network, options in joined.items()},
             labels=service["labels"],
-            physical=service["container_name"],
+            reached_by=frozenset(),
+            names=frozenset({service["container_name"]}),
         )
-    return made
+    return with_reach(made)
 
 
 TARGETS: Mapping[str, Target] = {

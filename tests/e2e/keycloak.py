@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,17 +20,26 @@ class KeycloakAdmin:
         self._url = str(outputs["keycloak_url"])
         self._login = outputs["admin"]
         self.realm = str(outputs["realm"])
+        self._token, self._good_until = "", 0.0
 
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
         """Call `path` below /admin/realms. Raises HTTPError when it is refused."""
-        form = {"grant_type": "password", "client_id": "admin-cli", **self._login}
-        token = requests.post(f"{self._url}/realms/master/protocol/openid-connect/token", data=form, timeout=TIMEOUT)
-        token.raise_for_status()
-        headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
+        headers = {"Authorization": f"Bearer {self._bearer()}"}
         url = f"{self._url}/admin/realms{path}"
         answer = requests.request(method, url, headers=headers, timeout=TIMEOUT, **more)
         answer.raise_for_status()
         return answer
+
+    def _bearer(self) -> str:
+        """A token, used for half of its life: each login costs Keycloak a slow hash of the password."""
+        if time.monotonic() > self._good_until:
+            form = {"grant_type": "password", "client_id": "admin-cli", **self._login}
+            url = f"{self._url}/realms/master/protocol/openid-connect/token"
+            answer = requests.post(url, data=form, timeout=TIMEOUT)
+            answer.raise_for_status()
+            self._token = str(answer.json()["access_token"])
+            self._good_until = time.monotonic() + answer.json()["expires_in"] / 2
+        return self._token
 
     def get(self, path: str) -> Any:
         return self.call("GET", path).json()

@@ -16,6 +16,25 @@ MADE_ANEW = frozenset({
     "client.secret.creation.time",
 })  # fmt: skip
 
+# What the provider writes out although Keycloak means the same without it.
+WRITTEN_OUT = {
+    "backchannel.logout.revoke.offline.tokens": "false",
+    "client_credentials.use_refresh_token": "false",
+    "display.on.consent.screen": "false",
+    "dpop.bound.access.tokens": "false",
+    "exclude.issuer.from.auth.response": "false",
+    "exclude.session.state.from.auth.response": "false",
+    "oauth2.jwt.authorization.grant.enabled": "false",
+    "standard.token.exchange.enabled": "false",
+    "use.refresh.tokens": "true",
+    **dict.fromkeys(("adminUrl", "baseUrl", "description", "defaultLocale", "displayNameHtml"), ""),
+}
+# The same for single mappers. Keycloak itself puts the first into its cache when it maps a token.
+WRITTEN_OUT_BY_MAPPER = {
+    "oidc-group-membership-mapper": {"multivalued": "true"},
+    "oidc-audience-mapper": {"userinfo.token.claim": "false"},
+}
+
 
 def snapshot(outputs: Mapping[str, Any]) -> dict[str, Any]:
     """Everything the admin API tells of a stack's realm, with names in place of identifiers and of URLs."""
@@ -37,7 +56,7 @@ def snapshot(outputs: Mapping[str, Any]) -> dict[str, Any]:
         client["optionalScopes"] = sorted(s["name"] for s in get(f"{path}/optional-client-scopes"))
         client["roles"] = sorted(r["name"] for r in get(f"{path}/roles"))
         client["mayMap"] = _roles(get(f"{path}/scope-mappings"))
-        client["protocolMappers"] = by("name", client.get("protocolMappers", []))
+        client["protocolMappers"] = by("name", [_mapper(m) for m in client.get("protocolMappers", [])])
         if client["serviceAccountsEnabled"]:
             account = get(f"{path}/service-account-user")
             account["serviceAccountOf"] = client_id
@@ -51,7 +70,7 @@ def snapshot(outputs: Mapping[str, Any]) -> dict[str, Any]:
         group["roles"] = _roles(get(f"/groups/{group['id']}/role-mappings"))
     scopes = by("name", get("/client-scopes"))
     for scope in scopes.values():
-        scope["protocolMappers"] = by("name", scope.get("protocolMappers", []))
+        scope["protocolMappers"] = by("name", [_mapper(m) for m in scope.get("protocolMappers", [])])
     found = {
         "realm": get(""),
         "clients": clients,
@@ -70,6 +89,11 @@ def snapshot(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return dict(_normal(found, _names_for_urls(outputs)))
 
 
+def _mapper(mapper: dict[str, Any]) -> dict[str, Any]:
+    defaults = WRITTEN_OUT_BY_MAPPER.get(mapper["protocolMapper"], {})
+    return {**mapper, "config": {k: v for k, v in mapper["config"].items() if defaults.get(k) != v}}
+
+
 def _roles(mappings: Mapping[str, Any]) -> list[str]:
     realm = [r["name"] for r in mappings.get("realmMappings", [])]
     client = [f"{c}/{r['name']}" for c, m in mappings.get("clientMappings", {}).items() for r in m["mappings"]]
@@ -85,7 +109,8 @@ def _names_for_urls(outputs: Mapping[str, Any]) -> Callable[[str], str]:
 
 def _normal(value: Any, rename: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
-        return {k: _normal(v, rename) for k, v in value.items() if k not in MADE_ANEW}
+        kept = {k: v for k, v in value.items() if k not in MADE_ANEW and WRITTEN_OUT.get(k) != v}
+        return {k: _normal(v, rename) for k, v in kept.items()}
     if isinstance(value, list):
         inner = [_normal(v, rename) for v in value]
         return sorted(inner, key=repr)
