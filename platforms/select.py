@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from platforms.engine import EnginePlatform
 from platforms.inventory import Inventory
+from platforms.running import Running
 from platforms.workload import Problem, StackError
 from settings import Platform, Settings
 
@@ -23,6 +24,15 @@ def inventory(platform: Platform) -> Inventory:
         from platforms.docker_inventory import DockerInventory
 
         return DockerInventory()
+    raise _unknown(platform)
+
+
+def running(platform: Platform) -> Running:
+    """What looks at the running parts of a stack on this platform."""
+    if platform is Platform.DOCKER:
+        from platforms.docker_running import DockerRunning
+
+        return DockerRunning()
     raise _unknown(platform)
 
 
