@@ -210,6 +210,29 @@ def add_mapper(patient: Patient, client_id: str, mapper: Mapping[str, Any]) -> N
     patient.admin.request("POST", f"/clients/{patient.client(client_id)['id']}/protocol-mappers/models", json=body)
 
 
+def test_users_groups_and_service_accounts_are_held_against_their_declaration(patient: Patient) -> None:
+    def differing(command: str) -> dict[str, list[str]]:
+        done = patient.stack.stackctl(command, "--output", "json", check=False)
+        found = {row["name"]: row["drift"] for row in json.loads(done.stdout) if row["drift"]}
+        assert done.returncode == (1 if found else 0)
+        return found
+
+    for command in ("users", "groups", "service-accounts"):
+        assert differing(command) == {}
+    bob = patient.admin.find_user("bob")
+    groups = {g["name"]: g["id"] for g in patient.admin.get("/groups")}
+    patient.admin.request("PUT", f"/users/{bob.id}/groups/{groups['mlflow-admins']}")
+    patient.change_client("mlflow", serviceAccountsEnabled=False)
+    try:
+        assert differing("users") == {"bob": ["also in mlflow-admins"]}
+        assert differing("service-accounts") == {"mlflow": ["declared, and not in Keycloak"]}
+    finally:
+        patient.admin.request("DELETE", f"/users/{bob.id}/groups/{groups['mlflow-admins']}")
+        patient.change_client("mlflow", serviceAccountsEnabled=True)
+    account = patient.admin.service_account(patient.admin.find_client("mlflow"))
+    patient.admin.request("PUT", f"/users/{account.id}/groups/{groups['mlflow-users']}")
+
+
 def test_containers_that_stop_restart_starve_or_do_not_serve_are_found(patient: Patient) -> None:
     image = refs()["redis"]
     shell = ("--entrypoint", "bash", image, "-c")
