@@ -3,6 +3,8 @@ SHELL := /bin/bash
 STACK ?= dev
 ENGINE ?= auto
 PYTEST_ARGS ?=
+# One worker for each engine (tests/conftest.py), which share the machine while one of their stacks waits.
+PARALLEL ?= -n 2
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
 .PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e screenshots lint format bench docs lock
@@ -36,14 +38,14 @@ images: setup engine  ## build the images that STACK lacks
 
 test: setup engine lint  ## everything: lint, unit, contract and e2e
 	@scripts/test-tools
-	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-unit: setup  ## unit and contract tests: seconds, no engine
 	@.venv/bin/python -m pytest tests/unit tests/contract $(PYTEST_ARGS)
 
 test-e2e: setup engine  ## tests against real containers
 	@scripts/test-tools
-	@.venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest tests/e2e $(PARALLEL) $(PYTEST_ARGS)
 
 screenshots: setup engine  ## take the pictures in docs/images anew
 	@scripts/test-tools

@@ -104,6 +104,8 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url,
         # The job runner would add more than a gigabyte for a feature this stack does not offer.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # What people do here is nobody else's business.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
         "WAIT_FOR": ",".join(dict.fromkeys(waits)),
     }
     secret_env = {

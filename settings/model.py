@@ -266,7 +266,10 @@ class User(Group):
     username: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]*$")] = Field(
         description="Login name, in small letters"
     )
-    email: str | None = Field(None, description="Address, taken as verified")
+    email: str | None = Field(
+        None,
+        description="Address, taken as verified; without it or a name, the first login asks for them",
+    )
     first_name: str = Field("", description="Given name")
     last_name: str = Field("", description="Family name")
     groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -20,6 +22,7 @@ PATIENCE = 90
 # Names a directory that keeps the pictures: `make screenshots` sets it to docs/images.
 KEEP = "E2E_SCREENSHOTS"
 WIDTH, HEIGHT = 1280, 800
+Found = TypeVar("Found")
 
 
 @contextmanager
@@ -64,54 +67,49 @@ class Browser:
     def open(self, url: str) -> None:
         self.driver.get(url)
 
+    def _until(self, done: Callable[[Chrome], Found], complaint: str) -> Found:
+        """Wait for it. A page that draws itself anew takes elements away between finding and using them."""
+        again = (StaleElementReferenceException, ElementClickInterceptedException)
+        return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=again).until(done, complaint)
+
     def find(self, selector: str) -> WebElement:
         """The element that a CSS selector names, as soon as it shows."""
-        shown = WebDriverWait(self.driver, PATIENCE).until(
-            lambda d: next((e for e in d.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), None),
-            f"nothing matches {selector}",
-        )
-        assert shown is not None
-        return shown
+        found = self._until(lambda _: self._shown(By.CSS_SELECTOR, selector), f"nothing matches {selector}")
+        assert found is not None
+        return found
+
+    def click(self, selector: str) -> None:
+        self._until(lambda _: self._clicked(By.CSS_SELECTOR, selector), f"nothing to click matches {selector}")
 
     def click_text(self, text: str) -> None:
         """Click the link or button with this text."""
         path = f"//*[self::a or self::button][contains(normalize-space(.), '{text}')]"
-        button = WebDriverWait(self.driver, PATIENCE).until(
-            lambda d: next((e for e in d.find_elements(By.XPATH, path) if e.is_displayed()), None),
-            f"no link or button says {text}",
-        )
-        assert button is not None
-        button.click()
+        self._until(lambda _: self._clicked(By.XPATH, path), f"no link or button says {text}")
+
+    def _shown(self, by: str, what: str) -> WebElement | None:
+        return next((e for e in self.driver.find_elements(by, what) if e.is_displayed()), None)
+
+    def _clicked(self, by: str, what: str) -> bool:
+        element = self._shown(by, what)
+        if element is not None:
+            element.click()
+        return element is not None
 
     def wait_text(self, text: str) -> None:
-        WebDriverWait(self.driver, PATIENCE).until(lambda _: text in self.text, f"the page does not say {text}")
+        self._until(lambda _: text in self.text, f"the page does not say {text}")
 
     def wait_url(self, prefix: str) -> None:
-        WebDriverWait(self.driver, PATIENCE).until(lambda _: self.url.startswith(prefix), f"not at {prefix}")
+        self._until(lambda _: self.url.startswith(prefix), f"not at {prefix}")
 
     def log_in(self, username: str, password: str) -> None:
         """Fill in Keycloak's login page."""
         self.find("#username").send_keys(username)
         self.find("#password").send_keys(password)
-        self.find("[type=submit]").click()
+        self.click("[type=submit]")
 
     def cookies(self) -> dict[str, str]:
         """The cookies of the page that is shown, by name."""
         return {str(c["name"]): str(c["value"]) for c in self.driver.get_cookies()}
-
-    def close_panel(self, title: str) -> None:
-        """Close a side panel, if it is open."""
-        self.driver.execute_script(
-            """
-            const heading = [...document.querySelectorAll('*')].find(
-              e => e.children.length === 0 && e.textContent.trim() === arguments[0]);
-            for (let box = heading && heading.parentElement; box; box = box.parentElement) {
-              const close = [...box.querySelectorAll('button')].find(b => /close/i.test(b.getAttribute('aria-label')));
-              if (close) { close.click(); break; }
-            }
-            """,
-            title,
-        )
 
     def picture(self, name: str) -> Path:
         """Keep what is shown now: 1280 x 800, small enough for a repository."""

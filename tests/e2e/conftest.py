@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,18 +20,16 @@ DECLARED = {
 }
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.e2e)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests by engine, and last those that restart and then remove its shared stack.
-
-    Under pytest-xdist (--dist loadgroup) one worker runs all tests of an engine.
-    """
-    mine = [item for item in items if "e2e" in Path(item.path).parts]
-    for item in mine:
-        item.add_marker(pytest.mark.e2e)
-        if _engine(item):
-            item.add_marker(pytest.mark.xdist_group(_engine(item)))
-    items[:] = [item for item in items if item not in mine] + sorted(mine, key=lambda i: (_engine(i), _lateness(i)))
+    """Order the tests by engine, and last those that restart and then remove its shared stack."""
+    mine = [item for item in items if item.get_closest_marker("e2e")]
+    others = [item for item in items if not item.get_closest_marker("e2e")]
+    items[:] = [*others, *sorted(mine, key=lambda item: (_engine(item), _lateness(item)))]
 
 
 def _engine(item: pytest.Item) -> str:

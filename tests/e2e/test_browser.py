@@ -100,7 +100,7 @@ def _open_experiments(browser: Browser, client: Client) -> None:
     browser.open(f"{client.outputs['mlflow_url']}/#/experiments")
     browser.wait_text("Time created")
     # MLflow opens its assistant beside the page on a first visit.
-    browser.close_panel("MLflow Assistant")
+    browser.click('[data-component-id="mlflow.assistant.chat_panel.close"]')
 
 
 def _log_out(browser: Browser, client: Client) -> None:

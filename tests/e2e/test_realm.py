@@ -17,7 +17,8 @@ MADE_ANEW = frozenset({
 })  # fmt: skip
 
 # What the provider writes out although Keycloak means the same without it.
-WRITTEN_OUT = {
+WRITTEN_OUT: Mapping[str, object] = {
+    "webAuthnPolicyPasswordlessPasskeysEnabled": False,
     "backchannel.logout.revoke.offline.tokens": "false",
     "client_credentials.use_refresh_token": "false",
     "display.on.consent.screen": "false",
@@ -27,7 +28,7 @@ WRITTEN_OUT = {
     "oauth2.jwt.authorization.grant.enabled": "false",
     "standard.token.exchange.enabled": "false",
     "use.refresh.tokens": "true",
-    **dict.fromkeys(("adminUrl", "baseUrl", "description", "defaultLocale", "displayNameHtml"), ""),
+    **dict.fromkeys(("rootUrl", "adminUrl", "baseUrl", "description", "defaultLocale", "displayNameHtml"), ""),
 }
 # The same for single mappers. Keycloak itself puts the first into its cache when it maps a token.
 WRITTEN_OUT_BY_MAPPER = {
