@@ -181,7 +181,7 @@ def wait_ready(
             )
         if clock() - told >= 5:
             told = clock()
-            progress(f"waiting for {workload.name} ({now.status}, {waited:.0f} s of at most {workload.wait_seconds} s)")
+            progress(f"not ready yet ({now.status}, {waited:.0f} s of at most {workload.wait_seconds} s)")
         sleep(0.5)
 
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+# How often a log tells of something that is not ready yet.
+LOG_SECONDS = 15
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -21,13 +23,15 @@ def say(text: str) -> None:
 class Board:
     """The state of several things that become ready side by side.
 
-    A terminal shows one moving line each; a log gets a plain line whenever one of them changes.
+    A terminal shows one moving line each; a log gets a plain line for whatever becomes ready, and once in a while
+    for what does not.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._lock = threading.Lock()
         self._states = dict.fromkeys(names, "starting")
         self._done: set[str] = set()
+        self._logged = dict.fromkeys(names, 0.0)
         self._start = time.monotonic()
         self._live: Live | None = None
 
@@ -38,8 +42,10 @@ class Board:
                 self._done.add(name)
             if self._live is not None:
                 self._live.update(self._table())
-            else:
-                seconds = time.monotonic() - self._start
+                return
+            seconds = time.monotonic() - self._start
+            if done or seconds - self._logged[name] >= LOG_SECONDS:
+                self._logged[name] = seconds
                 say(f"  [{len(self._done)}/{len(self._states)}] {seconds:4.0f} s  {name}: {state}")
 
     def _table(self) -> Table:

@@ -161,7 +161,7 @@ def test_it_waits_as_long_as_the_workload_allows_and_says_so(docker: FakeDocker)
     with pytest.raises(DockerError) as caught:
         wait(replace(one(), wait_seconds=20), clock, told)
     assert clock.now == 20.5
-    assert told == [f"waiting for redis (running, {seconds} s of at most 20 s)" for seconds in (5, 10, 15, 20)]
+    assert told == [f"not ready yet (running, {seconds} s of at most 20 s)" for seconds in (5, 10, 15, 20)]
     assert str(caught.value).splitlines() == [
         "redis is not ready after 20 s: container c is running.",
         "Its last lines:",
