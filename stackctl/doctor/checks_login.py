@@ -19,7 +19,9 @@ from stackctl.errors import CredentialsError, UnknownNameError
 @check(Needs.URL)
 def reachable(seen: Observed) -> Iterator[Finding]:
     first = seen.login.replies[0]
-    if not first.untrusted and (first.status == 0 or first.status >= 500):
+    # A login that fails because MLflow cannot read Keycloak's description is a finding of its own.
+    explained = seen.inside is not None and seen.inside.discovery.status != 200
+    if not first.untrusted and (first.status == 0 or (first.status >= 500 and not explained)):
         evidence = f"{first.url}: {first.error or first.status}"
         cause = "MLflow does not run, or a port or proxy in front of it is wrong"
         yield Finding("mlflow-unreachable", evidence, cause, f"stackctl up --stack {seen.stack}")
@@ -199,5 +201,6 @@ def keycloak_admin(seen: Observed) -> Iterator[Finding]:
         cause = "its secret was changed in Keycloak, or the client was removed; checks of the realm were left out"
         fix = f"stackctl outputs --stack {seen.stack} --show-secrets"
         yield Finding("keycloak-admin", error.cause, cause, fix)
-    except UnknownNameError as error:
-        yield Finding("discovery", error.cause, "the realm was removed or renamed", f"stackctl up --stack {seen.stack}")
+    except UnknownNameError:
+        evidence = f"Keycloak's admin API has no realm {seen.admin.realm_name}"
+        yield Finding("discovery", evidence, "the realm was removed or renamed", f"stackctl up --stack {seen.stack}")

@@ -225,6 +225,20 @@ def test_discovery_of_a_realm_that_is_not_there_is_found() -> None:
     assert ids(checks_login.discovery(seen)) == []
 
 
+@pytest.mark.parametrize(
+    ("login", "discovery", "expected"),
+    [(500, 200, ["mlflow-unreachable"]), (500, 404, []), (0, 404, ["mlflow-unreachable"])],
+)
+def test_a_login_that_fails_for_want_of_a_realm_is_not_blamed_on_mlflow(
+    login: int, discovery: int, expected: list[str]
+) -> None:
+    seen = observed(mlflow(OIDC_DISCOVERY_URL="http://keycloak:8080/realms/x"))
+    seen.inside = Inside(Reply("http://keycloak:8080/realms/x", discovery), "", {})
+    seen.login = LoginPath((Reply("http://localhost:5000/login", login),))
+    seen.discovery = None
+    assert ids(checks_login.reachable(seen)) == expected
+
+
 def test_a_certificate_that_mlflow_does_not_trust_is_found_and_is_no_other_finding() -> None:
     seen = observed(mlflow(OIDC_DISCOVERY_URL="https://sso.example.com/realms/x"))
     seen.inside = Inside(Reply("https://sso.example.com/realms/x", error="certificate verify", untrusted=True), "", {})
