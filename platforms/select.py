@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from platforms.engine import EnginePlatform
+from platforms.inventory import Inventory
+from platforms.running import Running
+from platforms.workload import Problem, StackError
 from settings import Platform, Settings
 
 
@@ -13,3 +16,26 @@ def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatf
 
         return DockerPlatform(project, stack, settings.docker.bind_address)
     raise NotImplementedError(settings.platform)
+
+
+def inventory(platform: Platform) -> Inventory:
+    """What finds and removes the objects of a stack on this platform."""
+    if platform is Platform.DOCKER:
+        from platforms.docker_inventory import DockerInventory
+
+        return DockerInventory()
+    raise _unknown(platform)
+
+
+def running(platform: Platform) -> Running:
+    """What looks at the running parts of a stack on this platform."""
+    if platform is Platform.DOCKER:
+        from platforms.docker_running import DockerRunning
+
+        return DockerRunning()
+    raise _unknown(platform)
+
+
+def _unknown(platform: Platform) -> StackError:
+    problem = Problem("platform", str(platform), f"expected {Platform.DOCKER}")
+    return StackError("This command does not know the stack's platform; nothing was changed.", [problem])

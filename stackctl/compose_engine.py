@@ -23,6 +23,7 @@ from stackctl.state import SecretStore, env_file, private_directory, write_priva
 COMPOSE_FILE = "compose.yaml"
 REALM_FILE = "realm.json"
 OUTPUTS_FILE = "outputs.json"
+SECRETS_FILE = "secrets.json"
 
 
 def plan(context: Context) -> DockerPlan:
@@ -52,7 +53,7 @@ def write(context: Context, directory: Path) -> dict[str, str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
         target.chmod(0o644)
-    values = SecretStore(directory / "secrets.json").values(context.spec.secrets)
+    values = SecretStore(directory / SECRETS_FILE).values(context.spec.secrets)
     variables = {"COMPOSE_PROJECT_NAME": context.physical, **compose.env_values(context.spec.secrets, values)}
     write_private(directory / "secrets.env", env_file(variables))
     write_private(directory / REALM_FILE, _realm(stack))
@@ -67,6 +68,11 @@ def _realm(stack: DockerPlan) -> str:
 def owns(stack: str) -> bool:
     """Whether this stack was brought up by Compose on this machine."""
     return (stack_directory(stack) / OUTPUTS_FILE).exists()
+
+
+def disown(stack: str) -> None:
+    """Forget that the stack is up, and keep its secrets: volumes that were left know them."""
+    (stack_directory(stack) / OUTPUTS_FILE).unlink(missing_ok=True)
 
 
 def up(context: Context) -> None:
@@ -125,7 +131,8 @@ def command() -> tuple[str, ...]:
 
 
 def _refuse_another_owner(context: Context) -> None:
-    if owns(context.stack):
+    if (context.directory / SECRETS_FILE).exists():
+        # It is ours, or its data are: a cleanup that kept the volumes has kept their secrets too.
         return
     filters = (f"label={LABEL_PROJECT}={PROJECT}", f"label={LABEL_STACK}={context.stack}")
     words = [word for one in filters for word in ("--filter", one)]
@@ -139,7 +146,7 @@ def _refuse_another_owner(context: Context) -> None:
 
 def _refuse_changed_realm(context: Context, kept: Path) -> None:
     """Keycloak imports a realm once; a later change would be ignored without a word."""
-    if not kept.exists() or not owns(context.stack):
+    if not kept.exists():
         return
     before, after = json.loads(kept.read_text()), json.loads(_realm(plan(context)))
     changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
