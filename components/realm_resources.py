@@ -53,7 +53,9 @@ class KeycloakRealm(pulumi.ComponentResource):
             group: keycloak.Group(f"group-{group}", realm_id=self._realm_id, name=group, opts=self._child)
             for group in realm.groups
         }
-        for client in realm.clients:
+        self._clients: dict[str, openid.Client] = {}
+        # Every client's tokens name MLflow's own, so that one is declared first.
+        for client in sorted(realm.clients, key=lambda client: client.client_id != realm.audience):
             self._make_client(client)
         self._make_users()
         self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
@@ -132,6 +134,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             full_scope_allowed=False,
             opts=self._child,
         )
+        self._clients[client.client_id] = made
         inside = self._inside(made)
         openid.GroupMembershipProtocolMapper(
             f"{name}-groups",
@@ -151,10 +154,10 @@ class KeycloakRealm(pulumi.ComponentResource):
             realm_id=self._realm_id,
             client_id=made.id,
             name="audience",
-            included_client_audience=self._spec.audience,
+            # By way of the resource: the provider refuses the name of a client that is not there yet.
+            included_client_audience=self._clients[self._spec.audience].client_id,
             add_to_id_token=False,
             add_to_access_token=True,
-            # The client that the mapper names has to be there before the first token is asked for.
             opts=inside,
         )
         if client.groups:

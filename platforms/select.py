@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from platforms.engine import EnginePlatform
+from platforms.inventory import Inventory
+from platforms.running import Running
+from platforms.workload import Problem, StackError
 from settings import Platform, Settings
 
 
@@ -15,3 +18,28 @@ def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatf
     from platforms.kubernetes import KubernetesPlatform
 
     return KubernetesPlatform(project, stack, settings.kubernetes)
+
+
+def inventory(platform: Platform) -> Inventory:
+    """What finds and removes the objects of a stack on this platform."""
+    if platform is Platform.DOCKER:
+        from platforms.docker_inventory import DockerInventory
+
+        return DockerInventory()
+    from platforms.kubernetes_inventory import KubernetesInventory
+
+    return KubernetesInventory()
+
+
+def running(platform: Platform) -> Running:
+    """What looks at the running parts of a stack on this platform."""
+    if platform is Platform.DOCKER:
+        from platforms.docker_running import DockerRunning
+
+        return DockerRunning()
+    raise _unknown(platform)
+
+
+def _unknown(platform: Platform) -> StackError:
+    problem = Problem("platform", str(platform), f"expected {Platform.DOCKER}")
+    return StackError("This command does not know the stack's platform; nothing was changed.", [problem])

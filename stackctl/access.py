@@ -79,8 +79,8 @@ class Access:
         return LoginStore(self.stack)
 
     def mlflow(self) -> MlflowApi:
-        """MLflow with the kept login, refreshed when it is about to expire."""
-        return MlflowApi(self.mlflow_url, self.logins().access_token(), http=self.http())
+        """MLflow with the kept login, refreshed whenever it is about to expire."""
+        return MlflowApi(self.mlflow_url, self.logins().access_token, http=self.http())
 
     def keycloak_admin(self) -> KeycloakAdmin:
         """Keycloak with the service account that may manage the realm. Raises NotAdminError without one."""

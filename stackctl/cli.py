@@ -27,7 +27,7 @@ from platforms.workload import Problem, StackError
 from settings import ROOT, Platform
 from settings.versions import selection
 from stackctl import access, forward, kubernetes_engine, pulumi_engine
-from stackctl.commands import login, sessions, tokens
+from stackctl.commands import cleanup, doctor, login, realm, sessions, tokens
 from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, redacted, reported, show
 from stackctl.context import Context, load, stack_directory
 from stackctl.images import build
@@ -42,6 +42,12 @@ app.command()(login.env)
 app.command()(login.logout)
 app.command("revoke")(sessions.revoke_user)
 app.command("restore")(sessions.restore_user)
+app.command()(realm.users)
+app.command()(realm.groups)
+app.command()(realm.service_accounts)
+app.command()(doctor.doctor)
+app.command()(cleanup.cleanup)
+app.command()(cleanup.verify_clean)
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(sessions.app, name="sessions")
 

@@ -91,12 +91,16 @@ def owns(stack: str) -> bool:
     return (stack_directory(stack) / OUTPUTS_FILE).exists()
 
 
+def disown(stack: str) -> None:
+    """Forget that the stack is up, and keep its secrets: volumes that were left know them."""
+    (stack_directory(stack) / OUTPUTS_FILE).unlink(missing_ok=True)
+
+
 def up(context: Context) -> None:
     """Bring the stack up. Raises StackError before anything changes, or docker_engine.DockerError."""
     directory = context.directory
     _refuse_another_owner(context)
-    if owns(context.stack):
-        refuse_changed_realm(plan(context).workloads, directory / REALM_FILE)
+    refuse_changed_realm(plan(context).workloads, directory / REALM_FILE)
     values = write(context, directory)
     write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
     run(directory, "up", "-d", "--remove-orphans")
@@ -148,7 +152,8 @@ def command() -> tuple[str, ...]:
 
 
 def _refuse_another_owner(context: Context) -> None:
-    if owns(context.stack):
+    if (context.directory / SECRETS_FILE).exists():
+        # It is ours, or its data are: a cleanup that kept the volumes has kept their secrets too.
         return
     filters = (f"label={LABEL_PROJECT}={PROJECT}", f"label={LABEL_STACK}={context.stack}")
     words = [word for one in filters for word in ("--filter", one)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +73,11 @@ def stop(stack: str) -> None:
     pid = _running(stack)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
-    (stack_directory(stack) / "forward" / "pid").unlink(missing_ok=True)
+    directory = stack_directory(stack) / "forward"
+    shutil.rmtree(directory, ignore_errors=True)
+    with suppress(OSError):
+        # Other files of the stack keep it.
+        directory.parent.rmdir()
 
 
 def run(plan: KubernetesPlan) -> None:

@@ -129,13 +129,18 @@ def owns(stack: str) -> bool:
     return (home(stack) / PLACE_FILE).exists()
 
 
+def disown(stack: str) -> None:
+    """Forget that the stack is up, and keep its secrets: claims that were left know them."""
+    (home(stack) / PLACE_FILE).unlink(missing_ok=True)
+
+
 def up(context: Context) -> None:
     """Bring the stack up. Raises StackError before anything changes, or KubernetesError."""
     directory, stack = home(context.stack), plan(context)
     cluster = Kubectl(stack.options.context)
-    if owns(context.stack):
-        refuse_changed_realm(stack.workloads, directory / REALM_FILE)
-    elif not (directory / SECRETS_FILE).exists():
+    refuse_changed_realm(stack.workloads, directory / REALM_FILE)
+    if not (directory / SECRETS_FILE).exists():
+        # With its secrets here it is ours, or its data are: a cleanup that kept the claims has kept them too.
         _refuse_another_owner(cluster, stack)
     rendered, values = _write(context, directory)
     place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
@@ -171,7 +176,7 @@ def destroy(stack: str) -> None:
     forward.stop(stack)
     place = Place(**json.loads((directory / PLACE_FILE).read_text()))
     remove(place, PROJECT, stack, say)
-    shutil.rmtree(directory)
+    shutil.rmtree(stack_directory(stack))
 
 
 def outputs(stack: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Source of every path and field: the plugin's own users router, version 11.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -63,24 +63,25 @@ class UiSession:
 class MlflowApi:
     """Speaks to MLflow with one credential: a bearer token, or a user's personal access token (Basic).
 
+    token: the bearer, or what gives one that is good now: a command may take longer than a token lives.
     Every method raises the exceptions of `stackctl.errors`.
     """
 
     def __init__(
         self,
         base_url: str,
-        token: str = "",
+        token: str | Callable[[], str] = "",
         *,
         basic: tuple[str, str] | None = None,
         http: requests.Session | None = None,
     ) -> None:
         self.web = Web(MLFLOW, base_url, http)
         self._auth: dict[str, Any] = {"auth": basic} if basic else {}
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._token = token
 
     def request(self, method: str, path: str, *, what: str = "", **more: Any) -> requests.Response:
         """Ask `path`; `what` names the thing asked for, in the message of a refusal."""
-        answer = self.web.ask(method, path, headers=self._headers, **self._auth, **more)
+        answer = self.web.ask(method, path, headers=self._headers(), **self._auth, **more)
         status, detail = answer.status_code, _detail(answer)
         if status == 401:
             raise NotLoggedInError(
@@ -101,7 +102,7 @@ class MlflowApi:
 
     def status(self, path: str = f"{USERS}/current") -> int:
         """The status code of a GET with this credential: the plain question whether it is alive."""
-        return self.web.ask("GET", path, headers=self._headers, **self._auth).status_code
+        return self.web.ask("GET", path, headers=self._headers(), **self._auth).status_code
 
     def me(self) -> PluginUser:
         return _user(self._get(f"{USERS}/current", "the current user"))
@@ -151,6 +152,10 @@ class MlflowApi:
     def revoke_sessions(self, user: str) -> int:
         """End every session of a user; returns how many there were."""
         return int(self.web.json(self.request("DELETE", _sessions(user), what=f"sessions of {user}"))["revoked"])
+
+    def _headers(self) -> dict[str, str]:
+        token = self._token if isinstance(self._token, str) else self._token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _get(self, path: str, what: str) -> Any:
         return self.web.json(self.request("GET", path, what=what))

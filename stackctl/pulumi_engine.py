@@ -80,6 +80,11 @@ def destroy(context: Context) -> None:
     _drop_unused_salt(context.config_file)
 
 
+def forget(stack: str) -> None:
+    """Remove the stack's state, whatever it still names. Needs no passphrase."""
+    _output("stack", "rm", stack, "--force", "--yes", "--preserve-config")
+
+
 def exists(stack: str) -> bool:
     """Whether the backend knows the stack. Needs no passphrase."""
     return any(row["name"].split("/")[-1] == stack for row in json.loads(_output("stack", "ls", "--json") or "[]"))

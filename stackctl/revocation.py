@@ -92,8 +92,11 @@ def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: 
     Raises RefusedError, before anything is changed, for someone who would lock themselves out.
     """
     keycloak, mlflow = access.keycloak_admin(), access.mlflow()
-    if disable and mlflow.me().username == target.username:
-        raise RefusedError("this would disable the administrator who asks for it", "let another one do it")
+    if mlflow.me().username == target.username:
+        if disable:
+            raise RefusedError("this would disable the administrator who asks for it", "let another one do it")
+        # The login of this very command is among what goes: its last token has to do for the rest.
+        mlflow = MlflowApi(access.mlflow_url, access.logins().access_token(), http=access.http())
     report = Report(target.username)
     # Counted before the credentials of the proof are made.
     sessions = keycloak.user_sessions(target.in_keycloak) if target.in_keycloak else []

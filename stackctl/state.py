@@ -83,6 +83,10 @@ class SecretStore:
             write_private(self._path, json.dumps(found, indent=1, sort_keys=True) + "\n")
         return {**found, **given}
 
+    def kept(self) -> dict[str, str]:
+        """The secrets that are kept, without making one."""
+        return self._read()
+
     def _read(self) -> dict[str, str]:
         try:
             document: Any = json.loads(self._path.read_text())

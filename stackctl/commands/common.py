@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from platforms import docker_engine
+from platforms.inventory import InventoryError
 from platforms.kubectl import KubernetesError
 from platforms.workload import StackError
 from settings.catalogue import VersionsError
@@ -63,7 +64,13 @@ def reported() -> Iterator[None]:
     except (StackError, VersionsError) as error:
         say(f"error: {error}")
         raise typer.Exit(REFUSED) from None
-    except (docker_engine.DockerError, ImageError, KubernetesError, pulumi_engine.PulumiError) as error:
+    except (
+        docker_engine.DockerError,
+        ImageError,
+        InventoryError,
+        KubernetesError,
+        pulumi_engine.PulumiError,
+    ) as error:
         say(f"error: {error}")
         raise typer.Exit(FAILED) from None
     except OSError as error:
@@ -91,13 +98,13 @@ def show(data: dict[str, Any], output: Output) -> None:
             shown = json.dumps(value) if isinstance(value, dict | list) else value
             sys.stdout.write(f"{name:{max(width, 18)}} {shown}\n")
     else:
-        _document(data, output)
+        document(data, output)
 
 
 def show_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], output: Output) -> None:
     """Write a list to standard output: its `columns` as a table, or every field as one document."""
     if output is not Output.TABLE:
-        _document(list(rows), output)
+        document(list(rows), output)
         return
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [
@@ -129,7 +136,8 @@ def _cell(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _document(data: Any, output: Output) -> None:
+def document(data: Any, output: Output) -> None:
+    """Write JSON or YAML to standard output, one document and nothing else."""
     if output is Output.JSON:
         json.dump(data, sys.stdout, indent=2)
         sys.stdout.write("\n")

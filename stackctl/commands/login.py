@@ -60,7 +60,7 @@ def login(
         if service_account and offline:
             raise RefusedError("a service account needs no --offline", "leave it out: its login renews itself")
         access = resolve(Where(stack, config_file, url, issuer, None if service_account else client_id, ca_bundle))
-        started, secret = time.time(), ""
+        secret = ""
         chosen = access.cli_client_id
         if service_account:
             kind, chosen = "client-credentials", _required(client_id, "--client-id")
@@ -75,7 +75,7 @@ def login(
         else:
             kind = "device"
             tokens = _device(access, chosen, offline=offline)
-        made = _login(access, chosen, kind, tokens, started, secret, offline=offline)
+        made = _login(access, chosen, kind, tokens, secret, offline=offline)
         _keep(access, made)
 
 
@@ -126,9 +126,7 @@ def _device(access: Access, client_id: str, *, offline: bool) -> Tokens:
     return finish_device(provider, client_id, code)
 
 
-def _login(
-    access: Access, client_id: str, kind: str, tokens: Tokens, started: float, secret: str, *, offline: bool
-) -> Login:
+def _login(access: Access, client_id: str, kind: str, tokens: Tokens, secret: str, *, offline: bool) -> Login:
     said = claims(tokens.access_token)
     empty = Login(
         mlflow_url=access.mlflow_url,
@@ -144,8 +142,7 @@ def _login(
         # Kept, so that a Python client of this login trusts the same CAs as this command did.
         ca_bundle=str(Path(access.ca_bundle).resolve()) if access.ca_bundle else None,
     )
-    # A person may have taken minutes to confirm: the token's time began when it was given, not before.
-    return empty.with_tokens(tokens, max(started, time.time() - 1))
+    return empty.with_tokens(tokens, time.time())
 
 
 def _keep(access: Access, made: Login) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -144,6 +145,13 @@ class Person:
 
     def token(self) -> str:
         return self.run("token").stdout.strip()
+
+    def refresh_is_refused(self) -> bool:
+        """Whether Keycloak refuses to renew the kept login; its access token is taken for ended."""
+        kept = self.home / "config" / "mlflow-sso" / "logins" / f"{self.stack.name}.json"
+        document = json.loads(kept.read_text())
+        kept.write_text(json.dumps({**document, "access_until": 0}))
+        return "expired or was revoked" in self.run("token", code=3).stderr
 
     def mlflow(self, token: str | None = None, **more: Any) -> int:
         """The status of a request for one's own account."""

@@ -115,6 +115,14 @@ class TestMlflowApi:
         server.routes["GET /api/2.0/mlflow/users/a%2Fb%3Fc/tokens"] = 200, {"tokens": []}
         assert MlflowApi(server.url, "bearer").tokens("a/b?c") == []
 
+    def test_each_request_has_a_token_that_is_good_then(self, server: Fake) -> None:
+        server.routes["GET /api/2.0/mlflow/users/current"] = 200, {}
+        tokens = iter(["first", "second"])
+        api = MlflowApi(server.url, lambda: next(tokens))
+        api.status()
+        api.status()
+        assert [one.headers["Authorization"] for one in server.asked] == ["Bearer first", "Bearer second"]
+
     def test_a_personal_token_goes_as_the_password(self, server: Fake) -> None:
         expected = requests.auth._basic_auth_str("bob", "pat")
 

@@ -18,6 +18,8 @@ import yaml
 from settings import ROOT
 from tests.e2e.people import Person, approve
 
+# One worker of pytest-xdist, and so one stack, for all of these.
+pytestmark = pytest.mark.xdist_group("access")
 GUIDES = ROOT / "docs" / "guides"
 BLOCK = re.compile(r"^```(\w*)[ ]?(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The address that the guides write, and that readers have by default.

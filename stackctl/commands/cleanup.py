@@ -1,0 +1,109 @@
+"""`stackctl cleanup` and `stackctl verify-clean`: for a stack whose state is lost, and the proof that it is gone."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from platforms.inventory import Inventory, Item
+from platforms.select import inventory
+from platforms.workload import Problem, StackError
+from settings import Platform
+from settings.catalogue import refs
+from settings.versions import selection
+from stackctl import remains
+from stackctl.commands.common import ConfigOption, StackOption, YesOption, reported
+from stackctl.context import Context, check_name, load
+from stackctl.progress import say
+
+
+def cleanup(
+    *,
+    stack: StackOption = "dev",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+    yes: YesOption = False,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave volumes, and the secrets they know.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Also the stack's images that nothing else uses.")] = False,
+    config_file: ConfigOption = None,
+) -> None:
+    """Remove every object that carries the stack's labels, for a stack that `destroy` does not know any more."""
+    with reported():
+        target, names = _target(stack, config_file)
+        found = remains.find(target, stack, keep_data=keep_data, images=names if images else None)
+        _list("To be removed:", found.gone)
+        _list("Left as they are:", found.kept)
+        if not found.gone:
+            say(f"Nothing of stack {stack} is here to remove.")
+            return
+        remains.refuse_blocked(found, target)
+        if dry_run:
+            say("Nothing was removed: this was a dry run.")
+            return
+        if not yes:
+            _confirm(stack, found.gone)
+        remains.remove(found, target, stack, lambda item: say(f"removed {item.kind} {item.name}"))
+        _epilogue(stack, found, keep_data)
+
+
+def verify_clean(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
+    """Prove that nothing of the stack is left: exit code 0, or 1 with a list of what there is."""
+    with reported():
+        target, _ = _target(stack, config_file)
+        left = remains.find(target, stack, keep_data=False, images=None).gone
+    for item in left:
+        sys.stdout.write(f"{item.kind} {item.name}{_holders(item)}\n")
+    if left:
+        say(f"{len(left)} of stack {stack} left; `stackctl cleanup --stack {stack}` removes them.")
+        raise typer.Exit(1)
+    say(f"Nothing of stack {stack} is left.")
+
+
+def _target(stack: str, config_file: Path | None) -> tuple[Inventory, Sequence[str]]:
+    """Where to look, and the images the settings name. Settings that are lost or wrong do not stop a cleanup."""
+    check_name(stack)
+    try:
+        context: Context | None = load(stack, config_file, encrypted=True)
+    except StackError as error:
+        say(f"The settings of stack {stack} cannot be read ({error.headline.rstrip('.')}); looking on Docker.")
+        context = None
+    platform = context.settings.platform if context else Platform.DOCKER
+    names = tuple(refs(selection(context.settings)).values()) if context else ()
+    return inventory(platform), names
+
+
+def _list(title: str, items: Sequence[Item]) -> None:
+    if not items:
+        return
+    say(title)
+    for item in items:
+        sys.stdout.write(f"  {item.kind:10} {item.name}{_holders(item)}\n")
+    sys.stdout.flush()
+
+
+def _holders(item: Item) -> str:
+    return f" (in use by {', '.join(item.used_by)})" if item.used_by else ""
+
+
+def _confirm(stack: str, items: Sequence[Item]) -> None:
+    if not sys.stdin.isatty():
+        problem = Problem("--yes", "", "expected it, or a terminal to ask on")
+        raise StackError("Removing needs a confirmation; nothing was removed.", [problem])
+    counts = ", ".join(f"{count} {kind}" for kind, count in Counter(item.kind for item in items).items())
+    typed = typer.prompt(f"This cannot be undone ({counts}). Type the stack's name to go on", err=True)
+    if typed != stack:
+        problem = Problem("confirmation", typed, f"expected {stack}")
+        raise StackError("Not confirmed; nothing was removed.", [problem])
+
+
+def _epilogue(stack: str, found: remains.Remains, keep_data: bool) -> None:
+    if not keep_data:
+        say(f"Stack {stack} is gone; `stackctl verify-clean --stack {stack}` proves it.")
+        return
+    say("The data and the secrets it knows were kept; `stackctl up` with the same engine uses them again.")
+    if any(item.kind == remains.PULUMI_STATE for item in found.kept):
+        say(f"The Pulumi state still names what was removed: run `pulumi refresh --stack {stack}` before the next up.")

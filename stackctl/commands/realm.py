@@ -1,0 +1,80 @@
+"""`stackctl users`, `groups` and `service-accounts`: what is declared against what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from components.realm import RealmSpec
+from stackctl import drift
+from stackctl.access import Access, Where, resolve
+from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, reported, show_rows
+from stackctl.context import Context, load
+from stackctl.errors import AccessError
+from stackctl.mlflow_api import PluginUser
+from stackctl.progress import say
+
+ACCOUNT_COLUMNS = ("name", "declared", "keycloak", "groups", "mlflow", "drift")
+GROUP_COLUMNS = ("name", "declared", "keycloak", "members", "drift")
+
+Compare = Callable[
+    [RealmSpec, Sequence[str], Mapping[str, drift.Actual], Mapping[str, PluginUser] | None], list[drift.Row]
+]
+
+
+def users(stack: StackOption = "dev", output: OutputOption = TABLE, config_file: ConfigOption = None) -> None:
+    """People: as declared, in Keycloak, and in MLflow when logged in. Exit code 1 when they differ."""
+    with reported():
+        access, context = _where(stack, config_file)
+        rows = _accounts(access, context, drift.keycloak_users(access.keycloak_admin()), drift.user_rows)
+        show_rows(rows, ACCOUNT_COLUMNS, output)
+    _exit(rows)
+
+
+def service_accounts(
+    stack: StackOption = "dev", output: OutputOption = TABLE, config_file: ConfigOption = None
+) -> None:
+    """Machine identities: as declared, in Keycloak, and in MLflow when logged in. Exit code 1 when they differ."""
+    with reported():
+        access, context = _where(stack, config_file)
+        actual = drift.keycloak_service_accounts(access.keycloak_admin())
+        rows = _accounts(access, context, actual, drift.service_account_rows)
+        show_rows(rows, ACCOUNT_COLUMNS, output)
+    _exit(rows)
+
+
+def groups(stack: StackOption = "dev", output: OutputOption = TABLE, config_file: ConfigOption = None) -> None:
+    """Groups: as declared and in Keycloak, with their members. Exit code 1 when one is missing."""
+    with reported():
+        access, context = _where(stack, config_file)
+        rows = drift.group_rows(context.spec.realm, drift.keycloak_members(access.keycloak_admin()))
+        show_rows(rows, GROUP_COLUMNS, output)
+    _exit(rows)
+
+
+def _where(stack: str, config_file: Path | None) -> tuple[Access, Context]:
+    """The declaration is in the settings, so these are read first: without them there is nothing to compare."""
+    context = load(stack, config_file, encrypted=True)
+    return resolve(Where(stack, config_file)), context
+
+
+def _accounts(
+    access: Access, context: Context, actual: Mapping[str, drift.Actual], compare: Compare
+) -> list[dict[str, Any]]:
+    try:
+        known = drift.plugin_users(access.mlflow())
+    except AccessError as error:
+        say(f"What MLflow has is left out: {error}")
+        known = None
+    admins = context.settings.realm.groups.admins
+    return [row.data() for row in compare(context.spec.realm, admins, actual, known)]
+
+
+def _exit(rows: Sequence[Mapping[str, Any]]) -> None:
+    differing = [row["name"] for row in rows if row["drift"]]
+    if differing:
+        say(f"Different from what is declared: {', '.join(differing)}.")
+        raise typer.Exit(1)

@@ -1,0 +1,142 @@
+"""Is everything there, does it run, and is it what the definition says?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
+
+from components.realm_import import importing_workloads
+from platforms.running import Instance
+from platforms.workload import Secret, SecretText, UrlQuoted, Workload
+from stackctl.doctor.findings import Finding
+from stackctl.doctor.observed import Observed
+from stackctl.doctor.registry import Needs, check
+
+FULL_PERCENT = 95
+# A large disk that is 96 percent full still has room.
+FULL_BYTES = 1 << 30
+# Kernel file systems that a container sees and nobody writes to.
+_NOT_DISKS = ("/proc", "/sys", "/dev", "/etc")
+
+
+@check(Needs.STACK)
+def containers(seen: Observed) -> Iterator[Finding]:
+    for trouble in seen.troubles:
+        yield Finding(trouble.kind, trouble.evidence, trouble.cause, trouble.fix or f"stackctl up --stack {seen.stack}")
+    there = {instance.component for instance in seen.instances}
+    for workload in _defined(seen):
+        if workload.name not in there:
+            evidence = f"the stack's definition has {workload.name}, and there is no container of it"
+            cause = "somebody removed it, or it was added to the settings after the last up"
+            yield Finding("container-not-running", evidence, cause, seen.remake(workload.name))
+
+
+@check(Needs.STACK)
+def definition(seen: Observed) -> Iterator[Finding]:
+    for workload in _defined(seen):
+        instance = seen.instance(workload.name)
+        if instance is None:
+            continue
+        differences = [*_differences(workload, instance, seen), *_changed_files(workload, instance, seen)]
+        if differences:
+            cause = "the settings changed after it was made, or it was made by hand"
+            evidence = f"{instance.name}: {'; '.join(differences)}"
+            yield Finding("container-outdated", evidence, cause, seen.remake(workload.name))
+
+
+def _defined(seen: Observed) -> Sequence[Workload]:
+    if seen.spec is None:
+        return ()
+    return importing_workloads(seen.spec) if seen.imported else seen.spec.workloads
+
+
+def _differences(workload: Workload, instance: Instance, seen: Observed) -> Iterator[str]:
+    if instance.image != workload.image:
+        yield f"image is {instance.image}, defined is {workload.image}"
+    if workload.args and instance.args != workload.args:
+        yield f"arguments are {' '.join(instance.args)!r}, defined are {' '.join(workload.args)!r}"
+    ports = frozenset((p.number, p.published) for p in workload.published if p.published is not None)
+    if instance.ports != ports:
+        yield f"published ports are {_ports(instance.ports)}, defined are {_ports(ports)}"
+    if instance.memory_mib != workload.resources.memory_mib:
+        yield f"memory limit is {instance.memory_mib} MiB, defined is {workload.resources.memory_mib} MiB"
+    for name, value in workload.env.items():
+        if instance.env.get(name) != value:
+            yield f"{name} is {_shown(instance.env.get(name))}, defined is {_shown(value)}"
+    for name, text in workload.secret_env.items():
+        wanted = _resolved(text, seen)
+        if name not in instance.env:
+            yield f"{name} is not set"
+        elif wanted is not None and instance.env[name] != wanted:
+            yield f"{name} differs (secret)"
+    for name in sorted(set(instance.env) - set(workload.env) - set(workload.secret_env)):
+        yield f"{name} is set, and not defined"
+
+
+def _shown(value: str | None) -> str:
+    return "not set" if value is None else repr(value)
+
+
+def _ports(ports: frozenset[tuple[int, int]]) -> str:
+    return ", ".join(f"{host}->{inside}" for inside, host in sorted(ports)) or "none"
+
+
+def _resolved(text: SecretText, seen: Observed) -> str | None:
+    """The text with its secrets; None when one of them is not known here."""
+    parts = []
+    for part in text.parts:
+        if isinstance(part, str):
+            parts.append(part)
+            continue
+        value = _value(part.secret if isinstance(part, UrlQuoted) else part, seen)
+        if value is None:
+            return None
+        parts.append(quote(value, safe="") if isinstance(part, UrlQuoted) else value)
+    return "".join(parts)
+
+
+def _value(secret: Secret, seen: Observed) -> str | None:
+    return secret.value if secret.value is not None else seen.kept.get(secret.name)
+
+
+def _changed_files(workload: Workload, instance: Instance, seen: Observed) -> Iterator[str]:
+    if not workload.files or not instance.running or seen.running is None:
+        return
+    answer = seen.running.execute(instance, ("sha256sum", *(file.path for file in workload.files)))
+    found = {path: digest for digest, _, path in (line.partition("  ") for line in answer.out.splitlines())}
+    for file in workload.files:
+        if found.get(file.path) != hashlib.sha256(file.content.encode()).hexdigest():
+            yield f"file {file.path} differs" if file.path in found else f"file {file.path} cannot be read"
+
+
+@check(Needs.STACK)
+def disks(seen: Observed) -> Iterator[Finding]:
+    told = set()
+    for instance in seen.instances:
+        if not instance.running or seen.running is None:
+            continue
+        for line in seen.running.execute(instance, ("df", "-Pk")).out.splitlines()[1:]:
+            # File system, size, used, available, percentage, where it is mounted (POSIX, df -P); sizes in KiB.
+            cells = line.split(None, 5)
+            if len(cells) < 6 or cells[5].startswith(_NOT_DISKS) or not full(int(cells[2]), int(cells[3])):
+                continue
+            device, free, place = cells[0], int(cells[3]) >> 10, cells[5]
+            in_memory = device == "tmpfs"
+            # One disk of the host is seen from every container.
+            if not in_memory and device in told:
+                continue
+            told.add(device)
+            evidence = f"{instance.name}: {place} has {free} MiB free of {(int(cells[2]) + int(cells[3])) >> 10} MiB"
+            if in_memory:
+                cause = "scratch files fill this directory, which is memory and goes with the container's next start"
+                fix = seen.running.shell(instance, f"du -ak {place} | sort -n | tail")
+            else:
+                cause, fix = "the disk under the target's data is full", seen.running.space()
+            yield Finding("disk-full", evidence, cause, fix)
+
+
+def full(used: int, available: int) -> bool:
+    """Whether a file system is as good as full. Sizes in KiB."""
+    size = used + available
+    return size > 0 and used * 100 >= size * FULL_PERCENT and available * 1024 < FULL_BYTES

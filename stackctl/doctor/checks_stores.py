@@ -1,0 +1,165 @@
+"""Do the programs reach their databases and their cache, with the logins they were given?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.mlflow import SERVER as MLFLOW
+from components.observed import CACHE_SINCE, Login
+from components.plugin import plugin_profile
+from components.redis import SERVER as REDIS
+from components.redis import redis_address
+from settings import is_loopback
+from stackctl.doctor.findings import Finding
+from stackctl.doctor.observed import Observed
+from stackctl.doctor.registry import Needs, check
+
+# What libpq says to a wrong password, whatever the language of its other messages (SQLSTATE 28P01).
+_REFUSED = "password authentication failed"
+_NO_NAME = ("could not translate host name", "Name or service not known", "name resolution", "No address associated")
+DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata"
+
+
+@check(Needs.STACK)
+def databases(seen: Observed) -> Iterator[Finding]:
+    for program, variable, login in seen.logins():
+        if is_loopback(login.host):
+            continue
+        error = _database_error(seen, variable, login)
+        where = f"{program} logs in at {login} ({variable})"
+        if error and _REFUSED in error:
+            yield Finding("database-password", f"{where}: {_REFUSED}", *_password_cause(seen, program, login))
+        elif error:
+            cause = "the server does not run, or its name, port or database is wrong"
+            fix = seen.remake(program)
+            if seen.instance(login.host) and not seen.runs(login.host):
+                cause, fix = f"{login.host} does not run", f"stackctl up --stack {seen.stack}"
+            yield Finding("database-unreachable", f"{where}: {error[-300:]}", cause, fix)
+
+
+def _database_error(seen: Observed, variable: str, login: Login) -> str:
+    """What hinders a login; empty when it works, or when nothing here can try it."""
+    server = seen.instance(login.host)
+    if server is not None and server.running and seen.running is not None:
+        # Asked on the server itself, so that a program that does not run any more is examined as well.
+        answer = seen.running.execute(
+            server,
+            ("psql", "-X", "-q", "-h", "127.0.0.1", "-p", str(login.port), "-U", login.user, "-d", login.database,
+             "-c", "select 1"),
+            {"PGPASSWORD": login.password},
+        )  # fmt: skip
+        return " ".join(answer.error.split()) if answer.code else ""
+    if server is not None:
+        return f"{login.host} does not run"
+    if seen.settings is not None and seen.settings.postgres.external is None:
+        return f"no container of the stack is called {login.host}"
+    return seen.inside.databases.get(variable, "") if seen.inside is not None else ""
+
+
+def _password_cause(seen: Observed, program: str, login: Login) -> tuple[str, str]:
+    server = seen.instance(login.host)
+    if server is None or seen.running is None:
+        return ("the server was given another password for this role", seen.remake(program))
+    if server.env.get(f"{login.user.upper()}_PASSWORD") == login.password:
+        told = f"rm -f {DATA_DIRECTORY}/stack-roles.sha256"
+        return (
+            f"the password of role {login.user} was changed in the database; {server.name} was given the right one",
+            # At its next start the server is told its passwords again.
+            f"{seen.running.shell(server, told)} && {seen.running.restart(server)}",
+        )
+    return (f"{program} was given another password than {server.name}", seen.remake(program))
+
+
+@check(Needs.STACK)
+def redis(seen: Observed) -> Iterator[Finding]:
+    view = seen.mlflow
+    if view is None or view.redis is None:
+        return
+    told = view.redis
+    wrong = list(_redis_differences(seen, told))
+    if wrong:
+        cause = "MLflow was made with other settings than the stack's"
+        yield Finding("redis-address", "; ".join(wrong), cause, seen.remake(MLFLOW))
+    if is_loopback(told.host):
+        return
+    error = seen.inside.redis if seen.inside is not None else _asked_on_the_server(seen, told)
+    evidence = f"MLflow connects to {told}: {error[:300]}"
+    if not error:
+        if seen.instance(REDIS) and not seen.runs(REDIS) and told.host == REDIS:
+            evidence = f"MLflow connects to {told}, and {REDIS} does not run"
+            yield Finding("redis-unreachable", evidence, "the cache does not run", _start(seen))
+    elif "AuthenticationError" in error or "WRONGPASS" in error or "NOAUTH" in error:
+        cause = "MLflow was given another password than Redis"
+        yield Finding("redis-password", evidence, cause, seen.remake(MLFLOW))
+    elif "DB index" in error or "invalid DB" in error:
+        cause = "Redis has no database of that number"
+        yield Finding("redis-address", evidence, cause, seen.remake(MLFLOW))
+    elif any(text in error for text in _NO_NAME) and seen.instance(told.host) is None:
+        cause = "no container of the stack has that name"
+        yield Finding("redis-address", evidence, cause, seen.remake(MLFLOW))
+    else:
+        cause = "the cache does not run" if not seen.runs(REDIS) else "nothing answers at that address"
+        yield Finding("redis-unreachable", evidence, cause, _start(seen))
+
+
+def _asked_on_the_server(seen: Observed, told: Login) -> str:
+    """What Redis itself says to MLflow's login, for when nothing can be run in MLflow's container."""
+    server = seen.instance(told.host)
+    if server is None or not server.running or seen.running is None:
+        return ""
+    command = ("redis-cli", "-e", "-h", "127.0.0.1", "-p", str(told.port), "-n", told.database or "0", "ping")
+    answer = seen.running.execute(server, command, {"REDISCLI_AUTH": told.password})
+    # A database that is not there is told of on standard error alone.
+    return " ".join(f"{answer.error} {answer.out}".split()) if answer.code or answer.error else ""
+
+
+def _start(seen: Observed) -> str:
+    return f"stackctl up --stack {seen.stack}" if seen.imported else seen.remake(REDIS)
+
+
+def _redis_differences(seen: Observed, told: Login) -> Iterator[str]:
+    view = seen.mlflow
+    assert view is not None
+    # What stands beside the URL is read by plugins before 7; on later ones a wrong value misleads people alone.
+    parts = {"REDIS_HOST": told.host, "REDIS_PORT": str(told.port), "REDIS_DB": told.database or "0"}
+    for name, value in view.redis_parts.items():
+        if value != parts[name]:
+            yield f"{name}={value}, and CACHE_REDIS_URL goes to {told}"
+    if seen.settings is not None:
+        wanted = redis_address(seen.settings)
+        if (told.host, told.port, told.database or "0") != (wanted.host, wanted.port, str(wanted.db)):
+            yield f"MLflow connects to {told}, the settings say {wanted.host}:{wanted.port}/{wanted.db}"
+
+
+@check(Needs.STACK)
+def cache_store(seen: Observed) -> Iterator[Finding]:
+    view = seen.mlflow
+    if view is None:
+        return
+    fix = seen.remake(MLFLOW)
+    if plugin_major(seen) < CACHE_SINCE:
+        if view.session_type == "redis" and "REDIS_HOST" not in view.redis_parts:
+            cause = "sessions are to be kept in Redis, and REDIS_HOST does not say where that is"
+            yield Finding("cache-store", "SESSION_TYPE=redis without REDIS_HOST", cause, fix)
+        return
+    if view.cache == "redis" and view.redis is None:
+        cause = "the first request with a login fails: CACHE_REDIS_URL does not say where Redis is"
+        yield Finding("cache-store", "CACHE_BACKEND=redis without a CACHE_REDIS_URL", cause, fix)
+    elif view.cache not in ("redis", "local"):
+        cause = "the plugin knows redis and local; without a value each worker has a cache of its own"
+        yield Finding("cache-store", f"CACHE_BACKEND={view.cache or '(not set)'}", cause, fix)
+    ignored = plugin_profile(str(plugin_major(seen))).ignored
+    for name in sorted(set(ignored) & set(view.variables)):
+        cause = f"this version of the plugin does not read it; what counts: {ignored[name]}"
+        yield Finding("cache-store", f"{name} is set", cause, fix)
+
+
+def plugin_major(seen: Observed) -> int:
+    """The major version of mlflow-oidc-auth, by the running image's tag or else the settings."""
+    found = seen.instance(MLFLOW)
+    tag = found.image.rpartition(":")[2] if found else ""
+    version = tag.partition("-")[0] if tag[:1].isdigit() else ""
+    if not version and seen.settings is not None:
+        version = seen.settings.mlflow.plugin_version
+    major = version.partition(".")[0]
+    return int(major) if major.isdigit() else CACHE_SINCE

@@ -1,0 +1,97 @@
+"""What the doctor can find, and how a finding is written without a secret in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+
+# Every finding by its id, with what it means to people. Each has a section in docs/guides/troubleshooting.md.
+KINDS: Mapping[str, str] = {
+    "stack-missing": "Nothing of this stack runs here",
+    "container-not-running": "A program of the stack does not run",
+    "container-restarting": "A program of the stack starts again and again",
+    "container-out-of-memory": "A program of the stack needed more memory than it may have",
+    "container-unhealthy": "A program of the stack runs and does not serve",
+    "container-outdated": "A running container differs from the stack's definition",
+    "disk-full": "A disk that the stack writes to is full",
+    "database-password": "The database refuses a program's password",
+    "database-unreachable": "A program cannot reach its database",
+    "redis-address": "MLflow was given the wrong address of Redis",
+    "redis-password": "Redis refuses MLflow's password",
+    "redis-unreachable": "MLflow cannot reach Redis",
+    "cache-store": "MLflow's cache or session type has no store behind it",
+    "localhost-in-container": "A program looks for another one at localhost, which is its own container",
+    "internal-hostname": "A browser is sent to a name that only containers know",
+    "mlflow-unreachable": "MLflow does not answer at its public URL",
+    "keycloak-unreachable": "Keycloak does not answer at its public URL",
+    "discovery": "MLflow cannot read what Keycloak says of itself",
+    "https-required": "Keycloak demands HTTPS where it is reached over HTTP",
+    "client-credentials": "MLflow's client id or secret is not the one Keycloak knows",
+    "redirect-uri": "Keycloak does not send browsers back to where MLflow asks it to",
+    "scope": "Keycloak refuses the scopes that MLflow asks for",
+    "keycloak-admin": "The service account that manages the realm cannot log in",
+    "groups-claim": "Tokens do not say which groups their user is in",
+    "group-names": "MLflow and Keycloak do not mean the same groups",
+    "audience": "The audience of tokens is not checked, or does not match",
+    "issuer": "The issuer of tokens is not checked, or does not match",
+    "ca-chain": "A certificate is not trusted",
+    "clock-skew": "Two clocks differ by more than tokens allow for",
+    "allowed-hosts": "MLflow refuses its own public name",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    evidence: what was seen. cause: why it is so. fix: the command that mends it.
+    """
+
+    id: str
+    evidence: str
+    cause: str
+    fix: str
+
+    @property
+    def what(self) -> str:
+        return KINDS[self.id]
+
+    def row(self) -> dict[str, str]:
+        own = asdict(self)
+        return {"id": own.pop("id"), "what": self.what, **own}
+
+
+class Mask:
+    """Hides secrets in findings: messages of other programs are quoted in them, and may hold anything."""
+
+    _NAMES = ("PASSWORD", "SECRET", "_KEY", "TOKEN", "AUTH", "_URI", "_URL")
+    _SHORTEST = 8
+
+    def __init__(self, values: Iterable[str]) -> None:
+        # Longest first: one secret may begin with another.
+        self._values = sorted({v for v in values if len(v) >= self._SHORTEST}, key=len, reverse=True)
+
+    @staticmethod
+    def secrets_of(env: Mapping[str, str]) -> list[str]:
+        """The values of an environment that are secret by their name, and the passwords in its URLs."""
+        found = []
+        for name, value in env.items():
+            if "://" in value:
+                userinfo, at, _ = value.partition("://")[2].rpartition("@")
+                found += [userinfo.partition(":")[2]] if at else []
+            elif any(part in name for part in Mask._NAMES):
+                found.append(value)
+        return found
+
+    def text(self, text: str) -> str:
+        for value in self._values:
+            text = text.replace(value, "[secret]")
+        return text
+
+    def finding(self, finding: Finding) -> Finding:
+        return replace(
+            finding,
+            evidence=self.text(finding.evidence),
+            cause=self.text(finding.cause),
+            fix=self.text(finding.fix),
+        )

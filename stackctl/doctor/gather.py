@@ -1,0 +1,92 @@
+"""Finds the stack that is to be examined: on this machine with all its parts, or from afar by its URL alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from components.mlflow import CALLBACK_PATH
+from components.mlflow import SERVER as MLFLOW
+from components.observed import mlflow_view
+from platforms.inventory import InventoryError
+from platforms.select import running
+from platforms.workload import StackError
+from settings import PROJECT, ROOT, Platform
+from settings.catalogue import VersionsError
+from stackctl import access
+from stackctl.context import Context, check_name, load, stack_directory
+from stackctl.doctor.observed import Observed
+from stackctl.errors import RefusedError
+from stackctl.keycloak_admin import Provisioner
+from stackctl.logins import LoginStore
+from stackctl.progress import say
+from stackctl.pulumi_engine import PulumiError
+from stackctl.rendered import SECRETS_FILE
+from stackctl.state import SecretStore
+from stackctl.targets import owner
+from stackctl.web import session
+
+
+def gather(where: access.Where) -> Observed | None:
+    """What there is of the stack; None when nothing of it runs here. Raises InventoryError or RefusedError."""
+    check_name(where.stack)
+    url = where.url or os.environ.get(access.URL)
+    if url:
+        return _from_afar(where.stack, url, where.ca_bundle)
+    context = _context(where.stack, where.config_file)
+    kept = None if owner(where.stack) else LoginStore(where.stack).find()
+    target = running(context.settings.platform if context else Platform.DOCKER)
+    try:
+        instances = tuple(target.instances(PROJECT, where.stack))
+    except InventoryError as error:
+        if kept is None:
+            raise InventoryError(f"{error}; away from the stack's machine give its address with --url") from None
+        instances = ()
+    if not instances:
+        if kept is None:
+            return None
+        say(f"No part of stack {where.stack} is on this machine; asking {kept.mlflow_url} alone.")
+        return _from_afar(where.stack, kept.mlflow_url, where.ca_bundle or kept.ca_bundle)
+    bundle = where.ca_bundle
+    if bundle is None and context is not None and context.settings.ca_bundle:
+        bundle = str(ROOT / context.settings.ca_bundle)
+    told = next((mlflow_view(i.env) for i in instances if i.component == MLFLOW), None)
+    mlflow_url = told.redirect_uri.removesuffix(CALLBACK_PATH) if told is not None else ""
+    return Observed(
+        stack=where.stack,
+        mlflow_url=context.spec.mlflow_url if context is not None else mlflow_url,
+        http=session(bundle),
+        running=target,
+        instances=instances,
+        settings=context.settings if context else None,
+        spec=context.spec if context else None,
+        provisioner=_provisioner(where, context),
+        kept=SecretStore(stack_directory(where.stack) / SECRETS_FILE).kept(),
+    )
+
+
+def _from_afar(stack: str, url: str, ca_bundle: str | None) -> Observed:
+    if "://" not in url:
+        raise RefusedError(f"{url} is not a URL", "give one such as https://mlflow.example.com")
+    return Observed(stack, url.rstrip("/"), session(ca_bundle or os.environ.get(access.CA)))
+
+
+def _context(stack: str, config_file: Path | None) -> Context | None:
+    """The settings as they are now; without them the stack is examined for what it is, not what it should be."""
+    try:
+        return load(stack, config_file, encrypted=True)
+    except (StackError, VersionsError) as error:
+        say(f"Examined without its settings: {error}")
+        return None
+
+
+def _provisioner(where: access.Where, context: Context | None) -> Provisioner | None:
+    """The realm's administrator, where Keycloak is not a part of the stack and so cannot be asked for its own."""
+    if context is None or context.spec.keycloak_is_ours:
+        return None
+    try:
+        known = (access.outputs(where.stack, where.config_file) or {}).get("provisioner")
+    except (StackError, PulumiError) as error:
+        say(f"The realm is not examined: {error}")
+        return None
+    return Provisioner(known["client_id"], known["client_secret"], known["realm"]) if known else None

@@ -1,0 +1,177 @@
+"""Requests to a stack from here, and from inside its MLflow container, with failures kept as facts."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+
+from platforms.running import Instance, Running
+
+SECONDS = (5.0, 20.0)
+MAX_HOPS = 4
+HTTPS_REQUIRED = "HTTPS required"
+# Where the plugin's login starts; it answers with the redirect that a browser would follow.
+LOGIN_PATH = "/login"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a URL answered. status 0: nothing did, and `error` says why; `untrusted`: because of its certificate.
+
+    skew: seconds by which the server's clock, as its Date header has it, is ahead of this one's; None without one.
+    """
+
+    url: str
+    status: int = 0
+    text: str = field(default="", repr=False)
+    location: str = ""
+    error: str = ""
+    untrusted: bool = False
+    skew: float | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def wants_https(self) -> bool:
+        return self.status in (400, 403) and HTTPS_REQUIRED in self.text
+
+
+def ask(http: requests.Session, url: str, form: dict[str, str] | None = None) -> Reply:
+    """GET `url`, or POST a form to it, following no redirect."""
+    start = time.time()
+    try:
+        answer = http.request(
+            "POST" if form else "GET", url, data=form, timeout=SECONDS, allow_redirects=False,
+            # Given here it wins over REQUESTS_CA_BUNDLE; the session's own would not.
+            headers={"Accept": "application/json, text/html"}, verify=http.verify,
+        )  # fmt: skip
+    except requests.exceptions.SSLError as error:
+        return Reply(url, error=_short(error), untrusted="CERTIFICATE_VERIFY_FAILED" in str(error))
+    except requests.exceptions.RequestException as error:
+        return Reply(url, error=_short(error))
+    end = time.time()
+    return Reply(
+        url, answer.status_code, answer.text, answer.headers.get("Location", ""), skew=_skew(answer, start, end)
+    )
+
+
+def _skew(answer: requests.Response, start: float, end: float) -> float | None:
+    try:
+        there = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (KeyError, ValueError):
+        return None
+    # The header has whole seconds and was written between the two: only what lies outside of that is skew.
+    if there > end:
+        return there - end
+    return there + 1 - start if there + 1 < start else 0.0
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    for known in ("Connection refused", "Name or service not known", "No route to host", "timed out"):
+        if known in text:
+            return known.lower()
+    _, found, reason = text.rpartition("certificate verify failed: ")
+    return reason.partition(" (_ssl")[0] if found else type(error).__name__
+
+
+@dataclass(frozen=True)
+class LoginPath:
+    """The way of a browser from MLflow's login to Keycloak's page: each reply in turn."""
+
+    replies: tuple[Reply, ...]
+
+    @property
+    def authorize(self) -> str:
+        """The authorization request that MLflow makes a browser send; empty when it sends none."""
+        return self.replies[0].location if self.replies[0].status in (302, 303, 307) else ""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.authorize).query))
+
+    @property
+    def refusal(self) -> tuple[str, str]:
+        """The error and its description with which Keycloak sends the browser back (RFC 6749, 4.1.2.1)."""
+        sent_back = dict(parse_qsl(urlsplit(self.replies[-1].location).query))
+        return sent_back.get("error", ""), sent_back.get("error_description", "")
+
+    @property
+    def page(self) -> Reply | None:
+        """What Keycloak itself answered; None when the browser never got there."""
+        return self.replies[1] if len(self.replies) > 1 else None
+
+
+def login_path(http: requests.Session, mlflow_url: str) -> LoginPath:
+    """Start a login as a browser does, up to the page where a person would type."""
+    replies = [ask(http, mlflow_url + LOGIN_PATH)]
+    if replies[0].status in (302, 303, 307) and "://" in replies[0].location:
+        replies.append(ask(http, replies[0].location))
+    return LoginPath(tuple(replies))
+
+
+# Runs with the container's own environment, so it sees what MLflow sees; it prints no value of it.
+_INSIDE = """
+import json, os
+found = {}
+try:
+    import requests
+    answer = requests.get(os.environ["OIDC_DISCOVERY_URL"], timeout=10, allow_redirects=False)
+    found["discovery"] = {"status": answer.status_code, "text": answer.text[:20000]}
+except Exception as error:
+    found["discovery"] = {"status": 0, "error": type(error).__name__ + ": " + str(error)[:600]}
+try:
+    import redis
+    redis.Redis.from_url(os.environ["CACHE_REDIS_URL"], socket_connect_timeout=5, socket_timeout=5).ping()
+    found["redis"] = ""
+except Exception as error:
+    found["redis"] = type(error).__name__ + ": " + str(error)[:300]
+import psycopg2
+for name in ("MLFLOW_BACKEND_STORE_URI", "OIDC_USERS_DB_URI"):
+    try:
+        url = os.environ[name].replace("postgresql+psycopg2://", "postgresql://", 1)
+        psycopg2.connect(url, connect_timeout=5).close()
+        found[name] = ""
+    except Exception as error:
+        found[name] = type(error).__name__ + ": " + str(error)[:300]
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What MLflow's container reaches with its own settings. A store's text is empty when it was reached."""
+
+    discovery: Reply
+    redis: str
+    databases: dict[str, str]
+
+
+def look_inside(running: Running, mlflow: Instance, discovery_url: str) -> Inside | None:
+    """Ask from inside the MLflow container; None when nothing can be run there."""
+    if not mlflow.running:
+        return None
+    answer = running.execute(mlflow, ("python", "-c", _INSIDE))
+    try:
+        found = json.loads(answer.out)
+    except ValueError:
+        return None
+    told = found["discovery"]
+    error = " ".join(str(told.get("error", "")).split())
+    discovery = Reply(
+        discovery_url, told["status"], told.get("text", ""), error=error, untrusted="certificate verify" in error
+    )
+    databases = {name: " ".join(found[name].split()) for name in ("MLFLOW_BACKEND_STORE_URI", "OIDC_USERS_DB_URI")}
+    return Inside(discovery, found["redis"], databases)
