@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from platforms.kubectl import RESOURCES, Kubectl, KubernetesError, resource_name
@@ -12,6 +13,7 @@ from platforms.labels import stack_labels
 
 # A namespace goes when all its pods have stopped; the slowest is given 35 s.
 GONE_SECONDS = 180
+STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def remove(
         return
     own = place.created and found["metadata"].get("labels", {}).items() >= stack_labels(project, stack).items()
     if own:
+        _stop(cluster, place.namespace, project, stack)
         cluster.run("delete", "namespace", place.namespace, "--wait=false", "--ignore-not-found")
     start, told = clock(), ""
     while True:
@@ -103,6 +106,26 @@ def remove(
             told = "; ".join(left)
             progress(f"waiting for {told}")
         sleep(1)
+
+
+def _stop(cluster: Kubectl, namespace: str, project: str, stack: str) -> None:
+    """End what runs before its namespace goes.
+
+    A namespace with pods in it is looked at again only after half of their longest grace; one without, at once.
+    A waypoint's Deployment goes with its Gateway, without which nobody makes it again.
+    """
+    running = [
+        f"{resource_name(item['kind'])}/{item['metadata']['name']}"
+        for item in find(cluster, namespace, project, stack)
+        if item["kind"] in ("Gateway", "Deployment", "StatefulSet")
+    ]
+    if running:
+        # What does not end in time ends with the namespace.
+        with suppress(KubernetesError):
+            cluster.run(
+                "delete", "-n", namespace, "--ignore-not-found", "--cascade=foreground",
+                f"--timeout={STOP_SECONDS}s", *running, timeout=STOP_SECONDS + 20,
+            )  # fmt: skip
 
 
 def _reasons(namespace: Manifest) -> list[str]:

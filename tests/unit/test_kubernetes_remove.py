@@ -72,8 +72,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 def test_a_namespace_of_the_stacks_own_goes_whole(cluster: Cluster) -> None:
     cluster.namespaces["own"] = dict(OURS)
+    cluster.items = [item("Service", "mlflow"), item("Deployment", "mlflow"), item("Gateway", "waypoint")]
     cluster.remove(Place(None, SERVER, "own", created=True))
-    assert cluster.deleted == ["own"]
+    assert cluster.deleted == [
+        "own", "deployments.apps/mlflow", "gateways.gateway.networking.k8s.io/waypoint", "own"
+    ], "what runs, and then all of it"  # fmt: skip
 
 
 def test_a_namespace_of_somebody_else_stays(cluster: Cluster) -> None:
