@@ -162,7 +162,8 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             name=SERVER,
             image=image(settings, "mlflow"),
             uid=UID,
-            resources=Resources(memory_mib=settings.mlflow.memory_mib, cpus=2.0),
+            # A login must not wait for a heavy search, nor Keycloak's start for that of MLflow, which is shorter.
+            resources=Resources(memory_mib=settings.mlflow.memory_mib, cpus=2.0, weight=0.25),
             args=tuple(args),
             env={**settings.mlflow.env, **env},
             secret_env=secret_env,

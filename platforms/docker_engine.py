@@ -20,6 +20,8 @@ from platforms.docker_plan import DockerPlan
 from platforms.labels import LABEL_PROJECT, LABEL_STACK
 from platforms.workload import ExecCheck, Problem, Workload
 
+# How long a container is left unasked while its published port gives no answer; the engine may be a remote one.
+UNASKED_SECONDS = 3.0
 MINIMUM_VERSION = (20, 10)
 # The stack's volumes start at about 200 MiB; less than this ends in a full disk within the first hour.
 MINIMUM_FREE_BYTES = 1 << 30
@@ -162,11 +164,17 @@ def wait_ready(
     """Ask the container's own check until it passes.
 
     Docker's health status is asked for only every interval, so it comes seconds late; this asks twice
-    a second. Raises DockerError with the container's last lines when it gives up.
+    a second. A command in a container costs the processor time that its program needs to start, so a
+    published port that gives no answer yet saves most of them.
+    Raises DockerError with the container's last lines when it gives up.
     """
     start = clock()
-    told = start
+    told, asked = start, start - UNASKED_SECONDS
     while True:
+        if clock() - asked < UNASKED_SECONDS and not _answers(workload):
+            sleep(0.25)
+            continue
+        asked = clock()
         if _passes(workload.probe.local, container):
             return
         waited = clock() - start
@@ -184,6 +192,24 @@ def wait_ready(
             told = clock()
             progress(f"not ready yet ({now.status}, {waited:.0f} s of at most {workload.wait_seconds} s)")
         sleep(0.5)
+
+
+def _answers(workload: Workload) -> bool:
+    """Whether the workload may be ready: what a published port says, or yes where there is none to ask.
+
+    The engine accepts connections before the program does, so an answer counts, and no connection.
+    """
+    path = workload.probe.http.path if workload.probe.http else "/"
+    for port in workload.published:
+        assert port.published is not None
+        try:
+            with socket.create_connection(("127.0.0.1", port.published), timeout=0.5) as connection:
+                connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                if connection.recv(1):
+                    return True
+        except OSError:
+            continue
+    return not workload.published
 
 
 def _passes(check: ExecCheck, container: str) -> bool:

@@ -59,7 +59,7 @@ class DockerPlan:
 
 
 def shares(workload: Workload) -> int:
-    return int(workload.resources.cpus * SHARES_OF_A_CORE)
+    return int(workload.resources.cpus * workload.resources.weight * SHARES_OF_A_CORE)
 
 
 def tmpfs_options(uid: int) -> str:

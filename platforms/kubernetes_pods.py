@@ -126,7 +126,8 @@ def _pod(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Manifest
 def _container(plan: KubernetesPlan, workload: Workload, secret_name: Any, drain: int) -> Manifest:
     limit = {"memory": f"{workload.resources.memory_mib}Mi", "cpu": _millicores(workload.resources.cpus)}
     # Memory cannot be taken back, so all of it is promised; CPU time can.
-    request = {"memory": limit["memory"], "cpu": _millicores(workload.resources.cpus * CPU_PROMISED)}
+    promised = workload.resources.cpus * workload.resources.weight * CPU_PROMISED
+    request = {"memory": limit["memory"], "cpu": _millicores(promised)}
     container: Manifest = {
         "name": workload.name,
         "image": plan.image(workload.image),

@@ -134,10 +134,14 @@ class Probe:
 
 @dataclass(frozen=True)
 class Resources:
-    """Upper bounds. memory_mib is a hard limit; cpus is a share, 1.0 is one core."""
+    """Bounds. memory_mib is a hard limit; cpus is a share, 1.0 is one core.
+
+    weight: of that share, what counts against the other workloads while the cores do not suffice for all.
+    """
 
     memory_mib: int
     cpus: float
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
