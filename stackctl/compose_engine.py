@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.realm_import import IMPORT_PATH, importing_workloads
+from components.realm_import import IMPORT_PATH, importing_workloads, realm_import
 from platforms import compose, docker_engine
 from platforms.docker_plan import LABEL_PROJECT, LABEL_STACK, DockerPlan
 from platforms.workload import Problem, Secret, StackError
@@ -33,10 +33,22 @@ def plan(context: Context) -> DockerPlan:
 def check(context: Context) -> list[Problem]:
     """What Compose cannot do for this stack."""
     problems = compose.check_secrets(context.spec.secrets)
+    problems += _substituted(realm_import(context.spec.realm, lambda _: ""), "realm")
     if not context.spec.keycloak_is_ours:
         where = f"{PROJECT}:keycloak.existing"
         problems.append(Problem(where, "", "expected ENGINE=pulumi: only the engine changes a Keycloak that is there"))
     return problems
+
+
+def _substituted(tree: object, path: str) -> list[Problem]:
+    """The texts in which Keycloak's import would put variables of its environment, and so the stack's secrets."""
+    if isinstance(tree, Mapping):
+        return [found for key, value in tree.items() for found in _substituted(value, f"{path}.{key}")]
+    if isinstance(tree, list):
+        return [found for i, value in enumerate(tree) for found in _substituted(value, f"{path}[{i}]")]
+    if isinstance(tree, str) and "${" in tree:
+        return [Problem(path, tree, "expected no ${ in it: Keycloak's import puts a variable of its own there")]
+    return []
 
 
 def write(context: Context, directory: Path) -> dict[str, str]:

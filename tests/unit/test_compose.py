@@ -212,3 +212,20 @@ def test_the_env_file_holds_composes_name_of_the_stack(tmp_path: Path) -> None:
     (line,) = [x for x in (tmp_path / "secrets.env").read_text().splitlines() if x.startswith("COMPOSE_PROJECT_NAME=")]
     assert line != "COMPOSE_PROJECT_NAME='mlflow-sso-Dev'"
     assert line.startswith("COMPOSE_PROJECT_NAME='mlflow-sso-dev-")
+
+
+@pytest.mark.parametrize(
+    ("realm", "where"),
+    [
+        ({"users": [{"username": "eve", "firstName": "${KC_DB_PASSWORD}"}]}, "realm.users[2].firstName"),
+        ({"users": [{"username": "eve", "email": "${KC_DB_PASSWORD}@example.com"}]}, "realm.users[2].email"),
+        ({"groups": {"users": ["a ${KC_DB_PASSWORD}"]}}, "realm.groups[1].name"),
+    ],
+)
+def test_no_text_of_the_realm_draws_a_secret_into_it(realm: dict[str, Any], where: str, tmp_path: Path) -> None:
+    """Keycloak's import would show its database password to whoever reads that name."""
+    with pytest.raises(StackError) as caught:
+        compose_engine.write(context({"realm": realm}), tmp_path)
+    assert f"{where} = " in str(caught.value)
+    assert "expected no ${ in it" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
