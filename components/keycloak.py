@@ -110,6 +110,8 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         "KC_HTTP_PORT": str(HTTP_PORT),
         "KC_HTTP_MANAGEMENT_SCHEME": "http",
         "KC_CACHE": "local",
+        # Who logged in, or was impersonated: of its events Keycloak logs the failed ones alone by default.
+        "KC_LOG_LEVEL": "info,org.keycloak.events:debug",
         "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN_USERNAME,
         "KC_BOOTSTRAP_ADMIN_CLIENT_ID": PROVISIONER_CLIENT_ID,
         "WAIT_FOR": f"{database.host}:{database.port}",

@@ -2,8 +2,8 @@
 
 An operator has none of the user's own credentials, so a proof needs some that are made the same way.
 Keycloak's impersonation opens a session of the user; from it come a login of the command line, an offline
-one and a session of MLflow's pages, each by the ordinary authorization code flow. Keycloak's event log
-names the impersonation. A personal token is issued by the administrator, for ten minutes.
+one and a session of MLflow's pages, each by the ordinary authorization code flow. The log of the
+stack's own Keycloak names the impersonation. A personal token is issued by the administrator, for ten minutes.
 """
 
 from __future__ import annotations

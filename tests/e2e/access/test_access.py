@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import requests
 
 from settings import ROOT
 from tests.e2e.access.conftest import LIFETIME
-from tests.e2e.harness import TIMEOUT
+from tests.e2e.harness import TIMEOUT, docker
 from tests.e2e.people import Browser, Person
 
 # One worker of pytest-xdist, and so one stack, for all of these.
@@ -178,6 +179,9 @@ class TestRevokeEverything:
         assert report["revoked"]["personal_tokens"] == 1
         assert len(report["proofs"]) == 6
         assert report["access_token_seconds"] == LIFETIME
+        log = docker("logs", bob.stack.container("keycloak"))
+        assert re.search(r'type="LOGIN".*username="bob"', log)
+        assert re.search(r'type="IMPERSONATE".*impersonator=', log), "somebody acted as bob, and nobody sees it"
 
         assert bob.refresh_is_refused()
         assert bob.mlflow(auth=("bob", secret)) == 401
