@@ -18,7 +18,7 @@ setup:  ## make .venv from the lock
 engine:  ## see to a Docker engine and Compose
 	@scripts/engine
 
-up: setup engine  ## bring STACK up (ENGINE=auto|pulumi|compose)
+up: setup engine  ## bring STACK up (ENGINE=auto|pulumi|render)
 	@$(STACKCTL) up --stack $(STACK) --engine $(ENGINE)
 
 preview: setup engine  ## show what `up` would change

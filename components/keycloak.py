@@ -7,13 +7,16 @@ from pathlib import Path
 
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
 from platforms.workload import File, HttpCheck, Port, Probe, Resources, Secret, SecretText, Workload, http_check
-from settings import ROOT, Settings, published_port, reveal
+from settings import ROOT, Settings, behind_proxy, published_port, reveal
 from settings.versions import image
 
 SERVER = "keycloak"
 UID = 1000
 HTTP_PORT = 8080
 HTTPS_PORT = 8443
+# Servers of one cluster speak JGroups to each other, and watch each other on a second port.
+CLUSTER_PORT = 7800
+FAILURE_PORT = 57800
 MANAGEMENT_PORT = 9000
 # The service account that the Pulumi provider logs in with; never a person's password.
 PROVISIONER_CLIENT_ID = "mlflow-sso-provisioner"
@@ -31,11 +34,13 @@ class KeycloakAddress:
 
     public_url: for browsers; every token's issuer starts with it.
     internal_url: for containers of the stack.
+    admin_url: for the engine, which manages the realm.
     """
 
     public_url: str
     internal_url: str
     realm: str
+    admin_url: str
 
     @property
     def issuer(self) -> str:
@@ -63,7 +68,7 @@ def keycloak_address(settings: Settings) -> KeycloakAddress:
     internal = f"http://{SERVER}:{HTTP_PORT}"
     if existing is not None:
         internal = (existing.internal_url or public).rstrip("/")
-    return KeycloakAddress(public, internal, settings.realm.name)
+    return KeycloakAddress(public, internal, settings.realm.name, settings.keycloak.admin_url or public)
 
 
 def admin_login(settings: Settings) -> AdminLogin:
@@ -109,14 +114,15 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         "KC_HTTP_ENABLED": "true",
         "KC_HTTP_PORT": str(HTTP_PORT),
         "KC_HTTP_MANAGEMENT_SCHEME": "http",
-        "KC_CACHE": "local",
+        # Several servers find each other through the database they share.
+        "KC_CACHE": "local" if settings.keycloak.replicas == 1 else "ispn",
         # Who logged in, or was impersonated: of its events Keycloak logs the failed ones alone by default.
         "KC_LOG_LEVEL": "info,org.keycloak.events:debug",
         "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN_USERNAME,
         "KC_BOOTSTRAP_ADMIN_CLIENT_ID": PROVISIONER_CLIENT_ID,
         "WAIT_FOR": f"{database.host}:{database.port}",
     }
-    if tls.proxy:
+    if behind_proxy(settings, tls):
         env["KC_PROXY_HEADERS"] = "xforwarded"
         if tls.trusted_proxies:
             env["KC_PROXY_TRUSTED_ADDRESSES"] = ",".join(tls.trusted_proxies)
@@ -127,8 +133,11 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
     if settings.ca_bundle:
         env["KC_TRUSTSTORE_PATHS"] = CA_BUNDLE_PATH
     published = published_port(settings, "keycloak")
-    http = Port("http", HTTP_PORT, None if own_tls else published)
-    https = (Port("https", HTTPS_PORT, published),) if own_tls else ()
+    url = settings.keycloak.url
+    http = Port("http", HTTP_PORT, None if own_tls else published, "" if own_tls else url, "http")
+    https = (Port("https", HTTPS_PORT, published, url, "https"),) if own_tls else ()
+    several = settings.keycloak.replicas > 1
+    cluster = (Port("jgroups", CLUSTER_PORT), Port("jgroups-fd", FAILURE_PORT)) if several else ()
     return (
         Workload(
             name=SERVER,
@@ -142,13 +151,16 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
                 "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(PROVISIONER_SECRET),
             },
             files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
-            ports=(http, *https, Port("management", MANAGEMENT_PORT)),
+            ports=(http, *https, Port("management", MANAGEMENT_PORT, protocol="http"), *cluster),
             writable=("/tmp", "/opt/keycloak/data"),
             probe=Probe(
                 local=http_check(MANAGEMENT_PORT, "/health/ready"),
                 http=HttpCheck(MANAGEMENT_PORT, "/health/ready"),
+                live=HttpCheck(MANAGEMENT_PORT, "/health/live"),
                 start_seconds=120,
             ),
-            callers=("mlflow",),
+            callers=("mlflow", SERVER) if several else ("mlflow",),
+            outside=database.outside,
+            replicas=settings.keycloak.replicas,
         ),
     )

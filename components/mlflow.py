@@ -13,7 +13,7 @@ from components.keycloak import (
     keycloak_address,
     tls_files,
 )
-from components.plugin import PluginInputs, plugin_profile
+from components.plugin import PluginInputs, PluginProfile, plugin_profile
 from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
 from components.redis import redis_address
 from platforms.workload import (
@@ -22,6 +22,7 @@ from platforms.workload import (
     Port,
     Probe,
     Problem,
+    Reserved,
     Resources,
     Secret,
     SecretText,
@@ -43,6 +44,8 @@ GROUPS_CLAIM = "groups"
 CALLBACK_PATH = "/callback"
 # Where the plugin sends a browser after logout.
 LOGGED_OUT_PATH = "/oidc/ui/auth"
+# OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
+TRACE_INTAKE = Reserved(methods=("POST",), paths=("/v1/traces", "/v1/traces/*"))
 CLIENT_SECRET = Secret("mlflow-client-secret", length=48)
 # Keys of Fernet are 32 bytes in URL-safe base64: 43 characters and one sign of padding.
 _SESSION_KEY = SecretText.of(Secret("mlflow-session-key", length=43), "=")
@@ -148,6 +151,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         name: SecretText.of(Secret(f"mlflow-env-{name}", value=reveal(value)))
         for name, value in settings.mlflow.secret_env.items()
     }
+    _refuse_replicas(settings, profile)
     if tls.certificate_file:
         # The certificate names the public host, not the loopback address asked from inside.
         check = ExecCheck(("python", "-c", _READY_TLS.format(port=PORT, path=profile.ready_path)))
@@ -163,16 +167,42 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             env={**settings.mlflow.env, **env},
             secret_env=secret_env,
             files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
-            ports=(Port("http", PORT, published_port(settings, "mlflow")),),
+            ports=(
+                Port(
+                    "http",
+                    PORT,
+                    published_port(settings, "mlflow"),
+                    settings.mlflow.url,
+                    "https" if tls.certificate_file else "http",
+                ),
+            ),
             volumes=() if s3 else (Volume("artifacts", ARTIFACTS_PATH, size_gib=50, shared=True),),
             probe=Probe(
                 local=check,
-                http=HttpCheck(PORT, profile.ready_path),
+                http=HttpCheck(PORT, profile.ready_path, tls=bool(tls.certificate_file)),
+                live=HttpCheck(PORT, profile.live_path, tls=bool(tls.certificate_file)),
                 interval_seconds=15,
                 start_seconds=90,
             ),
+            outside=_outside(settings),
+            reserved=TRACE_INTAKE,
+            replicas=settings.mlflow.replicas,
+            max_replicas=settings.mlflow.max_replicas,
         ),
     )
+
+
+def _outside(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """The servers outside the stack that MLflow connects to: stores and an identity provider it does not run."""
+    found = [*mlflow_database(settings).outside, *oidc_database(settings).outside]
+    if settings.redis.external:
+        found.append((settings.redis.external.host, settings.redis.external.port))
+    urls = [keycloak_address(settings).internal_url] if settings.keycloak.existing else []
+    if settings.mlflow.s3:
+        urls.append(settings.mlflow.s3.endpoint_url or "https://s3.amazonaws.com")
+    for parts in map(urlsplit, urls):
+        found.append((parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)))
+    return tuple(dict.fromkeys(found))
 
 
 def _refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -> None:
@@ -194,3 +224,11 @@ def _refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) 
         problems.append(Problem(f"{PROJECT}:mlflow.{place}.{name}", "", expected))
     if problems:
         raise StackError("mlflow.env contradicts the stack's own variables; nothing was created.", problems)
+
+
+def _refuse_replicas(settings: Settings, profile: PluginProfile) -> None:
+    most = settings.mlflow.max_replicas or settings.mlflow.replicas
+    if most > 1 and not profile.shared_cache:
+        expected = f"expected 1: version {settings.mlflow.plugin_version} of the plugin keeps sessions in one server"
+        problem = Problem(f"{PROJECT}:mlflow.replicas", str(most), expected)
+        raise StackError("MLflow cannot run as several servers; nothing was created.", [problem])

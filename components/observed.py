@@ -106,7 +106,7 @@ def address_of(issuer: str, discovery_url: str) -> KeycloakAddress | None:
     public, found, realm = issuer.rpartition("/realms/")
     if not found:
         return None
-    return KeycloakAddress(public, discovery_url.partition("/realms/")[0], realm)
+    return KeycloakAddress(public, discovery_url.partition("/realms/")[0], realm, admin_url=public)
 
 
 def _names(text: str) -> tuple[str, ...]:

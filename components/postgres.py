@@ -32,6 +32,12 @@ class Database:
     password: Secret
     ssl_mode: str
     root_certificate: str
+    external: bool = False
+
+    @property
+    def outside(self) -> tuple[tuple[str, int], ...]:
+        """What a program connects to outside the stack for it."""
+        return ((self.host, self.port),) if self.external else ()
 
     @property
     def sqlalchemy_url(self) -> SecretText:
@@ -81,7 +87,9 @@ def _external(settings: Settings, part: str, login: DatabaseLogin) -> Database:
     assert external is not None
     password = Secret(f"postgres-{part}-password", value=reveal(login.password))
     roots = CA_BUNDLE_PATH if settings.ca_bundle else SYSTEM_CA_PATH
-    return Database(external.host, external.port, login.database, login.username, password, external.ssl_mode, roots)
+    return Database(
+        external.host, external.port, login.database, login.username, password, external.ssl_mode, roots, external=True
+    )
 
 
 def postgres_workloads(settings: Settings) -> tuple[Workload, ...]:

@@ -44,6 +44,7 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)
     secrets = Secrets("secrets")
     platform.use(secrets)
+    platform.share(spec.shared())
     components = {workload.name: Component(workload, platform) for workload in spec.workloads}
     keycloak = components.get(KEYCLOAK)
     database = components.get(keycloak_database(settings).host) if keycloak else None
@@ -52,7 +53,7 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
         spec,
         keycloak.ready if keycloak else None,
         secrets,
-        removed_with=database.data[DATA_VOLUME] if database else None,
+        removed_with=database.data.get(DATA_VOLUME) if database else None,
     )
     return outputs(spec, components["mlflow"].ready, realm, secrets)
 

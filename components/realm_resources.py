@@ -33,7 +33,7 @@ class KeycloakRealm(pulumi.ComponentResource):
     ) -> None:
         super().__init__("mlflow-sso:index:KeycloakRealm", name, None, opts)
         realm = spec.realm
-        url = spec.keycloak.public_url
+        url = spec.keycloak.admin_url
         provider = keycloak.Provider(
             "keycloak",
             url=url if ready is None or pulumi.runtime.is_dry_run() else ready.apply(lambda _: url),

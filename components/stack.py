@@ -17,7 +17,7 @@ from components.mlflow import client_secret, mlflow_workloads
 from components.postgres import postgres_workloads
 from components.realm import RealmSpec, realm_spec
 from components.redis import redis_workloads
-from platforms.workload import Secret, StackError, Workload, check_workloads
+from platforms.workload import Secret, SecretText, StackError, Workload, check_workloads
 from settings import Settings
 
 
@@ -34,6 +34,18 @@ class StackSpec:
     admin_password: Secret
     mlflow_url: str
     client_secret: Secret
+
+    @property
+    def token_url(self) -> str:
+        return f"{self.keycloak.issuer}/protocol/openid-connect/token"
+
+    def shared(self) -> dict[str, SecretText]:
+        """What programs beside the stack need to get tokens as MLflow's client, by the names they know it by."""
+        return {
+            "OIDC_CLIENT_ID": SecretText.of(self.realm.audience),
+            "OIDC_CLIENT_SECRET": SecretText.of(self.client_secret),
+            "OIDC_TOKEN_URL": SecretText.of(self.token_url),
+        }
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -54,7 +66,7 @@ class StackSpec:
             "mlflow_url": self.mlflow_url,
             "keycloak_url": self.keycloak.public_url,
             "issuer_url": self.keycloak.issuer,
-            "token_url": f"{self.keycloak.issuer}/protocol/openid-connect/token",
+            "token_url": self.token_url,
             "realm": realm.name,
             "client_id": realm.audience,
             "client_secret": self.client_secret,

@@ -21,7 +21,7 @@ from platforms.docker_plan import (
 )
 from platforms.duration import go_duration
 from platforms.engine import Deployed, Secrets
-from platforms.workload import File, Problem, Workload
+from platforms.workload import File, Problem, SecretText, Workload
 
 
 class Networks(pulumi.ComponentResource):
@@ -60,6 +60,9 @@ class DockerPlatform:
     def check(self, workloads: Sequence[Workload]) -> list[Problem]:
         self._plan = DockerPlan(self._plan.project, self._plan.stack, tuple(workloads))
         return self._plan.check() + docker_engine.check_engine(self._plan, self._bind_address)
+
+    def share(self, values: Mapping[str, SecretText]) -> None:
+        """Docker has no store of secrets for other programs; `stackctl outputs` shows these values."""
 
     def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:
         child = pulumi.ResourceOptions(parent=parent)

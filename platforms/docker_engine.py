@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from platforms.docker_plan import LABEL_PROJECT, LABEL_STACK, DockerPlan
+from platforms.docker_plan import DockerPlan
+from platforms.labels import LABEL_PROJECT, LABEL_STACK
 from platforms.workload import ExecCheck, Problem, Workload
 
 MINIMUM_VERSION = (20, 10)

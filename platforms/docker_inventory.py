@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from platforms.docker_engine import DockerError, docker
-from platforms.docker_plan import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from platforms.inventory import InventoryError, Item
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 
 _ORDER = ("container", "network", "volume", "image")
 _GONE = ("No such", "not found")

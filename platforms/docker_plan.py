@@ -10,11 +10,9 @@ import hashlib
 from dataclasses import dataclass
 from posixpath import dirname
 
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from platforms.workload import File, Problem, Workload
 
-LABEL_PROJECT = "mlflow-sso.project"
-LABEL_STACK = "mlflow-sso.stack"
-LABEL_COMPONENT = "mlflow-sso.component"
 LOG_DRIVER = "json-file"
 LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
 SECURITY_OPTIONS = ("no-new-privileges:true",)
@@ -54,9 +52,9 @@ class DockerPlan:
     def check(self) -> list[Problem]:
         """What Docker cannot honour."""
         return [
-            Problem(f"workload {w.name}", f"{w.replicas} replicas", "expected 1 on Docker")
+            Problem(f"workload {w.name}", f"{w.max_replicas or w.replicas} replicas", "expected 1 on Docker")
             for w in self.workloads
-            if w.replicas != 1
+            if (w.max_replicas or w.replicas) != 1
         ]
 
 

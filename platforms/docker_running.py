@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from platforms.docker_engine import DockerError, docker, last_lines
-from platforms.docker_plan import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from platforms.inventory import InventoryError
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from platforms.running import Answer, Instance, Trouble
 
 EXEC_SECONDS = 60

@@ -36,6 +36,10 @@ class EnginePlatform(Protocol):
         """Take the secrets that workloads will be given."""
         ...
 
+    def share(self, values: Mapping[str, SecretText]) -> None:
+        """Let other programs of the target read these, where it has a store of secrets for that."""
+        ...
+
     def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:
         """Register the resources of one workload below `parent`."""
         ...

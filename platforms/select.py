@@ -15,7 +15,9 @@ def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatf
         from platforms.docker import DockerPlatform
 
         return DockerPlatform(project, stack, settings.docker.bind_address)
-    raise NotImplementedError(settings.platform)
+    from platforms.kubernetes import KubernetesPlatform
+
+    return KubernetesPlatform(project, stack, settings.kubernetes)
 
 
 def inventory(platform: Platform) -> Inventory:
@@ -24,7 +26,9 @@ def inventory(platform: Platform) -> Inventory:
         from platforms.docker_inventory import DockerInventory
 
         return DockerInventory()
-    raise _unknown(platform)
+    from platforms.kubernetes_inventory import KubernetesInventory
+
+    return KubernetesInventory()
 
 
 def running(platform: Platform) -> Running:

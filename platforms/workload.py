@@ -65,11 +65,15 @@ class Port:
     """A TCP port a container listens on.
 
     published: the port opened on the host for people, or None when only `callers` may connect.
+        url: where people find a published port; targets that route by host name read it there.
+    protocol: http, https or tcp: what a proxy in between may read.
     """
 
     name: str
     number: int
     published: int | None = None
+    url: str = ""
+    protocol: str = "tcp"
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,11 @@ class Volume:
 
 @dataclass(frozen=True)
 class HttpCheck:
-    """Healthy when GET `path` on `port` answers 2xx."""
+    """Healthy when GET `path` on `port` answers 2xx. tls: over https, whatever the certificate."""
 
     port: int
     path: str
+    tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,14 @@ class Probe:
 
     local: a check that needs only what the image holds; for targets that check from inside.
     http: the same question over HTTP, for targets that check from outside.
+    live: whether the program itself still works, whatever it depends on; for targets that restart one
+        that does not. Without it `local` is that question too.
     start_seconds: how long the first start may take before a failure counts.
     """
 
     local: ExecCheck
     http: HttpCheck | None = None
+    live: HttpCheck | None = None
     interval_seconds: int = 10
     timeout_seconds: int = 5
     failures: int = 6
@@ -132,12 +140,27 @@ class Resources:
     cpus: float
 
 
+@dataclass(frozen=True)
+class Reserved:
+    """Requests that only the trace collector named in the settings may send.
+
+    A target with a proxy that reads requests enforces it there; the program's own authorization decides on
+    every target. paths: exact, or with a last part `*` for everything below.
+    """
+
+    methods: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """One program of the stack.
 
     name: DNS label; other workloads reach it as `name:port` on every platform.
-    callers: names of the workloads that may connect. Nobody else can, on any platform.
+    callers: names of the workloads that may connect. Nobody else can, on any platform. Its own name
+        among them lets its replicas speak to each other.
+    outside: (host, TCP port) of every server outside the stack that it connects to.
+    max_replicas: under load the target may add replicas up to this; None: it never does.
     uid: the non-root user it runs as; its volumes belong to the group of the same number.
     writable: paths that need a memory-backed scratch directory; the root file system is read-only.
     wait_seconds: how long a first start may take before `up` gives up on it.
@@ -156,7 +179,10 @@ class Workload:
     volumes: tuple[Volume, ...] = ()
     writable: tuple[str, ...] = ("/tmp",)
     callers: tuple[str, ...] = ()
+    outside: tuple[tuple[str, int], ...] = ()
+    reserved: Reserved | None = None
     replicas: int = 1
+    max_replicas: int | None = None
     stop_seconds: int = 30
     wait_seconds: int = 300
 

@@ -7,9 +7,9 @@ from settings.model import (
     ImageSource,
     Platform,
     Settings,
-    is_loopback,
 )
-from settings.rules import direct_access_grants, metrics, published_port, sample_users
+from settings.rules import behind_proxy, direct_access_grants, metrics, published_port, sample_users
+from settings.types import is_loopback
 
 __all__ = [
     "PROJECT",
@@ -18,6 +18,7 @@ __all__ = [
     "ImageSource",
     "Platform",
     "Settings",
+    "behind_proxy",
     "direct_access_grants",
     "from_engine",
     "from_files",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from platforms.workload import Problem, StackError
-from settings.model import PROJECT, Settings
+from settings.model import PROJECT, Platform, Settings
 from settings.rules import check
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,11 +30,19 @@ def from_engine(config: Mapping[str, str], stack: str, root: Path = ROOT) -> Set
     return parse(raw, stack, root)
 
 
-def from_files(stack: str, root: Path = ROOT, *, file: Path | None = None, encrypted: bool = False) -> Settings:
+def from_files(
+    stack: str,
+    root: Path = ROOT,
+    *,
+    file: Path | None = None,
+    encrypted: bool = False,
+    platform: Platform | None = None,
+) -> Settings:
     """Settings as they stand in `Pulumi.<stack>.yaml` or another `file`, without the engine.
 
     encrypted: accept values that only the engine can read, with a placeholder in their place; for questions
     whose answer no secret changes.
+    platform: where to run it, in place of what the file says.
     """
     path = file or root / f"Pulumi.{stack}.yaml"
     try:
@@ -54,7 +62,10 @@ def from_files(stack: str, root: Path = ROOT, *, file: Path | None = None, encry
     unreadable = [] if encrypted else [Problem(where, "[secret]", _ENCRYPTED) for where in _encrypted(config)]
     if unreadable:
         raise StackError(f"{path.name} holds values that only the engine can read.", unreadable)
-    return parse({str(key): _without_ciphers(value) for key, value in config.items()}, stack, root)
+    given = {str(key): _without_ciphers(value) for key, value in config.items()}
+    if platform is not None:
+        given[f"{PROJECT}:platform"] = platform.value
+    return parse(given, stack, root)
 
 
 _ENCRYPTED = "expected ENGINE=pulumi for a stack with encrypted values"

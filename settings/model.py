@@ -6,22 +6,13 @@ defaults are those people know: MLflow on port 5000, Keycloak on 8080, realm and
 
 from __future__ import annotations
 
-import ipaddress
 from enum import StrEnum
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import Field, SecretStr, StringConstraints, model_validator
+
+from settings.kubernetes import Kubernetes
+from settings.types import Address, Group, GroupName, Host, Name, OptionalText, Origin, Scope, Seconds, TcpPort, Version
 
 PROJECT = "mlflow-sso"
 
@@ -30,6 +21,7 @@ class Platform(StrEnum):
     """Where the stack runs."""
 
     DOCKER = "docker"
+    KUBERNETES = "kubernetes"
 
 
 class Environment(StrEnum):
@@ -46,99 +38,6 @@ class ImageSource(StrEnum):
     AUTO = "auto"
     PULL = "pull"
     BUILD = "build"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name can only ever mean this machine (RFC 6761 section 6.3, RFC 5735)."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _origin(value: str) -> str:
-    """An http(s) origin without path, query or credentials; returned without a trailing slash."""
-    expected = "expected a URL such as http://localhost:5000, without path, query or credentials"
-    parts: SplitResult = urlsplit(value)
-    try:
-        port_ok = parts.port is None or 0 < parts.port < 65536
-    except ValueError:
-        port_ok = False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok:
-        raise ValueError(expected)
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise ValueError(expected)
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("expected https: http is for loopback names only (localhost, *.localhost, 127.0.0.1)")
-    default = {"http": 80, "https": 443}[parts.scheme]
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    port = "" if parts.port in (None, default) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
-
-
-def _scope(value: str) -> str:
-    words = value.split()
-    if "," in value or ";" in value or not words:
-        raise ValueError("expected scopes separated by spaces (RFC 6749 section 3.3)")
-    if "openid" not in words:
-        raise ValueError("expected the scope openid among them (OpenID Connect Core 3.1.2.1)")
-    return " ".join(words)
-
-
-def _group_name(value: str) -> str:
-    """A name that Keycloak, the token and the plugin spell alike.
-
-    A comma separates names in the plugin's lists and a slash separates Keycloak's paths; the plugin makes no group
-    with any of the others (mlflow_oidc_auth.utils.group_name, 11.0.2).
-    """
-    if set(value) & set(",/\\?#%") or not value.isprintable() or value in (".", ".."):
-        raise ValueError("expected a group name without , / \\ ? # % and control characters, other than . and ..")
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError("expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0") from None
-
-
-def _number_as_text(value: object) -> object:
-    """YAML reads `version: 17` as a number; a version is text."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return value
-
-
-def _none_if_empty(value: object) -> object:
-    """The engine's config schema has no optional text; its default is the empty one."""
-    return None if value == "" else value
-
-
-Origin = Annotated[str, AfterValidator(_origin)]
-Scope = Annotated[str, AfterValidator(_scope)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
-GroupName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_group_name)
-]
-Version = Annotated[str, BeforeValidator(_number_as_text)]
-TcpPort = Annotated[int, Field(ge=1, le=65535)]
-Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
-Seconds = Annotated[int, Field(ge=1)]
-
-
-class Group(BaseModel):
-    """Base of every settings group: camelCase keys, no unknown key, no change once read."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
 
 
 class Tls(Group):
@@ -175,7 +74,11 @@ class Mlflow(Group):
     url: Origin = Field("http://localhost:5000", description="The URL people and clients use")
     port: TcpPort | None = Field(None, description="Host port; default: that of the url, or behind a proxy 5000")
     plugin_version: Version = Field("11.0.2", description="Version of mlflow-oidc-auth")
-    workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Server processes")
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Server processes of each replica")
+    replicas: Annotated[int, Field(ge=1, le=100)] = Field(1, description="Servers side by side")
+    max_replicas: Annotated[int, Field(ge=2, le=100)] | None = Field(
+        None, description="Under load the target may add servers up to this"
+    )
     memory_mib: Annotated[int, Field(ge=512)] = Field(1536, description="Memory limit in MiB")
     default_permission: Literal["NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE"] = Field(
         "NO_PERMISSIONS", description="What a user may do where nothing was granted"
@@ -213,6 +116,10 @@ class Keycloak(Group):
     port: TcpPort | None = Field(None, description="Host port; default: that of the url, or behind a proxy 8080")
     version: Version | None = Field(None, description="Default: the one in versions.yaml")
     memory_mib: Annotated[int, Field(ge=512)] = Field(1024, description="Memory limit in MiB")
+    replicas: Annotated[int, Field(ge=1, le=20)] = Field(1, description="Servers side by side, one cluster")
+    admin_url: str | None = Field(
+        None, description="URL at which the engine manages the realm where it cannot use the public one"
+    )
     existing: ExistingKeycloak | None = Field(None, description="Use a Keycloak that runs already")
     tls: Tls = Tls()
 
@@ -358,9 +265,7 @@ class Redis(Group):
 class Docker(Group):
     """What only the Docker platform needs."""
 
-    bind_address: Annotated[str, AfterValidator(_address)] = Field(
-        "127.0.0.1", description="Host address of published ports"
-    )
+    bind_address: Address = Field("127.0.0.1", description="Host address of published ports")
 
 
 class Images(Group):
@@ -376,14 +281,13 @@ class Settings(Group):
     """Everything a stack can be told."""
 
     environment: Environment = Field(Environment.DEV, description="dev, staging or prod")
-    platform: Platform = Field(Platform.DOCKER, description="docker")
+    platform: Platform = Field(Platform.DOCKER, description="docker or kubernetes")
     mlflow: Mlflow = Mlflow()
     keycloak: Keycloak = Keycloak()
     realm: Realm = Realm()
     postgres: Postgres = Postgres()
     redis: Redis = Redis()
     docker: Docker = Docker()
+    kubernetes: Kubernetes = Kubernetes()
     images: Images = Images()
-    ca_bundle: Annotated[str | None, BeforeValidator(_none_if_empty)] = Field(
-        None, description="PEM file of private CAs that all parts trust"
-    )
+    ca_bundle: OptionalText = Field(None, description="PEM file of private CAs that all parts trust")

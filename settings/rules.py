@@ -7,16 +7,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from platforms.workload import Problem
-from settings.model import PROJECT, Environment, Group, Settings, Tls, is_loopback
+from settings.model import Environment, Settings, Tls
+from settings.rules_kubernetes import check_kubernetes, key
+from settings.types import Group, is_loopback
 from settings.versions import unsupported_plugin, versions
 
 # Ports inside the containers; the published ones come from the URLs.
 DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
 SCHEME_PORTS = {"http": 80, "https": 443}
-
-
-def key(path: str) -> str:
-    return f"{PROJECT}:{path}"
 
 
 def published_port(settings: Settings, part: str) -> int:
@@ -27,7 +25,7 @@ def published_port(settings: Settings, part: str) -> int:
     group = settings.mlflow if part == "mlflow" else settings.keycloak
     if group.port is not None:
         return group.port
-    if group.tls.proxy:
+    if behind_proxy(settings, group.tls):
         return DEFAULT_PORTS[part]
     parts = urlsplit(group.url)
     return parts.port or SCHEME_PORTS[parts.scheme]
@@ -43,6 +41,11 @@ def sample_users(settings: Settings) -> bool:
     return settings.environment is Environment.DEV if given is None else given
 
 
+def behind_proxy(settings: Settings, tls: Tls) -> bool:
+    """Whether TLS ends in front of the programs: at a declared proxy, a Gateway or an Ingress."""
+    return tls.proxy or settings.kubernetes.routed
+
+
 def metrics(settings: Settings) -> bool:
     """MLflow serves its metrics to anybody, so elsewhere than on loopback they have to be asked for."""
     given = settings.mlflow.metrics
@@ -54,12 +57,14 @@ def check(settings: Settings, root: Path) -> list[Problem]:
     return [
         *_versions(settings),
         *_exposure(settings),
-        *_tls("mlflow", settings.mlflow.url, settings.mlflow.tls, root),
-        *_tls("keycloak", settings.keycloak.url, settings.keycloak.tls, root),
+        *_tls(settings, "mlflow", settings.mlflow.url, settings.mlflow.tls, root),
+        *_tls(settings, "keycloak", settings.keycloak.url, settings.keycloak.tls, root),
         *_files(settings, root),
         *_realm(settings),
         *_existing(settings),
+        *_replicas(settings),
         *_reachable(settings),
+        *check_kubernetes(settings),
     ]
 
 
@@ -100,8 +105,8 @@ def _exposure(settings: Settings) -> Iterator[Problem]:
                 yield Problem(key(f"{part}.tls.trustedProxies"), "", expected)
 
 
-def _tls(part: str, url: str, tls: Tls, root: Path) -> Iterator[Problem]:
-    ways = bool(tls.certificate_file) or tls.proxy
+def _tls(settings: Settings, part: str, url: str, tls: Tls, root: Path) -> Iterator[Problem]:
+    ways = bool(tls.certificate_file) or behind_proxy(settings, tls)
     if url.startswith("https://") and not ways:
         yield Problem(key(f"{part}.tls"), "", f"expected certificateFile and keyFile, or proxy, for {url}")
     if url.startswith("http://") and ways:
@@ -157,6 +162,13 @@ def _existing(settings: Settings) -> Iterator[Problem]:
         yield Problem(key("keycloak.existing.createRealm"), "true", "expected false: master always exists")
     if existing is None and settings.realm.name == "master":
         yield Problem(key("realm.name"), "master", "expected another name: master is for administrators")
+
+
+def _replicas(settings: Settings) -> Iterator[Problem]:
+    mlflow = settings.mlflow
+    if mlflow.max_replicas is not None and mlflow.max_replicas <= mlflow.replicas:
+        expected = f"expected more than mlflow.replicas ({mlflow.replicas})"
+        yield Problem(key("mlflow.maxReplicas"), str(mlflow.max_replicas), expected)
 
 
 def _reachable(settings: Settings) -> Iterator[Problem]:

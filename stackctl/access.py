@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 import requests
 
 from settings import ROOT, from_files
-from stackctl import compose_engine, pulumi_engine
+from stackctl import pulumi_engine
 from stackctl.context import check_name
 from stackctl.errors import AccessError, NotAdminError, RefusedError
 from stackctl.keycloak_admin import KeycloakAdmin, Provisioner
 from stackctl.logins import LoginStore
 from stackctl.mlflow_api import MlflowApi
 from stackctl.oidc import Provider, discover
+from stackctl.targets import owner
 from stackctl.web import MLFLOW, Web, session
 
 URL, ISSUER, CLIENT, CA = "STACKCTL_URL", "STACKCTL_ISSUER", "STACKCTL_CLIENT_ID", "STACKCTL_CA_BUNDLE"
@@ -134,8 +135,9 @@ def resolve(where: Where) -> Access:
 
 def outputs(stack: str, config_file: Path | None = None) -> dict[str, Any] | None:
     """The outputs of whichever engine made the stack, with secrets in clear; None when neither did, here."""
-    if compose_engine.owns(stack):
-        return compose_engine.outputs(stack)
+    target = owner(stack)
+    if target is not None:
+        return target.outputs(stack)
     if pulumi_engine.find() and pulumi_engine.exists(stack):
         settings = from_files(stack, file=config_file, encrypted=True)
         return pulumi_engine.outputs(stack, settings.environment)

@@ -22,17 +22,17 @@ from typing import Annotated
 
 import typer
 
-from platforms import docker_engine
-from platforms.docker_plan import DockerPlan
+from platforms.docker_engine import DockerError
 from platforms.workload import Problem, StackError
-from settings import ROOT
+from settings import ROOT, Platform
 from settings.versions import selection
-from stackctl import access, compose_engine, pulumi_engine
+from stackctl import access, forward, kubernetes_engine, pulumi_engine
 from stackctl.commands import cleanup, doctor, login, realm, sessions, tokens
 from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, redacted, reported, show
 from stackctl.context import Context, load, stack_directory
 from stackctl.images import build
 from stackctl.progress import say
+from stackctl.targets import TARGETS, Target, owner
 
 app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -58,6 +58,7 @@ class Engine(StrEnum):
     AUTO = "auto"
     PULUMI = "pulumi"
     COMPOSE = "compose"
+    RENDER = "render"
 
 
 EngineOption = Annotated[Engine, typer.Option("--engine", help="What brings the stack up.", envvar="ENGINE")]
@@ -67,15 +68,17 @@ EngineOption = Annotated[Engine, typer.Option("--engine", help="What brings the 
 def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_file: ConfigOption = None) -> None:
     """Bring the stack up, and build the images it lacks."""
     with reported():
-        chosen = _choose(stack, engine)
-        context = load(stack, config_file, encrypted=chosen is Engine.PULUMI)
-        _preflight(context)
-        _build(context)
-        say(f"Bringing up stack {stack} with {chosen} ...")
-        if chosen is Engine.PULUMI:
+        target = TARGETS[load(stack, config_file, encrypted=True).settings.platform]
+        with_pulumi = _choose(stack, engine, target)
+        context = load(stack, config_file, encrypted=with_pulumi)
+        _preflight(context, target)
+        target.deliver(context, _build(context).values())
+        target.open_routes(context)
+        say(f"Bringing up stack {stack} with {'Pulumi' if with_pulumi else target.TOOL} ...")
+        if with_pulumi:
             pulumi_engine.up(context)
         else:
-            compose_engine.up(context)
+            target.up(context)
         _welcome(context)
 
 
@@ -84,9 +87,9 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
     """Show what `up` would change (needs the Pulumi engine)."""
     with reported():
         context = load(stack, config_file, encrypted=True)
-        reason = pulumi_engine.unavailable()
+        reason = pulumi_engine.unavailable(TARGETS[context.settings.platform].PLUGIN)
         if reason:
-            raise pulumi_engine.PulumiError(f"{reason}; `stackctl render` writes what Compose would run.")
+            raise pulumi_engine.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
         pulumi_engine.preview(context)
 
 
@@ -94,10 +97,14 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
 def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
     """Remove the stack with its data: containers, volumes, networks and secrets."""
     with reported():
-        if compose_engine.owns(stack):
-            compose_engine.destroy(stack)
+        target = owner(stack)
+        if target is not None:
+            target.destroy(stack)
         elif pulumi_engine.find() and pulumi_engine.exists(stack):
-            pulumi_engine.destroy(load(stack, config_file, encrypted=True))
+            context = load(stack, config_file, encrypted=True)
+            TARGETS[context.settings.platform].open_routes(context)
+            pulumi_engine.destroy(context)
+            forward.stop(stack)
         else:
             say(f"There is no stack {stack} here; nothing to remove.")
             return
@@ -115,7 +122,7 @@ def outputs(
     with reported():
         found = access.outputs(stack, config_file)
         if found is None:
-            raise docker_engine.DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
+            raise DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
         show(found if show_secrets else redacted(found), output)
 
 
@@ -123,13 +130,25 @@ def outputs(
 def render(
     stack: StackOption = "dev",
     out: Annotated[Path, typer.Option("--out", help="Directory to write to.", file_okay=False)] = Path("rendered"),
+    target: Annotated[Platform | None, typer.Option("--target", help="Default: the stack's own platform.")] = None,
     config_file: ConfigOption = None,
 ) -> None:
-    """Write the stack as a Compose file, a realm import and an env file of secrets, without any engine."""
+    """Write the stack as a Compose file or as Kubernetes YAML, with a realm import and a private file of secrets."""
     with reported():
-        directory = out / stack
-        compose_engine.write(load(stack, config_file), directory)
-        say(f"Wrote {directory}: compose.yaml, realm.json and, for you alone, secrets.env.")
+        context = load(stack, config_file, platform=target)
+        chosen = TARGETS[context.settings.platform]
+        chosen.write(context, out / stack)
+        say(f"Wrote {chosen.written(out / stack)}.")
+
+
+@app.command("forward")
+def forward_(stack: StackOption = "k8s", config_file: ConfigOption = None) -> None:
+    """Keep the stack's URLs on this machine forwarded to the cluster, until interrupted."""
+    with reported():
+        plan = kubernetes_engine.plan(load(stack, config_file, encrypted=True))
+        for route in forward.routes(plan):
+            say(f"http://localhost:{route.local} -> {route.service} in namespace {plan.namespace}")
+        forward.run(plan)
 
 
 @app.command()
@@ -140,24 +159,29 @@ def images(stack: StackOption = "dev", config_file: ConfigOption = None) -> None
         show(dict(made), TABLE)
 
 
-def _choose(stack: str, engine: Engine) -> Engine:
-    if engine is Engine.COMPOSE or (engine is Engine.AUTO and compose_engine.owns(stack)):
-        return Engine.COMPOSE
-    if compose_engine.owns(stack):
-        expected = f"expected compose, which brought it up ({stack_directory(stack)}); or `make destroy` first"
+def _choose(stack: str, engine: Engine, target: Target) -> bool:
+    """Whether Pulumi brings the stack up; otherwise the target's own tool does, from rendered files."""
+    rendered = engine in target.ENGINES
+    if not rendered and engine not in (Engine.AUTO, Engine.PULUMI):
+        expected = f"expected one of {', '.join(['auto', 'pulumi', *sorted(target.ENGINES)])}"
+        raise StackError("That engine does not run this stack.", [Problem("engine", engine, expected)])
+    if rendered or (engine is Engine.AUTO and target.owns(stack)):
+        return False
+    if target.owns(stack):
+        ways = " or ".join(sorted(target.ENGINES))
+        expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
         raise StackError(f"Stack {stack} is another engine's.", [Problem("engine", engine.value, expected)])
-    reason = pulumi_engine.unavailable()
+    reason = pulumi_engine.unavailable(target.PLUGIN)
     if reason is None:
-        return Engine.PULUMI
+        return True
     if engine is Engine.PULUMI:
-        raise pulumi_engine.PulumiError(f"{reason}; ENGINE=compose needs no Pulumi.")
-    say(f"{reason[0].upper()}{reason[1:]}. Using Compose with the same definitions.")
-    return Engine.COMPOSE
+        raise pulumi_engine.PulumiError(f"{reason}; ENGINE=render needs no Pulumi.")
+    say(f"{reason[0].upper()}{reason[1:]}. Using {target.TOOL} with the same definitions.")
+    return False
 
 
-def _preflight(context: Context) -> None:
-    plan = DockerPlan(context.physical.removesuffix(f"-{context.stack}"), context.stack, context.spec.workloads)
-    problems = plan.check() + docker_engine.check_engine(plan, context.settings.docker.bind_address, images=False)
+def _preflight(context: Context, target: Target) -> None:
+    problems = target.preflight(context)
     if problems:
         raise StackError(f"Stack {context.stack} cannot be brought up here; nothing was created.", problems)
 

@@ -5,25 +5,35 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.realm_import import IMPORT_PATH, importing_workloads, realm_import
+from components.realm_import import importing_workloads
 from platforms import compose, docker_engine
-from platforms.docker_plan import LABEL_PROJECT, LABEL_STACK, DockerPlan
-from platforms.workload import Problem, Secret, StackError
+from platforms.docker_plan import DockerPlan
+from platforms.labels import LABEL_PROJECT, LABEL_STACK
+from platforms.workload import Problem, StackError
 from settings import PROJECT
 from stackctl.context import Context, stack_directory
-from stackctl.progress import Board, say
+from stackctl.progress import Board
+from stackctl.rendered import (
+    OUTPUTS_FILE,
+    REALM_FILE,
+    SECRETS_FILE,
+    check_keycloak,
+    realm_of,
+    refuse_changed_realm,
+    resolve,
+)
 from stackctl.state import SecretStore, env_file, private_directory, write_private
 
 COMPOSE_FILE = "compose.yaml"
-REALM_FILE = "realm.json"
-OUTPUTS_FILE = "outputs.json"
-SECRETS_FILE = "secrets.json"
+TOOL = "Compose"
+PLUGIN = "docker"
+ENGINES = frozenset({"compose", "render"})
 
 
 def plan(context: Context) -> DockerPlan:
@@ -32,23 +42,26 @@ def plan(context: Context) -> DockerPlan:
 
 def check(context: Context) -> list[Problem]:
     """What Compose cannot do for this stack."""
-    problems = compose.check_secrets(context.spec.secrets)
-    problems += _substituted(realm_import(context.spec.realm, lambda _: ""), "realm")
-    if not context.spec.keycloak_is_ours:
-        where = f"{PROJECT}:keycloak.existing"
-        problems.append(Problem(where, "", "expected ENGINE=pulumi: only the engine changes a Keycloak that is there"))
-    return problems
+    return compose.check_secrets(context.spec.secrets) + check_keycloak(context)
 
 
-def _substituted(tree: object, path: str) -> list[Problem]:
-    """The texts in which Keycloak's import would put variables of its environment, and so the stack's secrets."""
-    if isinstance(tree, Mapping):
-        return [found for key, value in tree.items() for found in _substituted(value, f"{path}.{key}")]
-    if isinstance(tree, list):
-        return [found for i, value in enumerate(tree) for found in _substituted(value, f"{path}[{i}]")]
-    if isinstance(tree, str) and "${" in tree:
-        return [Problem(path, tree, "expected no ${ in it: Keycloak's import puts a variable of its own there")]
-    return []
+def preflight(context: Context) -> list[Problem]:
+    """What is in the way of this stack on this machine, before its images are built."""
+    stack = DockerPlan(PROJECT, context.stack, context.spec.workloads)
+    return stack.check() + docker_engine.check_engine(stack, context.settings.docker.bind_address, images=False)
+
+
+def deliver(context: Context, images: Collection[str]) -> None:
+    """The engine that builds the images is the one that runs them."""
+
+
+def open_routes(context: Context) -> None:
+    """The engine itself publishes the ports."""
+
+
+def written(directory: Path) -> str:
+    """What `write` leaves in a directory, for people."""
+    return f"{directory}: {COMPOSE_FILE}, {REALM_FILE} and, for you alone, secrets.env"
 
 
 def write(context: Context, directory: Path) -> dict[str, str]:
@@ -71,13 +84,9 @@ def write(context: Context, directory: Path) -> dict[str, str]:
         **compose.env_values(context.spec.secrets, values),
     }
     write_private(directory / "secrets.env", env_file(variables))
-    write_private(directory / REALM_FILE, _realm(stack))
+    write_private(directory / REALM_FILE, realm_of(stack.workloads))
     write_private(directory / COMPOSE_FILE, rendered.compose)
     return values
-
-
-def _realm(stack: DockerPlan) -> str:
-    return next(f.content for w in stack.workloads for f in w.files if f.path == IMPORT_PATH)
 
 
 def owns(stack: str) -> bool:
@@ -94,9 +103,9 @@ def up(context: Context) -> None:
     """Bring the stack up. Raises StackError before anything changes, or docker_engine.DockerError."""
     directory = context.directory
     _refuse_another_owner(context)
-    _refuse_changed_realm(context, directory / REALM_FILE)
+    refuse_changed_realm(plan(context).workloads, directory / REALM_FILE)
     values = write(context, directory)
-    write_private(directory / OUTPUTS_FILE, json.dumps(_resolve(context.spec.outputs(), values), indent=2) + "\n")
+    write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
     run(directory, "up", "-d", "--remove-orphans")
     stack = plan(context)
     with Board(tuple(w.name for w in stack.workloads)).shown() as board, ThreadPoolExecutor() as pool:
@@ -157,25 +166,3 @@ def _refuse_another_owner(context: Context) -> None:
         expected = "expected none: another engine or checkout made them; use ENGINE=pulumi, or destroy the stack first"
         problem = Problem(f"stack {context.stack}", ", ".join(sorted(found)), expected)
         raise StackError("This stack is there already, and not made by Compose; nothing was changed.", [problem])
-
-
-def _refuse_changed_realm(context: Context, kept: Path) -> None:
-    """Keycloak imports a realm once; a later change would be ignored without a word."""
-    if not kept.exists():
-        return
-    before, after = json.loads(kept.read_text()), json.loads(_realm(plan(context)))
-    changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    if changed:
-        say(f"The realm differs from the one that was imported, in: {', '.join(changed)}.")
-        expected = "expected no change: Compose imports a realm once; use ENGINE=pulumi, or `make destroy` first"
-        raise StackError(
-            "The realm has changed; nothing was changed.", [Problem("realm", ", ".join(changed), expected)]
-        )
-
-
-def _resolve(value: object, values: Mapping[str, str]) -> object:
-    if isinstance(value, Secret):
-        return values[value.name]
-    if isinstance(value, Mapping):
-        return {key: _resolve(inner, values) for key, inner in value.items()}
-    return value

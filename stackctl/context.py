@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.stack import StackSpec, stack_spec
 from platforms.workload import Problem, StackError
-from settings import PROJECT, ROOT, Settings, from_files
+from settings import PROJECT, ROOT, Platform, Settings, from_files
 from stackctl.state import state_home
 
 # Pulumi's own rule for stack names, and Docker's for the first character of a container's.
@@ -45,8 +45,10 @@ def check_name(stack: str) -> str:
     return stack
 
 
-def load(stack: str, config_file: Path | None = None, *, encrypted: bool = False) -> Context:
-    """Read and check a stack's settings. Raises StackError naming everything that is wrong."""
+def load(
+    stack: str, config_file: Path | None = None, *, encrypted: bool = False, platform: Platform | None = None
+) -> Context:
+    """Read and check a stack's settings, for another `platform` if given. Raises StackError with all that is wrong."""
     path = config_file or ROOT / f"Pulumi.{check_name(stack)}.yaml"
-    settings = from_files(stack, file=path, encrypted=encrypted)
+    settings = from_files(stack, file=path, encrypted=encrypted, platform=platform)
     return Context(stack, path, settings, stack_spec(settings))

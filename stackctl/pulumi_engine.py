@@ -18,8 +18,8 @@ from stackctl.context import Context
 from stackctl.progress import console, say
 from stackctl.state import generated_passphrase
 
-# The SDK packages whose plugins the stack needs; plugin and package share their version.
-PLUGINS = {"random": "pulumi-random", "docker": "pulumi-docker", "keycloak": "pulumi-keycloak"}
+# The plugins that every stack needs beside its platform's own; plugin and SDK package share their version.
+PLUGINS = ("random", "keycloak")
 PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 INSTALL_SECONDS = 180
 
@@ -34,14 +34,15 @@ def find() -> str | None:
     return shutil.which("pulumi") or next((str(h / "pulumi") for h in homes if (h / "pulumi").is_file()), None)
 
 
-def unavailable() -> str | None:
+def unavailable(platform_plugin: str = "docker") -> str | None:
     """Why the engine cannot be used here, after trying to install what is missing; None when it can."""
     if find() is None:
         say("The Pulumi CLI is not installed; trying to install it ...")
         failed = _attempt(sys.executable, "-c", "from pulumi.automation import PulumiCommand; PulumiCommand.install()")
         if failed or find() is None:
             return f"the Pulumi CLI is not installed and cannot be downloaded here ({failed or 'no such file'})"
-    for name, package in PLUGINS.items():
+    for name in (*PLUGINS, platform_plugin):
+        package = f"pulumi-{name}"
         if shutil.which(f"pulumi-resource-{name}") is None:
             failed = _attempt(str(find()), "plugin", "install", "resource", name, f"v{version(package)}")
             if failed:

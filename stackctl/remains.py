@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from platforms.inventory import Inventory, Item
 from platforms.workload import Problem, StackError
 from settings import PROJECT
-from stackctl import compose_engine, pulumi_engine
+from stackctl import forward, pulumi_engine
 from stackctl.context import stack_directory
 from stackctl.progress import say
+from stackctl.targets import TARGETS
 
 STATE_DIRECTORY = "directory of secrets and rendered files"
 PULUMI_STATE = "Pulumi state"
@@ -74,6 +75,7 @@ def _let_go(item: Item, inventory: Inventory) -> str:
 
 def remove(remains: Remains, inventory: Inventory, stack: str, told: Callable[[Item], None]) -> None:
     """Remove what is to go, and make sure that what is kept does not look like a stack that runs."""
+    forward.stop(stack)
     for item in remains.gone:
         if item.kind == STATE_DIRECTORY:
             shutil.rmtree(item.name)
@@ -83,4 +85,5 @@ def remove(remains: Remains, inventory: Inventory, stack: str, told: Callable[[I
             inventory.remove(item)
         told(item)
     if any(item.kind == STATE_DIRECTORY for item in remains.kept):
-        compose_engine.disown(stack)
+        for target in TARGETS.values():
+            target.disown(stack)

@@ -15,6 +15,7 @@ import yaml
 
 from platforms import docker_engine
 from platforms.inventory import InventoryError
+from platforms.kubectl import KubernetesError
 from platforms.workload import StackError
 from settings.catalogue import VersionsError
 from stackctl import pulumi_engine
@@ -63,7 +64,13 @@ def reported() -> Iterator[None]:
     except (StackError, VersionsError) as error:
         say(f"error: {error}")
         raise typer.Exit(REFUSED) from None
-    except (docker_engine.DockerError, ImageError, InventoryError, pulumi_engine.PulumiError) as error:
+    except (
+        docker_engine.DockerError,
+        ImageError,
+        InventoryError,
+        KubernetesError,
+        pulumi_engine.PulumiError,
+    ) as error:
         say(f"error: {error}")
         raise typer.Exit(FAILED) from None
     except OSError as error:

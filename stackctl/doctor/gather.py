@@ -13,7 +13,7 @@ from platforms.select import running
 from platforms.workload import StackError
 from settings import PROJECT, ROOT, Platform
 from settings.catalogue import VersionsError
-from stackctl import access, compose_engine
+from stackctl import access
 from stackctl.context import Context, check_name, load, stack_directory
 from stackctl.doctor.observed import Observed
 from stackctl.errors import RefusedError
@@ -21,7 +21,9 @@ from stackctl.keycloak_admin import Provisioner
 from stackctl.logins import LoginStore
 from stackctl.progress import say
 from stackctl.pulumi_engine import PulumiError
+from stackctl.rendered import SECRETS_FILE
 from stackctl.state import SecretStore
+from stackctl.targets import owner
 from stackctl.web import session
 
 
@@ -32,7 +34,7 @@ def gather(where: access.Where) -> Observed | None:
     if url:
         return _from_afar(where.stack, url, where.ca_bundle)
     context = _context(where.stack, where.config_file)
-    kept = None if compose_engine.owns(where.stack) else LoginStore(where.stack).find()
+    kept = None if owner(where.stack) else LoginStore(where.stack).find()
     target = running(context.settings.platform if context else Platform.DOCKER)
     try:
         instances = tuple(target.instances(PROJECT, where.stack))
@@ -59,7 +61,7 @@ def gather(where: access.Where) -> Observed | None:
         settings=context.settings if context else None,
         spec=context.spec if context else None,
         provisioner=_provisioner(where, context),
-        kept=SecretStore(stack_directory(where.stack) / compose_engine.SECRETS_FILE).kept(),
+        kept=SecretStore(stack_directory(where.stack) / SECRETS_FILE).kept(),
     )
 
 

@@ -18,6 +18,7 @@ from platforms import compose
 from platforms.docker_plan import DockerPlan
 from platforms.workload import Secret, Workload
 from settings import PROJECT, Settings
+from tests.contract import kubernetes_target
 from tests.contract.engine import GENERATED, run
 
 
@@ -209,7 +210,13 @@ def _compose(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
     return with_reach(made)
 
 
+def _kubernetes(settings: Settings, stack: str) -> Mapping[str, Made]:
+    """Pods as the rendered objects describe them."""
+    return {name: Made(**facts) for name, facts in kubernetes_target.facts(settings, stack).items()}
+
+
 TARGETS: Mapping[str, Target] = {
     "docker": Target(lambda settings, _: stack_spec(settings).workloads, _docker),
     "compose": Target(lambda settings, _: importing_workloads(stack_spec(settings)), _compose),
+    "kubernetes": Target(lambda settings, _: importing_workloads(stack_spec(settings)), _kubernetes),
 }

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from platforms.docker_plan import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK, DockerPlan
+from platforms.docker_plan import DockerPlan
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from platforms.workload import Workload
 from settings import PROJECT, Settings
 from tests.contract.targets import TARGETS, OnDocker, Target
@@ -91,6 +92,7 @@ def test_everything_says_whose_it_is(target: Target, sample: Settings) -> None:
 
 
 def test_what_docker_cannot_honour_is_refused_by_name() -> None:
-    workload = replace(TARGETS["docker"].workloads(settings(), "test")[-1], replicas=2)
-    problems = DockerPlan(PROJECT, "test", (workload,)).check()
-    assert [str(problem) for problem in problems] == ["workload mlflow = 2 replicas: expected 1 on Docker"]
+    plain = TARGETS["docker"].workloads(settings(), "test")[-1]
+    for workload in (replace(plain, replicas=2), replace(plain, max_replicas=2)):
+        problems = DockerPlan(PROJECT, "test", (workload,)).check()
+        assert [str(problem) for problem in problems] == ["workload mlflow = 2 replicas: expected 1 on Docker"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from platforms.docker_plan import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from settings import PROJECT
 from settings.catalogue import refs
 from tests.e2e.harness import Client, Stack, docker

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from platforms.docker_plan import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from settings import PROJECT
 from settings.catalogue import refs
 from stackctl.errors import AccessError

@@ -10,8 +10,8 @@ import pytest
 
 from platforms import docker_running
 from platforms.docker_engine import DockerError
-from platforms.docker_plan import LABEL_COMPONENT
 from platforms.docker_running import DockerRunning
+from platforms.labels import LABEL_COMPONENT
 
 
 def container(name: str = "x-redis", status: str = "running", **more: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from platforms.inventory import Item
 from platforms.workload import StackError
 from stackctl import compose_engine, pulumi_engine, remains
 from stackctl.context import stack_directory
+from stackctl.rendered import OUTPUTS_FILE, REALM_FILE, SECRETS_FILE
 from stackctl.state import write_private
 
 CONTAINER = Item("container", "mlflow-sso-x-redis", "redis")
@@ -42,7 +43,7 @@ def _private_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def brought_up(stack: str) -> Path:
     directory = stack_directory(stack)
-    for name in (compose_engine.OUTPUTS_FILE, compose_engine.SECRETS_FILE, compose_engine.REALM_FILE):
+    for name in (OUTPUTS_FILE, SECRETS_FILE, REALM_FILE):
         write_private(directory / name, "{}")
     return directory
 
@@ -63,7 +64,7 @@ def test_kept_data_keep_their_secrets_and_the_stack_does_not_look_present() -> N
     found = remains.find(inventory, "x", keep_data=True, images=None)
     remains.remove(found, inventory, "x", lambda _: None)
     assert inventory.removed == [CONTAINER.name]
-    assert (directory / compose_engine.SECRETS_FILE).exists()
+    assert (directory / SECRETS_FILE).exists()
     assert not compose_engine.owns("x")
 
 

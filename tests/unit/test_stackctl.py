@@ -65,7 +65,7 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(pulumi_engine, "unavailable", lambda: "the Pulumi CLI is not installed")
+    monkeypatch.setattr(pulumi_engine, "unavailable", lambda plugin: "the Pulumi CLI is not installed")
     monkeypatch.setattr(pulumi_engine, "find", lambda: None)
     return Operator(tmp_path, docker)
 

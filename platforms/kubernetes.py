@@ -1,0 +1,140 @@
+"""Kubernetes: the same objects that are rendered as YAML, made through pulumi-kubernetes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_kubernetes
+
+from platforms.engine import Deployed, Secrets
+from platforms.kubernetes_cluster import check_cluster
+from platforms.kubernetes_objects import (
+    every_object,
+    namespace,
+    secret_object,
+    secret_texts,
+    shared_objects,
+    workload_objects,
+)
+from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest, content_name
+from platforms.kubernetes_pods import has_secret
+from platforms.workload import Port, Problem, SecretText, Workload
+from settings.kubernetes import Kubernetes
+
+# The provider would wait for a Service's endpoints, an Ingress's address and a claim's volume, all of which
+# need the pods that come after them. What runs is waited for once: at its controller.
+_AWAITED = frozenset({"Namespace", "Deployment", "StatefulSet"})
+_SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
+_URL_SECONDS = 60
+
+
+class KubernetesPlatform:
+    """Runs workloads through pulumi-kubernetes."""
+
+    def __init__(self, project: str, stack: str, options: Kubernetes) -> None:
+        self._plan = KubernetesPlan(project, stack, (), options)
+
+    def check(self, workloads: Sequence[Workload]) -> list[Problem]:
+        self._plan = KubernetesPlan(self._plan.project, self._plan.stack, tuple(workloads), self._plan.options)
+        return self._plan.check() + check_cluster(self._plan, every_object(self._plan))
+
+    def use(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        provider = pulumi_kubernetes.Provider(
+            "kubernetes", context=self._plan.options.context, enable_server_side_apply=True
+        )
+        self._opts = pulumi.ResourceOptions(provider=provider)
+        own = namespace(self._plan)
+        if own is not None:
+            made = self._make(own)
+            # All of it goes with the namespace, in one step and even where a kind is not known there any more.
+            self._opts = pulumi.ResourceOptions.merge(self._after(made), pulumi.ResourceOptions(deleted_with=made))
+        # Nothing runs before the rules that fence it in are there.
+        self._opts = self._after(*(self._make(manifest) for manifest in shared_objects(self._plan)))
+
+    def share(self, values: Mapping[str, SecretText]) -> None:
+        texts = {key: self._secrets.text(text) for key, text in values.items()}
+        self._make(secret_object(self._plan, self._plan.options.oauth_secret, texts))
+
+    def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:
+        child = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(parent=parent))
+        name: pulumi.Input[str] = ""
+        if has_secret(workload):
+            texts = {key: self._secrets.text(text) for key, text in secret_texts(workload).items()}
+            name = self._secret_name(workload, texts)
+            manifest = secret_object(self._plan, name, texts, workload.name)
+            secret = self._make(manifest, child, f"{workload.name}-secrets")
+            child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[secret]))
+        made = {
+            (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, child)
+            for manifest in workload_objects(self._plan, workload, name)
+        }
+        running = next(made[key] for key in made if key[0] in ("StatefulSet", "Deployment"))
+        claims = {v.name: made.get(("PersistentVolumeClaim", self._plan.claim(workload, v))) for v in workload.volumes}
+        data = {volume: claim for volume, claim in claims.items() if claim is not None}
+        return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)
+
+    def _secret_name(self, workload: Workload, texts: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[str]:
+        """The same name that the rendered YAML has. Its digest is keyed, so it is no secret."""
+        found = pulumi.Output.all(key=self._secrets.value(NAME_KEY), data=pulumi.Output.all(**texts))
+        return pulumi.Output.unsecret(
+            found.apply(lambda given: content_name(f"{workload.name}-secrets", given["data"], given["key"]))
+        )
+
+    def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=list(resources)))
+
+    def _make(
+        self, manifest: Manifest, opts: pulumi.ResourceOptions | None = None, logical: str = ""
+    ) -> pulumi.CustomResource:
+        """Register an object as it stands. Logical names hold no digest: a new content replaces, it does not add."""
+        version, kind = manifest["apiVersion"], manifest["kind"]
+        metadata = dict(manifest["metadata"])
+        if kind not in _AWAITED:
+            metadata["annotations"] = {**metadata.get("annotations", {}), **_SKIP_AWAIT}
+        content: dict[str, Any] = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
+        group = version if "/" in version else f"core/{version}"
+        return pulumi.CustomResource(
+            f"kubernetes:{group}:{kind}",
+            logical or _logical(kind, metadata["name"], immutable=bool(manifest.get("immutable"))),
+            {"apiVersion": version, "kind": kind, **content, "metadata": metadata},
+            opts or self._opts,
+        )
+
+    async def _reachable(self, workload: Workload) -> str:
+        """Its name, once people's URLs answer too: the realm is managed through one of them."""
+        if pulumi.runtime.is_dry_run():
+            return workload.name
+        for port in workload.published:
+            await asyncio.to_thread(_wait_open, self._plan, workload, port)
+        return workload.name
+
+
+def _logical(kind: str, name: str, *, immutable: bool) -> str:
+    base = name.rpartition("-")[0] if immutable else name
+    return f"{base}-{kind.lower()}"
+
+
+def _wait_open(plan: KubernetesPlan, workload: Workload, port: Port) -> None:
+    parts = urlsplit(port.url)
+    host, number = parts.hostname or "localhost", parts.port or {"http": 80}.get(parts.scheme, 443)
+    if not plan.options.routed:
+        host, number = "127.0.0.1", port.published or number
+    deadline = time.monotonic() + _URL_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, number), timeout=2).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                hint = "" if plan.options.routed else f"; is `stackctl forward --stack {plan.stack}` running beside it?"
+                raise pulumi.RunError(
+                    f"{workload.name} runs, but {port.url} takes no connection after {_URL_SECONDS} s ({error}){hint}"
+                ) from None
+        time.sleep(0.5)

@@ -1,0 +1,143 @@
+"""Whether a cluster can take a stack, asked before the first object is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from platforms.kubectl import RESOURCES, Kubectl, KubernetesError
+from platforms.kubernetes_plan import KubernetesPlan, Manifest
+from platforms.labels import LABEL_PROJECT, LABEL_STACK
+from platforms.mesh import WAYPOINT_CLASS
+from platforms.workload import Problem
+
+# The oldest version whose kubelets can let a pod sleep before it stops (KEP-3960, on by default since 1.30).
+MINIMUM_VERSION = (1, 30)
+VERBS = ("create", "patch", "delete", "list")
+_NEEDS = {
+    "gateway.networking.k8s.io": "the Gateway API (its CRDs)",
+    "security.istio.io": "Istio (its CRDs)",
+}
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+
+def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Problem]:
+    """Everything that is in the way: version, permissions, APIs, classes, and other stacks."""
+    cluster = Kubectl(plan.options.context)
+    try:
+        server = cluster.server()
+        version = cluster.json("version", "--request-timeout=10s", timeout=20)["serverVersion"]
+    except (KubernetesError, KeyError) as error:
+        reason = str(error).splitlines()[-1]
+        expected = f"expected one that answers ({reason}); see KUBECONFIG and `kubectl cluster-info`"
+        return [Problem("kubernetes cluster", plan.options.context or "", expected)]
+    found = (int(version["major"]), int(version["minor"].rstrip("+")))
+    problems: list[Problem] = []
+    if found < MINIMUM_VERSION:
+        expected = "expected {}.{} or later".format(*MINIMUM_VERSION)
+        problems.append(Problem(f"kubernetes at {server}", version["gitVersion"], expected))
+    try:
+        groups = cluster.groups()
+        problems += _apis(objects, groups)
+        problems += _permissions(cluster, plan, objects)
+        problems += _namespace(cluster, plan)
+        problems += _storage(cluster, plan, objects)
+        problems += _entrance(cluster, plan)
+        if (
+            plan.guarded
+            and "gateway.networking.k8s.io" in groups
+            and cluster.get("gatewayclass", WAYPOINT_CLASS) is None
+        ):
+            expected = f"expected the GatewayClass {WAYPOINT_CLASS} (Istio's ambient profile), or false"
+            problems.append(Problem("kubernetes.mesh.enabled", "true", expected))
+    except KubernetesError as error:
+        problems.append(Problem(f"kubernetes at {server}", "", f"a question failed: {error}"))
+    return problems
+
+
+def _apis(objects: Sequence[Manifest], groups: set[str]) -> Iterator[Problem]:
+    used = {manifest["apiVersion"].partition("/")[0]: manifest["kind"] for manifest in objects}
+    for group, what in _NEEDS.items():
+        if group in used and group not in groups:
+            kinds = sorted({m["kind"] for m in objects if m["apiVersion"].startswith(f"{group}/")})
+            mesh = {"Gateway", "AuthorizationPolicy", "PeerAuthentication"} & set(kinds)
+            instead = ", or kubernetes.mesh.enabled: false" if mesh else ", or no kubernetes.gateway"
+            yield Problem("kubernetes cluster", f"no {', '.join(kinds)}", f"expected {what} there{instead}")
+
+
+def _permissions(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]) -> Iterator[Problem]:
+    wanted = []
+    for kind in sorted({manifest["kind"] for manifest in objects}):
+        group, plural = RESOURCES[kind]
+        where = "" if kind == "Namespace" else plan.namespace
+        wanted += [(verb, group, plural, where) for verb in VERBS]
+    wanted.append(("list", "", "pods", plan.namespace))
+    if not plan.options.routed:
+        wanted.append(("create", "", "pods/portforward", plan.namespace))
+    for verb, group, resource, _ in cluster.denied(wanted):
+        name = f"{resource}.{group}" if group else resource
+        expected = f"expected this user to have it in namespace {plan.namespace}"
+        yield Problem("kubernetes permission", f"{verb} {name}", expected)
+
+
+def _namespace(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
+    found = cluster.get("namespace", plan.namespace)
+    where = "kubernetes.namespace"
+    if found is None:
+        if not plan.options.create_namespace:
+            expected = "expected one that is there, or kubernetes.createNamespace: true"
+            yield Problem(where, plan.namespace, expected)
+        return
+    if found.get("status", {}).get("phase") == "Terminating":
+        yield Problem(where, plan.namespace, "is being deleted; expected it gone, try again in a minute")
+        return
+    labels = found["metadata"].get("labels", {})
+    owner = (labels.get(LABEL_PROJECT), labels.get(LABEL_STACK))
+    if plan.options.create_namespace and owner != (plan.project, plan.stack):
+        whose = f"stack {owner[1]}'s" if owner[1] else "not made by this stack"
+        yield Problem(where, plan.namespace, f"is there and {whose}; expected another name, or createNamespace: false")
+    if not plan.options.create_namespace:
+        yield from _neighbours(cluster, plan)
+        if plan.mesh and labels.get("istio-injection") == "enabled":
+            expected = "expected it without sidecar injection (istio-injection: enabled), or mesh.enabled: false"
+            yield Problem(where, plan.namespace, expected)
+
+
+def _neighbours(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
+    """Another stack in the same namespace would have the same names."""
+    listed = cluster.json("get", "services", "-n", plan.namespace, "-l", LABEL_STACK, timeout=30)["items"]
+    others = {item["metadata"]["labels"][LABEL_STACK] for item in listed} - {plan.stack}
+    for other in sorted(others):
+        yield Problem("kubernetes.namespace", plan.namespace, f"holds stack {other}; expected a namespace of its own")
+
+
+def _storage(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]) -> Iterator[Problem]:
+    claims = [manifest for manifest in objects if manifest["kind"] == "PersistentVolumeClaim"]
+    classes = cluster.json("get", "storageclasses", timeout=30)["items"]
+    names = sorted(item["metadata"]["name"] for item in classes)
+    known = ", ".join(names) or "none: the cluster has no StorageClass"
+    wanted = {claim["spec"].get("storageClassName") for claim in claims}
+    for name in sorted(n for n in wanted if n and n not in names):
+        yield Problem("kubernetes.storage.className", name, f"expected one of {known}")
+    default = any(c["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for c in classes)
+    if None in wanted and not default:
+        yield Problem("kubernetes.storage.className", "", f"the cluster has no default; expected one of {known}")
+    for name in plan.options.storage.claims.values():
+        if cluster.get("persistentvolumeclaim", name, plan.namespace) is None:
+            yield Problem("kubernetes.storage.claims", name, f"expected a claim in namespace {plan.namespace}")
+
+
+def _entrance(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
+    gateway, ingress = plan.options.gateway, plan.options.ingress
+    if gateway is not None:
+        try:
+            found = cluster.get("gateways.gateway.networking.k8s.io", gateway.name, gateway.namespace)
+        except KubernetesError:
+            found = None
+        if found is None:
+            value = f"{gateway.namespace}/{gateway.name}"
+            yield Problem("kubernetes.gateway", value, "expected a Gateway that is there")
+    if ingress is not None and ingress.class_name and cluster.get("ingressclass", ingress.class_name) is None:
+        yield Problem("kubernetes.ingress.className", ingress.class_name, "expected an IngressClass that is there")
+    if ingress is not None and (ingress.issuer or ingress.cluster_issuer) and "cert-manager.io" not in cluster.groups():
+        named = ingress.issuer or ingress.cluster_issuer or ""
+        yield Problem("kubernetes.ingress", named, "expected cert-manager on the cluster, or tlsSecret")

@@ -1,0 +1,121 @@
+"""What a stack is on a cluster, whoever makes it: its names, its labels, and who may speak to whom.
+
+The Pulumi platform and the rendered YAML both start from it, so a stack has the same objects by the same
+names under either engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from platforms.labels import LABEL_COMPONENT, stack_labels
+from platforms.workload import Problem, Secret, Volume, Workload
+from settings.kubernetes import Kubernetes
+
+Manifest = dict[str, Any]
+# Immutable objects carry a digest of their content in their name. For secret content the digest is keyed:
+# without this key a name says nothing about the value.
+NAME_KEY = Secret("kubernetes-name-key")
+# The port of HBONE, the tunnel of Istio ambient, and the address its node proxy gives the kubelet's probes
+# (Istio documentation, "Ambient and Kubernetes NetworkPolicy").
+HBONE_PORT = 15008
+AMBIENT_PROBES = "169.254.7.127/32"
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class KubernetesPlan:
+    """The objects of one stack in one namespace."""
+
+    project: str
+    stack: str
+    workloads: tuple[Workload, ...]
+    options: Kubernetes
+
+    @property
+    def scoped(self) -> str:
+        """A name that belongs to this stack alone, as DNS spells names."""
+        return f"{self.project}-{self.stack}".lower().replace("_", "-").replace(".", "-")
+
+    @property
+    def namespace(self) -> str:
+        return self.options.namespace or self.scoped
+
+    @property
+    def mesh(self) -> bool:
+        return self.options.mesh.enabled
+
+    @property
+    def guarded(self) -> tuple[Workload, ...]:
+        """The workloads whose requests a waypoint reads before they do."""
+        return tuple(w for w in self.workloads if w.reserved) if self.mesh else ()
+
+    def labels(self, component: str = "") -> dict[str, str]:
+        """The labels of an object; the `app.kubernetes.io` ones are those that Kubernetes recommends."""
+        own = stack_labels(self.project, self.stack) | {"app.kubernetes.io/part-of": self.project}
+        if component:
+            own |= {LABEL_COMPONENT: component, "app.kubernetes.io/name": component}
+            own |= {"app.kubernetes.io/instance": f"{self.project}-{self.stack}"}
+        return own
+
+    def selector(self, component: str) -> dict[str, str]:
+        """What selects the pods of one workload; it never changes, as a selector is immutable."""
+        return stack_labels(self.project, self.stack) | {LABEL_COMPONENT: component}
+
+    def metadata(self, name: str, component: str = "", **labels: str) -> Manifest:
+        return {"name": name, "namespace": self.namespace, "labels": {**self.labels(component), **labels}}
+
+    def image(self, name: str) -> str:
+        """Where the cluster finds an image: in the registry it was pushed to, or loaded under its own name."""
+        registry = self.options.registry
+        return f"{registry.rstrip('/')}/{name}" if registry else name
+
+    def images(self) -> dict[str, str]:
+        """The stack's images: their names here, and those the cluster knows them by."""
+        return {w.image: self.image(w.image) for w in self.workloads}
+
+    def claim(self, workload: Workload, volume: Volume) -> str:
+        name = f"{workload.name}-{volume.name}"
+        return self.options.storage.claims.get(name, name)
+
+    def callees(self, workload: Workload) -> tuple[Workload, ...]:
+        """The workloads that this one may call, itself included where its replicas speak to each other."""
+        return tuple(w for w in self.workloads if workload.name in w.callers)
+
+    def outside_callers(self) -> tuple[str, ...]:
+        """The namespaces from where people's requests come."""
+        options = self.options
+        routes = [options.gateway.namespace] if options.gateway else []
+        routes += [options.ingress.namespace] if options.ingress else []
+        return tuple(dict.fromkeys((*routes, *options.callers)))
+
+    def check(self) -> list[Problem]:
+        """What cannot be on any cluster, whatever it has."""
+        problems = []
+        if not _LABEL.fullmatch(self.namespace):
+            expected = "expected a DNS label of at most 63 characters; name one with kubernetes.namespace"
+            problems.append(Problem("namespace", self.namespace, expected))
+        if len(self.stack) > 63:
+            problems.append(Problem("stack", self.stack, "expected at most 63 characters: it is the value of a label"))
+        known = {f"{w.name}-{v.name}" for w in self.workloads for v in w.volumes}
+        for name in sorted(set(self.options.storage.claims) - known):
+            expected = f"expected one of {', '.join(sorted(known)) or 'none: this stack has no volume'}"
+            problems.append(Problem("kubernetes.storage.claims", name, expected))
+        for workload in self.workloads:
+            single = [v for v in workload.volumes if not v.shared]
+            if workload.replicas > 1 and single:
+                expected = f"expected 1: its volume {single[0].name} belongs to one pod at a time"
+                problems.append(Problem(f"workload {workload.name}", f"{workload.replicas} replicas", expected))
+        return problems
+
+
+def content_name(prefix: str, data: Mapping[str, str], key: str = "") -> str:
+    """A name that changes with the content: prefix and 10 hex digits of an HMAC-SHA256 of it."""
+    text = json.dumps(dict(data), sort_keys=True)
+    return f"{prefix}-{hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()[:10]}"

@@ -1,0 +1,99 @@
+"""What only the Kubernetes platform needs to be told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from settings.types import DnsName, Group, Host
+
+
+class Storage(Group):
+    """How volumes are claimed.
+
+    A shared volume is one that every replica of a program mounts (MLflow's artifacts); the others
+    belong to one pod at a time.
+    """
+
+    class_name: str | None = Field(None, description="StorageClass; default: the cluster's own default")
+    shared_class_name: str | None = Field(None, description="StorageClass of shared volumes; default: className")
+    shared_access: Literal["ReadWriteOnce", "ReadWriteMany"] = Field(
+        "ReadWriteOnce", description="Access mode of shared volumes; more than one replica needs ReadWriteMany"
+    )
+    claims: dict[str, DnsName] = Field(
+        {}, description="Existing claims by volume, such as mlflow-artifacts; the stack never removes them"
+    )
+
+
+class GatewayRef(Group):
+    """A Gateway that is there already; HTTPRoutes are attached to it."""
+
+    name: DnsName = Field(description="Its name")
+    namespace: DnsName = Field(description="Its namespace, from where requests come in")
+    section: DnsName | None = Field(None, description="Its https listener; default: every listener that fits")
+
+
+class Ingress(Group):
+    """Exposure through an Ingress controller. TLS: an existing Secret, or one that cert-manager makes."""
+
+    class_name: DnsName | None = Field(None, description="IngressClass; default: the cluster's own default")
+    namespace: DnsName = Field("ingress-nginx", description="Namespace of the controller's pods")
+    annotations: dict[str, str] = Field({}, description="Of each Ingress, for its controller")
+    tls_secret: DnsName | None = Field(None, description="Existing Secret with the certificate of both hosts")
+    issuer: DnsName | None = Field(None, description="cert-manager Issuer in the stack's namespace")
+    cluster_issuer: DnsName | None = Field(None, description="cert-manager ClusterIssuer")
+
+    @model_validator(mode="after")
+    def _one_certificate(self) -> Ingress:
+        if sum(bool(way) for way in (self.tls_secret, self.issuer, self.cluster_issuer)) != 1:
+            raise ValueError("expected one of tlsSecret, issuer and clusterIssuer")
+        return self
+
+
+class Mesh(Group):
+    """Istio ambient: mutual TLS between all parts, and a waypoint that guards MLflow's trace intake."""
+
+    enabled: bool = Field(True, description="false: no Istio object is made")
+    waypoint: DnsName = Field("waypoint", description="Name of the waypoint Gateway")
+    trust_domain: Host = Field("cluster.local", description="First part of every SPIFFE identity in the mesh")
+    system_namespace: DnsName = Field("istio-system", description="Namespace of istiod")
+    collector_namespace: DnsName = Field("otel-collector", description="Namespace of the OpenTelemetry collector")
+    collector_account: DnsName = Field("otel-collector", description="Its ServiceAccount: the only sender of traces")
+
+
+class Kubernetes(Group):
+    """Where in which cluster, and how it is reached."""
+
+    context: str | None = Field(None, description="Context of the kubeconfig; default: the current one")
+    namespace: DnsName | None = Field(None, description="Default: the project's and the stack's name")
+    create_namespace: bool = Field(True, description="false: the namespace exists and stays")
+    quota: dict[str, str] = Field({}, description="Hard limits of a ResourceQuota, such as limits.memory: 8Gi")
+    storage: Storage = Storage()
+    gateway: GatewayRef | None = None
+    ingress: Ingress | None = None
+    callers: tuple[DnsName, ...] = Field(
+        (), description="Further namespaces whose pods may connect to MLflow and Keycloak"
+    )
+    mesh: Mesh = Mesh()
+    registry: str | None = Field(
+        None, description="Registry and path that images are pushed to and pulled from, such as registry.example.com/ml"
+    )
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(
+        "IfNotPresent", description="When a node asks the registry for an image"
+    )
+    image_pull_secrets: tuple[DnsName, ...] = Field((), description="Existing Secrets with logins for the registry")
+    oauth_secret: DnsName = Field(
+        "mlflow-oauth-secret", description="Secret that pipelines read OIDC_CLIENT_ID, _SECRET and _TOKEN_URL from"
+    )
+
+    @property
+    def routed(self) -> bool:
+        """Whether people come in by a Gateway or an Ingress, where TLS ends."""
+        return self.gateway is not None or self.ingress is not None
+
+    @model_validator(mode="after")
+    def _one_entrance(self) -> Kubernetes:
+        if self.gateway and self.ingress:
+            raise ValueError("expected gateway or ingress, not both")
+        return self

@@ -1,0 +1,61 @@
+"""Rules between the settings of a stack on Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from platforms.workload import Problem
+from settings.kubernetes import Kubernetes
+from settings.model import PROJECT, Platform, Settings
+
+
+def key(path: str) -> str:
+    return f"{PROJECT}:{path}"
+
+
+def check_kubernetes(settings: Settings) -> Iterator[Problem]:
+    """Every contradiction between the kubernetes group and the rest."""
+    if settings.platform is not Platform.KUBERNETES:
+        if settings.kubernetes != Kubernetes():
+            yield Problem(key("kubernetes"), "", f"expected {key('platform')}: kubernetes with it")
+        return
+    yield from _volumes(settings)
+    yield from _entrance(settings)
+    yield from _mesh(settings)
+
+
+def _volumes(settings: Settings) -> Iterator[Problem]:
+    mlflow, storage = settings.mlflow, settings.kubernetes.storage
+    most = mlflow.max_replicas or mlflow.replicas
+    if most > 1 and mlflow.s3 is None and storage.shared_access != "ReadWriteMany":
+        where = key("mlflow.maxReplicas" if mlflow.max_replicas else "mlflow.replicas")
+        expected = f"expected 1, {key('mlflow.s3')}, or {key('kubernetes.storage.sharedAccess')}: ReadWriteMany"
+        yield Problem(where, str(most), expected)
+
+
+def _entrance(settings: Settings) -> Iterator[Problem]:
+    if not settings.kubernetes.routed:
+        return
+    name = "gateway" if settings.kubernetes.gateway else "ingress"
+    parts = ["mlflow"] if settings.keycloak.existing else ["mlflow", "keycloak"]
+    hosts = []
+    for part in parts:
+        group = settings.mlflow if part == "mlflow" else settings.keycloak
+        hosts.append(urlsplit(group.url).hostname)
+        if group.url.startswith("http://"):
+            expected = f"expected the https URL that {key('kubernetes.' + name)} serves"
+            yield Problem(key(f"{part}.url"), group.url, expected)
+        if group.tls.certificate_file:
+            expected = f"expected none: TLS ends at {key('kubernetes.' + name)}"
+            yield Problem(key(f"{part}.tls.certificateFile"), group.tls.certificate_file, expected)
+    if len(hosts) > len(set(hosts)):
+        where = f"{key('mlflow.url')} and {key('keycloak.url')}"
+        yield Problem(where, str(hosts[0]), "expected two host names: routes are told apart by them")
+
+
+def _mesh(settings: Settings) -> Iterator[Problem]:
+    tls = settings.mlflow.tls
+    if settings.kubernetes.mesh.enabled and tls.certificate_file and not settings.kubernetes.routed:
+        expected = f"expected none, or {key('kubernetes.mesh.enabled')}: false: the waypoint has to read requests"
+        yield Problem(key("mlflow.tls.certificateFile"), tls.certificate_file, expected)

@@ -1,0 +1,107 @@
+"""The types that settings are made of: origins, names, versions, and the base of every group."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name can only ever mean this machine (RFC 6761 section 6.3, RFC 5735)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(value: str) -> str:
+    """An http(s) origin without path, query or credentials; returned without a trailing slash."""
+    expected = "expected a URL such as http://localhost:5000, without path, query or credentials"
+    parts: SplitResult = urlsplit(value)
+    try:
+        port_ok = parts.port is None or 0 < parts.port < 65536
+    except ValueError:
+        port_ok = False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok:
+        raise ValueError(expected)
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        raise ValueError(expected)
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("expected https: http is for loopback names only (localhost, *.localhost, 127.0.0.1)")
+    default = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
+def _scope(value: str) -> str:
+    words = value.split()
+    if "," in value or ";" in value or not words:
+        raise ValueError("expected scopes separated by spaces (RFC 6749 section 3.3)")
+    if "openid" not in words:
+        raise ValueError("expected the scope openid among them (OpenID Connect Core 3.1.2.1)")
+    return " ".join(words)
+
+
+def _group_name(value: str) -> str:
+    """A name that Keycloak, the token and the plugin spell alike.
+
+    A comma separates names in the plugin's lists and a slash separates Keycloak's paths; the plugin makes no group
+    with any of the others (mlflow_oidc_auth.utils.group_name, 11.0.2).
+    """
+    if set(value) & set(",/\\?#%") or not value.isprintable() or value in (".", ".."):
+        raise ValueError("expected a group name without , / \\ ? # % and control characters, other than . and ..")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0") from None
+
+
+def _number_as_text(value: object) -> object:
+    """YAML reads `version: 17` as a number; a version is text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _none_if_empty(value: object) -> object:
+    """The engine's config schema has no optional text; its default is the empty one."""
+    return None if value == "" else value
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+Scope = Annotated[str, AfterValidator(_scope)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
+GroupName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_group_name)
+]
+Version = Annotated[str, BeforeValidator(_number_as_text)]
+TcpPort = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
+Seconds = Annotated[int, Field(ge=1)]
+Address = Annotated[str, AfterValidator(_address)]
+OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
+# A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.
+DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+
+
+class Group(BaseModel):
+    """Base of every settings group: camelCase keys, no unknown key, no change once read."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )

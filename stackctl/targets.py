@@ -1,0 +1,39 @@
+"""The operator's side of each platform: how a stack is checked, rendered, run and removed there without Pulumi."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from platforms.workload import Problem
+from settings import Platform
+from stackctl import compose_engine, kubernetes_engine
+from stackctl.context import Context
+
+
+class Target(Protocol):
+    """TOOL: the command that runs rendered files. PLUGIN: Pulumi's own. ENGINES: values of ENGINE that mean TOOL."""
+
+    TOOL: str
+    PLUGIN: str
+    ENGINES: frozenset[str]
+
+    def preflight(self, context: Context) -> list[Problem]: ...
+    def deliver(self, context: Context, images: Collection[str]) -> None: ...
+    def open_routes(self, context: Context) -> None: ...
+    def write(self, context: Context, directory: Path) -> dict[str, str]: ...
+    def written(self, directory: Path) -> str: ...
+    def up(self, context: Context) -> None: ...
+    def owns(self, stack: str) -> bool: ...
+    def disown(self, stack: str) -> None: ...
+    def destroy(self, stack: str) -> None: ...
+    def outputs(self, stack: str) -> dict[str, Any]: ...
+
+
+TARGETS: Mapping[Platform, Target] = {Platform.DOCKER: compose_engine, Platform.KUBERNETES: kubernetes_engine}
+
+
+def owner(stack: str) -> Target | None:
+    """What brought this stack up from rendered files here, if anything did."""
+    return next((target for target in TARGETS.values() if target.owns(stack)), None)

@@ -1,0 +1,96 @@
+"""Stacks on Kubernetes to look at: a plain one, and ones that use everything."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from components.realm_import import importing_workloads
+from components.stack import stack_spec
+from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest
+from platforms.kubernetes_render import Rendered, render
+from settings import PROJECT, Settings, parse
+
+STACK = "test"
+HIDDEN = "hidden-value-of"
+
+SCALED: dict[str, Any] = {
+    "environment": "prod",
+    "mlflow": {"url": "https://mlflow.example.com", "replicas": 2, "maxReplicas": 5},
+    "keycloak": {"url": "https://sso.example.com", "replicas": 2},
+    "postgres": {"separateKeycloak": True},
+    "redis": {"persistent": True},
+    "realm": {"serviceAccounts": [{"clientId": "pipelines", "groups": ["mlflow-users"]}]},
+    "kubernetes": {
+        "quota": {"limits.memory": "16Gi"},
+        "storage": {"className": "fast", "sharedClassName": "nfs", "sharedAccess": "ReadWriteMany"},
+        "gateway": {"name": "public", "namespace": "gateways", "section": "https"},
+        "registry": "registry.example.com/ml",
+        "imagePullSecrets": ["pull"],
+    },
+}
+OUTSIDE: dict[str, Any] = {
+    "environment": "prod",
+    "mlflow": {
+        "url": "https://mlflow.example.com",
+        "replicas": 3,
+        "s3": {"bucket": "artifacts", "endpointUrl": "https://s3.example.com:9443"},
+    },
+    "keycloak": {"url": "https://sso.example.com"},
+    "postgres": {
+        "external": {
+            "host": "db.example.com",
+            **{
+                part: {"database": part, "username": part, "password": f"{part}-password"}
+                for part in ("keycloak", "mlflow", "oidc")
+            },
+        }
+    },
+    "redis": {"external": {"host": "cache.example.com", "port": 6380, "password": "redis-password"}},
+    "kubernetes": {
+        "namespace": "shared",
+        "createNamespace": False,
+        "ingress": {"className": "nginx", "clusterIssuer": "letsencrypt"},
+    },
+}
+WITHOUT_MESH: dict[str, Any] = {"kubernetes": {"mesh": {"enabled": False}}}
+SAMPLES = {"plain": {}, "scaled": SCALED, "outside": OUTSIDE, "without mesh": WITHOUT_MESH}
+
+
+def settings(config: dict[str, Any]) -> Settings:
+    given = {"platform": "kubernetes", **config}
+    return parse({f"{PROJECT}:{key}": value for key, value in given.items()}, STACK)
+
+
+def plan(config: dict[str, Any]) -> KubernetesPlan:
+    chosen = settings(config)
+    return KubernetesPlan(PROJECT, STACK, importing_workloads(stack_spec(chosen)), chosen.kubernetes)
+
+
+def values(config: dict[str, Any]) -> dict[str, str]:
+    secrets = (*stack_spec(settings(config)).secrets, NAME_KEY)
+    return {secret.name: f"{HIDDEN}-{secret.name}" for secret in secrets}
+
+
+def rendered(config: dict[str, Any], changed: dict[str, str] | None = None) -> Rendered:
+    return render(plan(config), {**values(config), **(changed or {})}, stack_spec(settings(config)).shared())
+
+
+def every(config: dict[str, Any]) -> list[Manifest]:
+    """Every object of a stack, made once for equal settings."""
+    return list(_every(json.dumps(config)))
+
+
+@cache
+def _every(config: str) -> list[Manifest]:
+    made = rendered(json.loads(config))
+    return [*made.namespace, *made.secrets, *made.objects]
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
+    return {m["metadata"]["name"]: m for m in manifests if m["kind"] == kind}
+
+
+def controllers(manifests: list[Manifest]) -> dict[str, Manifest]:
+    return of_kind(manifests, "Deployment") | of_kind(manifests, "StatefulSet")

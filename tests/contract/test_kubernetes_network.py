@@ -1,0 +1,76 @@
+"""Who may connect to whom: the NetworkPolicies, read as the API defines them, against what workloads declare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from platforms.kubernetes_plan import HBONE_PORT
+from tests.contract.kubernetes_policies import allows
+from tests.contract.kubernetes_samples import OUTSIDE, SAMPLES, SCALED, controllers, every, of_kind, plan
+
+ELSEWHERE = {"app": "stranger"}
+
+
+@pytest.fixture(params=SAMPLES, ids=str)
+def config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return dict(SAMPLES[request.param])
+
+
+def test_exactly_the_declared_callers_connect(config: dict[str, Any]) -> None:
+    stack, manifests = plan(config), every(config)
+    policies = list(of_kind(manifests, "NetworkPolicy").values())
+    labels = {n: c["spec"]["template"]["metadata"]["labels"] for n, c in controllers(manifests).items()}
+    own = stack.namespace
+    for callee in stack.workloads:
+        for caller in stack.workloads:
+            if caller is callee and caller.name not in callee.callers:
+                continue
+            for port in callee.ports:
+                out = allows(policies, "Egress", labels[caller.name], labels[callee.name], own, own, port.number)
+                into = allows(policies, "Ingress", labels[callee.name], labels[caller.name], own, own, port.number)
+                assert into == (caller.name in callee.callers), f"{caller.name} -> {callee.name}:{port.number}"
+                assert out == into or (out and port.number in [p for _, p in caller.outside])
+        for port in callee.ports:
+            assert not allows(policies, "Ingress", labels[callee.name], ELSEWHERE, own, own, port.number)
+            assert not allows(policies, "Ingress", labels[callee.name], ELSEWHERE, "elsewhere", own, port.number)
+
+
+def test_the_namespaces_of_gateways_reach_published_ports_alone() -> None:
+    for config, namespace in ((SCALED, "gateways"), (OUTSIDE, "ingress-nginx")):
+        stack, manifests = plan(config), every(config)
+        policies = list(of_kind(manifests, "NetworkPolicy").values())
+        for workload in stack.workloads:
+            labels = controllers(manifests)[workload.name]["spec"]["template"]["metadata"]["labels"]
+            for port in workload.ports:
+                found = allows(policies, "Ingress", labels, ELSEWHERE, namespace, stack.namespace, port.number)
+                assert found == (port.published is not None)
+
+
+def test_what_a_program_uses_outside_is_open_and_nothing_else_is() -> None:
+    manifests = every(OUTSIDE)
+    policies = list(of_kind(manifests, "NetworkPolicy").values())
+    labels = controllers(manifests)["mlflow"]["spec"]["template"]["metadata"]["labels"]
+    for port in (5432, 6380, 9443):
+        assert allows(policies, "Egress", labels, {}, "elsewhere", "shared", port)
+    assert not allows(policies, "Egress", labels, {}, "elsewhere", "shared", 443)
+
+
+def test_in_the_mesh_mlflow_is_tunnelled_to_through_the_waypoint_alone() -> None:
+    manifests = every({})
+    policies = list(of_kind(manifests, "NetworkPolicy").values())
+    labels = controllers(manifests)["mlflow"]["spec"]["template"]["metadata"]["labels"]
+    own = plan({}).namespace
+    waypoint = {"gateway.networking.k8s.io/gateway-name": "waypoint"}
+    assert allows(policies, "Ingress", labels, waypoint, own, own, HBONE_PORT)
+    assert allows(policies, "Egress", waypoint, labels, own, own, HBONE_PORT)
+    assert allows(policies, "Ingress", waypoint, ELSEWHERE, "otel-collector", own, HBONE_PORT)
+    assert not allows(policies, "Ingress", labels, ELSEWHERE, "otel-collector", own, HBONE_PORT)
+    assert not allows(policies, "Ingress", labels, waypoint, own, own, 5000)
+
+
+def test_without_the_mesh_there_is_no_trace_of_it() -> None:
+    text = str(every({"kubernetes": {"mesh": {"enabled": False}}}))
+    assert "istio" not in text
+    assert str(HBONE_PORT) not in text

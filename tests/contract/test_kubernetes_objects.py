@@ -1,0 +1,245 @@
+"""What every stack's objects keep to on any cluster."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from platforms.kubernetes_plan import Manifest
+from platforms.kubernetes_render import SECRETS_FILE
+from tests.contract.kubernetes_samples import (
+    HIDDEN,
+    OUTSIDE,
+    SAMPLES,
+    SCALED,
+    controllers,
+    every,
+    of_kind,
+    plan,
+    rendered,
+    values,
+)
+from tests.contract.kubernetes_target import expand
+
+# The oldest version that `up` takes, and the newest whose schemas there are.
+VERSIONS = ("1.30", "1.37")
+ISTIO_AND_GATEWAY = ("security.istio.io/", "gateway.networking.k8s.io/")
+
+
+@pytest.fixture(params=SAMPLES, ids=str)
+def config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return dict(SAMPLES[request.param])
+
+
+def pod(controller: Manifest) -> Manifest:
+    return dict(controller["spec"]["template"]["spec"])
+
+
+def container(controller: Manifest) -> Manifest:
+    (only,) = pod(controller)["containers"]
+    return dict(only)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid(config: dict[str, Any], version: str) -> None:
+    checked = 0
+    for manifest in every(config):
+        if not manifest["apiVersion"].startswith(ISTIO_AND_GATEWAY):
+            kubernetes_validate.validate(manifest, version, strict=True)
+            checked += 1
+    assert checked > 15
+
+
+def test_the_schemas_refuse_what_is_wrong() -> None:
+    broken = json.loads(json.dumps(controllers(every({}))["mlflow"]))
+    pod(broken)["containers"][0]["imagePullPolicie"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, VERSIONS[0], strict=True)
+
+
+def test_every_pod_meets_the_restricted_standard(config: dict[str, Any]) -> None:
+    """Kubernetes documentation, "Pod Security Standards", profile Restricted."""
+    for name, controller in controllers(every(config)).items():
+        spec, only = pod(controller), container(controller)
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert only["securityContext"]["allowPrivilegeEscalation"] is False
+        assert only["securityContext"]["readOnlyRootFilesystem"] is True
+        assert only["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        kinds = {key for volume in spec["volumes"] for key in volume if key != "name"}
+        assert kinds <= {"persistentVolumeClaim", "emptyDir", "configMap", "secret"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        assert not any("hostPort" in port for port in only["ports"])
+
+
+def test_no_pod_holds_a_token_or_variables_of_services(config: dict[str, Any]) -> None:
+    manifests = every(config)
+    accounts = of_kind(manifests, "ServiceAccount")
+    for name, controller in controllers(manifests).items():
+        assert pod(controller)["automountServiceAccountToken"] is False
+        assert pod(controller)["enableServiceLinks"] is False
+        assert pod(controller)["serviceAccountName"] == name
+        assert accounts[name]["automountServiceAccountToken"] is False
+
+
+def test_scratch_directories_are_in_memory_and_bounded(config: dict[str, Any]) -> None:
+    for workload in plan(config).workloads:
+        controller = controllers(every(config))[workload.name]
+        spec = pod(controller)
+        mounted = {m["mountPath"]: m["name"] for m in container(controller)["volumeMounts"]}
+        for path in workload.writable:
+            volume = next(v for v in spec["volumes"] if v["name"] == mounted[path])
+            assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "256Mi"}
+
+
+def test_what_a_pod_refers_to_is_there(config: dict[str, Any]) -> None:
+    manifests = every(config)
+    given = plan(config).options.storage.claims.values()
+    secrets, maps = of_kind(manifests, "Secret"), of_kind(manifests, "ConfigMap")
+    claims = {*of_kind(manifests, "PersistentVolumeClaim"), *given}
+    for controller in controllers(manifests).values():
+        for variable in container(controller)["env"]:
+            if "valueFrom" in variable:
+                wanted = variable["valueFrom"]["secretKeyRef"]
+                assert wanted["key"] in secrets[wanted["name"]]["stringData"]
+        keys: dict[str, set[str]] = {}
+        for volume in pod(controller)["volumes"]:
+            if "configMap" in volume:
+                keys[volume["name"]] = set(maps[volume["configMap"]["name"]]["data"])
+            if "secret" in volume:
+                keys[volume["name"]] = set(secrets[volume["secret"]["secretName"]]["stringData"])
+            if "persistentVolumeClaim" in volume:
+                assert volume["persistentVolumeClaim"]["claimName"] in claims
+        for mount in container(controller)["volumeMounts"]:
+            if "subPath" in mount:
+                assert mount["subPath"] in keys[mount["name"]]
+                assert mount["readOnly"] is True
+
+
+def test_services_lead_to_their_pods(config: dict[str, Any]) -> None:
+    manifests = every(config)
+    for name, service in of_kind(manifests, "Service").items():
+        controller = controllers(manifests)[name]
+        labels = controller["spec"]["template"]["metadata"]["labels"]
+        assert service["spec"]["selector"].items() <= labels.items()
+        assert controller["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        listening = {port["name"]: port["containerPort"] for port in container(controller)["ports"]}
+        assert {p["targetPort"]: p["port"] for p in service["spec"]["ports"]} == listening
+        spoken = {p.name: p.protocol for w in plan(config).workloads if w.name == name for p in w.ports}
+        assert {p["name"]: p["appProtocol"] for p in service["spec"]["ports"]} == spoken
+
+
+def test_only_the_private_file_holds_values(config: dict[str, Any]) -> None:
+    files = rendered(config).files()
+    for name, text in files.items():
+        assert (HIDDEN in text) == (name == SECRETS_FILE)
+    for value in values(config).values():
+        if value != values(config)["kubernetes-name-key"]:
+            assert value in files[SECRETS_FILE]
+
+
+def test_a_changed_secret_rolls_exactly_the_pods_that_read_it() -> None:
+    before, after = every({}), [*rendered({}, {"redis-password": "another"}).objects]
+    templates = {name: c["spec"]["template"] for name, c in controllers(before).items()}
+    changed = {n for n, c in controllers(after).items() if c["spec"]["template"] != templates[n]}
+    assert changed == {"redis", "mlflow"}
+
+
+def test_a_name_tells_nothing_of_a_secret_without_the_key() -> None:
+    plain = of_kind([*rendered({}).secrets], "Secret")
+    keyed = of_kind([*rendered({}, {"kubernetes-name-key": "another"}).secrets], "Secret")
+    assert set(plain) & set(keyed) == {"mlflow-oauth-secret"}
+
+
+def test_workload_secrets_are_immutable_and_the_named_one_is_not() -> None:
+    secrets = of_kind(every({}), "Secret")
+    assert {name for name, secret in secrets.items() if not secret.get("immutable")} == {"mlflow-oauth-secret"}
+    assert set(secrets["mlflow-oauth-secret"]["stringData"]) == {
+        "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_TOKEN_URL"
+    }  # fmt: skip
+
+
+def test_variables_arrive_as_they_are(config: dict[str, Any]) -> None:
+    for workload in plan(config).workloads:
+        found = {e["name"]: e.get("value") for e in container(controllers(every(config))[workload.name])["env"]}
+        assert {name: expand(value) for name, value in found.items() if value is not None} == dict(workload.env)
+        assert {name for name, value in found.items() if value is None} == set(workload.secret_env)
+
+
+def test_a_restart_is_for_programs_that_are_dead_alone() -> None:
+    """MLflow without its database is not ready; restarting it would not bring the database back."""
+    for name, path in (("mlflow", "/health/live"), ("keycloak", "/health/live")):
+        only = container(controllers(every({}))[name])
+        assert only["livenessProbe"]["httpGet"]["path"] == path
+        assert only["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+        assert only["startupProbe"]["httpGet"]["path"] == "/health/ready"
+
+
+def test_replicas_roll_without_a_gap_and_a_claim_for_one_node_is_never_held_twice() -> None:
+    assert controllers(every({}))["mlflow"]["spec"]["strategy"] == {"type": "Recreate"}
+    rolling = controllers(every(SCALED))["mlflow"]["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_what_scales_by_itself_has_no_fixed_number() -> None:
+    made = every(SCALED)
+    assert "replicas" not in controllers(made)["mlflow"]["spec"]
+    scaler = of_kind(made, "HorizontalPodAutoscaler")["mlflow"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 5)
+    assert controllers(made)["keycloak"]["spec"]["replicas"] == 2
+    assert not of_kind(every({}), "HorizontalPodAutoscaler")
+
+
+def test_servers_of_one_keycloak_reach_each_other() -> None:
+    env = {e["name"]: e.get("value") for e in container(controllers(every(SCALED))["keycloak"])["env"]}
+    assert env["KC_CACHE"] == "ispn"
+    assert {p["port"] for p in of_kind(every(SCALED), "Service")["keycloak"]["spec"]["ports"]} >= {7800, 57800}
+
+
+def test_every_object_carries_the_stack_and_stays_in_its_namespace(config: dict[str, Any]) -> None:
+    names = set()
+    for manifest in every(config):
+        metadata = manifest["metadata"]
+        assert metadata["labels"]["mlflow-sso.stack"] == "test"
+        assert manifest["kind"] == "Namespace" or metadata["namespace"] == plan(config).namespace
+        key = (manifest["kind"], metadata["name"])
+        assert key not in names
+        names.add(key)
+
+
+def test_a_namespace_of_its_own_is_guarded_and_in_the_mesh() -> None:
+    (own,) = rendered({}).namespace
+    assert own["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert own["metadata"]["labels"]["istio.io/dataplane-mode"] == "ambient"
+    assert not rendered(OUTSIDE).namespace
+    for controller in controllers(every(OUTSIDE)).values():
+        assert controller["spec"]["template"]["metadata"]["labels"]["istio.io/dataplane-mode"] == "ambient"
+
+
+def test_people_come_in_by_the_hosts_of_their_urls() -> None:
+    routes = of_kind(every(SCALED), "HTTPRoute")
+    assert {n: r["spec"]["hostnames"] for n, r in routes.items()} == {
+        "keycloak": ["sso.example.com"], "mlflow": ["mlflow.example.com"]
+    }  # fmt: skip
+    for route in routes.values():
+        assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways", "sectionName": "https"}]
+    ingresses = of_kind(every(OUTSIDE), "Ingress")
+    assert ingresses["mlflow"]["spec"]["tls"] == [{"hosts": ["mlflow.example.com"], "secretName": "mlflow-tls"}]
+    assert ingresses["mlflow"]["metadata"]["annotations"] == {"cert-manager.io/cluster-issuer": "letsencrypt"}
+
+
+def test_images_are_named_as_the_registry_knows_them() -> None:
+    for controller in controllers(every(SCALED)).values():
+        assert container(controller)["image"].startswith("registry.example.com/ml/mlflow-sso/")
+
+
+def test_the_files_are_plain_yaml(config: dict[str, Any]) -> None:
+    for text in rendered(config).files().values():
+        assert "&id" not in text, "aliases"
+        for document in yaml.safe_load_all(text):
+            assert document["kind"]

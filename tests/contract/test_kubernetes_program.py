@@ -1,0 +1,89 @@
+"""The engine on Kubernetes makes exactly the objects that `render` writes, with every value marked as secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.stack import stack_spec
+from platforms import kubernetes
+from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest
+from platforms.kubernetes_render import render
+from platforms.workload import Problem, StackError
+from settings import PROJECT
+from tests.contract.engine import GENERATED, Run, fresh_run, text
+from tests.contract.kubernetes_samples import SAMPLES, STACK, settings
+from tests.contract.targets import secret_value
+
+
+@pytest.fixture(autouse=True)
+def fit_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes, "check_cluster", lambda *_: [])
+
+
+@pytest.fixture(params=SAMPLES, ids=str, scope="module")
+def config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return dict(SAMPLES[request.param])
+
+
+def planned(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(kubernetes, "_wait_open", lambda *_: None)
+    return fresh_run(settings(config), STACK)
+
+
+def objects(done: Run) -> dict[tuple[str, str], Manifest]:
+    found = {}
+    for resource in done.resources.values():
+        if resource.type.startswith("kubernetes:"):
+            found[resource.inputs["kind"], resource.inputs["metadata"]["name"]] = dict(resource.inputs)
+    return found
+
+
+def test_it_makes_what_is_rendered(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings(config)
+    spec = stack_spec(chosen)
+    values = {secret.name: secret_value(secret) for secret in (*spec.secrets, NAME_KEY)}
+    plan = KubernetesPlan(PROJECT, STACK, spec.workloads, chosen.kubernetes)
+    written = render(plan, values, spec.shared())
+    made = objects(planned(config, monkeypatch))
+    expected = {(m["kind"], m["metadata"]["name"]): m for m in (*written.namespace, *written.secrets, *written.objects)}
+    assert set(made) == set(expected)
+    for key, manifest in expected.items():
+        found = made[key]
+        annotations = found["metadata"].get("annotations", {})
+        annotations.pop("pulumi.com/skipAwait", None)
+        if not annotations:
+            found["metadata"].pop("annotations", None)
+        assert found == manifest, key
+
+
+def test_values_are_secret_and_names_are_not(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    done = planned(config, monkeypatch)
+    for resource in done.resources.values():
+        if resource.type.startswith("kubernetes:"):
+            plain = {key: value for key, value in resource.inputs.items() if key not in resource.secret}
+            assert GENERATED not in text(plain), f"{resource.name} shows a secret"
+            assert (resource.inputs["kind"] == "Secret") == ("stringData" in resource.secret)
+            assert "metadata" not in resource.secret
+
+
+def test_only_what_runs_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default the provider waits for the endpoints of each Service: ten seconds for each that comes early."""
+    for (kind, _), made in objects(planned({}, monkeypatch)).items():
+        waited = "pulumi.com/skipAwait" not in made["metadata"].get("annotations", {})
+        assert waited == (kind in ("Namespace", "Deployment", "StatefulSet"))
+
+
+def test_logical_names_hold_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {r.name for r in planned({}, monkeypatch).resources.values() if r.type.startswith("kubernetes:")}
+    assert {"mlflow-secrets", "postgres-data-persistentvolumeclaim", "mlflow-deployment"} <= names
+    changed = {r.name for r in planned({"mlflow": {"env": {"A": "b"}}}, monkeypatch).resources.values()}
+    assert names <= changed
+
+
+def test_an_unfit_cluster_is_refused_before_the_first_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem("kubernetes cluster", "", "expected one that answers")
+    monkeypatch.setattr(kubernetes, "check_cluster", lambda *_: [problem])
+    with pytest.raises(StackError, match="expected one that answers"):
+        fresh_run(settings({}), STACK)

@@ -1,0 +1,121 @@
+"""A cluster under test: the one that KUBECONFIG names. Everything made here has a name of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from components.mlflow import SERVER as MLFLOW
+from settings import Settings, parse
+from settings.versions import image
+
+# A pod that the Pod Security Standard `restricted` admits.
+_RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 1000,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def kubectl(*args: str, stdin: str | None = None, check: bool = True) -> str:
+    done = subprocess.run(("kubectl", *args), input=stdin, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"kubectl {' '.join(args)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout + ("" if done.returncode == 0 else done.stderr)
+
+
+def get(*args: str) -> Any:
+    return json.loads(kubectl("get", *args, "-o", "json"))
+
+
+def cluster_or_skip() -> None:
+    """Skip, with the reason, where there is no cluster to test on."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG names no cluster")
+    kubectl("version")
+
+
+def has_istio() -> bool:
+    return "security.istio.io" in kubectl("get", "--raw", "/apis")
+
+
+def until(condition: Callable[[], bool], what: str, seconds: int = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(1)
+
+
+@contextmanager
+def namespace(name: str, **labels: str) -> Iterator[str]:
+    document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    kubectl("create", "-f", "-", stdin=json.dumps(document))
+    try:
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
+def run_pod(where: str, name: str, command: list[str], env: dict[str, str] | None = None, **labels: str) -> None:
+    """Start a pod of the MLflow image, which holds bash and Python."""
+    chosen: Settings = parse({}, "any")
+    container = {
+        "name": name,
+        "image": image(chosen, MLFLOW),
+        "imagePullPolicy": "IfNotPresent",
+        "command": command,
+        "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    document = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": where, "labels": {"app": name, **labels}},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": _RESTRICTED,
+            "containers": [container],
+        },
+    }
+    kubectl("create", "-f", "-", stdin=json.dumps(document))
+    kubectl("wait", "-n", where, f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
+
+
+def connects(where: str, pod: str, host: str, port: int) -> bool:
+    """Whether a TCP connection from a pod is taken."""
+    script = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{host}/{port}' && echo connected || echo refused"
+    shown = kubectl("exec", "-n", where, pod, "--", "bash", "-c", script)
+    return shown.strip().splitlines()[-1] == "connected"
+
+
+def address(where: str, service: str) -> str:
+    return str(get("service", service, "-n", where)["spec"]["clusterIP"])
+
+
+def enforces_policies(where: str, pod: str) -> bool:
+    """Whether a pod that may connect nowhere still reaches the API server."""
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "nowhere", "namespace": where},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"]},
+    }
+    server = address("default", "kubernetes")
+    assert connects(where, pod, server, 443), "the API server is not reached even without a policy"
+    kubectl("create", "-f", "-", stdin=json.dumps(policy))
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if not connects(where, pod, server, 443):
+                return True
+        return False
+    finally:
+        kubectl("delete", "networkpolicy", "nowhere", "-n", where)

@@ -1,0 +1,161 @@
+"""What is asked of a cluster before the first object is made, on a kubectl that answers as it is told."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platforms.kubernetes_cluster import check_cluster
+from platforms.kubernetes_objects import every_object
+from tests.contract.kubernetes_samples import OUTSIDE, SCALED, plan
+
+FAKE = """#!/usr/bin/env python3
+import json, sys
+answers = json.loads(open({path!r}).read())
+words = [w for w in sys.argv[1:] if not w.startswith("-")]
+for start, answer in answers:
+    if words[: len(start)] == start:
+        if answer is None:
+            sys.exit("the connection to the server was refused")
+        if answer == "reviews":
+            items = json.load(sys.stdin)["items"]
+            for item in items:
+                what = item["spec"]["resourceAttributes"]
+                name = what["verb"] + " " + what["resource"]
+                item["status"] = {{"allowed": name not in {denied!r}}}
+            answer = "\\n".join(json.dumps(item, indent=1) for item in items) + "\\n"
+        sys.stdout.write(answer if isinstance(answer, str) else json.dumps(answer))
+        sys.exit(0)
+sys.exit("unexpected: " + " ".join(sys.argv[1:]))
+"""
+STANDARD = {"metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
+
+
+class Cluster:
+    """The answers of a cluster, by the first words of the question."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        folder.mkdir()
+        self.denied: list[str] = []
+        self.answers: dict[tuple[str, ...], Any] = {
+            ("config", "view"): "https://cluster.example:6443",
+            ("version",): {"serverVersion": {"major": "1", "minor": "34", "gitVersion": "v1.34.3"}},
+            ("get", "/apis"): self.groups("gateway.networking.k8s.io", "security.istio.io", "cert-manager.io"),
+            ("create",): "reviews",
+            ("get", "namespace"): "",
+            ("get", "storageclasses"): {"items": [STANDARD]},
+            ("get", "gatewayclass"): {"metadata": {"name": "istio-waypoint"}},
+            ("get", "gateways.gateway.networking.k8s.io"): {"metadata": {"name": "public"}},
+            ("get", "ingressclass"): {"metadata": {"name": "nginx"}},
+            ("get", "services"): {"items": []},
+        }
+        monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+    @staticmethod
+    def groups(*names: str) -> dict[str, Any]:
+        return {"groups": [{"name": name} for name in names]}
+
+    def problems(self, config: dict[str, Any]) -> str:
+        answers = self._folder / "answers.json"
+        answers.write_text(json.dumps([[list(start), answer] for start, answer in self.answers.items()]))
+        command = self._folder / "kubectl"
+        command.write_text(FAKE.format(path=str(answers), denied=self.denied))
+        command.chmod(command.stat().st_mode | stat.S_IXUSR)
+        stack = plan(config)
+        return "\n".join(str(problem) for problem in check_cluster(stack, every_object(stack)))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    return Cluster(tmp_path / "bin", monkeypatch)
+
+
+def test_a_fit_cluster_has_no_problem(cluster: Cluster) -> None:
+    assert cluster.problems({}) == ""
+
+
+def test_one_that_does_not_answer_is_the_only_problem(cluster: Cluster) -> None:
+    cluster.answers["version",] = None
+    assert cluster.problems({}) == (
+        "kubernetes cluster: expected one that answers (the connection to the server was refused); "
+        "see KUBECONFIG and `kubectl cluster-info`"
+    )
+
+
+def test_an_old_one_is_named_with_its_version(cluster: Cluster) -> None:
+    cluster.answers["version",]["serverVersion"] |= {"minor": "29+", "gitVersion": "v1.29.1"}
+    assert "= v1.29.1: expected 1.30 or later" in cluster.problems({})
+
+
+def test_missing_apis_are_named_with_what_brings_them(cluster: Cluster) -> None:
+    cluster.answers["get", "/apis"] = cluster.groups("apps")
+    text = cluster.problems(SCALED)
+    assert "no AuthorizationPolicy, PeerAuthentication: expected Istio (its CRDs) there" in text
+    assert "no Gateway, HTTPRoute: expected the Gateway API (its CRDs) there" in text
+    assert cluster.problems({"kubernetes": {"mesh": {"enabled": False}}}) == ""
+
+
+def test_istio_without_its_ambient_profile_is_named(cluster: Cluster) -> None:
+    cluster.answers["get", "gatewayclass"] = ""
+    assert "expected the GatewayClass istio-waypoint" in cluster.problems({})
+
+
+def test_every_missing_permission_is_named(cluster: Cluster) -> None:
+    cluster.denied = ["create networkpolicies", "create pods/portforward"]
+    text = cluster.problems({})
+    assert "kubernetes permission = create networkpolicies.networking.k8s.io: expected this user to have it" in text
+    assert "create pods/portforward" in text
+    assert text.count("\n") == 1
+
+
+def test_an_unknown_storage_class_is_named_with_the_known_ones(cluster: Cluster) -> None:
+    text = cluster.problems({"kubernetes": {"storage": {"className": "fast"}}})
+    assert text == "kubernetes.storage.className = fast: expected one of standard"
+    cluster.answers["get", "storageclasses"] = {"items": []}
+    assert "the cluster has no default; expected one of none" in cluster.problems({})
+
+
+def namespace(labels: dict[str, str], phase: str = "Active") -> dict[str, Any]:
+    return {"metadata": {"name": "x", "labels": labels}, "status": {"phase": phase}}
+
+
+def test_a_namespace_of_somebody_else_is_not_taken_over(cluster: Cluster) -> None:
+    cluster.answers["get", "namespace"] = namespace({})
+    assert "is there and not made by this stack" in cluster.problems({})
+    cluster.answers["get", "namespace"] = namespace({"mlflow-sso.project": "mlflow-sso", "mlflow-sso.stack": "other"})
+    assert "is there and stack other's" in cluster.problems({})
+    cluster.answers["get", "namespace"] = namespace({"mlflow-sso.project": "mlflow-sso", "mlflow-sso.stack": "test"})
+    assert cluster.problems({}) == ""
+    cluster.answers["get", "namespace"]["status"]["phase"] = "Terminating"
+    assert "is being deleted" in cluster.problems({})
+
+
+def test_two_stacks_do_not_share_a_namespace(cluster: Cluster) -> None:
+    assert "expected one that is there, or kubernetes.createNamespace: true" in cluster.problems(OUTSIDE)
+    cluster.answers["get", "namespace"] = namespace({})
+    assert cluster.problems(OUTSIDE) == ""
+    cluster.answers["get", "services"] = {"items": [{"metadata": {"labels": {"mlflow-sso.stack": "other"}}}]}
+    assert "holds stack other; expected a namespace of its own" in cluster.problems(OUTSIDE)
+
+
+def test_a_namespace_with_sidecars_cannot_be_in_the_ambient_mesh(cluster: Cluster) -> None:
+    cluster.answers["get", "namespace"] = namespace({"istio-injection": "enabled"})
+    assert "expected it without sidecar injection" in cluster.problems(OUTSIDE)
+
+
+def test_a_gateway_a_class_and_cert_manager_have_to_be_there(cluster: Cluster) -> None:
+    cluster.answers["get", "storageclasses"]["items"] += [{"metadata": {"name": n}} for n in ("fast", "nfs")]
+    assert cluster.problems(SCALED) == ""
+    cluster.answers["get", "gateways.gateway.networking.k8s.io"] = ""
+    assert "kubernetes.gateway = gateways/public: expected a Gateway that is there" in cluster.problems(SCALED)
+    cluster.answers["get", "namespace"] = namespace({})
+    cluster.answers["get", "ingressclass"] = ""
+    cluster.answers["get", "/apis"] = cluster.groups("gateway.networking.k8s.io", "security.istio.io")
+    text = cluster.problems(OUTSIDE)
+    assert "kubernetes.ingress.className = nginx: expected an IngressClass that is there" in text
+    assert "kubernetes.ingress = letsencrypt: expected cert-manager on the cluster" in text
