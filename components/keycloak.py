@@ -116,6 +116,8 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         "KC_HTTP_MANAGEMENT_SCHEME": "http",
         # Several servers find each other through the database they share.
         "KC_CACHE": "local" if settings.keycloak.replicas == 1 else "ispn",
+        # Who logged in, or was impersonated: of its events Keycloak logs the failed ones alone by default.
+        "KC_LOG_LEVEL": "info,org.keycloak.events:debug",
         "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN_USERNAME,
         "KC_BOOTSTRAP_ADMIN_CLIENT_ID": PROVISIONER_CLIENT_ID,
         "WAIT_FOR": f"{database.host}:{database.port}",

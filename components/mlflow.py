@@ -88,6 +88,7 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
         redis_port=redis.port,
         redis_db=redis.db,
         secure_cookies=settings.mlflow.url.startswith("https://"),
+        session_seconds=realm.lifetimes.sso_max_seconds,
         trusted_proxies=settings.mlflow.tls.trusted_proxies,
     )
 

@@ -37,6 +37,7 @@ class PluginInputs:
     redis_port: int
     redis_db: int
     secure_cookies: bool
+    session_seconds: int
     trusted_proxies: tuple[str, ...]
 
 
@@ -92,6 +93,8 @@ class _Since7(PluginProfile):
             "REDIS_HOST": inputs.redis_host,
             "REDIS_PORT": str(inputs.redis_port),
             "REDIS_DB": str(inputs.redis_db),
+            # Two weeks by default, whatever the realm says: the offline token it keeps outlives the realm's session.
+            "SESSION_COOKIE_MAX_AGE_SECONDS": str(inputs.session_seconds),
             "SESSION_COOKIE_SECURE": str(inputs.secure_cookies).lower(),
             **({"TRUSTED_PROXIES": ",".join(inputs.trusted_proxies)} if inputs.trusted_proxies else {}),
         }

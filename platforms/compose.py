@@ -39,6 +39,18 @@ def variable(secret: Secret) -> str:
     return f"{plain}_{hashlib.sha256(secret.name.encode()).hexdigest()[:6].upper()}"
 
 
+def project_name(plan: DockerPlan) -> str:
+    """Compose's own name for the stack. Distinct stacks have distinct names.
+
+    Compose allows small letters, digits, hyphens and underscores; 1.29 drops or lowers the rest without a word. Then
+    `up` of a stack Dev would take the containers of a stack dev for its own, and replace them.
+    """
+    plain = re.sub(r"[^a-z0-9_-]", "", f"{plan.project}-{plan.stack}".lower())
+    if plain == f"{plan.project}-{plan.stack}":
+        return plain
+    return f"{plain}-{hashlib.sha256(plan.stack.encode()).hexdigest()[:6]}"
+
+
 def env_values(secrets: Iterable[Secret], values: Mapping[str, str]) -> dict[str, str]:
     """The lines of the env file: each secret, and where it is not plain text also as a part of a URL."""
     found: dict[str, str] = {}

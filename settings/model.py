@@ -129,7 +129,9 @@ class Lifetimes(Group):
 
     access_token_seconds: Seconds = Field(300, description="How long an access token is good")
     sso_idle_seconds: Seconds = Field(1800, description="A session ends when unused for this long (SSO Session Idle)")
-    sso_max_seconds: Seconds = Field(36000, description="A session ends after this long in any case (SSO Session Max)")
+    sso_max_seconds: Seconds = Field(
+        36000, description="A session ends after this long in any case (SSO Session Max), one of MLflow's pages too"
+    )
     offline_idle_seconds: Seconds = Field(2592000, description="An offline token ends when unused for this long")
 
     @model_validator(mode="after")

@@ -95,6 +95,14 @@ def _exposure(settings: Settings) -> Iterator[Problem]:
         if plain:
             expected = f"expected 127.0.0.1 while http is in {' and '.join(plain)}"
             yield Problem(key("docker.bindAddress"), settings.docker.bind_address, expected)
+        own = {"mlflow": settings.mlflow.tls}
+        if settings.keycloak.existing is None:
+            own["keycloak"] = settings.keycloak.tls
+        for part, tls in own.items():
+            if tls.proxy and not tls.trusted_proxies:
+                # Keycloak believes X-Forwarded-* of everybody then, and that is how it tells https from http.
+                expected = f"expected the proxy's addresses with {key('docker.bindAddress')} open to other machines"
+                yield Problem(key(f"{part}.tls.trustedProxies"), "", expected)
 
 
 def _tls(settings: Settings, part: str, url: str, tls: Tls, root: Path) -> Iterator[Problem]:

@@ -2,8 +2,8 @@
 
 An operator has none of the user's own credentials, so a proof needs some that are made the same way.
 Keycloak's impersonation opens a session of the user; from it come a login of the command line, an offline
-one and a session of MLflow's pages, each by the ordinary authorization code flow. Keycloak's event log
-names the impersonation. A personal token is issued by the administrator, for ten minutes.
+one and a session of MLflow's pages, each by the ordinary authorization code flow. The log of the
+stack's own Keycloak names the impersonation. A personal token is issued by the administrator, for ten minutes.
 """
 
 from __future__ import annotations
@@ -146,10 +146,14 @@ class _PageSession:
 def _page_session(access: Access, cookies: Mapping[str, str]) -> _PageSession:
     """Log in to MLflow's pages with a session of Keycloak: the three redirects that a browser follows."""
     mlflow = Web(MLFLOW, access.mlflow_url, access.http())
-    start = mlflow.ask("GET", "/login")
-    back = access.provider().web().ask("GET", start.headers["Location"], headers={"Cookie": _cookie(cookies)})
+    start, provider = mlflow.ask("GET", "/login"), access.provider()
+    login = start.headers.get("Location", "")
+    # The cookies are the user's whole login: they go to Keycloak, wherever MLflow may send a browser.
+    if login.partition("?")[0] != provider.authorization_endpoint:
+        raise AccessError(f"MLflow's login does not lead to {provider.issuer}", "run `stackctl doctor`")
+    back = provider.web().ask("GET", login, headers={"Cookie": _cookie(cookies)})
     callback = back.headers.get("Location", "")
-    if not callback.startswith(access.mlflow_url):
+    if not callback.startswith(access.mlflow_url + "/"):
         raise AccessError("Keycloak does not send an impersonated session back to MLflow", "see Keycloak's event log")
     done = mlflow.ask("GET", callback, headers={"Cookie": _cookie(_set_cookies(start))})
     return _PageSession(mlflow, {**_set_cookies(start), **_set_cookies(done)})

@@ -79,7 +79,10 @@ def write(context: Context, directory: Path) -> dict[str, str]:
         target.write_text(text)
         target.chmod(0o644)
     values = SecretStore(directory / SECRETS_FILE).values(context.spec.secrets)
-    variables = {"COMPOSE_PROJECT_NAME": context.physical, **compose.env_values(context.spec.secrets, values)}
+    variables = {
+        "COMPOSE_PROJECT_NAME": compose.project_name(stack),
+        **compose.env_values(context.spec.secrets, values),
+    }
     write_private(directory / "secrets.env", env_file(variables))
     write_private(directory / REALM_FILE, realm_of(stack.workloads))
     write_private(directory / COMPOSE_FILE, rendered.compose)

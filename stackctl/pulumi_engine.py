@@ -101,11 +101,18 @@ def outputs(stack: str, environment: Environment) -> dict[str, Any]:
 def _select(context: Context) -> None:
     if exists(context.stack):
         return
-    _run(context, "stack", "init", context.stack, "--no-select", stack=False)
-    # The salt belongs into the stack's own settings file; `init` knows the usual one alone.
+    # `init` writes a salt into the usual settings file alone; it belongs into the stack's own.
     usual = ROOT / f"Pulumi.{context.stack}.yaml"
-    if usual.exists() and not usual.samefile(context.config_file):
-        usual.unlink()
+    elsewhere = not (usual.exists() and usual.samefile(context.config_file))
+    before = usual.read_bytes() if elsewhere and usual.exists() else None
+    _run(context, "stack", "init", context.stack, "--no-select", stack=False)
+    if not elsewhere:
+        return
+    if before is None:
+        usual.unlink(missing_ok=True)
+    else:
+        # Somebody's settings, for another occasion.
+        usual.write_bytes(before)
 
 
 def _drop_unused_salt(config_file: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from components.realm_import import IMPORT_PATH
+from components.realm_import import IMPORT_PATH, realm_import
 from platforms.workload import Problem, Secret, StackError, Workload
 from settings import PROJECT
 from stackctl.context import Context
@@ -23,11 +23,22 @@ def realm_of(workloads: Sequence[Workload]) -> str:
 
 
 def check_keycloak(context: Context) -> list[Problem]:
-    """An import is for a Keycloak of the stack's own."""
+    """An import is for a Keycloak of the stack's own, and holds no text that Keycloak would replace."""
     if context.spec.keycloak_is_ours:
-        return []
+        return _substituted(realm_import(context.spec.realm, lambda _: ""), "realm")
     where = f"{PROJECT}:keycloak.existing"
     return [Problem(where, "", "expected ENGINE=pulumi: only the engine changes a Keycloak that is there")]
+
+
+def _substituted(tree: object, path: str) -> list[Problem]:
+    """The texts in which Keycloak's import would put variables of its environment, and so the stack's secrets."""
+    if isinstance(tree, Mapping):
+        return [found for key, value in tree.items() for found in _substituted(value, f"{path}.{key}")]
+    if isinstance(tree, list):
+        return [found for i, value in enumerate(tree) for found in _substituted(value, f"{path}[{i}]")]
+    if isinstance(tree, str) and "${" in tree:
+        return [Problem(path, tree, "expected no ${ in it: Keycloak's import puts a variable of its own there")]
+    return []
 
 
 def refuse_changed_realm(workloads: Sequence[Workload], kept: Path) -> None:

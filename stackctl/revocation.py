@@ -62,8 +62,9 @@ class Report:
         proven = f" Not every kind was tried: {self.unproven}." if self.unproven else ""
         if self.token_seconds:
             until = (
-                f"An access token that is out already is accepted by MLflow for up to {self.token_seconds} s more; "
-                "--disable ends it at once."
+                f"An access token that is out already is accepted by MLflow for up to {self.token_seconds} s more, and "
+                "whoever holds it can make a personal token with it. --disable ends it at once; without it, run this "
+                "again when that time is over."
             )
         else:
             until = "An access token that is out already is refused by MLflow too."

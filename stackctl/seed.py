@@ -7,6 +7,7 @@ no realm, no key, no user.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import subprocess
@@ -38,21 +39,24 @@ def dump_schemas(images: Mapping[str, str], target: Path) -> None:
     def run(name: str, image: str, env: Mapping[str, str], *command: str) -> str:
         full = f"{tag}-{name}"
         containers.append(full)
-        words = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
-        _docker("run", "-d", "--name", full, "--network", tag, "--network-alias", name, *words, image, *command)
+        # A bare -e NAME takes the value from this process, so that no command line shows it.
+        words = [word for key in env for word in ("-e", key)]
+        _checked(
+            "docker", "run", "-d", "--name", full, "--network", tag, "--network-alias", name, *words, image, *command,
+            variables=env,
+        )  # fmt: skip
         return full
 
     try:
         _docker("network", "create", "--internal", tag)
-        # The passwords here live as long as these containers, on a network without a way out.
+        # The password lives as long as these containers, on a network without a way out; but this host's users reach
+        # that network, and what they wrote would be in every stack's first database.
         postgres = run(
-            "postgres", images["postgres"], {"POSTGRES_PASSWORD": password, "PGDATA": "/var/lib/postgresql/data/pgdata"}
-        )
+            "postgres", images["postgres"],
+            {"POSTGRES_PASSWORD": password, "PGDATA": "/var/lib/postgresql/data/pgdata",
+             "STACK_DATABASES": ",".join(CHANGE_LOGS), **{f"{n.upper()}_PASSWORD": password for n in CHANGE_LOGS}},
+        )  # fmt: skip
         _wait(postgres, "pg_isready", "-q", "-h", "127.0.0.1")
-        for name in CHANGE_LOGS:
-            sql = f"CREATE ROLE {name} LOGIN PASSWORD '{password}'; "
-            _psql(postgres, password, "postgres", sql)
-            _psql(postgres, password, "postgres", f"CREATE DATABASE {name} OWNER {name}")
         base = {"WAIT_FOR": "postgres:5432"}
         url = f"postgresql+psycopg2://{{0}}:{password}@postgres:5432/{{0}}"
         keycloak = run(
@@ -80,11 +84,12 @@ def dump_schemas(images: Mapping[str, str], target: Path) -> None:
 
 def _dump(container: str, password: str, database: str, made_by: str) -> str:
     kept = (*CHANGE_LOGS[database], *MIGRATED_ROWS[database])
-    login = ("docker", "exec", "-e", f"PGPASSWORD={password}", container)
+    login = ("docker", "exec", "-e", "PGPASSWORD", container)
     common = (*login, "pg_dump", "-h", "127.0.0.1", "-U", "postgres", "--no-owner", "--no-privileges", "-d", database)
-    schema = _checked(*common, "--schema-only")
+    variables = {"PGPASSWORD": password}
+    schema = _checked(*common, "--schema-only", variables=variables)
     tables = [word for table in kept for word in ("-t", f"public.{table}")]
-    rows = _checked(*common, "--data-only", *tables)
+    rows = _checked(*common, "--data-only", *tables, variables=variables)
     strangers = sorted(set(_COPY.findall(schema + rows)) - set(kept))
     if strangers:
         raise ImageError(f"the seed of {database} would hold rows of {', '.join(strangers)}; it was not used")
@@ -102,16 +107,12 @@ def _docker(*args: str) -> str:
     return _checked("docker", *args)
 
 
-def _checked(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _checked(*command: str, variables: Mapping[str, str] | None = None) -> str:
+    env = {**os.environ, **(variables or {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode != 0:
         raise ImageError(f"seed: docker {command[1]} failed: {done.stderr.strip()[-600:]}")
     return done.stdout
-
-
-def _psql(container: str, password: str, database: str, sql: str) -> None:
-    login = ("docker", "exec", "-e", f"PGPASSWORD={password}", container)
-    _checked(*login, "psql", "-q", "-h", "127.0.0.1", "-U", "postgres", "-d", database, "-c", sql)
 
 
 def _wait(container: str, *check: str, seconds: int = 180) -> None:

@@ -12,6 +12,7 @@ import secrets
 import string
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,23 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a 0600 file in one step: a reader sees the old text or the new one, never half of it."""
+def write_private(path: Path, text: str, *, replace: bool = True) -> None:
+    """Write a 0600 file in one step: a reader sees the old text or the new one, never half of it.
+
+    replace: False leaves a file that is there already, or that another process makes at the same time, as it is.
+    """
     private_directory(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w") as target:
             target.write(text)
-        Path(name).replace(path)
-    except BaseException:
+        if replace:
+            Path(name).replace(path)
+        else:
+            with suppress(FileExistsError):
+                path.hardlink_to(name)
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise
 
 
 def generated_passphrase(*, create: bool) -> Path | None:
@@ -56,7 +63,8 @@ def generated_passphrase(*, create: bool) -> Path | None:
     if not path.exists():
         if not create:
             return None
-        write_private(path, "".join(secrets.choice(ALPHABET) for _ in range(48)) + "\n")
+        text = "".join(secrets.choice(ALPHABET) for _ in range(48)) + "\n"
+        write_private(path, text, replace=False)
     return path
 
 

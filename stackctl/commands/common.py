@@ -21,7 +21,7 @@ from settings.catalogue import VersionsError
 from stackctl import pulumi_engine
 from stackctl.errors import AccessError, RefusedError
 from stackctl.images import ImageError
-from stackctl.progress import say
+from stackctl.progress import printable, say
 
 FAILED, REFUSED = 1, 2
 # Values under these names are secret wherever they stand in the outputs.
@@ -86,7 +86,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise RefusedError(f"this needs a yes, and there is no terminal to ask on ({question}?)", "add --yes")
-    if not typer.confirm(f"{question}?", err=True):
+    if not typer.confirm(printable(f"{question}?"), err=True):
         raise RefusedError("not confirmed", "nothing was changed")
 
 
@@ -96,7 +96,7 @@ def show(data: dict[str, Any], output: Output) -> None:
         width = max((len(name) for name in data), default=0)
         for name, value in data.items():
             shown = json.dumps(value) if isinstance(value, dict | list) else value
-            sys.stdout.write(f"{name:{max(width, 18)}} {shown}\n")
+            sys.stdout.write(f"{name:{max(width, 18)}} {printable(str(shown), keep='')}\n")
     else:
         document(data, output)
 
@@ -133,7 +133,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return printable(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value), keep="")
 
 
 def document(data: Any, output: Output) -> None:

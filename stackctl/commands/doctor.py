@@ -31,7 +31,7 @@ from stackctl.doctor import (
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.gather import gather
 from stackctl.doctor.registry import Report, examine
-from stackctl.progress import say
+from stackctl.progress import printable, say
 
 CHECKED_BY = (checks_containers, checks_stores, checks_login, checks_tokens, checks_edge)
 
@@ -67,10 +67,12 @@ def _write(report: Report, stack: str, output: Output) -> None:
         document(as_data(report, stack), output)
         return
     for finding in report.findings:
-        sys.stdout.write(
+        told = (
             f"{finding.id}: {finding.what}\n"
             f"  evidence  {finding.evidence}\n  cause     {finding.cause}\n  fix       {finding.fix}\n"
         )
+        # Evidence may be a line of a log, which holds what people sent.
+        sys.stdout.write(printable(told))
     for name, reason in report.unchecked:
         sys.stdout.write(f"not checked: {name} ({reason})\n")
     sys.stdout.flush()

@@ -36,7 +36,7 @@ def test_ports_are_open_on_the_bind_address_alone_and_only_those_meant_for_peopl
 
 
 def test_the_bind_address_is_the_one_in_the_settings(target: Target) -> None:
-    proxied = {"tls": {"proxy": True}}
+    proxied = {"tls": {"proxy": True, "trustedProxies": ["10.0.0.7"]}}
     sample = settings(
         {
             "docker": {"bindAddress": "0.0.0.0"},

@@ -109,3 +109,10 @@ def test_operators_secrets_are_quoted_in_urls_and_nowhere_else(target: Target) -
 def test_a_dollar_sign_of_the_operator_arrives_as_it_is(name: str) -> None:
     made = TARGETS[name].deploy(settings({"mlflow": {"env": {"PRICE": "$5 $$ ${HOME} $HOME"}}}), "test")
     assert made["mlflow"].env["PRICE"] == "$5 $$ ${HOME} $HOME"
+
+
+@pytest.mark.parametrize("longest", [3600, 36000])
+def test_a_session_of_the_pages_ends_with_the_longest_of_the_realm(target: Target, longest: int) -> None:
+    """The plugin's own default is two weeks, and its offline token keeps such a session alive."""
+    config = {"realm": {"lifetimes": {"ssoMaxSeconds": longest}}}
+    assert target.deploy(settings(config), "test")["mlflow"].env["SESSION_COOKIE_MAX_AGE_SECONDS"] == str(longest)

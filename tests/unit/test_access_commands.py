@@ -216,6 +216,20 @@ class TestOutput:
         head, row = run("tokens", "list").stdout.splitlines()
         assert head.index("EXPIRES AT") == row.index("2027-01-01")
 
+    def test_a_name_does_nothing_to_the_terminal(self, server: Fake) -> None:
+        """A user names a token; an administrator lists it."""
+        name = "x\x1b[2J\x1b]0;title\x07\r\n9  admin\u202e"
+        server.routes[f"GET {USERS}/current/tokens"] = 200, {"tokens": [{**TOKEN_ROW, "name": name}]}
+        shown = run("tokens", "list").stdout
+        assert len(shown.splitlines()) == 2
+        assert [c for c in shown if not c.isprintable() and c != "\n"] == []
+        assert r"x\x1b[2J" in shown
+        assert json.loads(run("tokens", "list", "--output", "json").stdout)[0]["name"] == name
+        server.routes[f"DELETE {USERS}/current/tokens/7"] = 200, {"deleted": 1}
+        told = run("tokens", "delete", "--token-id", "7", "--yes", "--verbose").stderr
+        assert "\x1b" not in told
+        assert r"x\x1b[2J" in told
+
     def test_a_new_token_alone_is_on_standard_output(self, server: Fake) -> None:
         server.routes[f"POST {USERS}/current/tokens"] = 201, {**TOKEN_ROW, "token": "mlf_abcd_secret"}
         done = run("tokens", "create", "--name", "nightly")

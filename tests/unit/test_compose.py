@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components.stack import stack_spec
-from platforms.compose import check_secrets, env_values, render, variable
+from platforms.compose import check_secrets, env_values, project_name, render, variable
 from platforms.docker_plan import DockerPlan
 from platforms.workload import ExecCheck, Probe, Resources, Secret, SecretText, StackError, UrlQuoted, Workload
 from settings import PROJECT
@@ -196,3 +196,36 @@ def test_what_compose_cannot_do_is_refused_before_anything_is_written(tmp_path: 
     assert "mlflow-sso:keycloak.existing: expected ENGINE=pulumi" in message
     assert "it's" not in message
     assert not (tmp_path / "out").exists()
+
+
+def test_no_stack_is_another_one_to_compose() -> None:
+    """docker-compose 1.29 lowers a project's name and drops dots; Compose 2 refuses such a name."""
+    stacks = ("ab", "AB", "Ab", "a.b", "a..b", "a-b", "a_b")
+    names = [project_name(DockerPlan(PROJECT, stack, ())) for stack in stacks]
+    assert names[0] == "mlflow-sso-ab"
+    assert [name for name in names if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name)] == []
+    assert len(set(names)) == len(stacks)
+
+
+def test_the_env_file_holds_composes_name_of_the_stack(tmp_path: Path) -> None:
+    compose_engine.write(context(stack="Dev"), tmp_path)
+    (line,) = [x for x in (tmp_path / "secrets.env").read_text().splitlines() if x.startswith("COMPOSE_PROJECT_NAME=")]
+    assert line != "COMPOSE_PROJECT_NAME='mlflow-sso-Dev'"
+    assert line.startswith("COMPOSE_PROJECT_NAME='mlflow-sso-dev-")
+
+
+@pytest.mark.parametrize(
+    ("realm", "where"),
+    [
+        ({"users": [{"username": "eve", "firstName": "${KC_DB_PASSWORD}"}]}, "realm.users[2].firstName"),
+        ({"users": [{"username": "eve", "email": "${KC_DB_PASSWORD}@example.com"}]}, "realm.users[2].email"),
+        ({"groups": {"users": ["a ${KC_DB_PASSWORD}"]}}, "realm.groups[1].name"),
+    ],
+)
+def test_no_text_of_the_realm_draws_a_secret_into_it(realm: dict[str, Any], where: str, tmp_path: Path) -> None:
+    """Keycloak's import would show its database password to whoever reads that name."""
+    with pytest.raises(StackError) as caught:
+        compose_engine.write(context({"realm": realm}), tmp_path)
+    assert f"{where} = " in str(caught.value)
+    assert "expected no ${ in it" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -16,12 +16,13 @@ from platforms.inventory import InventoryError
 from platforms.running import Answer, Instance, Trouble
 from platforms.workload import SecretText, UrlQuoted
 from settings import ROOT, parse
-from stackctl.commands.doctor import CHECKED_BY, missing
+from stackctl.commands.common import Output
+from stackctl.commands.doctor import CHECKED_BY, _write, missing
 from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores
 from stackctl.doctor.findings import KINDS, Finding, Mask
 from stackctl.doctor.observed import Observed, claims
 from stackctl.doctor.probes import Inside, LoginPath, Reply
-from stackctl.doctor.registry import CHECKS, Needs, Registered, examine
+from stackctl.doctor.registry import CHECKS, Needs, Registered, Report, examine
 
 
 @dataclass
@@ -316,3 +317,12 @@ def test_trouble_that_only_the_target_knows_becomes_a_finding() -> None:
 def test_claims_of_what_is_no_token_are_empty() -> None:
     assert claims("") == {}
     assert claims("a.eyJpc3MiOiAieCJ9.c") == {"iss": "x"}
+
+
+def test_evidence_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """It may quote a log, and a log what people sent."""
+    finding = Finding("container-unhealthy", "x-a: it last said: \x1b[2J\x1b[1;32mhealthy", "it fails", "mend it")
+    _write(Report((finding,), (), 1), "dev", Output.TABLE)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert r"it last said: \x1b[2J\x1b[1;32mhealthy" in shown

@@ -207,3 +207,16 @@ def test_outputs_are_read_with_the_stacks_passphrase(pulumi: FakeCommand, monkey
     pulumi.fail("stack", "error: no stack named 'test' found")
     with pytest.raises(pulumi_engine.PulumiError, match="no stack named 'test' found"):
         pulumi_engine.outputs("test", Environment.PROD)
+
+
+def test_settings_of_the_usual_name_outlive_a_first_up_with_others(
+    pulumi: FakeCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulumi_engine, "ROOT", tmp_path)
+    usual, own = tmp_path / "Pulumi.test.yaml", tmp_path / "own.yaml"
+    usual.write_text("config: {}\n")
+    own.write_text("config: {}\n")
+    one = context()
+    pulumi_engine.up(Context("test", own, one.settings, one.spec))
+    assert "stack init test --no-select --non-interactive" in pulumi.calls
+    assert usual.read_text() == "config: {}\n"

@@ -252,3 +252,29 @@ def test_settings_show_no_secret() -> None:
     assert "operators-own" not in repr(found)
     assert "operators-own" not in str(found.model_dump())
     assert "operators-own" not in found.model_dump_json()
+
+
+@pytest.mark.parametrize("part", ["mlflow", "keycloak"])
+def test_what_other_machines_reach_believes_no_headers_but_its_proxys(part: str) -> None:
+    tls = {"proxy": True, "trustedProxies": ["10.0.0.7"]}
+    config: dict[str, Any] = {
+        "docker": {"bindAddress": "0.0.0.0"},
+        "mlflow": {"url": "https://mlflow.example.com", "tls": tls},
+        "keycloak": {"url": "https://login.example.com", "tls": tls},
+    }
+    settings(config)
+    config[part] = {**config[part], "tls": {"proxy": True}}
+    assert f"mlflow-sso:{part}.tls.trustedProxies: expected the proxy's addresses" in refused(config)
+    # On loopback nobody else gets there.
+    settings({**config, "docker": {"bindAddress": "127.0.0.1"}})
+
+
+def test_no_proxy_is_asked_for_in_front_of_a_keycloak_that_is_there() -> None:
+    existing = {"adminClientId": "p", "adminClientSecret": "s"}
+    settings(
+        {
+            "docker": {"bindAddress": "0.0.0.0"},
+            "mlflow": {"url": "https://mlflow.example.com", "tls": {"proxy": True, "trustedProxies": ["10.0.0.7"]}},
+            "keycloak": {"url": "https://login.example.com", "tls": {"proxy": True}, "existing": existing},
+        }
+    )

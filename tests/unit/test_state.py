@@ -113,6 +113,27 @@ def test_a_passphrase_is_made_when_asked_for_and_then_kept(tmp_path: Path, monke
     assert path.read_text() == text
 
 
+def test_a_passphrase_that_another_process_has_just_made_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stack is encrypted with it already: to replace it would lock that stack's owner out."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = config_home() / "passphrase"
+    exists = Path.exists
+
+    def not_yet(self: Path) -> bool:
+        if self == path and not exists(self):
+            write_private(self, "of the other\n")
+            return False
+        return exists(self)
+
+    monkeypatch.setattr(Path, "exists", not_yet)
+    assert generated_passphrase(create=True) == path
+    assert path.read_text() == "of the other\n"
+    assert mode(path) == 0o600
+    assert [p.name for p in path.parent.iterdir()] == ["passphrase"]
+
+
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "-a", ".a", "a b", "a" * 101, "ü", "a\n"])
 def test_a_name_that_would_leave_its_folder_is_refused(name: str) -> None:
     with pytest.raises(StackError, match="That cannot be the name of a stack"):

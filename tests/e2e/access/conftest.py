@@ -12,6 +12,8 @@ from tests.e2e.people import Person
 
 # Seconds an access token lives here: short, so that a test sees several of them.
 LIFETIME = 15
+# Seconds a session lives here in any case.
+LONGEST = 3600
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +23,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "compose",
         tmp_path_factory.mktemp("access"),
         realm={
-            "lifetimes": {"accessTokenSeconds": LIFETIME, "ssoIdleSeconds": 600},
+            "lifetimes": {"accessTokenSeconds": LIFETIME, "ssoIdleSeconds": 600, "ssoMaxSeconds": LONGEST},
             "serviceAccounts": [{"clientId": "ci", "groups": ["mlflow-users"]}],
         },
     )

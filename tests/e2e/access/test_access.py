@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import requests
 
 from settings import ROOT
-from tests.e2e.access.conftest import LIFETIME
-from tests.e2e.harness import TIMEOUT
+from tests.e2e.access.conftest import LIFETIME, LONGEST
+from tests.e2e.harness import TIMEOUT, docker
 from tests.e2e.people import Browser, Person
 
 # One worker of pytest-xdist, and so one stack, for all of these.
@@ -138,6 +140,8 @@ class TestTokens:
 class TestSessions:
     def test_each_kind_is_listed_and_ended(self, alice: Person, bob: Person) -> None:
         alice.log_in()
+        # An offline login leaves no other session behind; this one stays beside it.
+        bob.log_in()
         bob.log_in("--offline")
         browser = Browser()
         url = bob.stack.outputs()["mlflow_url"]
@@ -146,18 +150,22 @@ class TestSessions:
         assert browser.open(current).json()["username"] == "bob"
         listed = json.loads(alice.run("sessions", "list", "--user", "bob", "--output", "json").stdout)
         assert {row["kind"] for row in listed} == {"keycloak", "keycloak-offline", "mlflow"}
+        (page,) = [row for row in listed if row["kind"] == "mlflow"]
+        lives = datetime.fromisoformat(page["ends"]) - datetime.fromisoformat(page["started"])
+        assert abs(lives.total_seconds() - LONGEST) <= 2, "a session of the pages outlives the realm's longest"
         everybody = json.loads(alice.run("sessions", "list", "--output", "json").stdout)
         assert {"alice", "bob"} <= {row["user"] for row in everybody}
 
-        page = next(row["id"] for row in listed if row["kind"] == "mlflow")
-        alice.run("sessions", "revoke", "--session-id", page, "--yes")
+        alice.run("sessions", "revoke", "--session-id", page["id"], "--yes")
         # The page session alone is gone; the login of the command line lives.
         assert browser.ask(current).status_code == 401
         assert bob.mlflow(bob.token()) == 200
 
         assert "s more" in alice.run("sessions", "revoke", "--user", "bob", "--client", "mlflow-cli", "--yes").stderr
         assert bob.refresh_is_refused()
-        assert "there is no session" in alice.run("sessions", "revoke", "--session-id", page, "--yes", code=5).stderr
+        assert (
+            "there is no session" in alice.run("sessions", "revoke", "--session-id", page["id"], "--yes", code=5).stderr
+        )
 
 
 class TestRevokeEverything:
@@ -178,6 +186,9 @@ class TestRevokeEverything:
         assert report["revoked"]["personal_tokens"] == 1
         assert len(report["proofs"]) == 6
         assert report["access_token_seconds"] == LIFETIME
+        log = docker("logs", bob.stack.container("keycloak"))
+        assert re.search(r'type="LOGIN".*username="bob"', log)
+        assert re.search(r'type="IMPERSONATE".*impersonator=', log), "somebody acted as bob, and nobody sees it"
 
         assert bob.refresh_is_refused()
         assert bob.mlflow(auth=("bob", secret)) == 401

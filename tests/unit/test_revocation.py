@@ -1,0 +1,63 @@
+"""Revoking: what is said of the time that is left, and where a proof's credentials never go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from stackctl.access import Access
+from stackctl.canary import _page_session
+from stackctl.errors import AccessError
+from stackctl.revocation import Report
+from tests.unit.fakes import Fake, fake_server
+
+LOGIN = {"KEYCLOAK_IDENTITY": "the-login-of-bob"}
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[Fake, Fake, Access]]:
+    """Keycloak, MLflow, and a stack of the two."""
+    with fake_server() as keycloak, fake_server() as mlflow:
+        yield keycloak, mlflow, Access("dev", mlflow.url, keycloak.issuer(), "mlflow-cli")
+
+
+def test_a_token_that_is_out_may_still_make_another(servers: tuple[Fake, Fake, Access]) -> None:
+    told = Report("bob", token_seconds=300).told
+    assert "up to 300 s more" in told
+    assert "can make a personal token with it" in told
+    assert "again when that time is over" in told
+
+
+def test_nothing_is_left_to_do_once_a_token_is_refused() -> None:
+    told = Report("bob", token_seconds=0).told
+    assert "refused by MLflow too" in told
+    assert "again" not in told
+
+
+@pytest.mark.parametrize("place", ["/steal", "/realms/mlflow/protocol/openid-connect/auth?client_id=mlflow"])
+def test_a_login_goes_to_its_own_keycloak_alone(place: str, servers: tuple[Fake, Fake, Access]) -> None:
+    keycloak, mlflow, access = servers
+    mlflow.routes["GET /login"] = 302, "", {"Location": mlflow.url + place}
+    with pytest.raises(AccessError, match="does not lead to"):
+        _page_session(access, LOGIN)
+    assert [one.path for one in mlflow.asked] == ["/login"]
+    assert not [one for one in (*keycloak.asked, *mlflow.asked) if "the-login-of-bob" in str(one.headers)]
+
+
+def test_a_login_page_without_a_redirect_is_told(servers: tuple[Fake, Fake, Access]) -> None:
+    _, mlflow, access = servers
+    mlflow.routes["GET /login"] = 200, "<html>maintenance</html>"
+    with pytest.raises(AccessError, match="does not lead to"):
+        _page_session(access, LOGIN)
+
+
+def test_an_answer_for_another_server_is_not_brought_back(servers: tuple[Fake, Fake, Access]) -> None:
+    """Its address begins like MLflow's own."""
+    keycloak, mlflow, access = servers
+    endpoint = "/realms/mlflow/protocol/openid-connect/auth"
+    mlflow.routes["GET /login"] = 302, "", {"Location": keycloak.url + endpoint + "?client_id=mlflow"}
+    keycloak.routes[f"GET {endpoint}"] = 302, "", {"Location": mlflow.url + ".evil.test/callback?code=1"}
+    with pytest.raises(AccessError, match="back to MLflow"):
+        _page_session(access, LOGIN)
+    assert keycloak.asked[-1].headers["Cookie"] == "KEYCLOAK_IDENTITY=the-login-of-bob"
