@@ -33,10 +33,23 @@ from stackctl.context import load
 from tests.e2e.harness import Client, Stack, free_ports
 
 IDLE_SECONDS = 30
+# As many resources, of the same providers, and nothing of the stack's own around them.
 BARE = """\
+import pulumi
+import pulumi_docker
+import pulumi_keycloak
 import pulumi_random
 
-for number in range({count}):
+config = pulumi.Config("bench")
+provider = pulumi_keycloak.Provider(
+    "keycloak", url=config.require("url"), realm="master", client_id=config.require("client"),
+    client_secret=config.require_secret("secret"), initial_login=False)
+for number in range({docker}):
+    pulumi_docker.Volume(f"volume-{{number}}", name=f"{name}-bare-{{number}}")
+for number in range({keycloak}):
+    pulumi_keycloak.Group(f"group-{{number}}", realm_id=config.require("realm"), name=f"bare-{{number}}",
+                          opts=pulumi.ResourceOptions(provider=provider))
+for number in range({other}):
     pulumi_random.RandomPassword(f"password-{{number}}", length=32)
 """
 
@@ -173,13 +186,14 @@ def engine_noop(stack: Stack) -> float:
     return timed(lambda: subprocess.run((*command, *config), check=True, capture_output=True, env=stack.environment))
 
 
-def bare_noop(stack: Stack, count: int, scratch: Path) -> float:
-    """The second `up` of a program that registers as many resources and does nothing else."""
+def bare_noop(stack: Stack, scratch: Path) -> float:
+    """The second `up` of a program that registers as many resources of the same providers and does nothing else."""
     project = scratch / "bare"
     project.mkdir()
+    counted = resources(stack)
     runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": str(ROOT / ".venv")}}
     (project / "Pulumi.yaml").write_text(json.dumps({"name": "bare", "runtime": runtime}))
-    (project / "__main__.py").write_text(BARE.format(count=count))
+    (project / "__main__.py").write_text(BARE.format(name=stack.physical, **counted))
 
     def pulumi(*args: str) -> None:
         command = ("pulumi", "-C", str(project), *args, "--stack", "bare", "--non-interactive")
@@ -188,20 +202,35 @@ def bare_noop(stack: Stack, count: int, scratch: Path) -> float:
     subprocess.run(
         ("pulumi", "-C", str(project), "stack", "init", "bare"), check=True, capture_output=True, env=stack.environment
     )
+    outputs = stack.outputs()
+    for name, value in (
+        ("url", outputs["keycloak_url"]),
+        ("realm", outputs["realm"]),
+        ("client", outputs["provisioner"]["client_id"]),
+    ):
+        pulumi("config", "set", f"bench:{name}", value)
+    subprocess.run(
+        ("pulumi", "-C", str(project), "config", "set", "--secret", "bench:secret", "--stack", "bare"),
+        check=True, capture_output=True, text=True, env=stack.environment,
+        input=outputs["provisioner"]["client_secret"],
+    )  # fmt: skip
     pulumi("up", "--yes", "--skip-preview")
     try:
-        return min(timed(lambda: pulumi("up", "--yes", "--skip-preview")) for _ in range(2))
+        return min(timed(lambda: pulumi("up", "--yes", "--skip-preview")) for _ in range(3))
     finally:
         pulumi("destroy", "--yes", "--skip-preview")
 
 
-def resources(stack: Stack) -> int:
+def resources(stack: Stack) -> dict[str, int]:
+    """How many resources the stack has of Docker, of Keycloak, and of any other kind."""
     done = subprocess.run(
         ("pulumi", "-C", str(ROOT), "stack", "export", "--stack", stack.name),
         check=True, capture_output=True, text=True, env=stack.environment,
     )  # fmt: skip
     exported: dict[str, Any] = json.loads(done.stdout)
-    return len(exported["deployment"]["resources"])
+    kinds = [resource["type"].split(":")[0] for resource in exported["deployment"]["resources"]]
+    found = {kind: kinds.count(kind) for kind in ("docker", "keycloak")}
+    return {**found, "other": len(kinds) - sum(found.values())}
 
 
 def main() -> int:
@@ -222,8 +251,8 @@ def main() -> int:
                     Figure(f"{engine}: nothing to first call", timed(partial(first_call, stack)), "s", limit, bound)
                 )
                 if engine == "pulumi":
-                    own = min(engine_noop(stack) for _ in range(2))
-                    bare = bare_noop(stack, resources(stack), scratch)
+                    own = min(engine_noop(stack) for _ in range(3))
+                    bare = bare_noop(stack, scratch)
                     figures.append(Figure("pulumi: up with nothing to change", own, "s", bare, 1.3))
                 time.sleep(IDLE_SECONDS)
                 figures.append(Figure(f"{engine}: memory, idle", memory_mib(stack), "MiB", 1024, 1.0))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,34 @@ def test_a_container_whose_check_passes_is_ready_at_once(docker: FakeDocker) -> 
     wait(one(), clock)
     assert clock.now == 0
     assert docker.calls == ["exec c redis-cli -e -h 127.0.0.1 ping"]
+
+
+def published(number: int) -> Workload:
+    return replace(one(), ports=(Port("http", 80, published=number),), wait_seconds=20)
+
+
+def test_a_published_port_without_an_answer_saves_most_questions(docker: FakeDocker) -> None:
+    docker.fail("exec", "not yet")
+    docker.container("running")
+    docker.answer("logs", "")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        with pytest.raises(DockerError):
+            wait(published(silent.getsockname()[1]), Clock())
+    asked = [call for call in docker.calls if call.startswith("exec")]
+    assert 5 <= len(asked) <= 8
+
+
+def test_a_published_port_with_an_answer_is_asked_about_twice_a_second(docker: FakeDocker) -> None:
+    docker.fail("exec", "not yet")
+    docker.container("running")
+    docker.answer("logs", "")
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(DockerError):
+            wait(published(server.server_address[1]), Clock())
+        server.shutdown()
+    assert len([call for call in docker.calls if call.startswith("exec")]) >= 40
 
 
 def test_it_waits_as_long_as_the_workload_allows_and_says_so(docker: FakeDocker) -> None:
