@@ -1,6 +1,6 @@
 """What can go wrong when a command speaks to Keycloak or MLflow: one line each, with cause and next step.
 
-Each class has an exit code of its own, so that a script can tell them apart (listed in `stackctl.cli`).
+Each access error has an exit code of its own, so that a script can tell them apart (listed in `stackctl.cli`).
 No message holds a secret: they are put together from names, addresses and status codes alone.
 """
 
@@ -66,3 +66,7 @@ class CertificateError(AccessError):
     """A server's certificate is not signed by a CA that is trusted here."""
 
     exit_code = 9
+
+
+class ImageError(Exception):
+    """An image cannot be made: which, why, and what to do."""

@@ -14,15 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from settings.catalogue import COMPONENTS, ROOT, Versions, base_ref, context_files, image_ref, load_versions
+from stackctl.errors import ImageError
 
 # Where distributions keep all trusted CAs in one file; behind a proxy that re-signs TLS, its CA is in there.
 HOST_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 SECONDS = {"base": 60, "postgres": 20, "redis": 10, "keycloak": 60, "mlflow": 60, "postgres-seeded": 40}
 Progress = Callable[[str], None]
-
-
-class ImageError(Exception):
-    """An image cannot be made: which, why, and what to do."""
 
 
 def _docker(*args: str, **more: object) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from components.keycloak import MANAGEMENT_PORT
 from platforms.workload import http_check
-from stackctl.images import ImageError
+from stackctl.errors import ImageError
 
 # The tables whose rows say which changes have been made; every other table has to be empty.
 CHANGE_LOGS = {

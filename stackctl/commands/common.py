@@ -19,8 +19,7 @@ from platforms.kubectl import KubernetesError
 from platforms.workload import StackError
 from settings.catalogue import VersionsError
 from stackctl import pulumi_engine
-from stackctl.errors import AccessError, RefusedError
-from stackctl.images import ImageError
+from stackctl.errors import AccessError, ImageError, RefusedError
 from stackctl.progress import printable, say
 
 FAILED, REFUSED = 1, 2
