@@ -89,7 +89,7 @@ def test_a_volume_in_use_by_a_foreign_container_is_refused_by_its_name(lost: Sta
     assert sorted(lost.leftovers()) == before
     lost.stackctl("cleanup", "--yes", "--keep-data")
     assert sorted(lost.leftovers()) == sorted([holder, f"{lost.physical}-data"])
-    docker("rm", "-f", holder)
+    docker("rm", "-fv", holder)
     lost.stackctl("cleanup", "--yes")
     assert lost.leftovers() == []
 

@@ -95,7 +95,7 @@ class Patient:
             self.settle()
             yield
         finally:
-            docker("rm", "-f", self.stack.container("mlflow"))
+            docker("rm", "-fv", self.stack.container("mlflow"))
             self.stack.up()
 
     def remake_mlflow(self, changes: Mapping[str, str | None]) -> None:
@@ -110,7 +110,7 @@ class Patient:
         words += [w for bind in was["HostConfig"]["Binds"] for w in ("-v", bind)]
         words += [w for path, options in was["HostConfig"]["Tmpfs"].items() for w in ("--tmpfs", f"{path}:{options}")]
         networks = list(was["NetworkSettings"]["Networks"])
-        docker("rm", "-f", name)
+        docker("rm", "-fv", name)
         docker("create", "--name", name, "--network", networks[0], "-m", str(was["HostConfig"]["Memory"]), *words,
                was["Config"]["Image"], *was["Config"]["Cmd"])  # fmt: skip
         for network in networks[1:]:
@@ -144,7 +144,7 @@ class Patient:
         try:
             yield
         finally:
-            docker("rm", "-f", name)
+            docker("rm", "-fv", name)
 
 
 @pytest.fixture(scope="module")
