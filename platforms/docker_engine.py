@@ -105,10 +105,14 @@ def _ports(plan: DockerPlan, bind_address: str) -> list[Problem]:
     return problems
 
 
+def of_stack(project: str, stack: str) -> tuple[str, ...]:
+    """The words that narrow a listing of containers, networks or volumes to those of one stack."""
+    return ("--filter", f"label={LABEL_PROJECT}={project}", "--filter", f"label={LABEL_STACK}={stack}")
+
+
 def _held_ports(project: str, stack: str) -> set[int]:
     """Host ports that this very stack holds already."""
-    filters = (f"label={LABEL_PROJECT}={project}", f"label={LABEL_STACK}={stack}")
-    shown = docker("ps", *(a for f in filters for a in ("--filter", f)), "--format", "{{.Ports}}")
+    shown = docker("ps", *of_stack(project, stack), "--format", "{{.Ports}}")
     ends = [part.split("->")[0].rsplit(":", 1)[-1] for part in shown.replace("\n", ",").split(",") if "->" in part]
     return {int(end) for end in ends if end.isdigit()}
 

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from platforms.docker_engine import DockerError, docker
+from platforms.docker_engine import DockerError, docker, of_stack
 from platforms.inventory import InventoryError, Item
-from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
+from platforms.labels import LABEL_COMPONENT
 
 _ORDER = ("container", "network", "volume", "image")
 _GONE = ("No such", "not found")
@@ -19,7 +19,7 @@ class DockerInventory:
     """Containers, networks, volumes and images, in that order: each only after what uses it."""
 
     def find(self, project: str, stack: str, *, images: Collection[str] | None = None) -> list[Item]:
-        labelled = _filters(f"label={LABEL_PROJECT}={project}", f"label={LABEL_STACK}={stack}")
+        labelled = of_stack(project, stack)
         try:
             containers = _inspect("container", _lines("ps", "-aq", "--no-trunc", *labelled))
             networks = _inspect("network", _lines("network", "ls", "-q", "--no-trunc", *labelled))
@@ -58,10 +58,6 @@ class DockerInventory:
         return f"docker rm --force {user}"
 
 
-def _filters(*conditions: str) -> tuple[str, ...]:
-    return tuple(word for condition in conditions for word in ("--filter", condition))
-
-
 def _lines(*args: str) -> list[str]:
     return docker(*args).split()
 
@@ -77,7 +73,7 @@ def _item(kind: str, name: str, labelled: dict[str, Any], used_by: tuple[str, ..
 
 def _users(kind: str, name: str, own: set[str]) -> tuple[str, ...]:
     """The containers, running or not, that hold a network or volume without being of this stack."""
-    users = _lines("ps", "-a", *_filters(f"{kind}={name}"), "--format", "{{.Names}}")
+    users = _lines("ps", "-a", "--filter", f"{kind}={name}", "--format", "{{.Names}}")
     return tuple(sorted(set(users) - own))
 
 

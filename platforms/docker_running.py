@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from platforms.docker_engine import DockerError, docker, last_lines
+from platforms.docker_engine import DockerError, docker, last_lines, of_stack
 from platforms.inventory import InventoryError
-from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
+from platforms.labels import LABEL_COMPONENT
 from platforms.running import Answer, Instance, Trouble
 
 EXEC_SECONDS = 60
@@ -58,7 +58,7 @@ class DockerRunning:
 
 
 def _containers(project: str, stack: str) -> list[dict[str, Any]]:
-    filters = ("--filter", f"label={LABEL_PROJECT}={project}", "--filter", f"label={LABEL_STACK}={stack}")
+    filters = of_stack(project, stack)
     try:
         ids = docker("ps", "-aq", "--no-trunc", *filters).split()
         found = json.loads(docker("inspect", "--type", "container", *ids)) if ids else []

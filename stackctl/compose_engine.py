@@ -14,8 +14,7 @@ from typing import Any
 from components.realm_import import importing_workloads
 from platforms import compose, docker_engine
 from platforms.docker_plan import DockerPlan
-from platforms.labels import LABEL_PROJECT, LABEL_STACK
-from platforms.workload import Problem, StackError
+from platforms.workload import Problem, StackError, Workload
 from settings import PROJECT
 from stackctl.context import Context, stack_directory
 from stackctl.progress import Board
@@ -101,21 +100,19 @@ def disown(stack: str) -> None:
 
 def up(context: Context) -> None:
     """Bring the stack up. Raises StackError before anything changes, or docker_engine.DockerError."""
-    directory = context.directory
+    directory, stack = context.directory, plan(context)
     _refuse_another_owner(context)
-    refuse_changed_realm(plan(context).workloads, directory / REALM_FILE)
+    refuse_changed_realm(stack.workloads, directory / REALM_FILE)
     values = write(context, directory)
     write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
     run(directory, "up", "-d", "--remove-orphans")
-    stack = plan(context)
     with Board(tuple(w.name for w in stack.workloads)).shown() as board, ThreadPoolExecutor() as pool:
 
-        def wait(index: int) -> None:
-            workload = stack.workloads[index]
+        def wait(workload: Workload) -> None:
             docker_engine.wait_ready(workload, stack.physical(workload.name), lambda m: board.update(workload.name, m))
             board.update(workload.name, "ready", done=True)
 
-        list(pool.map(wait, range(len(stack.workloads))))
+        list(pool.map(wait, stack.workloads))
 
 
 def destroy(stack: str) -> None:
@@ -158,8 +155,7 @@ def _refuse_another_owner(context: Context) -> None:
     if (context.directory / SECRETS_FILE).exists():
         # It is ours, or its data are: a cleanup that kept the volumes has kept their secrets too.
         return
-    filters = (f"label={LABEL_PROJECT}={PROJECT}", f"label={LABEL_STACK}={context.stack}")
-    words = [word for one in filters for word in ("--filter", one)]
+    words = docker_engine.of_stack(PROJECT, context.stack)
     found = docker_engine.docker("ps", "-a", *words, "--format", "{{.Names}}").split()
     found += docker_engine.docker("volume", "ls", *words, "--format", "{{.Name}}").split()
     if found:

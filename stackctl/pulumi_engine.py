@@ -55,7 +55,7 @@ def _attempt(*command: str) -> str | None:
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+            env=_environment(),
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"no answer in {INSTALL_SECONDS} s"
