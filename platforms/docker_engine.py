@@ -130,11 +130,12 @@ def _free(address: str, port: int) -> bool:
 
 @dataclass(frozen=True)
 class State:
-    """A container's state as the engine tells it."""
+    """A container's state as the engine tells it. healthy: it runs, and its own check passed when last asked."""
 
     status: str
     exit_code: int
     restarts: int
+    healthy: bool = False
 
 
 def state(container: str) -> State | None:
@@ -143,7 +144,9 @@ def state(container: str) -> State | None:
         found: dict[str, Any] = json.loads(docker("inspect", "--type", "container", container))[0]
     except DockerError:
         return None
-    return State(found["State"]["Status"], int(found["State"]["ExitCode"]), int(found["RestartCount"]))
+    told = found["State"]
+    healthy = told["Status"] == "running" and told.get("Health", {}).get("Status") == "healthy"
+    return State(told["Status"], int(told["ExitCode"]), int(found["RestartCount"]), healthy)
 
 
 def last_lines(container: str, count: int = 15) -> str:
@@ -167,11 +170,14 @@ def wait_ready(
 ) -> None:
     """Ask the container's own check until it passes.
 
-    Docker's health status is asked for only every interval, so it comes seconds late; this asks twice
-    a second. A command in a container costs the processor time that its program needs to start, so a
-    published port that gives no answer yet saves most of them.
+    Docker's health status is made only every interval, so it comes seconds late; this asks twice a second,
+    unless that status is there already. A command in a container costs the processor time that its program needs
+    to start, so a published port that gives no answer yet saves most of them.
     Raises DockerError with the container's last lines when it gives up.
     """
+    found = state(container)
+    if found is not None and found.healthy:
+        return
     start = clock()
     told, asked = start, start - UNASKED_SECONDS
     while True:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from platforms.engine import EnginePlatform
+from typing import TYPE_CHECKING
+
 from platforms.inventory import Inventory
 from platforms.running import Running
 from platforms.workload import Problem, StackError
 from settings import Platform, Settings
+
+if TYPE_CHECKING:
+    # It brings Pulumi's SDK, which takes longer to import than most commands to run.
+    from platforms.engine import EnginePlatform
 
 
 def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatform:

@@ -42,12 +42,22 @@ def unavailable(platform_plugin: str = "docker") -> str | None:
         if failed or find() is None:
             return f"the Pulumi CLI is not installed and cannot be downloaded here ({failed or 'no such file'})"
     for name in (*PLUGINS, platform_plugin):
-        package = f"pulumi-{name}"
-        if shutil.which(f"pulumi-resource-{name}") is None:
-            failed = _attempt(str(find()), "plugin", "install", "resource", name, f"v{version(package)}")
+        wanted = version(f"pulumi-{name}")
+        if not _has_plugin(name, wanted):
+            failed = _attempt(str(find()), "plugin", "install", "resource", name, f"v{wanted}")
             if failed:
-                return f"the Pulumi plugin {name} {version(package)} cannot be downloaded here ({failed})"
+                return f"the Pulumi plugin {name} {wanted} cannot be downloaded here ({failed})"
     return None
+
+
+def _has_plugin(name: str, wanted: str) -> bool:
+    """Whether the engine finds a plugin: on PATH, or where `pulumi plugin install` puts it (PULUMI_HOME)."""
+    if shutil.which(f"pulumi-resource-{name}"):
+        return True
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    folder = home / "plugins" / f"resource-{name}-v{wanted}"
+    # The engine leaves a second file beside a plugin while it has not all of it.
+    return (folder / f"pulumi-resource-{name}").is_file() and not folder.with_name(f"{folder.name}.partial").exists()
 
 
 def _attempt(*command: str) -> str | None:

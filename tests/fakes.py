@@ -62,6 +62,6 @@ class FakeDocker(FakeCommand):
         """Ports that containers of the stack hold already."""
         self.answer("ps", ", ".join(f"127.0.0.1:{port}->{port}/tcp" for port in ports) + "\n")
 
-    def container(self, status: str, exit_code: int = 0, restarts: int = 0) -> None:
-        state = {"Status": status, "ExitCode": exit_code}
+    def container(self, status: str, exit_code: int = 0, restarts: int = 0, health: str = "") -> None:
+        state = {"Status": status, "ExitCode": exit_code, **({"Health": {"Status": health}} if health else {})}
         self.answer("inspect", json.dumps([{"State": state, "RestartCount": restarts}]))

@@ -58,6 +58,11 @@ def migrate(name: str, url: str, empty: bool) -> None:
             from mlflow.store.db.utils import _initialize_tables, _upgrade_db
 
             (_initialize_tables if empty else _upgrade_db)(engine)
+            if empty:
+                # Makes the default experiment, which replicas would otherwise race for at their first request.
+                from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+                SqlAlchemyStore(url, "mlflow-artifacts:/")
     finally:
         engine.dispose()
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,10 @@ class Limit:
             },
             "-p", f"127.0.0.1:{self._port}:8080", "--expose", str(MANAGEMENT_PORT),
         )  # fmt: skip
-        wait_ready(self._workload("keycloak"), f"{self._tag}-keycloak", lambda _: None)
+        keycloak = self._workload("keycloak")
+        # It is asked where this run publishes it, or its answer would be noticed up to three seconds late.
+        ports = tuple(replace(port, published=self._port) for port in keycloak.published)
+        wait_ready(replace(keycloak, ports=ports), f"{self._tag}-keycloak", lambda _: None)
         base = f"http://localhost:{self._port}"
         form = {
             "grant_type": "client_credentials",

@@ -23,6 +23,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     fake = FakeDocker(tmp_path / "docker", monkeypatch)
     fake.engine()
     fake.images(*refs().values())
+    fake.container("running")
     # Held by the stack itself, so that whatever else this machine runs is of no matter.
     fake.publishes(5000, 8080, 5443, 8443)
     return fake

@@ -150,9 +150,25 @@ def wait(workload: Workload, clock: Clock, told: list[str] | None = None) -> Non
 
 def test_a_container_whose_check_passes_is_ready_at_once(docker: FakeDocker) -> None:
     clock = Clock()
+    docker.container("running")
     wait(one(), clock)
     assert clock.now == 0
-    assert docker.calls == ["exec c redis-cli -e -h 127.0.0.1 ping"]
+    assert docker.calls == ["inspect --type container c", "exec c redis-cli -e -h 127.0.0.1 ping"]
+
+
+def test_a_container_that_the_engine_calls_healthy_is_not_asked_again(docker: FakeDocker) -> None:
+    docker.container("running", health="healthy")
+    wait(one(), Clock())
+    assert docker.calls == ["inspect --type container c"]
+
+
+@pytest.mark.parametrize(
+    ("status", "health"), [("running", "starting"), ("running", "unhealthy"), ("exited", "healthy")]
+)
+def test_any_other_status_is_not_believed(status: str, health: str, docker: FakeDocker) -> None:
+    docker.container(status, health=health)
+    wait(one(), Clock())
+    assert docker.calls[-1].startswith("exec")
 
 
 def published(number: int) -> Workload:

@@ -32,6 +32,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDock
     fake = FakeDocker(tmp_path / "docker", monkeypatch)
     fake.engine()
     fake.images(*refs().values())
+    fake.container("running")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     compose_engine.command.cache_clear()

@@ -1,0 +1,57 @@
+"""Holds serve.py against MLflow's own command; run once, as the image is built, which fails where they differ."""
+
+import contextlib
+import itertools
+import os
+import sys
+
+import mlflow.server
+import mlflow.server.handlers
+from mlflow.cli import cli
+
+sys.path.insert(0, "/opt/mlflow")
+import serve
+
+# Always overruled by an option, or read again by the server itself.
+HANDLED = {
+    *("MLFLOW_HOST", "MLFLOW_PORT", "MLFLOW_WORKERS", "MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_BACKEND_STORE_URI"),
+    *("MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", "MLFLOW_SERVER_X_FRAME_OPTIONS"),
+}
+
+
+def own(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """What MLflow's command would start, and with which changes to the environment."""
+    before, started = dict(os.environ), []
+    mlflow.server._exec_cmd = lambda command, extra_env, **_: started.append((command, extra_env)) or sys.exit()
+    mlflow.server.handlers.initialize_backend_stores = lambda *_, **__: None
+    with contextlib.suppress(SystemExit):
+        cli.main(["server", *words])
+    (command, extra), changed = started[0], {k: v for k, v in os.environ.items() if before.get(k) != v}
+    os.environ.clear()
+    os.environ.update(before)
+    return list(map(str, command)), {**changed, **extra}
+
+
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+os.environ["MLFLOW_BACKEND_STORE_URI"] = "sqlite:////tmp/serve-check.db"
+options = cli.commands["server"].params
+variables = {
+    name for option in options for name in ([option.envvar] if isinstance(option.envvar, str) else option.envvar or [])
+}
+unknown = sorted(variables - set(serve.OTHERS) - HANDLED)
+assert not unknown, f"serve.py knows nothing of {unknown}"
+
+common = ["--app-name", "oidc-auth", "--host", "0.0.0.0", "--port", "5000"]
+choices = (
+    (["--workers", "1"], ["--workers", "4"]),
+    ([], ["--expose-prometheus", "/tmp/metrics"]),
+    (["--artifacts-destination", "/mlflow/artifacts"], ["--artifacts-destination", "s3://bucket/prefix"]),
+    ([], ["--uvicorn-opts", "--ssl-certfile /a --ssl-keyfile /b"]),
+)
+for chosen in itertools.product(*choices):
+    words = [*common, *itertools.chain(*chosen)]
+    (command, env), (expected, expected_env) = serve.server(words), own(words)
+    for each in (env, expected_env):
+        each["_MLFLOW_SERVER_BOOT_ID"] = "made anew at each start"
+    assert command == expected, f"{command}\nis not\n{expected}"
+    assert env == expected_env, f"{env}\nis not\n{expected_env}"
