@@ -15,9 +15,10 @@ from platforms.engine import Secrets
 class KeycloakRealm(pulumi.ComponentResource):
     """The realm of a stack, managed through a Keycloak that serves.
 
-    ready: the server's readiness, which the provider's URL waits for in an update. A preview does not wait: with
-        an unknown URL it would show every realm resource as changed whenever Keycloak's container is replaced.
-        The provider logs in at the first request (`initial_login`), so a first preview asks no server.
+    ready: the readiness of a server of the stack's own, which the realm waits for in an update, and everything in the
+        realm with it. A preview does not wait: an unknown input would show the realm as changed whenever Keycloak's
+        container is replaced. The provider logs in at the first request (`initial_login`), so it starts at once, and
+        a first preview asks no server.
     removed_with: what holds Keycloak's data, when that is the stack's own. `destroy` then removes it and asks
         Keycloak nothing, so it works as well when Keycloak is gone.
     """
@@ -33,10 +34,9 @@ class KeycloakRealm(pulumi.ComponentResource):
     ) -> None:
         super().__init__("mlflow-sso:index:KeycloakRealm", name, None, opts)
         realm = spec.realm
-        url = spec.keycloak.admin_url
         provider = keycloak.Provider(
             "keycloak",
-            url=url if ready is None or pulumi.runtime.is_dry_run() else ready.apply(lambda _: url),
+            url=spec.keycloak.admin_url,
             client_id=spec.admin.client_id,
             client_secret=secrets.value(spec.admin.client_secret),
             realm=spec.admin.realm,
@@ -48,7 +48,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         self._provider, self._removed_with = provider, removed_with
         self._child = self._inside(self)
         self._spec = realm
-        self._realm_id = self._make_realm()
+        self._realm_id = self._make_realm(ready)
         self._groups = {
             group: keycloak.Group(f"group-{group}", realm_id=self._realm_id, name=group, opts=self._child)
             for group in realm.groups
@@ -63,7 +63,7 @@ class KeycloakRealm(pulumi.ComponentResource):
     def _inside(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=parent, provider=self._provider, deleted_with=self._removed_with)
 
-    def _make_realm(self) -> pulumi.Output[str]:
+    def _make_realm(self, ready: pulumi.Output[str] | None) -> pulumi.Output[str]:
         realm = self._spec
         if not realm.create:
             return pulumi.Output.from_input(realm.name)
@@ -71,7 +71,8 @@ class KeycloakRealm(pulumi.ComponentResource):
         made = keycloak.Realm(
             "realm",
             realm=realm.name,
-            enabled=True,
+            # Not by way of its name: a realm whose name may change is one that is to be replaced.
+            enabled=True if ready is None or pulumi.runtime.is_dry_run() else ready.apply(lambda _: True),
             display_name=realm.display_name,
             ssl_required=realm.ssl_required,
             login_with_email_allowed=True,
