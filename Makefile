@@ -54,7 +54,7 @@ screenshots: setup engine  ## take the pictures in docs/images anew
 lint: setup  ## ruff, mypy --strict and shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 	@command -v shellcheck > /dev/null || scripts/test-tools
-	@shellcheck -x -e SC1091 scripts/* .ci/run images/*/entrypoint images/base/debian-root
+	@shellcheck -x -e SC1091 scripts/* .ci/run images/*/entrypoint images/base/debian-root images/keycloak/train
 
 format: setup  ## rewrite the code in its style
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

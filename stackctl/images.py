@@ -18,7 +18,7 @@ from stackctl.errors import ImageError
 
 # Where distributions keep all trusted CAs in one file; behind a proxy that re-signs TLS, its CA is in there.
 HOST_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-SECONDS = {"base": 60, "postgres": 20, "redis": 10, "keycloak": 60, "mlflow": 60, "postgres-seeded": 40}
+SECONDS = {"base": 60, "postgres": 20, "redis": 10, "keycloak": 80, "mlflow": 60, "postgres-seeded": 40}
 Progress = Callable[[str], None]
 
 
