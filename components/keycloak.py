@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
@@ -24,6 +25,8 @@ PROVISIONER_SECRET = Secret("keycloak-provisioner-secret", length=48)
 # The human administrator. Keycloak reads both at its very first start alone, so neither is a setting.
 ADMIN_USERNAME = "admin"
 ADMIN_PASSWORD = Secret("keycloak-admin-password")
+# What browsers and clients need of Keycloak (its guide "Configuring a reverse proxy", exposed path recommendations).
+PUBLIC_PATHS = ("/realms", "/resources", "/.well-known")
 TLS_CERTIFICATE_PATH = "/etc/tls/tls.crt"
 TLS_KEY_PATH = "/etc/tls/tls.key"
 
@@ -122,6 +125,8 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         "KC_BOOTSTRAP_ADMIN_CLIENT_ID": PROVISIONER_CLIENT_ID,
         "WAIT_FOR": f"{database.host}:{database.port}",
     }
+    if settings.keycloak.admin_url:
+        env["KC_HOSTNAME_ADMIN"] = settings.keycloak.admin_url
     if behind_proxy(settings, tls):
         env["KC_PROXY_HEADERS"] = "xforwarded"
         if tls.trusted_proxies:
@@ -134,8 +139,11 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         env["KC_TRUSTSTORE_PATHS"] = CA_BUNDLE_PATH
     published = published_port(settings, "keycloak")
     url = settings.keycloak.url
-    http = Port("http", HTTP_PORT, None if own_tls else published, "" if own_tls else url, "http")
-    https = (Port("https", HTTPS_PORT, published, url, "https"),) if own_tls else ()
+    # With an address of its own for administration, the public one needs no more than logins do.
+    paths = PUBLIC_PATHS if settings.keycloak.admin_url else ()
+    people = partial(Port, published=published, url=url, paths=paths, managed_url=keycloak_address(settings).admin_url)
+    http = Port("http", HTTP_PORT, protocol="http") if own_tls else people("http", HTTP_PORT, protocol="http")
+    https = (people("https", HTTPS_PORT, protocol="https"),) if own_tls else ()
     several = settings.keycloak.replicas > 1
     cluster = (Port("jgroups", CLUSTER_PORT), Port("jgroups-fd", FAILURE_PORT)) if several else ()
     return (

@@ -80,6 +80,7 @@ class StackSpec:
                 "client_id": self.admin.client_id,
                 "client_secret": self.admin.client_secret,
                 "realm": self.admin.realm,
+                "url": self.keycloak.admin_url,
             },
         }
         if self.keycloak_is_ours:

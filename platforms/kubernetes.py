@@ -26,6 +26,7 @@ from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest, conten
 from platforms.kubernetes_pods import has_secret
 from platforms.workload import Port, Problem, SecretText, Workload
 from settings.kubernetes import Kubernetes
+from settings.types import is_loopback
 
 # The provider would wait for a Service's endpoints, an Ingress's address and a claim's volume, all of which
 # need the pods that come after them. What runs is waited for once: at its controller.
@@ -108,11 +109,12 @@ class KubernetesPlatform:
         )
 
     async def _reachable(self, workload: Workload) -> str:
-        """Its name, once people's URLs answer too: the realm is managed through one of them."""
+        """Its name, once the engine can use it too: the realm is managed from here."""
         if pulumi.runtime.is_dry_run():
             return workload.name
         for port in workload.published:
-            await asyncio.to_thread(_wait_open, self._plan, workload, port)
+            if port.managed_url:
+                await asyncio.to_thread(_wait_open, self._plan, workload, port)
         return workload.name
 
 
@@ -122,10 +124,11 @@ def _logical(kind: str, name: str, *, immutable: bool) -> str:
 
 
 def _wait_open(plan: KubernetesPlan, workload: Workload, port: Port) -> None:
-    parts = urlsplit(port.url)
-    host, number = parts.hostname or "localhost", parts.port or {"http": 80}.get(parts.scheme, 443)
-    if not plan.options.routed:
-        host, number = "127.0.0.1", port.published or number
+    parts = urlsplit(port.managed_url)
+    host, number = parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)
+    local = next((f.local for f in plan.forwarded() if (f.service, f.port) == (workload.name, port.number)), None)
+    if local is not None and is_loopback(host):
+        host, number = "127.0.0.1", local
     deadline = time.monotonic() + _URL_SECONDS
     while True:
         try:
@@ -133,8 +136,7 @@ def _wait_open(plan: KubernetesPlan, workload: Workload, port: Port) -> None:
             return
         except OSError as error:
             if time.monotonic() > deadline:
-                hint = "" if plan.options.routed else f"; is `stackctl forward --stack {plan.stack}` running beside it?"
-                raise pulumi.RunError(
-                    f"{workload.name} runs, but {port.url} takes no connection after {_URL_SECONDS} s ({error}){hint}"
-                ) from None
+                hint = f"; is `stackctl forward --stack {plan.stack}` running beside it?" if local is not None else ""
+                what = f"{workload.name} runs, but {port.managed_url} takes no connection after {_URL_SECONDS} s"
+                raise pulumi.RunError(f"{what} ({error}){hint}") from None
         time.sleep(0.5)

@@ -27,7 +27,7 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
         server = cluster.server()
         version = cluster.json("version", "--request-timeout=10s", timeout=20)["serverVersion"]
     except (KubernetesError, KeyError) as error:
-        reason = str(error).splitlines()[-1]
+        reason = str(error).splitlines()[-1].removeprefix("error: ")
         expected = f"expected one that answers ({reason}); see KUBECONFIG and `kubectl cluster-info`"
         return [Problem("kubernetes cluster", plan.options.context or "", expected)]
     found = (int(version["major"]), int(version["minor"].rstrip("+")))
@@ -71,7 +71,7 @@ def _permissions(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manif
         where = "" if kind == "Namespace" else plan.namespace
         wanted += [(verb, group, plural, where) for verb in VERBS]
     wanted.append(("list", "", "pods", plan.namespace))
-    if not plan.options.routed:
+    if plan.forwarded():
         wanted.append(("create", "", "pods/portforward", plan.namespace))
     for verb, group, resource, _ in cluster.denied(wanted):
         name = f"{resource}.{group}" if group else resource

@@ -179,7 +179,9 @@ def _entrance(plan: KubernetesPlan, workload: Workload, port: Port) -> list[Mani
     if gateway is not None:
         parent = {"name": gateway.name, "namespace": gateway.namespace}
         parent |= {"sectionName": gateway.section} if gateway.section else {}
-        rule = {"backendRefs": [{"name": workload.name, "port": port.number}]}
+        rule: Manifest = {"backendRefs": [{"name": workload.name, "port": port.number}]}
+        if port.paths:
+            rule["matches"] = [{"path": {"type": "PathPrefix", "value": path}} for path in port.paths]
         spec: Manifest = {"parentRefs": [parent], "hostnames": [host], "rules": [rule]}
         return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": spec}]
     if ingress is not None:
@@ -187,10 +189,10 @@ def _entrance(plan: KubernetesPlan, workload: Workload, port: Port) -> list[Mani
         annotations |= {"cert-manager.io/issuer": ingress.issuer} if ingress.issuer else {}
         annotations |= {"cert-manager.io/cluster-issuer": ingress.cluster_issuer} if ingress.cluster_issuer else {}
         backend = {"service": {"name": workload.name, "port": {"number": port.number}}}
-        path = {"path": "/", "pathType": "Prefix", "backend": backend}
+        paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in port.paths or ("/",)]
         spec = {
             "tls": [{"hosts": [host], "secretName": ingress.tls_secret or f"{workload.name}-tls"}],
-            "rules": [{"host": host, "http": {"paths": [path]}}],
+            "rules": [{"host": host, "http": {"paths": paths}}],
         }
         spec |= {"ingressClassName": ingress.class_name} if ingress.class_name else {}
         metadata |= {"annotations": annotations} if annotations else {}

@@ -13,10 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.workload import Problem, Secret, Volume, Workload
 from settings.kubernetes import Kubernetes
+from settings.types import is_loopback
 
 Manifest = dict[str, Any]
 # Immutable objects carry a digest of their content in their name. For secret content the digest is keyed:
@@ -27,6 +29,15 @@ NAME_KEY = Secret("kubernetes-name-key")
 HBONE_PORT = 15008
 AMBIENT_PROBES = "169.254.7.127/32"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A port here, on loopback, and the Service and port that it leads to."""
+
+    service: str
+    port: int
+    local: int
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,18 @@ class KubernetesPlan:
         routes = [options.gateway.namespace] if options.gateway else []
         routes += [options.ingress.namespace] if options.ingress else []
         return tuple(dict.fromkeys((*routes, *options.callers)))
+
+    def forwarded(self) -> tuple[Forward, ...]:
+        """What has to be forwarded here: people's ports where nothing routes to them, otherwise the engine's own."""
+        found = []
+        for workload in self.workloads:
+            for port in workload.published:
+                parts = urlsplit(port.managed_url)
+                if not self.options.routed:
+                    found.append(Forward(workload.name, port.number, port.published or port.number))
+                elif is_loopback(parts.hostname or ""):
+                    found.append(Forward(workload.name, port.number, parts.port or port.number))
+        return tuple(found)
 
     def check(self) -> list[Problem]:
         """What cannot be on any cluster, whatever it has."""

@@ -67,6 +67,8 @@ class Port:
     published: the port opened on the host for people, or None when only `callers` may connect.
         url: where people find a published port; targets that route by host name read it there.
     protocol: http, https or tcp: what a proxy in between may read.
+    paths: what of it people need, as prefixes; empty: all of it. Targets that route by path let nothing else in.
+    managed_url: where the engine itself uses the program. It counts as ready once that takes connections.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Port:
     published: int | None = None
     url: str = ""
     protocol: str = "tcp"
+    paths: tuple[str, ...] = ()
+    managed_url: str = ""
 
 
 @dataclass(frozen=True)

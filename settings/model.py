@@ -117,8 +117,10 @@ class Keycloak(Group):
     version: Version | None = Field(None, description="Default: the one in versions.yaml")
     memory_mib: Annotated[int, Field(ge=512)] = Field(1024, description="Memory limit in MiB")
     replicas: Annotated[int, Field(ge=1, le=20)] = Field(1, description="Servers side by side, one cluster")
-    admin_url: str | None = Field(
-        None, description="URL at which the engine manages the realm where it cannot use the public one"
+    admin_url: Origin | None = Field(
+        None,
+        description="URL for administration: the engine, its operators and Keycloak's console. "
+        "With it a Gateway or Ingress lets in logins alone at the public one",
     )
     existing: ExistingKeycloak | None = Field(None, description="Use a Keycloak that runs already")
     tls: Tls = Tls()

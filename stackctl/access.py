@@ -84,7 +84,10 @@ class Access:
 
     def keycloak_admin(self) -> KeycloakAdmin:
         """Keycloak with the service account that may manage the realm. Raises NotAdminError without one."""
-        return KeycloakAdmin(self.keycloak_url, self.realm, self._provisioner(), self.http())
+        known = (self.outputs or {}).get("provisioner", {})
+        # Stacks that an older version brought up do not name it.
+        url = known.get("url") or self.keycloak_url
+        return KeycloakAdmin(url, self.realm, self._provisioner(), self.http())
 
     def _provisioner(self) -> Provisioner:
         if self.outputs is not None and "provisioner" in self.outputs:

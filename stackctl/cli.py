@@ -146,7 +146,7 @@ def forward_(stack: StackOption = "k8s", config_file: ConfigOption = None) -> No
     """Keep the stack's URLs on this machine forwarded to the cluster, until interrupted."""
     with reported():
         plan = kubernetes_engine.plan(load(stack, config_file, encrypted=True))
-        for route in forward.routes(plan):
+        for route in plan.forwarded():
             say(f"http://localhost:{route.local} -> {route.service} in namespace {plan.namespace}")
         forward.run(plan)
 

@@ -10,11 +10,10 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from platforms.kubectl import Kubectl, KubernetesError
-from platforms.kubernetes_plan import KubernetesPlan
+from platforms.kubernetes_plan import Forward, KubernetesPlan
 from platforms.workload import Problem
 from settings import ROOT
 from stackctl.context import Context, stack_directory
@@ -27,36 +26,20 @@ RETRY_SECONDS = 0.5
 NAMESPACE_SECONDS = 5
 
 
-@dataclass(frozen=True)
-class Route:
-    """A port here and the Service behind it."""
-
-    service: str
-    port: int
-    local: int
-
-
-def routes(plan: KubernetesPlan) -> tuple[Route, ...]:
-    """The ports that have to be forwarded; none where people come in by a Gateway or an Ingress."""
-    if plan.options.routed:
-        return ()
-    return tuple(Route(w.name, p.number, p.published) for w in plan.workloads for p in w.published if p.published)
-
-
 def check(plan: KubernetesPlan) -> list[Problem]:
     """Ports here that something else holds."""
     if _running(plan.stack):
         return []
     return [
         Problem(f"port of {r.service}", str(r.local), f"in use on {ADDRESS}; expected a free one")
-        for r in routes(plan)
+        for r in plan.forwarded()
         if not _free(r.local)
     ]
 
 
 def start(context: Context, plan: KubernetesPlan) -> None:
     """Forward in the background, until `stop` or the end of the namespace."""
-    if not routes(plan) or _running(context.stack):
+    if not plan.forwarded() or _running(context.stack):
         return
     directory = private_directory(stack_directory(context.stack) / "forward")
     command = (sys.executable, "-m", "stackctl", "forward", "--stack", context.stack)
@@ -83,11 +66,11 @@ def stop(stack: str) -> None:
 def run(plan: KubernetesPlan) -> None:
     """Forward every route in the foreground, until it is told to end or the namespace is gone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    children: dict[Route, subprocess.Popen[str]] = {}
+    children: dict[Forward, subprocess.Popen[str]] = {}
     there, asked = False, 0.0
     try:
         while True:
-            for route in routes(plan):
+            for route in plan.forwarded():
                 child = children.get(route)
                 if child is not None and child.poll() is not None:
                     _, errors = child.communicate()
@@ -105,7 +88,7 @@ def run(plan: KubernetesPlan) -> None:
             child.terminate()
 
 
-def _forward(plan: KubernetesPlan, route: Route) -> subprocess.Popen[str]:
+def _forward(plan: KubernetesPlan, route: Forward) -> subprocess.Popen[str]:
     words = Kubectl(plan.options.context).words(
         "port-forward", "-n", plan.namespace, "--address", ADDRESS, f"service/{route.service}",
         f"{route.local}:{route.port}",

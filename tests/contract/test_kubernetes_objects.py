@@ -233,6 +233,29 @@ def test_people_come_in_by_the_hosts_of_their_urls() -> None:
     assert ingresses["mlflow"]["metadata"]["annotations"] == {"cert-manager.io/cluster-issuer": "letsencrypt"}
 
 
+def test_an_address_for_administration_leaves_the_public_one_to_logins() -> None:
+    def administered(config: dict[str, Any]) -> dict[str, Any]:
+        return {**config, "keycloak": {**config["keycloak"], "adminUrl": "http://localhost:8081"}}
+
+    paths = ["/realms", "/resources", "/.well-known"]
+    routes = of_kind(every(administered(SCALED)), "HTTPRoute")
+    matches = [match["path"] for rule in routes["keycloak"]["spec"]["rules"] for match in rule["matches"]]
+    assert matches == [{"type": "PathPrefix", "value": path} for path in paths]
+    assert "matches" not in routes["mlflow"]["spec"]["rules"][0]
+    ingress = of_kind(every(administered(OUTSIDE)), "Ingress")["keycloak"]
+    assert [path["path"] for path in ingress["spec"]["rules"][0]["http"]["paths"]] == paths
+    env = {e["name"]: e.get("value") for e in container(controllers(every(administered(SCALED)))["keycloak"])["env"]}
+    assert env["KC_HOSTNAME_ADMIN"] == "http://localhost:8081"
+
+
+def test_what_nothing_routes_to_is_forwarded() -> None:
+    assert {(f.service, f.local) for f in plan({}).forwarded()} == {("mlflow", 5000), ("keycloak", 8080)}
+    assert plan(SCALED).forwarded() == ()
+    for url, local in (("http://localhost:8081", 8081), ("https://admin.example.com", None)):
+        config = {**SCALED, "keycloak": {**SCALED["keycloak"], "adminUrl": url}}
+        assert [f.local for f in plan(config).forwarded()] == ([local] if local else [])
+
+
 def test_images_are_named_as_the_registry_knows_them() -> None:
     for controller in controllers(every(SCALED)).values():
         assert container(controller)["image"].startswith("registry.example.com/ml/mlflow-sso/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from platforms.kubernetes_render import render
 from platforms.workload import Problem, StackError
 from settings import PROJECT
 from tests.contract.engine import GENERATED, Run, fresh_run, text
-from tests.contract.kubernetes_samples import SAMPLES, STACK, settings
+from tests.contract.kubernetes_samples import SAMPLES, SCALED, STACK, settings
 from tests.contract.targets import secret_value
 
 
@@ -25,6 +26,26 @@ def fit_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=SAMPLES, ids=str, scope="module")
 def config(request: pytest.FixtureRequest) -> dict[str, Any]:
     return dict(SAMPLES[request.param])
+
+
+def test_the_engine_waits_for_the_address_that_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The public URLs may lead somewhere only from elsewhere."""
+    asked = []
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        asked.append(address)
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    for url, expected in (
+        (None, ("sso.example.com", 443)),
+        ("http://localhost:8081", ("127.0.0.1", 8081)),
+        ("https://admin.example.com:9443", ("admin.example.com", 9443)),
+    ):
+        given = {**SCALED, "keycloak": {**SCALED["keycloak"], **({"adminUrl": url} if url else {})}}
+        fresh_run(settings(given), STACK, preview=False)
+        assert asked == [expected]
+        asked.clear()
 
 
 def planned(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:

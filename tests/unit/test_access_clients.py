@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from stackctl import oidc, sessions
+from stackctl.access import Access
 from stackctl.errors import (
     AccessError,
     CredentialsError,
@@ -39,6 +40,16 @@ def server() -> Iterator[Fake]:
 @pytest.fixture
 def keycloak(server: Fake) -> KeycloakAdmin:
     return KeycloakAdmin(server.url, "mlflow", Provisioner("provisioner", "s3cret"))
+
+
+def test_operators_use_the_address_for_administration() -> None:
+    known = {"client_id": "provisioner", "client_secret": "s3cret", "realm": "master"}
+    for more, used in (({"url": "http://localhost:8081"}, "http://localhost:8081"), ({}, "https://sso.example.com")):
+        outputs = {"provisioner": {**known, **more}}
+        access = Access(
+            "prod", "https://mlflow.example.com", "https://sso.example.com/realms/m", "cli", outputs=outputs
+        )
+        assert access.keycloak_admin().web.base_url == used
 
 
 class TestKeycloakAdmin:

@@ -20,7 +20,7 @@ words = [w for w in sys.argv[1:] if not w.startswith("-")]
 for start, answer in answers:
     if words[: len(start)] == start:
         if answer is None:
-            sys.exit("the connection to the server was refused")
+            sys.exit("error: the connection to the server was refused")
         if answer == "reviews":
             items = json.load(sys.stdin)["items"]
             for item in items:
