@@ -20,12 +20,14 @@ from tests.e2e.cluster import (
     enforces_policies,
     get,
     has_istio,
+    kill_programs,
     kubectl,
     namespace,
     run_pod,
     until,
 )
 from tests.e2e.harness import Client, Stack
+from tests.e2e.login import ui_session
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=10"
 
@@ -119,6 +121,33 @@ def test_a_pod_that_is_killed_comes_back_and_loses_nothing(k8s: Stack, people: C
     until(lambda: _works(people), f"a call after {workload} was killed", seconds=60)
 
 
+def test_programs_that_are_killed_all_at_once_start_again_and_keep_the_data(k8s: Stack, people: Client) -> None:
+    if len(get("nodes")["items"]) != 1:
+        pytest.skip("this test ends processes from the only node, and the cluster has several")
+    token = people.password_token("alice")["access_token"]
+    made = people.mlflow("/api/2.0/mlflow/experiments/create", token, "POST", json={"name": "Kept"})
+    assert made.status_code == 200, made.text
+    session = ui_session(people, "alice")
+
+    def restarts() -> dict[str, int]:
+        items = get("pods", "-n", k8s.physical, "-l", "mlflow-sso.component")["items"]
+        return {i["metadata"]["name"]: i["status"]["containerStatuses"][0]["restartCount"] for i in items}
+
+    before, uids = restarts(), pods(k8s)
+    assert len(before) == len(uids) == 4
+    with namespace(f"killer-{secrets.token_hex(3)}", **{"pod-security.kubernetes.io/enforce": "privileged"}) as where:
+        kill_programs(where, list(uids.values()))
+        until(lambda: all(restarts()[name] > count for name, count in before.items()), "every program again", 120)
+        kubectl(
+            "wait", "-n", k8s.physical, "pod", "-l", "mlflow-sso.component", "--for=condition=Ready", "--timeout=180s"
+        )
+    assert pods(k8s) == uids
+    until(lambda: _works(people), "a call after all were killed", seconds=60)
+    assert "Kept" in search(people, "alice")
+    # A browser that was logged in still is.
+    assert session.get(f"{people.outputs['mlflow_url']}{SEARCH}").status_code == 200
+
+
 def _works(client: Client) -> bool:
     try:
         return "Default" in search(client, "alice")
@@ -209,7 +238,7 @@ time.sleep(600)
 """
 
 
-def test_three_replicas_take_over_under_load_and_no_request_fails(mesh: bool, tmp_path: Path) -> None:
+def test_replicas_come_go_and_are_replaced_under_load_and_no_request_fails(mesh: bool, tmp_path: Path) -> None:
     name = f"t{secrets.token_hex(4)}"
     labels = {"istio.io/dataplane-mode": "ambient"} if mesh else {}
     with namespace(f"space-{name}", **labels) as where, namespace(f"load-{name}", **labels) as loader:
@@ -242,8 +271,11 @@ def test_three_replicas_take_over_under_load_and_no_request_fails(mesh: bool, tm
                 == 3
             )
             time.sleep(5)
-            stack.config["mlflow"] |= {"replicas": 2}
+            before = set(_mlflow_pods(where))
+            # One of them goes, and the others are replaced, as their settings change.
+            stack.config["mlflow"] |= {"replicas": 2, "env": {"ROLLED": "yes"}}
             stack.up()
+            assert not before & set(_mlflow_pods(where))
             time.sleep(10)
             kubectl("exec", "-n", loader, "load", "--", "touch", "/tmp/stop")
             until(lambda: len(kubectl("logs", "-n", loader, "load").splitlines()) > 1, "the end of the load", 60)
@@ -253,6 +285,11 @@ def test_three_replicas_take_over_under_load_and_no_request_fails(mesh: bool, tm
         finally:
             stack.destroy(check=False)
             kubectl("delete", "pv", f"artifacts-{name}", "--ignore-not-found", "--wait=false")
+
+
+def _mlflow_pods(where: str) -> list[str]:
+    items = get("pods", "-n", where, "-l", "mlflow-sso.component=mlflow")["items"]
+    return [item["metadata"]["uid"] for item in items if "deletionTimestamp" not in item["metadata"]]
 
 
 def _claim_for_several(where: str, name: str) -> None:
@@ -286,29 +323,33 @@ def _claim_for_several(where: str, name: str) -> None:
         kubectl("create", "-f", "-", stdin=json.dumps(document))
 
 
-@pytest.mark.parametrize("engine", ["render", "pulumi"])
-def test_each_engine_brings_it_up_changes_nothing_twice_and_leaves_nothing(
-    mesh: bool, tmp_path: Path, engine: str
-) -> None:
-    reason = pulumi_engine.unavailable("kubernetes") if engine == "pulumi" else None
+def _unchanged_by_another_up_and_gone_after_destroy(stack: Stack) -> None:
+    before = pods(stack)
+    stack.up()
+    assert pods(stack) == before
+    bound = {v["metadata"]["name"]: v["spec"]["claimRef"]["namespace"] for v in get("pv")["items"]}
+    volumes = {name for name, where in bound.items() if where == stack.physical}
+    assert volumes
+    stack.destroy()
+    assert stack.physical not in kubectl("get", "namespaces", "-o", "name")
+    mine = {f"persistentvolume/{name}" for name in volumes}
+    until(lambda: not mine & set(kubectl("get", "pv", "-o", "name").split()), "the volumes are gone", 60)
+    assert "nothing to remove" in stack.destroy().stderr
+
+
+# The parameter tells which worker runs it (tests/conftest.py).
+@pytest.mark.parametrize("engine", ["pulumi"])
+def test_the_pulumi_engine_brings_it_up_and_leaves_nothing(mesh: bool, tmp_path: Path, engine: str) -> None:
+    reason = pulumi_engine.unavailable("kubernetes")
     if reason:
         pytest.skip(reason)
     stack = Stack.make(engine, tmp_path, platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}})
     try:
         stack.up()
         assert "Default" in search(Client(stack.outputs()), "alice")
-        before = pods(stack)
-        stack.up()
-        assert pods(stack) == before
-        bound = {v["metadata"]["name"]: v["spec"]["claimRef"]["namespace"] for v in get("pv")["items"]}
-        volumes = {name for name, where in bound.items() if where == stack.physical}
-        assert volumes
+        _unchanged_by_another_up_and_gone_after_destroy(stack)
     finally:
-        stack.destroy()
-    assert stack.physical not in kubectl("get", "namespaces", "-o", "name")
-    mine = {f"persistentvolume/{name}" for name in volumes}
-    until(lambda: not mine & set(kubectl("get", "pv", "-o", "name").split()), "the volumes are gone", 60)
-    assert "nothing to remove" in stack.destroy().stderr
+        stack.destroy(check=False)
 
 
 def test_another_stack_in_the_same_namespace_is_refused(k8s: Stack, mesh: bool, tmp_path: Path) -> None:
@@ -330,3 +371,8 @@ def test_a_stack_that_was_made_elsewhere_is_left_alone(k8s: Stack, mesh: bool, t
     assert done.returncode == 2
     assert "another engine or checkout made them" in done.stderr
     assert pods(k8s) == before
+
+
+def test_the_render_engine_leaves_nothing(k8s: Stack) -> None:
+    """The last one here: it removes the stack."""
+    _unchanged_by_another_up_and_gone_after_destroy(k8s)
