@@ -12,6 +12,7 @@ import requests
 from components.observed import Login, keycloak_view, mlflow_view
 from components.plugin import plugin_profile
 from components.redis import redis_address
+from components.stack import stack_spec
 from platforms.inventory import InventoryError
 from platforms.running import Answer, Instance, Trouble
 from platforms.workload import SecretText, UrlQuoted
@@ -23,6 +24,7 @@ from stackctl.doctor.findings import KINDS, Finding, Mask
 from stackctl.doctor.observed import Observed, claims
 from stackctl.doctor.probes import Inside, LoginPath, Reply
 from stackctl.doctor.registry import CHECKS, Needs, Registered, Report, examine
+from stackctl.keycloak_admin import Provisioner
 
 
 @dataclass
@@ -326,3 +328,14 @@ def test_evidence_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert r"it last said: \x1b[2J\x1b[1;32mhealthy" in shown
+
+
+def test_the_realm_is_asked_for_at_the_address_for_administration() -> None:
+    keycloak = {"url": "https://sso.example.com", "adminUrl": "http://localhost:8081"}
+    given = {"mlflow-sso:mlflow": {"url": "https://m.example.com", "tls": {"proxy": True}}}
+    spec = stack_spec(parse({**given, "mlflow-sso:keycloak": {**keycloak, "tls": {"proxy": True}}}, "x"))
+    seen = observed(spec=spec, provisioner=Provisioner("provisioner", "s3cret"))
+    # What `seen.discovery` would ask the network for.
+    vars(seen)["discovery"] = Reply("https://sso.example.com", 200)
+    assert seen.admin is not None
+    assert seen.admin.web.base_url == "http://localhost:8081"
