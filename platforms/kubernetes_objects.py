@@ -173,13 +173,20 @@ def _scaler(plan: KubernetesPlan, workload: Workload) -> Manifest:
 
 def _entrance(plan: KubernetesPlan, workload: Workload, port: Port) -> list[Manifest]:
     """How people's requests for the host of a port come in; none where its URL is forwarded by hand."""
-    host = urlsplit(port.url).hostname
+    public = urlsplit(port.url)
+    host = public.hostname
     gateway, ingress = plan.options.gateway, plan.options.ingress
     metadata = plan.metadata(workload.name, workload.name)
     if gateway is not None:
         parent = {"name": gateway.name, "namespace": gateway.namespace}
         parent |= {"sectionName": gateway.section} if gateway.section else {}
-        rule: Manifest = {"backendRefs": [{"name": workload.name, "port": port.number}]}
+        # A program that believes its proxy would believe in these what a caller made up.
+        told = {"X-Forwarded-Host": public.netloc, "X-Forwarded-Port": str(public.port or 443)}
+        headers = {"set": [{"name": n, "value": v} for n, v in told.items()], "remove": ["Forwarded"]}
+        rule: Manifest = {
+            "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": headers}],
+            "backendRefs": [{"name": workload.name, "port": port.number}],
+        }
         if port.paths:
             rule["matches"] = [{"path": {"type": "PathPrefix", "value": path}} for path in port.paths]
         spec: Manifest = {"parentRefs": [parent], "hostnames": [host], "rules": [rule]}

@@ -228,6 +228,9 @@ def test_people_come_in_by_the_hosts_of_their_urls() -> None:
     }  # fmt: skip
     for route in routes.values():
         assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways", "sectionName": "https"}]
+        (rule,) = route["spec"]["rules"]
+        told = {h["name"]: h["value"] for f in rule["filters"] for h in f["requestHeaderModifier"]["set"]}
+        assert told == {"X-Forwarded-Host": route["spec"]["hostnames"][0], "X-Forwarded-Port": "443"}
     ingresses = of_kind(every(OUTSIDE), "Ingress")
     assert ingresses["mlflow"]["spec"]["tls"] == [{"hosts": ["mlflow.example.com"], "secretName": "mlflow-tls"}]
     assert ingresses["mlflow"]["metadata"]["annotations"] == {"cert-manager.io/cluster-issuer": "letsencrypt"}
