@@ -180,9 +180,13 @@ def _entrance(plan: KubernetesPlan, workload: Workload, port: Port) -> list[Mani
     if gateway is not None:
         parent = {"name": gateway.name, "namespace": gateway.namespace}
         parent |= {"sectionName": gateway.section} if gateway.section else {}
-        # A program that believes its proxy would believe in these what a caller made up.
-        told = {"X-Forwarded-Host": public.netloc, "X-Forwarded-Port": str(public.port or 443)}
-        headers = {"set": [{"name": n, "value": v} for n, v in told.items()], "remove": ["Forwarded"]}
+        # A program that believes its proxy would believe in these what a caller made up. The host has no port:
+        # mlflow-oidc-auth appends the other header to it (proxy_headers_middleware, 11.0.2).
+        told = {"X-Forwarded-Host": host, "X-Forwarded-Port": str(public.port or 443)}
+        headers = {
+            "set": [{"name": name, "value": value} for name, value in told.items()],
+            "remove": ["Forwarded", "X-Forwarded-Prefix"],
+        }
         rule: Manifest = {
             "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": headers}],
             "backendRefs": [{"name": workload.name, "port": port.number}],

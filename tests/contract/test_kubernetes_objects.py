@@ -231,6 +231,10 @@ def test_people_come_in_by_the_hosts_of_their_urls() -> None:
         (rule,) = route["spec"]["rules"]
         told = {h["name"]: h["value"] for f in rule["filters"] for h in f["requestHeaderModifier"]["set"]}
         assert told == {"X-Forwarded-Host": route["spec"]["hostnames"][0], "X-Forwarded-Port": "443"}
+    config = {**SCALED, "mlflow": {**SCALED["mlflow"], "url": "https://mlflow.example.com:8443"}}
+    (rule,) = of_kind(every(config), "HTTPRoute")["mlflow"]["spec"]["rules"]
+    told = {h["name"]: h["value"] for h in rule["filters"][0]["requestHeaderModifier"]["set"]}
+    assert told == {"X-Forwarded-Host": "mlflow.example.com", "X-Forwarded-Port": "8443"}
     ingresses = of_kind(every(OUTSIDE), "Ingress")
     assert ingresses["mlflow"]["spec"]["tls"] == [{"hosts": ["mlflow.example.com"], "secretName": "mlflow-tls"}]
     assert ingresses["mlflow"]["metadata"]["annotations"] == {"cert-manager.io/cluster-issuer": "letsencrypt"}
