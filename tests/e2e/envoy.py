@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from tests.e2e import discovery
 from tests.e2e.harness import free_ports
 
-LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 # Where Istio's own filters leave the caller's identity for the policy to read.
 PRINCIPAL = "io.istio.peer_principal"
 
@@ -33,34 +32,13 @@ class Compiled:
 
 
 def compiled(istiod: str, namespace: str, gateway: str, service: str) -> Compiled | None:
-    """Ask istiod, as the waypoint's own proxy would (aggregated discovery service); None while there is no policy."""
-    import grpc
-    from envoy.config.core.v3 import base_pb2
+    """What istiod has for the waypoint's own proxy; None while there is no policy."""
     from envoy.config.listener.v3 import listener_pb2
-    from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
-    from google.protobuf import struct_pb2
 
-    metadata = struct_pb2.Struct()
-    metadata.update(
-        {
-            "NAMESPACE": namespace,
-            "CLUSTER_ID": "Kubernetes",
-            "SERVICE_ACCOUNT": gateway,
-            "LABELS": {"gateway.networking.k8s.io/gateway-name": gateway},
-        }
-    )
-    node = base_pb2.Node(id=f"waypoint~192.0.2.1~{gateway}-test.{namespace}~{namespace}.svc", metadata=metadata)
-    answered = threading.Event()
-
-    def questions() -> Iterator[Any]:
-        yield discovery_pb2.DiscoveryRequest(node=node, type_url=LISTENER)
-        answered.wait(20)
-
-    with grpc.insecure_channel(istiod) as channel:
-        stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
-        answer = next(stub.StreamAggregatedResources(questions(), timeout=20))
-        answered.set()
-    for resource in answer.resources:
+    labels = {"gateway.networking.k8s.io/gateway-name": gateway}
+    with discovery.asking(istiod, "waypoint", namespace, gateway, labels) as ask:
+        resources = ask(discovery.LISTENERS)
+    for resource in resources:
         listener = listener_pb2.Listener()
         resource.Unpack(listener)
         for chain in listener.filter_chains:

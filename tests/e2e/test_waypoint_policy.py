@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import secrets
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -15,9 +14,8 @@ from components.stack import stack_spec
 from platforms.kubernetes_objects import every_object
 from platforms.kubernetes_plan import KubernetesPlan
 from settings import PROJECT, parse
-from tests.e2e import envoy
+from tests.e2e import discovery, envoy
 from tests.e2e.cluster import cluster_or_skip, has_istio, kubectl, namespace, until
-from tests.e2e.harness import free_ports
 
 COLLECTOR = "spiffe://cluster.local/ns/otel-collector/sa/otel-collector"
 NEIGHBOUR = "spiffe://cluster.local/ns/otel-collector/sa/default"
@@ -55,26 +53,18 @@ def waypoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         plan = KubernetesPlan(PROJECT, "policy", importing_workloads(stack_spec(chosen)), chosen.kubernetes)
         wanted = [manifest for manifest in every_object(plan) if manifest["kind"] in KINDS]
         kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted}))
-        (port,) = free_ports(1)
-        forward = subprocess.Popen(
-            ("kubectl", "port-forward", "-n", "istio-system", "deployment/istiod", f"{port}:15010"),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            found: list[envoy.Compiled] = []
-            until(lambda: _compile(port, where, found), "istiod compiles the policy", 60)
-        finally:
-            forward.terminate()
-            forward.wait(10)
+        found: list[envoy.Compiled] = []
+        with discovery.istiod() as address:
+            until(lambda: _compile(address, where, found), "istiod compiles the policy", 60)
     with envoy.running(found[0], tmp_path_factory.mktemp("envoy")) as answering:
         yield answering
 
 
-def _compile(port: int, where: str, found: list[envoy.Compiled]) -> bool:
+def _compile(address: str, where: str, found: list[envoy.Compiled]) -> bool:
     import grpc
 
     try:
-        policy = envoy.compiled(f"127.0.0.1:{port}", where, "waypoint", "mlflow")
+        policy = envoy.compiled(address, where, "waypoint", "mlflow")
     except grpc.RpcError:
         return False
     if policy is not None:
