@@ -19,6 +19,7 @@ from components.redis import redis_address
 from platforms.workload import (
     ExecCheck,
     HttpCheck,
+    Kept,
     Port,
     Probe,
     Problem,
@@ -137,6 +138,11 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         if s3.secret_access_key is not None:
             given = Secret("s3-secret-access-key", value=reveal(s3.secret_access_key))
             secret_env["AWS_SECRET_ACCESS_KEY"] = SecretText.of(given)
+        if s3.existing_secret is not None:
+            there = s3.existing_secret
+            identity = Secret("s3-access-key-id", kept=Kept(there.name, there.id_key))
+            given = Secret("s3-secret-access-key", kept=Kept(there.name, there.secret_key))
+            secret_env |= {"AWS_ACCESS_KEY_ID": SecretText.of(identity), "AWS_SECRET_ACCESS_KEY": SecretText.of(given)}
     if tls.certificate_file:
         options = f"--ssl-certfile {TLS_CERTIFICATE_PATH} --ssl-keyfile {TLS_KEY_PATH}"
         args += ["--uvicorn-opts", options]

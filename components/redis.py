@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from components.secret import secret
 from platforms.workload import ExecCheck, Port, Probe, Resources, Secret, SecretText, UrlQuoted, Volume, Workload
-from settings import Settings, reveal
+from settings import Settings
 from settings.versions import image
 
 PORT = 6379
@@ -36,8 +37,9 @@ def redis_address(settings: Settings) -> RedisAddress:
     external = settings.redis.external
     if external is None:
         return RedisAddress(SERVER, PORT, settings.redis.db, Secret("redis-password"), tls=False)
-    given = reveal(external.password)
-    password = None if given is None else Secret("redis-password", value=given)
+    password = None
+    if external.password or external.existing_secret:
+        password = secret("redis-password", external.password, external.existing_secret)
     return RedisAddress(external.host, external.port, settings.redis.db, password, external.tls)
 
 

@@ -49,8 +49,8 @@ class StackSpec:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """Every distinct secret of the stack, in name order."""
-        found: dict[str, Secret] = {s.name: s for w in self.workloads for s in w.secrets}
+        """Every distinct secret that the stack makes or is given, in name order; not those that its target keeps."""
+        found: dict[str, Secret] = {s.name: s for w in self.workloads for s in w.secrets if s.kept is None}
         for client in self.realm.clients:
             if client.secret is not None:
                 found[client.secret.name] = client.secret

@@ -31,14 +31,6 @@ class Rendered:
     files: Mapping[str, str]
 
 
-def variable(secret: Secret) -> str:
-    """The environment variable that carries a secret. Distinct secrets have distinct variables."""
-    plain = re.sub(r"[^A-Z0-9]", "_", secret.name.upper())
-    if re.fullmatch(r"[a-z0-9-]+", secret.name):
-        return plain
-    return f"{plain}_{hashlib.sha256(secret.name.encode()).hexdigest()[:6].upper()}"
-
-
 def project_name(plan: DockerPlan) -> str:
     """Compose's own name for the stack. Distinct stacks have distinct names.
 
@@ -56,9 +48,9 @@ def env_values(secrets: Iterable[Secret], values: Mapping[str, str]) -> dict[str
     found: dict[str, str] = {}
     for secret in secrets:
         value = values[secret.name]
-        found[variable(secret)] = value
+        found[secret.variable] = value
         if secret.value is not None:
-            found[variable(secret) + "_URL"] = quote(value, safe="")
+            found[secret.variable + "_URL"] = quote(value, safe="")
     return found
 
 
@@ -150,8 +142,8 @@ def _reference(part: Secret | UrlQuoted) -> str:
     if isinstance(part, UrlQuoted):
         # Generated secrets are letters and digits: the same text in a URL.
         ending = "" if part.secret.value is None else "_URL"
-        return f"${{{variable(part.secret)}{ending}}}"
-    return f"${{{variable(part)}}}"
+        return f"${{{part.secret.variable}{ending}}}"
+    return f"${{{part.variable}}}"
 
 
 def _host(address: str) -> str:

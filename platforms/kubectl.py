@@ -71,6 +71,12 @@ class Kubectl:
         text = self.run("get", resource, name, *where, "--ignore-not-found", "-o", "json", timeout=30)
         return dict(json.loads(text)) if text.strip() else None
 
+    def keys(self, resource: str, name: str, namespace: str) -> set[str] | None:
+        """The keys of a Secret's or ConfigMap's data, without the values; None when there is none of that name."""
+        template = "go-template={{range $key, $_ := .data}}{{$key}} {{end}}."
+        text = self.run("get", resource, name, "-n", namespace, "--ignore-not-found", "-o", template, timeout=30)
+        return set(text.rstrip(".").split()) if text else None
+
     def server(self) -> str:
         """The URL of the API server that is spoken to. Raises KubernetesError without a kubeconfig."""
         shown = self.run("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")

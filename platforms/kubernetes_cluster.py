@@ -41,6 +41,7 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
         problems += _permissions(cluster, plan, objects)
         problems += _namespace(cluster, plan)
         problems += _storage(cluster, plan, objects)
+        problems += _kept(cluster, plan)
         problems += _entrance(cluster, plan)
         if (
             plan.guarded
@@ -124,6 +125,22 @@ def _storage(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]
     for name in plan.options.storage.claims.values():
         if cluster.get("persistentvolumeclaim", name, plan.namespace) is None:
             yield Problem("kubernetes.storage.claims", name, f"expected a claim in namespace {plan.namespace}")
+
+
+def _kept(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
+    """The Secrets that have to be there already. Their keys are asked for, never their values."""
+    wanted: dict[str, set[str]] = {}
+    for workload in plan.workloads:
+        for kept in workload.kept:
+            wanted.setdefault(kept.name, set()).add(kept.key)
+    for name, keys in sorted(wanted.items()):
+        found = cluster.keys("secret", name, plan.namespace)
+        if found is None:
+            more = " (with kubernetes.createNamespace: false)" if plan.options.create_namespace else ""
+            yield Problem("kubernetes Secret", name, f"expected it to be in namespace {plan.namespace} already{more}")
+        elif lacking := sorted(keys - found):
+            known = ", ".join(sorted(found)) or "none"
+            yield Problem(f"kubernetes Secret {name}", ", ".join(lacking), f"expected one of its keys: {known}")
 
 
 def _entrance(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:

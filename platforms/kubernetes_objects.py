@@ -72,9 +72,10 @@ def workload_objects(plan: KubernetesPlan, workload: Workload, secret_name: Any)
 
 
 def secret_texts(workload: Workload) -> dict[str, SecretText]:
-    """What a workload's Secret holds: its secret variables, and its files that are private."""
+    """What a workload's own Secret holds: its secret variables, and its files that are private."""
     files = {key: SecretText.of(content) for key, content in secret_files(workload).items()}
-    return {**workload.secret_env, **files}
+    made = {name: text for name, text in workload.secret_env.items() if not text.kept}
+    return {**made, **files}
 
 
 def secret_object(plan: KubernetesPlan, name: Any, values: Mapping[str, Any], component: str = "") -> Manifest:

@@ -10,7 +10,7 @@ from posixpath import basename
 from typing import Any
 
 from platforms.kubernetes_plan import KubernetesPlan, Manifest, content_name
-from platforms.workload import ExecCheck, File, HttpCheck, Workload
+from platforms.workload import ExecCheck, File, HttpCheck, Secret, UrlQuoted, Workload
 
 # Seconds between two questions while a pod starts: what `up` waits for is seen at once.
 STARTUP_PERIOD = 2
@@ -40,7 +40,8 @@ def secret_files(workload: Workload) -> dict[str, str]:
 
 
 def has_secret(workload: Workload) -> bool:
-    return bool(workload.secret_env or secret_files(workload))
+    """Whether it has a Secret of its own, beside those that the cluster keeps already."""
+    return any(not text.kept for text in workload.secret_env.values()) or bool(secret_files(workload))
 
 
 def config_name(workload: Workload) -> str:
@@ -135,10 +136,7 @@ def _container(plan: KubernetesPlan, workload: Workload, secret_name: Any, drain
         "args": [_literal(word) for word in workload.args],
         "env": [
             *({"name": name, "value": _literal(value)} for name, value in sorted(workload.env.items())),
-            *(
-                {"name": name, "valueFrom": {"secretKeyRef": {"name": secret_name, "key": name}}}
-                for name in sorted(workload.secret_env)
-            ),
+            *_secret_env(workload, secret_name),
         ],
         "ports": [{"name": p.name, "containerPort": p.number, "protocol": "TCP"} for p in workload.ports],
         "resources": {"requests": request, "limits": limit},
@@ -154,6 +152,38 @@ def _container(plan: KubernetesPlan, workload: Workload, secret_name: Any, drain
     if drain:
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": drain}}}
     return {key: value for key, value in container.items() if value != []}
+
+
+def _secret_env(workload: Workload, secret_name: Any) -> list[Manifest]:
+    """The secret variables. A text with parts that the cluster keeps is put together in the pod: its parts come
+    first, as Kubernetes puts in only what stands before."""
+    made = [n for n, text in workload.secret_env.items() if not text.kept]
+    kept = {n: text for n, text in workload.secret_env.items() if text.kept}
+    whole = {n: s for n, text in kept.items() for s in text.secrets if text.parts == (s,)}
+    built = {n: text for n, text in kept.items() if n not in whole}
+    parts = {_part(secret): secret for text in built.values() for secret in text.secrets}
+    urls = sorted(n for n, text in built.items() if any(isinstance(part, UrlQuoted) for part in text.parts))
+    return [
+        *(_reference(name, secret_name, name) for name in sorted(made)),
+        *(_reference(name, s.kept.name, s.kept.key) for name, s in sorted((whole | parts).items()) if s.kept),
+        *({"name": name, "value": "".join(map(_in_pod, text.parts))} for name, text in sorted(built.items())),
+        *([{"name": "STACK_URLS", "value": ",".join(urls)}] if urls else []),
+    ]
+
+
+def _reference(variable: str, secret_name: Any, key: str) -> Manifest:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key}}}
+
+
+def _part(secret: Secret) -> str:
+    return f"STACK_KEPT_{secret.variable}"
+
+
+def _in_pod(part: str | Secret | UrlQuoted) -> str:
+    """Kubernetes puts in $(NAME); what has to be percent-encoded, the image's entrypoint does as ${NAME}."""
+    if isinstance(part, UrlQuoted):
+        return _literal(f"${{{_part(part.secret)}}}")
+    return f"$({_part(part)})" if isinstance(part, Secret) else _literal(part)
 
 
 def _probes(workload: Workload) -> Manifest:

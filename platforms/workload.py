@@ -6,8 +6,18 @@ knows Pulumi, Docker or Kubernetes, so the same values feed the engine and the r
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A place in the target's own store of secrets, filled by somebody else: an object, and a key in it."""
+
+    name: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -18,16 +28,29 @@ class Secret:
     length: characters of [A-Za-z0-9] when generated (62^32 is about 190 bits). Letters and digits
         alone need no quoting in URLs, SQL, env files or JSON.
     value: the operator's own value. Kept out of `repr`, so a traceback cannot show it.
+    kept: where the target keeps the value. Programs are given it there, and the stack never learns it.
     """
 
     name: str
     length: int = 32
     value: str | None = field(default=None, repr=False)
+    kept: Kept | None = None
+
+    @property
+    def variable(self) -> str:
+        """An environment variable to carry it. Distinct secrets have distinct variables."""
+        plain = re.sub(r"[^A-Z0-9]", "_", self.name.upper())
+        if re.fullmatch(r"[a-z0-9-]+", self.name):
+            return plain
+        return f"{plain}_{hashlib.sha256(self.name.encode()).hexdigest()[:6].upper()}"
 
 
 @dataclass(frozen=True)
 class UrlQuoted:
-    """A secret as a part of a URL: percent-encoded (RFC 3986, section 2.1)."""
+    """A secret as a part of a URL: percent-encoded (RFC 3986, section 2.1).
+
+    Where the target alone knows it, the image puts it in: variables that STACK_URLS names hold ${NAME} in its place.
+    """
 
     secret: Secret
 
@@ -46,6 +69,11 @@ class SecretText:
     def secrets(self) -> tuple[Secret, ...]:
         found = (part.secret if isinstance(part, UrlQuoted) else part for part in self.parts)
         return tuple(part for part in found if isinstance(part, Secret))
+
+    @property
+    def kept(self) -> bool:
+        """Whether the target alone can put it together."""
+        return any(secret.kept for secret in self.secrets)
 
 
 @dataclass(frozen=True)
@@ -204,6 +232,11 @@ class Workload:
         found = {s.name: s for text in self.secret_env.values() for s in text.secrets}
         return tuple(found[name] for name in sorted(found))
 
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """What the target has to keep for it already."""
+        return tuple(dict.fromkeys(secret.kept for secret in self.secrets if secret.kept))
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -245,6 +278,9 @@ def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
         both = set(workload.env) & set(workload.secret_env)
         for key in sorted(both):
             problems.append(Problem(where, key, "set both as plain and as secret variable"))
+        for key, text in workload.secret_env.items():
+            if text.kept and not all(secret.kept for secret in text.secrets):
+                problems.append(Problem(where, key, "expected all of its secrets to be kept by the target, or none"))
         for port in workload.published:
             assert port.published is not None
             if port.published in taken:

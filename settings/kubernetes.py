@@ -6,7 +6,22 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings.types import DnsName, Group, Host
+from settings.types import DataKey, DnsName, Group, Host, ObjectName
+
+
+class ExistingSecret(Group):
+    """A Secret that is in the stack's namespace already; its pods read it, and the stack never does."""
+
+    name: ObjectName = Field(description="Its name")
+    key: DataKey = Field("password", description="The key that holds the value")
+
+
+class ExistingAccessKey(Group):
+    """A Secret in the stack's namespace with the two parts of an access key."""
+
+    name: ObjectName = Field(description="Its name")
+    id_key: DataKey = Field("AWS_ACCESS_KEY_ID", description="The key that holds the access key's id")
+    secret_key: DataKey = Field("AWS_SECRET_ACCESS_KEY", description="The key that holds its secret")
 
 
 class Storage(Group):

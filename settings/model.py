@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from settings.kubernetes import Kubernetes
+from settings.kubernetes import ExistingAccessKey, ExistingSecret, Kubernetes
 from settings.types import Address, Group, GroupName, Host, Name, OptionalText, Origin, Scope, Seconds, TcpPort, Version
 
 PROJECT = "mlflow-sso"
@@ -66,6 +66,15 @@ class S3(Group):
     region: str | None = Field(None, description="The bucket's region")
     access_key_id: str | None = Field(None, description="Id of an access key; none: the machine's own role")
     secret_access_key: SecretStr | None = Field(None, description="The access key's secret")
+    existing_secret: ExistingAccessKey | None = Field(
+        None, description="Where the access key is on Kubernetes, in place of the two above"
+    )
+
+    @model_validator(mode="after")
+    def _one_key(self) -> S3:
+        if self.existing_secret and (self.access_key_id or self.secret_access_key):
+            raise ValueError("expected existingSecret, or accessKeyId and secretAccessKey, not both")
+        return self
 
 
 class Mlflow(Group):
@@ -216,7 +225,16 @@ class DatabaseLogin(Group):
 
     database: Name = Field(description="The database's name")
     username: Name = Field(description="The role that owns it")
-    password: SecretStr = Field(description="The role's password")
+    password: SecretStr | None = Field(None, description="The role's password")
+    existing_secret: ExistingSecret | None = Field(
+        None, description="Where the password is on Kubernetes, in place of password"
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> DatabaseLogin:
+        if (self.password is None) == (self.existing_secret is None):
+            raise ValueError("expected password or, on Kubernetes, existingSecret")
+        return self
 
 
 class ExternalPostgres(Group):
@@ -253,7 +271,16 @@ class ExternalRedis(Group):
     host: Host = Field(description="The server's name, as containers reach it")
     port: TcpPort = Field(6379, description="The server's port")
     password: SecretStr | None = Field(None, description="Its password, if it asks for one")
+    existing_secret: ExistingSecret | None = Field(
+        None, description="Where the password is on Kubernetes, in place of password"
+    )
     tls: bool = Field(True, description="Whether the connection is encrypted")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> ExternalRedis:
+        if self.password and self.existing_secret:
+            raise ValueError("expected password or existingSecret, not both")
+        return self
 
 
 class Redis(Group):

@@ -19,10 +19,26 @@ def check_kubernetes(settings: Settings) -> Iterator[Problem]:
     if settings.platform is not Platform.KUBERNETES:
         if settings.kubernetes != Kubernetes():
             yield Problem(key("kubernetes"), "", f"expected {key('platform')}: kubernetes with it")
+        for where, name, instead in _existing_secrets(settings):
+            expected = f"expected {instead} in its place, or {key('platform')}: kubernetes, which keeps Secrets"
+            yield Problem(key(f"{where}.existingSecret"), name, expected)
         return
     yield from _volumes(settings)
     yield from _entrance(settings)
     yield from _mesh(settings)
+
+
+def _existing_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Each group that reads a Secret which is there already: its path, the Secret's name, and what says the same."""
+    postgres, redis, s3 = settings.postgres.external, settings.redis.external, settings.mlflow.s3
+    logins = {part: getattr(postgres, part) for part in ("keycloak", "mlflow", "oidc")} if postgres else {}
+    for part, login in logins.items():
+        if login and login.existing_secret:
+            yield f"postgres.external.{part}", login.existing_secret.name, "password"
+    if redis and redis.existing_secret:
+        yield "redis.external", redis.existing_secret.name, "password"
+    if s3 and s3.existing_secret:
+        yield "mlflow.s3", s3.existing_secret.name, "accessKeyId and secretAccessKey"
 
 
 def _volumes(settings: Settings) -> Iterator[Problem]:

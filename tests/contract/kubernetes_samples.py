@@ -54,8 +54,26 @@ OUTSIDE: dict[str, Any] = {
         "ingress": {"className": "nginx", "clusterIssuer": "letsencrypt"},
     },
 }
+# The same, with every credential in a Secret that is there already.
+KEPT: dict[str, Any] = {
+    **OUTSIDE,
+    "mlflow": {
+        "url": "https://mlflow.example.com",
+        "s3": {"bucket": "artifacts", "existingSecret": {"name": "s3.artifacts", "idKey": "id", "secretKey": "secret"}},
+    },
+    "postgres": {
+        "external": {
+            "host": "db.example.com",
+            **{
+                part: {"database": part, "username": part, "existingSecret": {"name": f"db-{part}"}}
+                for part in ("keycloak", "mlflow", "oidc")
+            },
+        }
+    },
+    "redis": {"external": {"host": "cache.example.com", "existingSecret": {"name": "cache", "key": "redis.password"}}},
+}
 WITHOUT_MESH: dict[str, Any] = {"kubernetes": {"mesh": {"enabled": False}}}
-SAMPLES = {"plain": {}, "scaled": SCALED, "outside": OUTSIDE, "without mesh": WITHOUT_MESH}
+SAMPLES = {"plain": {}, "scaled": SCALED, "outside": OUTSIDE, "kept": KEPT, "without mesh": WITHOUT_MESH}
 
 
 def settings(config: dict[str, Any]) -> Settings:

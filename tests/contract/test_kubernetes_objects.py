@@ -102,11 +102,13 @@ def test_what_a_pod_refers_to_is_there(config: dict[str, Any]) -> None:
     given = plan(config).options.storage.claims.values()
     secrets, maps = of_kind(manifests, "Secret"), of_kind(manifests, "ConfigMap")
     claims = {*of_kind(manifests, "PersistentVolumeClaim"), *given}
+    there = {(kept.name, kept.key) for workload in plan(config).workloads for kept in workload.kept}
     for controller in controllers(manifests).values():
         for variable in container(controller)["env"]:
             if "valueFrom" in variable:
                 wanted = variable["valueFrom"]["secretKeyRef"]
-                assert wanted["key"] in secrets[wanted["name"]]["stringData"]
+                if (wanted["name"], wanted["key"]) not in there:
+                    assert wanted["key"] in secrets[wanted["name"]]["stringData"]
         keys: dict[str, set[str]] = {}
         for volume in pod(controller)["volumes"]:
             if "configMap" in volume:
@@ -167,8 +169,11 @@ def test_workload_secrets_are_immutable_and_the_named_one_is_not() -> None:
 def test_variables_arrive_as_they_are(config: dict[str, Any]) -> None:
     for workload in plan(config).workloads:
         found = {e["name"]: e.get("value") for e in container(controllers(every(config))[workload.name])["env"]}
-        assert {name: expand(value) for name, value in found.items() if value is not None} == dict(workload.env)
-        assert {name for name, value in found.items() if value is None} == set(workload.secret_env)
+        plain = {name: value for name, value in found.items() if name in workload.env}
+        assert {name: expand(value or "") for name, value in plain.items()} == dict(workload.env)
+        assert set(workload.secret_env) <= set(found)
+        own = {name for name, text in workload.secret_env.items() if not text.kept}
+        assert {name for name in own if found[name] is None} == own
 
 
 def test_a_restart_is_for_programs_that_are_dead_alone() -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components.stack import stack_spec
-from platforms.compose import check_secrets, env_values, project_name, render, variable
+from platforms.compose import check_secrets, env_values, project_name, render
 from platforms.docker_plan import DockerPlan
 from platforms.workload import ExecCheck, Probe, Resources, Secret, SecretText, StackError, UrlQuoted, Workload
 from settings import PROJECT
@@ -44,12 +44,12 @@ def service(one: Workload) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(ALIKE, 2)))
 def test_distinct_secrets_have_distinct_variables(one: str, other: str) -> None:
-    assert variable(Secret(one)) != variable(Secret(other))
+    assert Secret(one).variable != Secret(other).variable
 
 
 @pytest.mark.parametrize("name", ALIKE)
 def test_a_variable_is_one_that_a_shell_knows(name: str) -> None:
-    assert re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable(Secret(name)))
+    assert re.fullmatch(r"[A-Z_][A-Z0-9_]*", Secret(name).variable)
 
 
 def test_every_secret_of_a_stack_has_a_variable_of_its_own(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from platforms.kubernetes_cluster import check_cluster
 from platforms.kubernetes_objects import every_object
-from tests.contract.kubernetes_samples import OUTSIDE, SCALED, plan
+from tests.contract.kubernetes_samples import KEPT, OUTSIDE, SCALED, plan
 
 FAKE = """#!/usr/bin/env python3
 import json, sys
@@ -159,3 +159,21 @@ def test_a_gateway_a_class_and_cert_manager_have_to_be_there(cluster: Cluster) -
     text = cluster.problems(OUTSIDE)
     assert "kubernetes.ingress.className = nginx: expected an IngressClass that is there" in text
     assert "kubernetes.ingress = letsencrypt: expected cert-manager on the cluster" in text
+
+
+def test_a_secret_that_is_used_has_to_be_there_with_its_keys(cluster: Cluster) -> None:
+    cluster.answers["get", "namespace"] = namespace({})
+    cluster.answers["get", "secret", "db-mlflow"] = "username ."
+    cluster.answers["get", "secret", "s3.artifacts"] = "id secret ."
+    cluster.answers["get", "secret", "cache"] = ""
+    cluster.answers["get", "secret"] = "password ."
+    assert cluster.problems(KEPT).splitlines() == [
+        "kubernetes Secret = cache: expected it to be in namespace shared already",
+        "kubernetes Secret db-mlflow = password: expected one of its keys: username",
+    ]
+
+
+def test_a_secret_cannot_be_in_a_namespace_that_is_still_to_be_made(cluster: Cluster) -> None:
+    cluster.answers["get", "secret"] = ""
+    config = {**KEPT, "kubernetes": {"ingress": KEPT["kubernetes"]["ingress"]}}
+    assert "in namespace mlflow-sso-test already (with kubernetes.createNamespace: false)" in cluster.problems(config)
