@@ -16,6 +16,7 @@ from components.keycloak import (
 from components.plugin import PluginInputs, PluginProfile, plugin_profile
 from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
 from components.redis import redis_address
+from components.secret import own_secret
 from platforms.workload import (
     ExecCheck,
     HttpCheck,
@@ -155,7 +156,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         }
     _refuse_overrides(settings.mlflow, {*env, *secret_env}, profile.ignored)
     secret_env |= {
-        name: SecretText.of(Secret(f"mlflow-env-{name}", value=reveal(value)))
+        name: SecretText.of(own_secret(f"mlflow-env-{name}", value))
         for name, value in settings.mlflow.secret_env.items()
     }
     _refuse_replicas(settings, profile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from components.secret import secret
+from components.secret import own_secret
 from platforms.workload import ExecCheck, Port, Probe, Resources, Secret, SecretText, UrlQuoted, Volume, Workload
 from settings import Settings
 from settings.model import DatabaseLogin
@@ -86,7 +86,7 @@ def _own(role: str, server: str) -> Database:
 def _external(settings: Settings, part: str, login: DatabaseLogin) -> Database:
     external = settings.postgres.external
     assert external is not None
-    password = secret(f"postgres-{part}-password", login.password, login.existing_secret)
+    password = own_secret(f"postgres-{part}-password", login.password or login.existing_secret)
     roots = CA_BUNDLE_PATH if settings.ca_bundle else SYSTEM_CA_PATH
     return Database(
         external.host, external.port, login.database, login.username, password, external.ssl_mode, roots, external=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.secret import secret
+from components.secret import own_secret
 from platforms.workload import ExecCheck, Port, Probe, Resources, Secret, SecretText, UrlQuoted, Volume, Workload
 from settings import Settings
 from settings.versions import image
@@ -37,9 +37,8 @@ def redis_address(settings: Settings) -> RedisAddress:
     external = settings.redis.external
     if external is None:
         return RedisAddress(SERVER, PORT, settings.redis.db, Secret("redis-password"), tls=False)
-    password = None
-    if external.password or external.existing_secret:
-        password = secret("redis-password", external.password, external.existing_secret)
+    given = external.password or external.existing_secret
+    password = None if given is None else own_secret("redis-password", given)
     return RedisAddress(external.host, external.port, settings.redis.db, password, external.tls)
 
 

@@ -9,7 +9,8 @@ from settings import reveal
 from settings.kubernetes import ExistingSecret
 
 
-def secret(name: str, given: SecretStr | None, existing: ExistingSecret | None) -> Secret:
+def own_secret(name: str, given: SecretStr | ExistingSecret | None) -> Secret:
     """The secret of that name with the operator's value, or with the place where the target has it."""
-    kept = None if existing is None else Kept(existing.name, existing.key)
-    return Secret(name, value=reveal(given), kept=kept)
+    if isinstance(given, ExistingSecret):
+        return Secret(name, kept=Kept(given.name, given.key))
+    return Secret(name, value=reveal(given))

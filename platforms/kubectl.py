@@ -27,6 +27,7 @@ RESOURCES = {
     "HorizontalPodAutoscaler": ("autoscaling", "horizontalpodautoscalers"),
     "Gateway": ("gateway.networking.k8s.io", "gateways"),
     "HTTPRoute": ("gateway.networking.k8s.io", "httproutes"),
+    "ExternalSecret": ("external-secrets.io", "externalsecrets"),
     "PeerAuthentication": ("security.istio.io", "peerauthentications"),
     "AuthorizationPolicy": ("security.istio.io", "authorizationpolicies"),
 }
@@ -85,9 +86,9 @@ class Kubectl:
         return shown
 
     def groups(self) -> set[str]:
-        """The API groups that the cluster serves."""
-        found = json.loads(self.run("get", "--raw", "/apis", timeout=20))
-        return {group["name"] for group in found["groups"]}
+        """The API groups that the cluster serves, each by its name and with each of its versions (group/v1)."""
+        found = json.loads(self.run("get", "--raw", "/apis", timeout=20))["groups"]
+        return {group["name"] for group in found} | {v["groupVersion"] for group in found for v in group["versions"]}
 
     def denied(self, wanted: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
         """Those of (verb, API group, resource, namespace) that this user may not do."""

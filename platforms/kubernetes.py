@@ -18,12 +18,11 @@ from platforms.kubernetes_objects import (
     every_object,
     namespace,
     secret_object,
-    secret_texts,
     shared_objects,
     workload_objects,
 )
 from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest, content_name
-from platforms.kubernetes_pods import has_secret
+from platforms.kubernetes_pods import has_secret, secret_texts
 from platforms.workload import Port, Problem, SecretText, Workload
 from settings.kubernetes import Kubernetes
 from settings.types import is_loopback
@@ -43,7 +42,11 @@ class KubernetesPlatform:
 
     def check(self, workloads: Sequence[Workload]) -> list[Problem]:
         self._plan = KubernetesPlan(self._plan.project, self._plan.stack, tuple(workloads), self._plan.options)
-        return self._plan.check() + check_cluster(self._plan, every_object(self._plan))
+        problems = self._plan.check()
+        if self._plan.options.external_secrets:
+            expected = "expected ENGINE=render: the engine manages the realm, and would have to know its secrets"
+            problems.append(Problem("kubernetes.externalSecrets", "", expected))
+        return problems + check_cluster(self._plan, every_object(self._plan))
 
     def use(self, secrets: Secrets) -> None:
         self._secrets = secrets

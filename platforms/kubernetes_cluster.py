@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from platforms.kubectl import RESOURCES, Kubectl, KubernetesError
+from platforms.kubernetes_external import API as EXTERNAL_API
 from platforms.kubernetes_plan import KubernetesPlan, Manifest
 from platforms.labels import LABEL_PROJECT, LABEL_STACK
 from platforms.mesh import WAYPOINT_CLASS
@@ -13,9 +14,11 @@ from platforms.workload import Problem
 # The oldest version whose kubelets can let a pod sleep before it stops (KEP-3960, on by default since 1.30).
 MINIMUM_VERSION = (1, 30)
 VERBS = ("create", "patch", "delete", "list")
+# What brings an API that is no part of Kubernetes, and the setting without which it is not used.
 _NEEDS = {
-    "gateway.networking.k8s.io": "the Gateway API (its CRDs)",
-    "security.istio.io": "Istio (its CRDs)",
+    "gateway.networking.k8s.io/v1": ("the Gateway API (its CRDs)", "no kubernetes.gateway"),
+    "security.istio.io/v1": ("Istio (its CRDs)", "kubernetes.mesh.enabled: false"),
+    "external-secrets.io/v1": ("the External Secrets Operator (its CRDs)", "no kubernetes.externalSecrets"),
 }
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
@@ -42,6 +45,7 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
         problems += _namespace(cluster, plan)
         problems += _storage(cluster, plan, objects)
         problems += _kept(cluster, plan)
+        problems += _store(cluster, plan, groups)
         problems += _entrance(cluster, plan)
         if (
             plan.guarded
@@ -56,13 +60,12 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
 
 
 def _apis(objects: Sequence[Manifest], groups: set[str]) -> Iterator[Problem]:
-    used = {manifest["apiVersion"].partition("/")[0]: manifest["kind"] for manifest in objects}
-    for group, what in _NEEDS.items():
-        if group in used and group not in groups:
-            kinds = sorted({m["kind"] for m in objects if m["apiVersion"].startswith(f"{group}/")})
-            mesh = {"Gateway", "AuthorizationPolicy", "PeerAuthentication"} & set(kinds)
-            instead = ", or kubernetes.mesh.enabled: false" if mesh else ", or no kubernetes.gateway"
-            yield Problem("kubernetes cluster", f"no {', '.join(kinds)}", f"expected {what} there{instead}")
+    for version, (what, instead) in _NEEDS.items():
+        kinds = sorted({m["kind"] for m in objects if m["apiVersion"] == version})
+        if kinds and version not in groups:
+            # The waypoint of the mesh is a Gateway of the Gateway API.
+            without = "kubernetes.mesh.enabled: false" if "Gateway" in kinds else instead
+            yield Problem("kubernetes cluster", f"no {', '.join(kinds)}", f"expected {what} there, or {without}")
 
 
 def _permissions(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]) -> Iterator[Problem]:
@@ -141,6 +144,17 @@ def _kept(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
         elif lacking := sorted(keys - found):
             known = ", ".join(sorted(found)) or "none"
             yield Problem(f"kubernetes Secret {name}", ", ".join(lacking), f"expected one of its keys: {known}")
+
+
+def _store(cluster: Kubectl, plan: KubernetesPlan, groups: set[str]) -> Iterator[Problem]:
+    external = plan.options.external_secrets
+    if external is None or EXTERNAL_API not in groups:
+        return
+    resource = f"{external.kind.lower()}s.{EXTERNAL_API.partition('/')[0]}"
+    where = None if external.kind == "ClusterSecretStore" else plan.namespace
+    if cluster.get(resource, external.store, where) is None:
+        place = f" in namespace {plan.namespace}" if where else ""
+        yield Problem("kubernetes.externalSecrets.store", external.store, f"expected a {external.kind}{place}")
 
 
 def _entrance(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:

@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from platforms import mesh
+from platforms.kubernetes_external import external_secret
 from platforms.kubernetes_network import default_deny, workload_policy
 from platforms.kubernetes_plan import KubernetesPlan, Manifest
-from platforms.kubernetes_pods import config_name, controller, plain_files, secret_files
-from platforms.workload import Port, SecretText, Volume, Workload
+from platforms.kubernetes_pods import config_name, controller, plain_files
+from platforms.workload import Port, Volume, Workload
 
 # Average CPU use, in percent of what is promised, above which MLflow gets another replica.
 SCALE_AT_PERCENT = 300
@@ -49,7 +50,10 @@ def shared_objects(plan: KubernetesPlan) -> list[Manifest]:
 def every_object(plan: KubernetesPlan) -> list[Manifest]:
     """Every object of the stack with no value in its Secrets: for questions about kinds, names and claims."""
     own = namespace(plan)
-    secrets = [secret_object(plan, plan.options.oauth_secret, {})]
+    if plan.options.external_secrets:
+        secrets = [external_secret(plan, plan.options.oauth_secret, {})]
+    else:
+        secrets = [secret_object(plan, plan.options.oauth_secret, {})]
     workloads = [item for w in plan.workloads for item in workload_objects(plan, w, f"{w.name}-secrets")]
     return [*([own] if own else []), *secrets, *shared_objects(plan), *workloads]
 
@@ -69,13 +73,6 @@ def workload_objects(plan: KubernetesPlan, workload: Workload, secret_name: Any)
         objects.append(_scaler(plan, workload))
     objects += [route for port in workload.published for route in _entrance(plan, workload, port)]
     return objects
-
-
-def secret_texts(workload: Workload) -> dict[str, SecretText]:
-    """What a workload's own Secret holds: its secret variables, and its files that are private."""
-    files = {key: SecretText.of(content) for key, content in secret_files(workload).items()}
-    made = {name: text for name, text in workload.secret_env.items() if not text.kept}
-    return {**made, **files}
 
 
 def secret_object(plan: KubernetesPlan, name: Any, values: Mapping[str, Any], component: str = "") -> Manifest:

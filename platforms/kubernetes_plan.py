@@ -130,12 +130,24 @@ class KubernetesPlan:
         for name in sorted(set(self.options.storage.claims) - known):
             expected = f"expected one of {', '.join(sorted(known)) or 'none: this stack has no volume'}"
             problems.append(Problem("kubernetes.storage.claims", name, expected))
+        problems += self._check_external()
         for workload in self.workloads:
             single = [v for v in workload.volumes if not v.shared]
             if workload.replicas > 1 and single:
                 expected = f"expected 1: its volume {single[0].name} belongs to one pod at a time"
                 problems.append(Problem(f"workload {workload.name}", f"{workload.replicas} replicas", expected))
         return problems
+
+    def _check_external(self) -> list[Problem]:
+        """What a stack whose secrets come from a store elsewhere must not hold itself."""
+        if self.options.external_secrets is None:
+            return []
+        expected = "expected no value in the settings: kubernetes.externalSecrets has it in its store"
+        given = sorted({s.name for w in self.workloads for s in w.secrets if s.value is not None})
+        problems = [Problem(f"secret {name}", "[secret]", f"{expected}, or existingSecret names it") for name in given]
+        private = sorted({f.path for w in self.workloads for f in w.files if f.secret})
+        expected = "expected none with kubernetes.externalSecrets: TLS ends at kubernetes.gateway or kubernetes.ingress"
+        return problems + [Problem("private file", path, expected) for path in private]
 
 
 def content_name(prefix: str, data: Mapping[str, str], key: str = "") -> str:

@@ -10,7 +10,7 @@ from posixpath import basename
 from typing import Any
 
 from platforms.kubernetes_plan import KubernetesPlan, Manifest, content_name
-from platforms.workload import ExecCheck, File, HttpCheck, Secret, UrlQuoted, Workload
+from platforms.workload import ExecCheck, File, HttpCheck, Secret, SecretText, UrlQuoted, Workload
 
 # Seconds between two questions while a pod starts: what `up` waits for is seen at once.
 STARTUP_PERIOD = 2
@@ -19,6 +19,8 @@ DRAIN_SECONDS = 5
 # Share of a core that is promised for each one that may be used: programs that mostly wait share well.
 CPU_PROMISED = 0.1
 SCRATCH_MIB = 256
+# Stakater's Reloader, where the cluster has it, restarts pods whose Secrets others have changed.
+_RELOADED = {"reloader.stakater.com/auto": "true"}
 
 
 def stateful(workload: Workload) -> bool:
@@ -42,6 +44,13 @@ def secret_files(workload: Workload) -> dict[str, str]:
 def has_secret(workload: Workload) -> bool:
     """Whether it has a Secret of its own, beside those that the cluster keeps already."""
     return any(not text.kept for text in workload.secret_env.values()) or bool(secret_files(workload))
+
+
+def secret_texts(workload: Workload) -> dict[str, SecretText]:
+    """What a workload's own Secret holds: its secret variables, and its files that are private."""
+    files = {key: SecretText.of(content) for key, content in secret_files(workload).items()}
+    made = {name: text for name, text in workload.secret_env.items() if not text.kept}
+    return {**made, **files}
 
 
 def config_name(workload: Workload) -> str:
@@ -70,12 +79,10 @@ def controller(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Ma
 
 
 def _top(kind: str, plan: KubernetesPlan, workload: Workload, spec: Manifest) -> Manifest:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": kind,
-        "metadata": plan.metadata(workload.name, workload.name),
-        "spec": spec,
-    }
+    metadata = plan.metadata(workload.name, workload.name)
+    if workload.kept or (plan.options.external_secrets and has_secret(workload)):
+        metadata["annotations"] = dict(_RELOADED)
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def _pod_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:

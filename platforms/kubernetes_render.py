@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 import yaml
 
-from platforms.kubernetes_objects import namespace, secret_object, secret_texts, shared_objects, workload_objects
+from platforms.kubernetes_external import external_secret, workload_secret
+from platforms.kubernetes_objects import namespace, secret_object, shared_objects, workload_objects
 from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest, content_name
-from platforms.kubernetes_pods import has_secret
+from platforms.kubernetes_pods import has_secret, secret_texts
 from platforms.workload import SecretText, UrlQuoted
 
 # The order in which `kubectl apply -f DIRECTORY` takes them.
@@ -35,10 +36,12 @@ class Rendered:
 def render(plan: KubernetesPlan, values: Mapping[str, str], shared: Mapping[str, SecretText]) -> Rendered:
     """Every object of the stack.
 
-    values: each secret by name, NAME_KEY among them. shared: what other programs read from the Secret with
-    the stable name.
+    values: each secret by name, NAME_KEY among them; none where an operator fetches them from a store.
+    shared: what other programs read from the Secret with the stable name.
     """
     own = namespace(plan)
+    if plan.options.external_secrets:
+        return Rendered((own,) if own else (), (), tuple(_fetched(plan, shared)))
     secrets, objects = [], shared_objects(plan)
     for workload in plan.workloads:
         name = ""
@@ -51,6 +54,16 @@ def render(plan: KubernetesPlan, values: Mapping[str, str], shared: Mapping[str,
         secret_object(plan, plan.options.oauth_secret, {key: fill(text, values) for key, text in shared.items()})
     )
     return Rendered((own,) if own else (), tuple(secrets), tuple(objects))
+
+
+def _fetched(plan: KubernetesPlan, shared: Mapping[str, SecretText]) -> list[Manifest]:
+    """Every object of a stack whose secrets an operator fetches: there is no value, and so no private file."""
+    objects = [*shared_objects(plan), external_secret(plan, plan.options.oauth_secret, dict(shared))]
+    for workload in plan.workloads:
+        fetched = workload_secret(plan, workload)
+        objects += [fetched] if fetched else []
+        objects += workload_objects(plan, workload, fetched["metadata"]["name"] if fetched else "")
+    return objects
 
 
 def fill(text: SecretText, values: Mapping[str, str]) -> str:

@@ -14,7 +14,6 @@ from platforms.workload import Workload
 _HOPELESS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError")
 # A Secret or a claim may come a moment after its pod, and a pull may succeed at the second try.
 _GRACE_SECONDS = 20
-_PROGRAMMED_SECONDS = 60
 Progress = Callable[[str, str, bool], None]
 
 
@@ -50,32 +49,6 @@ def wait_ready(
                 progress(name, state, False)
         if not waiting:
             return
-        sleep(1)
-
-
-def wait_programmed(
-    plan: KubernetesPlan,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Wait until istiod has programmed the waypoint; none to wait for without one. Raises KubernetesError."""
-    if not plan.guarded:
-        return
-    cluster, name = Kubectl(plan.options.context), plan.options.mesh.waypoint
-    start = clock()
-    while True:
-        gateway = cluster.get("gateways.gateway.networking.k8s.io", name, plan.namespace)
-        conditions = (gateway or {}).get("status", {}).get("conditions", [])
-        programmed: Manifest = next((c for c in conditions if c["type"] == "Programmed"), {})
-        if programmed.get("status") == "True":
-            return
-        if clock() - start > _PROGRAMMED_SECONDS:
-            reason = programmed.get("message", "no word from its controller")
-            raise KubernetesError(
-                f"the waypoint {name} is not programmed after {_PROGRAMMED_SECONDS} s: {reason}\n"
-                f"Next: istioctl waypoint status -n {plan.namespace}; is istiod running with the ambient profile?"
-            )
         sleep(1)
 
 

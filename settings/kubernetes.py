@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from settings.types import DataKey, DnsName, Group, Host, ObjectName
 
@@ -38,6 +38,25 @@ class Storage(Group):
     )
     claims: dict[str, DnsName] = Field(
         {}, description="Existing claims by volume, such as mlflow-artifacts; the stack never removes them"
+    )
+
+
+class ExternalSecrets(Group):
+    """The stack's secrets come from a store outside the cluster, by way of the External Secrets Operator.
+
+    Each is read at prefix + its name, such as mlflow-sso/prod/mlflow-client-secret.
+    """
+
+    store: ObjectName = Field(description="Name of the SecretStore")
+    kind: Literal["SecretStore", "ClusterSecretStore"] = Field(
+        "ClusterSecretStore", description="Kind of the store; a SecretStore is in the stack's namespace"
+    )
+    prefix: Annotated[str, StringConstraints(pattern=r"^\S*$")] = Field(
+        "", description="Put before a secret's name for its key in the store, such as mlflow-sso/prod/"
+    )
+    property: str | None = Field(None, description="The field of each key that holds the value, where keys have fields")
+    refresh: Annotated[str, StringConstraints(pattern=r"^([0-9]+(s|m|h))+$")] = Field(
+        "1h", description="How often values are read again, such as 15m"
     )
 
 
@@ -98,6 +117,7 @@ class Kubernetes(Group):
         "IfNotPresent", description="When a node asks the registry for an image"
     )
     image_pull_secrets: tuple[DnsName, ...] = Field((), description="Existing Secrets with logins for the registry")
+    external_secrets: ExternalSecrets | None = None
     oauth_secret: DnsName = Field(
         "mlflow-oauth-secret", description="Secret that pipelines read OIDC_CLIENT_ID, _SECRET and _TOKEN_URL from"
     )

@@ -104,7 +104,9 @@ class Mlflow(Group):
     )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
     env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
-    secret_env: dict[str, SecretStr] = Field({}, description="The same, for values that are secret")
+    secret_env: dict[str, SecretStr | ExistingSecret] = Field(
+        {}, description="The same, for values that are secret, or on Kubernetes in a Secret: {name, key}"
+    )
     tls: Tls = Tls()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from platforms.workload import Problem
-from settings.kubernetes import Kubernetes
+from settings.kubernetes import ExistingSecret, Kubernetes
 from settings.model import PROJECT, Platform, Settings
 
 
@@ -21,7 +21,7 @@ def check_kubernetes(settings: Settings) -> Iterator[Problem]:
             yield Problem(key("kubernetes"), "", f"expected {key('platform')}: kubernetes with it")
         for where, name, instead in _existing_secrets(settings):
             expected = f"expected {instead} in its place, or {key('platform')}: kubernetes, which keeps Secrets"
-            yield Problem(key(f"{where}.existingSecret"), name, expected)
+            yield Problem(key(where), name, expected)
         return
     yield from _volumes(settings)
     yield from _entrance(settings)
@@ -29,16 +29,19 @@ def check_kubernetes(settings: Settings) -> Iterator[Problem]:
 
 
 def _existing_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Each group that reads a Secret which is there already: its path, the Secret's name, and what says the same."""
+    """Each key that names a Secret which is there already: its path, the Secret's name, and what says the same."""
     postgres, redis, s3 = settings.postgres.external, settings.redis.external, settings.mlflow.s3
     logins = {part: getattr(postgres, part) for part in ("keycloak", "mlflow", "oidc")} if postgres else {}
     for part, login in logins.items():
         if login and login.existing_secret:
-            yield f"postgres.external.{part}", login.existing_secret.name, "password"
+            yield f"postgres.external.{part}.existingSecret", login.existing_secret.name, "password"
     if redis and redis.existing_secret:
-        yield "redis.external", redis.existing_secret.name, "password"
+        yield "redis.external.existingSecret", redis.existing_secret.name, "password"
     if s3 and s3.existing_secret:
-        yield "mlflow.s3", s3.existing_secret.name, "accessKeyId and secretAccessKey"
+        yield "mlflow.s3.existingSecret", s3.existing_secret.name, "accessKeyId and secretAccessKey"
+    for name, value in settings.mlflow.secret_env.items():
+        if isinstance(value, ExistingSecret):
+            yield f"mlflow.secretEnv.{name}", value.name, "the value"
 
 
 def _volumes(settings: Settings) -> Iterator[Problem]:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from components.realm_import import importing_workloads
+from platforms import kubernetes_conditions
 from platforms.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes_cluster import check_cluster
+from platforms.kubernetes_external import workload_secret
 from platforms.kubernetes_objects import every_object
 from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan
 from platforms.kubernetes_remove import Place, find, prune, remove
 from platforms.kubernetes_render import SECRETS_FILE as SECRET_OBJECTS
 from platforms.kubernetes_render import Rendered, render
-from platforms.kubernetes_watch import wait_programmed, wait_ready
-from platforms.workload import Problem, StackError
+from platforms.kubernetes_watch import wait_ready
+from platforms.workload import Problem, Secret, SecretText, StackError
 from settings import PROJECT
 from stackctl import forward
 from stackctl.context import Context, stack_directory
@@ -46,6 +49,8 @@ ENGINES = frozenset({"render"})
 LOADER = "IMAGE_LOADER"
 # Who owns which field, as server-side apply writes it down.
 MANAGER = PROJECT
+# Marks, in kept outputs, a secret by the Secret and key that hold it.
+_IN_CLUSTER = "secretKeyRef"
 
 
 def plan(context: Context) -> KubernetesPlan:
@@ -111,7 +116,10 @@ def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]
     problems = check_keycloak(context) + stack.check()
     if problems:
         raise StackError("This stack cannot be rendered; nothing was written.", problems)
-    values = SecretStore(directory / SECRETS_FILE).values((*context.spec.secrets, NAME_KEY))
+    if stack.options.external_secrets:
+        values: dict[str, str] = {}
+    else:
+        values = SecretStore(directory / SECRETS_FILE).values((*context.spec.secrets, NAME_KEY))
     rendered = render(stack, values, context.spec.shared())
     target = private_directory(directory / MANIFESTS)
     for old in target.glob("*.yaml"):
@@ -139,21 +147,22 @@ def up(context: Context) -> None:
     directory, stack = home(context.stack), plan(context)
     cluster = Kubectl(stack.options.context)
     refuse_changed_realm(stack.workloads, directory / REALM_FILE)
-    if not (directory / SECRETS_FILE).exists():
-        # With its secrets here it is ours, or its data are: a cleanup that kept the claims has kept them too.
+    if not (directory / (REALM_FILE if stack.options.external_secrets else SECRETS_FILE)).exists():
+        # With its files here it is ours, or its data are: a cleanup that kept the claims has kept them too.
         _refuse_another_owner(cluster, stack)
     rendered, values = _write(context, directory)
     place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
     write_private(directory / PLACE_FILE, json.dumps(asdict(place), indent=2) + "\n")
-    outputs_text = json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n"
-    write_private(directory / OUTPUTS_FILE, outputs_text)
+    shown = _references(context.spec.outputs(), stack) if stack.options.external_secrets else context.spec.outputs()
+    write_private(directory / OUTPUTS_FILE, json.dumps(resolve(shown, values), indent=2) + "\n")
     cluster.run(
         "apply", "--server-side", "--force-conflicts", "--field-manager", MANAGER, "-f", str(directory / MANIFESTS),
         timeout=180,
     )  # fmt: skip
+    kubernetes_conditions.wait(stack, kubernetes_conditions.fetched(stack))
     with Board(tuple(w.name for w in stack.workloads)).shown() as board:
         wait_ready(stack, lambda name, state, done: board.update(name, state, done=done))
-    wait_programmed(stack)
+    kubernetes_conditions.wait(stack, kubernetes_conditions.waypoint(stack))
     kept = {(m["kind"], m["metadata"]["name"]) for m in (*rendered.secrets, *rendered.objects)}
     for name in prune(cluster, stack.namespace, PROJECT, context.stack, kept):
         say(f"removed {name}, which the stack no longer names")
@@ -180,4 +189,34 @@ def destroy(stack: str) -> None:
 
 
 def outputs(stack: str) -> dict[str, Any]:
-    return dict(json.loads((home(stack) / OUTPUTS_FILE).read_text()))
+    """The outputs; secrets that are fetched from a store are read from the cluster, as they are not kept here."""
+    found = json.loads((home(stack) / OUTPUTS_FILE).read_text())
+    place = Place(**json.loads((home(stack) / PLACE_FILE).read_text()))
+    return dict(_read(found, Kubectl(place.context), place.namespace, {}))
+
+
+def _references(value: object, stack: KubernetesPlan) -> object:
+    """Outputs with the place in the cluster where each secret is."""
+    if isinstance(value, Mapping):
+        return {key: _references(inner, stack) for key, inner in value.items()}
+    if not isinstance(value, Secret):
+        return value
+    return next(
+        {_IN_CLUSTER: [manifest["metadata"]["name"], variable]}
+        for manifest, workload in ((workload_secret(stack, w), w) for w in stack.workloads)
+        for variable, text in workload.secret_env.items()
+        if manifest and text == SecretText.of(value)
+    )
+
+
+def _read(value: Any, cluster: Kubectl, namespace: str, seen: dict[str, dict[str, str]]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {_IN_CLUSTER}:
+        return {key: _read(inner, cluster, namespace, seen) for key, inner in value.items()}
+    name, key = value[_IN_CLUSTER]
+    if name not in seen:
+        seen[name] = (cluster.get("secret", name, namespace) or {}).get("data", {})
+    if key not in seen[name]:
+        raise KubernetesError(f"Secret {name} in namespace {namespace} has no {key}: was it fetched from its store?")
+    return base64.b64decode(seen[name][key]).decode()

@@ -72,6 +72,14 @@ KEPT: dict[str, Any] = {
     },
     "redis": {"external": {"host": "cache.example.com", "existingSecret": {"name": "cache", "key": "redis.password"}}},
 }
+# Every secret comes from a store outside the cluster.
+FETCHED: dict[str, Any] = {
+    "mlflow": {"secretEnv": {"MODEL_API_KEY": {"name": "models", "key": "api-key"}}},
+    "realm": {"users": [{"username": "carol@example.com"}]},
+    "kubernetes": {
+        "externalSecrets": {"store": "vault", "prefix": "mlflow-sso/test/", "property": "value", "refresh": "15m"}
+    },
+}
 WITHOUT_MESH: dict[str, Any] = {"kubernetes": {"mesh": {"enabled": False}}}
 SAMPLES = {"plain": {}, "scaled": SCALED, "outside": OUTSIDE, "kept": KEPT, "without mesh": WITHOUT_MESH}
 

@@ -11,7 +11,7 @@ import pytest
 
 from platforms.kubernetes_cluster import check_cluster
 from platforms.kubernetes_objects import every_object
-from tests.contract.kubernetes_samples import KEPT, OUTSIDE, SCALED, plan
+from tests.contract.kubernetes_samples import FETCHED, KEPT, OUTSIDE, SCALED, plan
 
 FAKE = """#!/usr/bin/env python3
 import json, sys
@@ -58,7 +58,7 @@ class Cluster:
 
     @staticmethod
     def groups(*names: str) -> dict[str, Any]:
-        return {"groups": [{"name": name} for name in names]}
+        return {"groups": [{"name": name, "versions": [{"groupVersion": f"{name}/v1"}]} for name in names]}
 
     def problems(self, config: dict[str, Any]) -> str:
         answers = self._folder / "answers.json"
@@ -177,3 +177,18 @@ def test_a_secret_cannot_be_in_a_namespace_that_is_still_to_be_made(cluster: Clu
     cluster.answers["get", "secret"] = ""
     config = {**KEPT, "kubernetes": {"ingress": KEPT["kubernetes"]["ingress"]}}
     assert "in namespace mlflow-sso-test already (with kubernetes.createNamespace: false)" in cluster.problems(config)
+
+
+def test_an_operator_for_secrets_and_its_store_have_to_be_there(cluster: Cluster) -> None:
+    cluster.answers["get", "/apis"]["groups"] += cluster.groups("external-secrets.io")["groups"]
+    cluster.answers["get", "clustersecretstores.external-secrets.io"] = {"metadata": {"name": "vault"}}
+    cluster.answers["get", "secret", "models"] = "api-key ."
+    assert cluster.problems(FETCHED) == ""
+    cluster.answers["get", "clustersecretstores.external-secrets.io"] = ""
+    text = cluster.problems(FETCHED)
+    assert text == "kubernetes.externalSecrets.store = vault: expected a ClusterSecretStore"
+    cluster.answers["get", "/apis"]["groups"][-1]["versions"] = [{"groupVersion": "external-secrets.io/v1beta1"}]
+    assert cluster.problems(FETCHED) == (
+        "kubernetes cluster = no ExternalSecret: expected the External Secrets Operator (its CRDs) there, "
+        "or no kubernetes.externalSecrets"
+    )
