@@ -169,6 +169,7 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
             ),
             callers=("mlflow", SERVER) if several else ("mlflow",),
             outside=database.outside,
+            authorities=database.authorities,
             replicas=settings.keycloak.replicas,
         ),
     )

@@ -194,6 +194,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
                 start_seconds=90,
             ),
             outside=_outside(settings),
+            authorities={**database.authorities, **users.authorities},
             reserved=TRACE_INTAKE,
             replicas=settings.mlflow.replicas,
             max_replicas=settings.mlflow.max_replicas,

@@ -6,8 +6,19 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from components.secret import own_secret
-from platforms.workload import ExecCheck, Port, Probe, Resources, Secret, SecretText, UrlQuoted, Volume, Workload
-from settings import Settings
+from platforms.workload import (
+    Databases,
+    ExecCheck,
+    Port,
+    Probe,
+    Resources,
+    Secret,
+    SecretText,
+    UrlQuoted,
+    Volume,
+    Workload,
+)
+from settings import Settings, postgres_certificates
 from settings.model import DatabaseLogin
 from settings.versions import image
 
@@ -20,11 +31,15 @@ DATA_VOLUME = "data"
 CA_BUNDLE_PATH = "/etc/stack-ca/ca.pem"
 # What every image of the stack trusts by itself.
 SYSTEM_CA_PATH = "/etc/ssl/certs/ca-certificates.crt"
+PARAMETERS = {"shared_buffers": "32MB", "max_connections": "100", "password_encryption": "scram-sha-256"}
 
 
 @dataclass(frozen=True)
 class Database:
-    """How a program reaches its database."""
+    """How a program reaches its database.
+
+    authority: the workload whose certificates are signed by a CA of its target's making.
+    """
 
     host: str
     port: int
@@ -34,6 +49,11 @@ class Database:
     ssl_mode: str
     root_certificate: str
     external: bool = False
+    authority: str = ""
+
+    @property
+    def authorities(self) -> dict[str, str]:
+        return {self.root_certificate: self.authority} if self.authority else {}
 
     @property
     def outside(self) -> tuple[tuple[str, int], ...]:
@@ -65,22 +85,26 @@ def keycloak_database(settings: Settings) -> Database:
     external = settings.postgres.external
     if external and external.keycloak:
         return _external(settings, "keycloak", external.keycloak)
-    return _own("keycloak", KEYCLOAK_SERVER if settings.postgres.separate_keycloak else SERVER)
+    return _own(settings, "keycloak", KEYCLOAK_SERVER if settings.postgres.separate_keycloak else SERVER)
 
 
 def mlflow_database(settings: Settings) -> Database:
     external = settings.postgres.external
-    return _external(settings, "mlflow", external.mlflow) if external else _own("mlflow", SERVER)
+    return _external(settings, "mlflow", external.mlflow) if external else _own(settings, "mlflow", SERVER)
 
 
 def oidc_database(settings: Settings) -> Database:
     """The plugin's own database: two Alembic histories in one need care, in two they need none."""
     external = settings.postgres.external
-    return _external(settings, "oidc", external.oidc) if external else _own("oidc", SERVER)
+    return _external(settings, "oidc", external.oidc) if external else _own(settings, "oidc", SERVER)
 
 
-def _own(role: str, server: str) -> Database:
-    return Database(server, PORT, role, role, Secret(f"postgres-{role}-password"), "disable", "")
+def _own(settings: Settings, role: str, server: str) -> Database:
+    password = Secret(f"postgres-{role}-password")
+    if not postgres_certificates(settings):
+        return Database(server, PORT, role, role, password, "disable", "")
+    roots = f"/etc/{server}-ca/ca.crt"
+    return Database(server, PORT, role, role, password, "verify-full", roots, authority=server)
 
 
 def _external(settings: Settings, part: str, login: DatabaseLogin) -> Database:
@@ -117,11 +141,7 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
         image=image(settings, "postgres-seeded"),
         uid=UID,
         resources=Resources(memory_mib=settings.postgres.memory_mib, cpus=1.0),
-        args=(
-            "-c", "shared_buffers=32MB",
-            "-c", "max_connections=100",
-            "-c", "password_encryption=scram-sha-256",
-        ),
+        args=tuple(word for name, value in PARAMETERS.items() for word in ("-c", f"{name}={value}")),
         env={
             "STACK_DATABASES": ",".join(roles),
             "POSTGRES_INITDB_ARGS": "--data-checksums",
@@ -136,4 +156,5 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
         # A TCP check: while the databases are made, the server listens on its socket alone.
         probe=Probe(local=ExecCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(PORT)))),
         callers=tuple(sorted(set(callers.values()))),
-    )  # fmt: skip
+        databases=Databases({role: Secret(f"postgres-{role}-password") for role in roles}, PARAMETERS),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ RESOURCES = {
     "Secret": ("", "secrets"),
     "ConfigMap": ("", "configmaps"),
     "PersistentVolumeClaim": ("", "persistentvolumeclaims"),
+    "Pod": ("", "pods"),
     "Service": ("", "services"),
     "NetworkPolicy": ("networking.k8s.io", "networkpolicies"),
     "Ingress": ("networking.k8s.io", "ingresses"),
@@ -27,10 +28,13 @@ RESOURCES = {
     "HorizontalPodAutoscaler": ("autoscaling", "horizontalpodautoscalers"),
     "Gateway": ("gateway.networking.k8s.io", "gateways"),
     "HTTPRoute": ("gateway.networking.k8s.io", "httproutes"),
+    "Cluster": ("postgresql.cnpg.io", "clusters"),
     "ExternalSecret": ("external-secrets.io", "externalsecrets"),
     "PeerAuthentication": ("security.istio.io", "peerauthentications"),
     "AuthorizationPolicy": ("security.istio.io", "authorizationpolicies"),
 }
+# Those that take the stack's data along when they go.
+DATA_KINDS = ("Cluster", "PersistentVolumeClaim")
 
 
 class KubernetesError(Exception):
@@ -115,6 +119,12 @@ def _documents(text: str) -> Iterator[Any]:
         yield document
         while position < len(text) and text[position].isspace():
             position += 1
+
+
+def owned(item: Manifest, groups: Collection[str]) -> bool:
+    """Whether another object, of a kind that the cluster still knows, takes this one along when it goes."""
+    owners = item["metadata"].get("ownerReferences", [])
+    return any(str(owner.get("apiVersion", "v1")).rpartition("/")[0] in groups for owner in owners)
 
 
 def resource_name(kind: str) -> str:

@@ -22,7 +22,7 @@ from platforms.kubernetes_objects import (
     workload_objects,
 )
 from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest, content_name
-from platforms.kubernetes_pods import has_secret, secret_texts
+from platforms.kubernetes_pods import secret_texts
 from platforms.workload import Port, Problem, SecretText, Workload
 from settings.kubernetes import Kubernetes
 from settings.types import is_loopback
@@ -68,28 +68,28 @@ class KubernetesPlatform:
 
     def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:
         child = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(parent=parent))
-        name: pulumi.Input[str] = ""
-        if has_secret(workload):
-            texts = {key: self._secrets.text(text) for key, text in secret_texts(workload).items()}
-            name = self._secret_name(workload, texts)
-            manifest = secret_object(self._plan, name, texts, workload.name)
-            secret = self._make(manifest, child, f"{workload.name}-secrets")
-            child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[secret]))
+        names: dict[str, pulumi.Output[str]] = {}
+        secrets = []
+        for first, texts in secret_texts(self._plan, workload).items():
+            values = {key: self._secrets.text(text) for key, text in texts.items()}
+            names[first] = self._secret_name(first, values)
+            secrets.append(self._make(secret_object(self._plan, names[first], values, workload.name), child, first))
+        child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=secrets))
         made = {
             (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, child)
-            for manifest in workload_objects(self._plan, workload, name)
+            for manifest in workload_objects(self._plan, workload, names)
         }
-        running = next(made[key] for key in made if key[0] in ("StatefulSet", "Deployment"))
+        running = next(made[key] for key in made if key[0] in ("StatefulSet", "Deployment", "Cluster"))
         claims = {v.name: made.get(("PersistentVolumeClaim", self._plan.claim(workload, v))) for v in workload.volumes}
+        if self._plan.operated(workload):
+            claims = {v.name: running for v in workload.volumes}
         data = {volume: claim for volume, claim in claims.items() if claim is not None}
         return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)
 
-    def _secret_name(self, workload: Workload, texts: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[str]:
+    def _secret_name(self, first: str, texts: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[str]:
         """The same name that the rendered YAML has. Its digest is keyed, so it is no secret."""
         found = pulumi.Output.all(key=self._secrets.value(NAME_KEY), data=pulumi.Output.all(**texts))
-        return pulumi.Output.unsecret(
-            found.apply(lambda given: content_name(f"{workload.name}-secrets", given["data"], given["key"]))
-        )
+        return pulumi.Output.unsecret(found.apply(lambda given: content_name(first, given["data"], given["key"])))
 
     def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=list(resources)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from platforms.kubectl import RESOURCES, Kubectl, KubernetesError
+from platforms.kubectl import RESOURCES, Kubectl, KubernetesError, resource_name
 from platforms.kubernetes_external import API as EXTERNAL_API
 from platforms.kubernetes_plan import KubernetesPlan, Manifest
-from platforms.labels import LABEL_PROJECT, LABEL_STACK
+from platforms.kubernetes_postgres import API as POSTGRES_API
+from platforms.labels import LABEL_PROJECT, LABEL_STACK, stack_labels
 from platforms.mesh import WAYPOINT_CLASS
 from platforms.workload import Problem
 
@@ -18,6 +19,7 @@ VERBS = ("create", "patch", "delete", "list")
 _NEEDS = {
     "gateway.networking.k8s.io/v1": ("the Gateway API (its CRDs)", "no kubernetes.gateway"),
     "security.istio.io/v1": ("Istio (its CRDs)", "kubernetes.mesh.enabled: false"),
+    "postgresql.cnpg.io/v1": ("CloudNativePG (its CRDs)", "no kubernetes.cloudNativePg"),
     "external-secrets.io/v1": ("the External Secrets Operator (its CRDs)", "no kubernetes.externalSecrets"),
 }
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -46,6 +48,7 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
         problems += _storage(cluster, plan, objects)
         problems += _kept(cluster, plan)
         problems += _store(cluster, plan, groups)
+        problems += _operated(cluster, plan, groups)
         problems += _entrance(cluster, plan)
         if (
             plan.guarded
@@ -120,6 +123,7 @@ def _storage(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]
     names = sorted(item["metadata"]["name"] for item in classes)
     known = ", ".join(names) or "none: the cluster has no StorageClass"
     wanted = {claim["spec"].get("storageClassName") for claim in claims}
+    wanted |= {m["spec"]["storage"].get("storageClass") for m in objects if m["apiVersion"] == POSTGRES_API}
     for name in sorted(n for n in wanted if n and n not in names):
         yield Problem("kubernetes.storage.className", name, f"expected one of {known}")
     default = any(c["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for c in classes)
@@ -155,6 +159,28 @@ def _store(cluster: Kubectl, plan: KubernetesPlan, groups: set[str]) -> Iterator
     if cluster.get(resource, external.store, where) is None:
         place = f" in namespace {plan.namespace}" if where else ""
         yield Problem("kubernetes.externalSecrets.store", external.store, f"expected a {external.kind}{place}")
+
+
+def _operated(cluster: Kubectl, plan: KubernetesPlan, groups: set[str]) -> Iterator[Problem]:
+    """Whether the operator can run Postgres, and whether its data are where this form of the stack looks for them."""
+    where, chosen = "kubernetes.cloudNativePg", plan.options.cloud_native_pg
+    other = "statefulsets.apps" if chosen else resource_name("Cluster") if POSTGRES_API in groups else None
+    for name in [w.name for w in plan.workloads if w.databases] if other else []:
+        found = cluster.get(str(other), name, plan.namespace)
+        if found and stack_labels(plan.project, plan.stack).items() <= found["metadata"].get("labels", {}).items():
+            expected = f"expected it as it was: {found['kind']} {name} holds the data; move them by a dump, and destroy"
+            yield Problem(where, "set" if chosen else "not set", expected)
+    if chosen is None or POSTGRES_API not in groups:
+        return
+    if cluster.get("namespace", chosen.operator_namespace) is None:
+        yield Problem(f"{where}.operatorNamespace", chosen.operator_namespace, "expected the operator's namespace")
+    if plan.mesh and not plan.options.create_namespace:
+        labels = (cluster.get("namespace", plan.namespace) or {"metadata": {}})["metadata"].get("labels", {})
+        if labels.get("istio.io/dataplane-mode") != "ambient":
+            expected = (
+                "expected it to be labelled istio.io/dataplane-mode: ambient: the operator does not label its jobs"
+            )
+            yield Problem("kubernetes.namespace", plan.namespace, expected)
 
 
 def _entrance(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from platforms.kubectl import Kubectl, KubernetesError, resource_name
-from platforms.kubernetes_external import workload_secret
+from platforms.kubernetes_external import workload_secrets
 from platforms.kubernetes_plan import KubernetesPlan, Manifest
 
 
@@ -38,8 +38,8 @@ def fetched(plan: KubernetesPlan) -> list[Condition]:
     """What the External Secrets Operator makes of each ExternalSecret; nothing without them."""
     if plan.options.external_secrets is None:
         return []
-    made = (workload_secret(plan, workload) for workload in plan.workloads)
-    names = [plan.options.oauth_secret, *(manifest["metadata"]["name"] for manifest in made if manifest)]
+    made = [manifest for w in plan.workloads for manifest in workload_secrets(plan, w).values()]
+    names = [plan.options.oauth_secret, *(manifest["metadata"]["name"] for manifest in made)]
     return [
         Condition(
             "ExternalSecret", name, "Ready", "fetched", f"kubectl describe externalsecret {name} -n {plan.namespace}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from platforms.kubernetes_plan import KubernetesPlan, Manifest, content_name
-from platforms.kubernetes_pods import has_secret, secret_texts
+from platforms.kubernetes_pods import secret_texts, secret_type
 from platforms.workload import Secret, SecretText, UrlQuoted, Workload
 from settings.kubernetes import ExternalSecrets
 
@@ -29,13 +29,13 @@ def remote_key(options: ExternalSecrets, secret: Secret) -> str:
     return f"{options.prefix}{secret.name}"
 
 
-def workload_secret(plan: KubernetesPlan, workload: Workload) -> Manifest | None:
-    """The ExternalSecret of a workload; None when it has no secret of its own."""
-    if not has_secret(workload):
-        return None
-    texts = secret_texts(workload)
-    asked = json.dumps(_asked(plan, texts), sort_keys=True)
-    return external_secret(plan, content_name(f"{workload.name}-secrets", {"spec": asked}), texts, workload.name)
+def workload_secrets(plan: KubernetesPlan, workload: Workload) -> dict[str, Manifest]:
+    """The ExternalSecrets of a workload, by the first part of their names."""
+    found = {}
+    for first, texts in secret_texts(plan, workload).items():
+        asked = json.dumps(_asked(plan, texts), sort_keys=True)
+        found[first] = external_secret(plan, content_name(first, {"spec": asked}), texts, workload.name)
+    return found
 
 
 def external_secret(plan: KubernetesPlan, name: str, texts: dict[str, SecretText], component: str = "") -> Manifest:
@@ -43,7 +43,8 @@ def external_secret(plan: KubernetesPlan, name: str, texts: dict[str, SecretText
     metadata = plan.metadata(name, component)
     asked = _asked(plan, texts)
     asked["target"] |= {"name": name}
-    asked["target"]["template"] |= {"metadata": {"labels": dict(metadata["labels"])}}
+    # The last one lets an operator of Postgres follow a password that has changed under the same name.
+    asked["target"]["template"] |= {"metadata": {"labels": {**metadata["labels"], "cnpg.io/reload": "true"}}}
     return {"apiVersion": API, "kind": "ExternalSecret", "metadata": metadata, "spec": asked}
 
 
@@ -58,7 +59,7 @@ def _asked(plan: KubernetesPlan, texts: dict[str, SecretText]) -> Manifest:
             "creationPolicy": "Owner",
             "deletionPolicy": "Retain",
             "template": {
-                "type": "Opaque",
+                "type": secret_type(texts),
                 "engineVersion": "v2",
                 "data": {name: "".join(map(_template, text.parts)) for name, text in sorted(texts.items())},
             },

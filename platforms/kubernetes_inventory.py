@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from platforms.inventory import InventoryError, Item
-from platforms.kubectl import RESOURCES, Kubectl, KubernetesError, resource_name
+from platforms.kubectl import DATA_KINDS, RESOURCES, Kubectl, KubernetesError, owned, resource_name
 from platforms.kubernetes_plan import Manifest
 from platforms.labels import LABEL_COMPONENT, stack_labels
 
 # What runs goes first and with its pods, so that its claims are free; the namespace goes last.
 _FIRST = ("Deployment", "StatefulSet")
-_LAST = ("PersistentVolumeClaim", "Namespace")
+_LAST = (*DATA_KINDS, "Namespace")
 # A pod is given 35 s to stop, and a namespace waits for all of its own.
 _SECONDS = 180
 
@@ -30,7 +30,7 @@ class KubernetesInventory:
             found: list[Manifest] = self._cluster.json("get", kinds, "-A", "-l", labels)["items"]
         except KubernetesError as error:
             raise InventoryError(str(error)) from None
-        own = [item for item in found if not item["metadata"].get("ownerReferences")]
+        own = [item for item in found if not owned(item, served)]
         return sorted((_item(manifest) for manifest in own), key=lambda item: (_place(item.kind), item.kind, item.name))
 
     def remove(self, item: Item) -> None:

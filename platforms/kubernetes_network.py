@@ -7,12 +7,12 @@ from typing import Any
 from platforms.kubernetes_plan import AMBIENT_PROBES, HBONE_PORT, KubernetesPlan, Manifest
 from platforms.workload import Workload
 
-_NAMESPACE = "kubernetes.io/metadata.name"
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 # The Service of cluster DNS carries this label in every common distribution (CoreDNS and its forerunner).
-_DNS = {
+DNS = {
     "to": [
         {
-            "namespaceSelector": {"matchLabels": {_NAMESPACE: "kube-system"}},
+            "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: "kube-system"}},
             "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
         }
     ],
@@ -23,7 +23,7 @@ _DNS = {
 def default_deny(plan: KubernetesPlan) -> Manifest:
     """Every pod of the stack (of the namespace, where that is the stack's own) starts with no connection at all."""
     chosen = {} if plan.options.create_namespace else {"matchLabels": plan.labels()}
-    return _policy(plan, "default-deny", chosen, [], [])
+    return policy(plan, "default-deny", chosen, [], [])
 
 
 def workload_policy(plan: KubernetesPlan, workload: Workload) -> Manifest:
@@ -32,10 +32,10 @@ def workload_policy(plan: KubernetesPlan, workload: Workload) -> Manifest:
                workload.callers]  # fmt: skip
     if workload.published:
         ingress += [
-            _from([{"namespaceSelector": {"matchLabels": {_NAMESPACE: name}}}], plan, workload, published=True)
+            _from([{"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}}], plan, workload, published=True)
             for name in plan.outside_callers()
         ]
-    egress: list[Manifest] = [_DNS] if plan.callees(workload) or workload.outside else []
+    egress: list[Manifest] = [DNS] if plan.callees(workload) or workload.outside else []
     egress += [
         {"to": [{"podSelector": {"matchLabels": plan.selector(w.name)}}], "ports": _ports(plan, w)}
         for w in plan.callees(workload)
@@ -49,7 +49,7 @@ def workload_policy(plan: KubernetesPlan, workload: Workload) -> Manifest:
         if workload.reserved:
             waypoint = {"podSelector": {"matchLabels": waypoint_pods(plan)}}
             ingress.append({"from": [waypoint], "ports": [{"protocol": "TCP", "port": HBONE_PORT}]})
-    return _policy(plan, workload.name, {"matchLabels": plan.selector(workload.name)}, ingress, egress)
+    return policy(plan, workload.name, {"matchLabels": plan.selector(workload.name)}, ingress, egress)
 
 
 def waypoint_pods(plan: KubernetesPlan) -> dict[str, str]:
@@ -63,17 +63,20 @@ def waypoint_policy(plan: KubernetesPlan) -> Manifest:
     hbone = [{"protocol": "TCP", "port": HBONE_PORT}]
     sources = dict.fromkeys((mesh.collector_namespace, *plan.outside_callers()))
     guarded = [{"podSelector": {"matchLabels": plan.selector(w.name)}} for w in plan.guarded]
-    istiod = {"namespaceSelector": {"matchLabels": {_NAMESPACE: mesh.system_namespace}}}
-    return _policy(
+    istiod = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: mesh.system_namespace}}}
+    return policy(
         plan,
         mesh.waypoint,
         {"matchLabels": waypoint_pods(plan)},
         [
-            {"from": [{"namespaceSelector": {"matchLabels": {_NAMESPACE: name}}} for name in sources], "ports": hbone},
+            {
+                "from": [{"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}} for name in sources],
+                "ports": hbone,
+            },
             {"from": [{"ipBlock": {"cidr": AMBIENT_PROBES}}], "ports": [{"protocol": "TCP", "port": 15021}]},
         ],
         [
-            _DNS,
+            DNS,
             {"to": guarded, "ports": hbone},
             {"to": [istiod], "ports": [{"protocol": "TCP", "port": 15012}]},
         ],
@@ -91,7 +94,7 @@ def _ports(plan: KubernetesPlan, workload: Workload, *, published: bool = False,
     return [{"protocol": "TCP", "port": number} for number in numbers]
 
 
-def _policy(
+def policy(
     plan: KubernetesPlan, name: str, chosen: Manifest, ingress: list[Manifest], egress: list[Manifest]
 ) -> Manifest:
     spec: Manifest = {"podSelector": chosen, "policyTypes": ["Ingress", "Egress"]}

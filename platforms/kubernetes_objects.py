@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from platforms import mesh
+from platforms import kubernetes_postgres, mesh
 from platforms.kubernetes_external import external_secret
 from platforms.kubernetes_network import default_deny, workload_policy
 from platforms.kubernetes_plan import KubernetesPlan, Manifest
-from platforms.kubernetes_pods import config_name, controller, plain_files
+from platforms.kubernetes_pods import config_name, controller, own_secret, plain_files, secret_texts, secret_type
 from platforms.workload import Port, Volume, Workload
 
 # Average CPU use, in percent of what is promised, above which MLflow gets another replica.
@@ -54,12 +54,19 @@ def every_object(plan: KubernetesPlan) -> list[Manifest]:
         secrets = [external_secret(plan, plan.options.oauth_secret, {})]
     else:
         secrets = [secret_object(plan, plan.options.oauth_secret, {})]
-    workloads = [item for w in plan.workloads for item in workload_objects(plan, w, f"{w.name}-secrets")]
+    names = {w.name: {name: name for name in secret_texts(plan, w)} for w in plan.workloads}
+    workloads = [item for w in plan.workloads for item in workload_objects(plan, w, names[w.name])]
     return [*([own] if own else []), *secrets, *shared_objects(plan), *workloads]
 
 
-def workload_objects(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> list[Manifest]:
-    """What one workload is made of, in the order in which it is needed; its Secret comes from `secret_object`."""
+def workload_objects(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) -> list[Manifest]:
+    """What one workload is made of, in the order in which it is needed.
+
+    names: those of its Secrets, each by the first part of it that `secret_texts` gives.
+    """
+    if plan.operated(workload):
+        guards = [workload_policy(plan, workload), *mesh.workload_objects(plan, workload)]
+        return [*guards, *kubernetes_postgres.objects(plan, workload, names)]
     objects = [_account(plan, workload)]
     if plain_files(workload):
         objects.append(_config_map(plan, workload))
@@ -68,7 +75,7 @@ def workload_objects(plan: KubernetesPlan, workload: Workload, secret_name: Any)
     objects += mesh.workload_objects(plan, workload)
     if workload.ports:
         objects.append(_service(plan, workload))
-    objects += [controller(plan, workload, secret_name), _budget(plan, workload)]
+    objects += [controller(plan, workload, names.get(own_secret(workload))), _budget(plan, workload)]
     if workload.max_replicas is not None:
         objects.append(_scaler(plan, workload))
     objects += [route for port in workload.published for route in _entrance(plan, workload, port)]
@@ -81,7 +88,7 @@ def secret_object(plan: KubernetesPlan, name: Any, values: Mapping[str, Any], co
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": plan.metadata(name, component),
-        "type": "Opaque",
+        "type": secret_type(values),
         "stringData": dict(values),
     }
     return secret | {"immutable": True} if component else secret

@@ -67,6 +67,10 @@ class KubernetesPlan:
         """The workloads whose requests a waypoint reads before they do."""
         return tuple(w for w in self.workloads if w.reserved) if self.mesh else ()
 
+    def operated(self, workload: Workload) -> bool:
+        """Whether an operator of the cluster runs it, from an object of that operator's own."""
+        return workload.databases is not None and self.options.cloud_native_pg is not None
+
     def labels(self, component: str = "") -> dict[str, str]:
         """The labels of an object; the `app.kubernetes.io` ones are those that Kubernetes recommends."""
         own = stack_labels(self.project, self.stack) | {"app.kubernetes.io/part-of": self.project}
@@ -126,7 +130,7 @@ class KubernetesPlan:
             problems.append(Problem("namespace", self.namespace, expected))
         if len(self.stack) > 63:
             problems.append(Problem("stack", self.stack, "expected at most 63 characters: it is the value of a label"))
-        known = {f"{w.name}-{v.name}" for w in self.workloads for v in w.volumes}
+        known = {f"{w.name}-{v.name}" for w in self.workloads for v in w.volumes if not self.operated(w)}
         for name in sorted(set(self.options.storage.claims) - known):
             expected = f"expected one of {', '.join(sorted(known)) or 'none: this stack has no volume'}"
             problems.append(Problem("kubernetes.storage.claims", name, expected))

@@ -5,10 +5,12 @@ Everything here satisfies the Pod Security Standard `restricted`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import ceil
-from posixpath import basename
+from posixpath import basename, dirname
 from typing import Any
 
+from platforms import kubernetes_postgres
 from platforms.kubernetes_plan import KubernetesPlan, Manifest, content_name
 from platforms.workload import ExecCheck, File, HttpCheck, Secret, SecretText, UrlQuoted, Workload
 
@@ -46,11 +48,26 @@ def has_secret(workload: Workload) -> bool:
     return any(not text.kept for text in workload.secret_env.values()) or bool(secret_files(workload))
 
 
-def secret_texts(workload: Workload) -> dict[str, SecretText]:
-    """What a workload's own Secret holds: its secret variables, and its files that are private."""
+def own_secret(workload: Workload) -> str:
+    """The first part of the name of the Secret that a workload's pods read."""
+    return f"{workload.name}-secrets"
+
+
+def secret_texts(plan: KubernetesPlan, workload: Workload) -> dict[str, dict[str, SecretText]]:
+    """What the Secrets of a workload hold, by the first part of their names: its secret variables and private
+    files, or where an operator runs it the logins that this one is given."""
+    if plan.operated(workload):
+        return kubernetes_postgres.logins(workload)
+    if not has_secret(workload):
+        return {}
     files = {key: SecretText.of(content) for key, content in secret_files(workload).items()}
     made = {name: text for name, text in workload.secret_env.items() if not text.kept}
-    return {**made, **files}
+    return {own_secret(workload): {**made, **files}}
+
+
+def secret_type(values: Collection[str]) -> str:
+    """The type of a Secret by its keys (Kubernetes documentation, "Basic authentication Secret")."""
+    return "kubernetes.io/basic-auth" if set(values) == {"username", "password"} else "Opaque"
 
 
 def config_name(workload: Workload) -> str:
@@ -223,6 +240,11 @@ def _check(check: ExecCheck | HttpCheck) -> Manifest:
 def _mounts(workload: Workload) -> list[Manifest]:
     return [
         *({"name": f"data-{v.name}", "mountPath": v.path} for v in workload.volumes),
+        # A directory, whose file follows when the certificate is renewed.
+        *(
+            {"name": f"{name}-ca", "mountPath": dirname(path), "readOnly": True}
+            for path, name in workload.authorities.items()
+        ),
         *({"name": f"scratch-{n}", "mountPath": path} for n, path in enumerate(workload.writable)),
         *(
             {
@@ -245,6 +267,10 @@ def _volumes(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> list
         {"name": f"scratch-{n}", "emptyDir": {"medium": "Memory", "sizeLimit": f"{SCRATCH_MIB}Mi"}}
         for n in range(len(workload.writable))
     ]
+    for path, name in workload.authorities.items():
+        there, key = kubernetes_postgres.authority(name)
+        certificate = {"secretName": there, "items": [{"key": key, "path": basename(path)}], "defaultMode": 0o444}
+        volumes.append({"name": f"{name}-ca", "secret": certificate})
     if plain_files(workload):
         volumes.append({"name": "files", "configMap": {"name": config_name(workload), "defaultMode": 0o444}})
     if secret_files(workload):

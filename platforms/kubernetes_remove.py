@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from platforms.kubectl import RESOURCES, Kubectl, KubernetesError, resource_name
+from platforms.kubectl import DATA_KINDS, RESOURCES, Kubectl, KubernetesError, owned, resource_name
 from platforms.kubernetes_plan import Manifest
 from platforms.labels import stack_labels
 
@@ -36,18 +36,18 @@ def find(cluster: Kubectl, namespace: str, project: str, stack: str) -> list[Man
     kinds = [resource_name(kind) for kind, (group, _) in RESOURCES.items() if kind != "Namespace" and group in groups]
     labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
     found: list[Manifest] = cluster.json("get", ",".join(kinds), "-n", namespace, "-l", labels)["items"]
-    return [item for item in found if not item["metadata"].get("ownerReferences")]
+    return [item for item in found if not owned(item, groups)]
 
 
 def prune(cluster: Kubectl, namespace: str, project: str, stack: str, kept: Collection[tuple[str, str]]) -> list[str]:
-    """Remove what an earlier form of the stack made and this one does not name, claims excepted.
+    """Remove what an earlier form of the stack made and this one does not name, data excepted.
 
     kept: (kind, name) of every object of this form. Returns what was removed.
     """
     stale = [
         f"{resource_name(item['kind'])}/{item['metadata']['name']}"
         for item in find(cluster, namespace, project, stack)
-        if (item["kind"], item["metadata"]["name"]) not in kept and item["kind"] != "PersistentVolumeClaim"
+        if (item["kind"], item["metadata"]["name"]) not in kept and item["kind"] not in DATA_KINDS
     ]
     if stale:
         cluster.run("delete", "-n", namespace, "--ignore-not-found", "--wait=false", *stale)
@@ -117,7 +117,7 @@ def _stop(cluster: Kubectl, namespace: str, project: str, stack: str) -> None:
     running = [
         f"{resource_name(item['kind'])}/{item['metadata']['name']}"
         for item in find(cluster, namespace, project, stack)
-        if item["kind"] in ("Gateway", "Deployment", "StatefulSet")
+        if item["kind"] in ("Gateway", "Deployment", "StatefulSet", "Cluster")
     ]
     if running:
         # What does not end in time ends with the namespace.

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import yaml
 
-from platforms.kubernetes_external import external_secret, workload_secret
+from platforms.kubernetes_external import external_secret, workload_secrets
 from platforms.kubernetes_objects import namespace, secret_object, shared_objects, workload_objects
 from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest, content_name
-from platforms.kubernetes_pods import has_secret, secret_texts
+from platforms.kubernetes_pods import secret_texts
 from platforms.workload import SecretText, UrlQuoted
 
 # The order in which `kubectl apply -f DIRECTORY` takes them.
@@ -44,12 +44,12 @@ def render(plan: KubernetesPlan, values: Mapping[str, str], shared: Mapping[str,
         return Rendered((own,) if own else (), (), tuple(_fetched(plan, shared)))
     secrets, objects = [], shared_objects(plan)
     for workload in plan.workloads:
-        name = ""
-        if has_secret(workload):
-            data = {key: fill(text, values) for key, text in secret_texts(workload).items()}
-            name = content_name(f"{workload.name}-secrets", data, values[NAME_KEY.name])
-            secrets.append(secret_object(plan, name, data, workload.name))
-        objects += workload_objects(plan, workload, name)
+        names = {}
+        for first, texts in secret_texts(plan, workload).items():
+            data = {key: fill(text, values) for key, text in texts.items()}
+            names[first] = content_name(first, data, values[NAME_KEY.name])
+            secrets.append(secret_object(plan, names[first], data, workload.name))
+        objects += workload_objects(plan, workload, names)
     secrets.append(
         secret_object(plan, plan.options.oauth_secret, {key: fill(text, values) for key, text in shared.items()})
     )
@@ -60,9 +60,9 @@ def _fetched(plan: KubernetesPlan, shared: Mapping[str, SecretText]) -> list[Man
     """Every object of a stack whose secrets an operator fetches: there is no value, and so no private file."""
     objects = [*shared_objects(plan), external_secret(plan, plan.options.oauth_secret, dict(shared))]
     for workload in plan.workloads:
-        fetched = workload_secret(plan, workload)
-        objects += [fetched] if fetched else []
-        objects += workload_objects(plan, workload, fetched["metadata"]["name"] if fetched else "")
+        fetched = workload_secrets(plan, workload)
+        names = {first: manifest["metadata"]["name"] for first, manifest in fetched.items()}
+        objects += [*fetched.values(), *workload_objects(plan, workload, names)]
     return objects
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from platforms.kubectl import Kubectl, KubernetesError
+from platforms.kubectl import Kubectl, KubernetesError, resource_name
 from platforms.kubernetes_plan import KubernetesPlan, Manifest
 from platforms.labels import LABEL_COMPONENT
 from platforms.workload import Workload
@@ -55,6 +55,8 @@ def wait_ready(
 def _look(cluster: Kubectl, plan: KubernetesPlan) -> Sequence[Manifest]:
     labels = ",".join(f"{key}={value}" for key, value in plan.labels().items())
     kinds = "deployments.apps,statefulsets.apps,pods"
+    if any(plan.operated(workload) for workload in plan.workloads):
+        kinds += f",{resource_name('Cluster')}"
     found: Sequence[Manifest] = cluster.json("get", kinds, "-n", plan.namespace, "-l", labels)["items"]
     return found
 
@@ -65,6 +67,10 @@ def _serves(own: Sequence[Manifest]) -> bool:
     if controller is None:
         return False
     status, wanted = controller.get("status", {}), controller["spec"].get("replicas", 1)
+    if controller["kind"] == "Cluster":
+        conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
+        whole = status.get("readyInstances", 0) >= controller["spec"]["instances"]
+        return whole and conditions.get("Ready") == "True"
     return bool(
         status.get("observedGeneration", 0) >= controller["metadata"]["generation"]
         and status.get("updatedReplicas", 0) >= wanted
@@ -81,8 +87,9 @@ def _state(own: Sequence[Manifest]) -> tuple[str, bool]:
     if refused:
         return f"pod refused: {refused['message']}", True
     pods = [item for item in own if item["kind"] == "Pod" and "deletionTimestamp" not in item["metadata"]]
+    phase = (controller or {}).get("status", {}).get("phase")
     if not pods:
-        return "no pod yet", False
+        return phase or "no pod yet", False
     pod = max(pods, key=lambda item: str(item["metadata"]["creationTimestamp"]))
     unscheduled = next((c for c in pod["status"].get("conditions", []) if c.get("reason") == "Unschedulable"), None)
     if unscheduled:

@@ -13,6 +13,7 @@ import yaml
 
 from platforms.kubernetes_network import waypoint_policy
 from platforms.kubernetes_plan import HBONE_PORT, KubernetesPlan, Manifest, content_name
+from platforms.kubernetes_postgres import STATUS_PORT
 from platforms.workload import Workload
 
 SECURITY_API = "security.istio.io/v1"
@@ -39,6 +40,8 @@ def workload_objects(plan: KubernetesPlan, workload: Workload) -> list[Manifest]
     if not plan.mesh or not workload.ports:
         return []
     policies = [_connections(plan, workload)]
+    if plan.operated(workload):
+        policies += [_operator_traffic(plan, workload), _operator_connections(plan, workload)]
     return [*policies, _requests(plan, workload)] if workload.reserved else policies
 
 
@@ -115,6 +118,32 @@ def _connections(plan: KubernetesPlan, workload: Workload) -> Manifest:
             rules.append({"from": [{"source": source}], "to": [{"operation": {"ports": ports}}]})
     spec = {"selector": {"matchLabels": plan.selector(workload.name)}, "action": "ALLOW", "rules": rules}
     return _policy(plan, f"{workload.name}-connections", workload, spec)
+
+
+def _operator_traffic(plan: KubernetesPlan, workload: Workload) -> Manifest:
+    """An operator outside the mesh asks for the state of its instances, in TLS of its own."""
+    return {
+        "apiVersion": SECURITY_API,
+        "kind": "PeerAuthentication",
+        "metadata": plan.metadata(f"{workload.name}-instances", workload.name),
+        "spec": {
+            "selector": {"matchLabels": plan.selector(workload.name)},
+            "mtls": {"mode": "STRICT"},
+            "portLevelMtls": {str(STATUS_PORT): {"mode": "PERMISSIVE"}},
+        },
+    }
+
+
+def _operator_connections(plan: KubernetesPlan, workload: Workload) -> Manifest:
+    """Beside the callers: the instances among themselves, and whoever the NetworkPolicy lets ask for their state."""
+    ports = [str(port.number) for port in workload.ports]
+    members = [{"source": {"principals": [identity(plan, plan.namespace, workload.name)]}}]
+    rules = [
+        {"from": members, "to": [{"operation": {"ports": ports}}]},
+        {"to": [{"operation": {"ports": [str(STATUS_PORT)]}}]},
+    ]
+    spec = {"selector": {"matchLabels": plan.selector(workload.name)}, "action": "ALLOW", "rules": rules}
+    return _policy(plan, f"{workload.name}-instances", workload, spec)
 
 
 def _requests(plan: KubernetesPlan, workload: Workload) -> Manifest:

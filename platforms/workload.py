@@ -188,6 +188,18 @@ class Reserved:
     paths: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Databases:
+    """What a Postgres server holds, for targets that have an operator to run such servers.
+
+    owners: the password of each database's owner, a role of the same name that may use no other.
+    parameters: the server's own settings.
+    """
+
+    owners: Mapping[str, Secret]
+    parameters: Mapping[str, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """One program of the stack.
@@ -196,6 +208,9 @@ class Workload:
     callers: names of the workloads that may connect. Nobody else can, on any platform. Its own name
         among them lets its replicas speak to each other.
     outside: (host, TCP port) of every server outside the stack that it connects to.
+    authorities: files with the certificate of the CA that a target made for another workload's server: by path, the
+        name of that workload.
+    databases: set for a Postgres server, which a target may run in a way of its own.
     max_replicas: under load the target may add replicas up to this; None: it never does.
     uid: the non-root user it runs as; its volumes belong to the group of the same number.
     writable: paths that need a memory-backed scratch directory; the root file system is read-only.
@@ -217,6 +232,8 @@ class Workload:
     callers: tuple[str, ...] = ()
     outside: tuple[tuple[str, int], ...] = ()
     reserved: Reserved | None = None
+    authorities: Mapping[str, str] = field(default_factory=dict)
+    databases: Databases | None = None
     replicas: int = 1
     max_replicas: int | None = None
     stop_seconds: int = 30

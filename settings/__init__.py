@@ -8,7 +8,14 @@ from settings.model import (
     Platform,
     Settings,
 )
-from settings.rules import behind_proxy, direct_access_grants, metrics, published_port, sample_users
+from settings.rules import (
+    behind_proxy,
+    direct_access_grants,
+    metrics,
+    postgres_certificates,
+    published_port,
+    sample_users,
+)
 from settings.types import is_loopback
 
 __all__ = [
@@ -25,6 +32,7 @@ __all__ = [
     "is_loopback",
     "metrics",
     "parse",
+    "postgres_certificates",
     "published_port",
     "reveal",
     "sample_users",

@@ -60,6 +60,20 @@ class ExternalSecrets(Group):
     )
 
 
+class CloudNativePg(Group):
+    """Postgres is run by the CloudNativePG operator, 1.24 or later, in place of a StatefulSet."""
+
+    instances: Annotated[int, Field(ge=1, le=9)] = Field(
+        3, description="Servers of one cluster: a primary and replicas"
+    )
+    storage_gib: Annotated[int, Field(ge=1)] = Field(10, description="Size of each instance's volume in GiB")
+    class_name: str | None = Field(None, description="StorageClass of the instances; default: storage.className")
+    image: Annotated[str, StringConstraints(pattern=r":[0-9]+([._-][\w.-]+)?$")] | None = Field(
+        None, description="Operand image; its tag starts with the major version. Default: the stack's own"
+    )
+    operator_namespace: DnsName = Field("cnpg-system", description="Namespace of the operator's pods")
+
+
 class GatewayRef(Group):
     """A Gateway that is there already; HTTPRoutes are attached to it."""
 
@@ -117,6 +131,7 @@ class Kubernetes(Group):
         "IfNotPresent", description="When a node asks the registry for an image"
     )
     image_pull_secrets: tuple[DnsName, ...] = Field((), description="Existing Secrets with logins for the registry")
+    cloud_native_pg: CloudNativePg | None = None
     external_secrets: ExternalSecrets | None = None
     oauth_secret: DnsName = Field(
         "mlflow-oauth-secret", description="Secret that pipelines read OIDC_CLIENT_ID, _SECRET and _TOKEN_URL from"

@@ -46,6 +46,11 @@ def behind_proxy(settings: Settings, tls: Tls) -> bool:
     return tls.proxy or settings.kubernetes.routed
 
 
+def postgres_certificates(settings: Settings) -> bool:
+    """Whether the stack's own Postgres has certificates: it has where an operator of the target runs it."""
+    return settings.kubernetes.cloud_native_pg is not None
+
+
 def metrics(settings: Settings) -> bool:
     """MLflow serves its metrics to anybody, so elsewhere than on loopback they have to be asked for."""
     given = settings.mlflow.metrics

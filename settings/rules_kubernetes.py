@@ -23,6 +23,7 @@ def check_kubernetes(settings: Settings) -> Iterator[Problem]:
             expected = f"expected {instead} in its place, or {key('platform')}: kubernetes, which keeps Secrets"
             yield Problem(key(where), name, expected)
         return
+    yield from _operated(settings)
     yield from _volumes(settings)
     yield from _entrance(settings)
     yield from _mesh(settings)
@@ -42,6 +43,12 @@ def _existing_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for name, value in settings.mlflow.secret_env.items():
         if isinstance(value, ExistingSecret):
             yield f"mlflow.secretEnv.{name}", value.name, "the value"
+
+
+def _operated(settings: Settings) -> Iterator[Problem]:
+    if settings.kubernetes.cloud_native_pg and settings.postgres.external:
+        expected = f"expected none with {key('postgres.external')}: there is no server to run"
+        yield Problem(key("kubernetes.cloudNativePg"), "", expected)
 
 
 def _volumes(settings: Settings) -> Iterator[Problem]:

@@ -17,9 +17,10 @@ from components.realm_import import importing_workloads
 from platforms import kubernetes_conditions
 from platforms.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes_cluster import check_cluster
-from platforms.kubernetes_external import workload_secret
+from platforms.kubernetes_external import workload_secrets
 from platforms.kubernetes_objects import every_object
 from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan
+from platforms.kubernetes_pods import secret_texts
 from platforms.kubernetes_remove import Place, find, prune, remove
 from platforms.kubernetes_render import SECRETS_FILE as SECRET_OBJECTS
 from platforms.kubernetes_render import Rendered, render
@@ -203,9 +204,11 @@ def _references(value: object, stack: KubernetesPlan) -> object:
         return value
     return next(
         {_IN_CLUSTER: [manifest["metadata"]["name"], variable]}
-        for manifest, workload in ((workload_secret(stack, w), w) for w in stack.workloads)
-        for variable, text in workload.secret_env.items()
-        if manifest and text == SecretText.of(value)
+        for workload in stack.workloads
+        for first, texts in secret_texts(stack, workload).items()
+        for variable, text in texts.items()
+        for manifest in [workload_secrets(stack, workload)[first]]
+        if text == SecretText.of(value)
     )
 
 

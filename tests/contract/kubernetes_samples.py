@@ -80,6 +80,16 @@ FETCHED: dict[str, Any] = {
         "externalSecrets": {"store": "vault", "prefix": "mlflow-sso/test/", "property": "value", "refresh": "15m"}
     },
 }
+# An operator runs Postgres.
+OPERATED: dict[str, Any] = {
+    "postgres": {"separateKeycloak": True},
+    "kubernetes": {
+        "storage": {"className": "slow"},
+        "cloudNativePg": {"instances": 2, "storageGib": 20, "className": "fast", "operatorNamespace": "databases"},
+        "registry": "registry.example.com/ml",
+        "imagePullSecrets": ["pull"],
+    },
+}
 WITHOUT_MESH: dict[str, Any] = {"kubernetes": {"mesh": {"enabled": False}}}
 SAMPLES = {"plain": {}, "scaled": SCALED, "outside": OUTSIDE, "kept": KEPT, "without mesh": WITHOUT_MESH}
 

@@ -14,7 +14,7 @@ from platforms.kubernetes_render import render
 from platforms.workload import Problem, StackError
 from settings import PROJECT
 from tests.contract.engine import GENERATED, Run, fresh_run, text
-from tests.contract.kubernetes_samples import SAMPLES, SCALED, STACK, settings
+from tests.contract.kubernetes_samples import OPERATED, SAMPLES, SCALED, STACK, settings
 from tests.contract.targets import secret_value
 
 
@@ -23,9 +23,9 @@ def fit_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "check_cluster", lambda *_: [])
 
 
-@pytest.fixture(params=SAMPLES, ids=str, scope="module")
+@pytest.fixture(params=[*SAMPLES, "operated"], ids=str, scope="module")
 def config(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return dict(SAMPLES[request.param])
+    return dict({**SAMPLES, "operated": OPERATED}[request.param])
 
 
 def test_the_engine_waits_for_the_address_that_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:

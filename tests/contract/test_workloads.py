@@ -19,7 +19,7 @@ TESTED = {
 }
 OF_THE_ENGINE_ALONE = {"stop_seconds", "wait_seconds"}
 # Docker opens the outside to what publishes a port, and has no proxy that reads requests: test_kubernetes_*.py.
-OF_KUBERNETES_ALONE = {"outside", "reserved"}
+OF_KUBERNETES_ALONE = {"outside", "reserved", "authorities", "databases"}
 
 
 def pairs(target: Target, sample: Settings) -> list[tuple[Workload, Made]]:

@@ -11,7 +11,7 @@ import pytest
 
 from platforms.kubernetes_cluster import check_cluster
 from platforms.kubernetes_objects import every_object
-from tests.contract.kubernetes_samples import FETCHED, KEPT, OUTSIDE, SCALED, plan
+from tests.contract.kubernetes_samples import FETCHED, KEPT, OPERATED, OUTSIDE, SCALED, plan
 
 FAKE = """#!/usr/bin/env python3
 import json, sys
@@ -192,3 +192,50 @@ def test_an_operator_for_secrets_and_its_store_have_to_be_there(cluster: Cluster
         "kubernetes cluster = no ExternalSecret: expected the External Secrets Operator (its CRDs) there, "
         "or no kubernetes.externalSecrets"
     )
+
+
+def operated(cluster: Cluster, **labels: str) -> dict[str, Any]:
+    """A cluster with the operator for Postgres in the namespace that the settings name."""
+    cluster.answers["get", "/apis"]["groups"] += cluster.groups("postgresql.cnpg.io")["groups"]
+    cluster.answers = {
+        ("get", "statefulsets.apps"): "",
+        ("get", "clusters.postgresql.cnpg.io"): "",
+        ("get", "namespace", "databases"): namespace({}),
+        ("get", "namespace", "shared"): namespace(labels),
+        **cluster.answers,
+    }
+    names = ("fast", "slow")
+    cluster.answers["get", "storageclasses"]["items"] += [{"metadata": {"name": name}} for name in names]
+    return OPERATED
+
+
+def test_an_operator_for_postgres_has_to_be_there(cluster: Cluster) -> None:
+    cluster.answers["get", "statefulsets.apps"] = ""
+    assert (
+        "kubernetes cluster = no Cluster: expected CloudNativePG (its CRDs) there, or no kubernetes.cloudNativePg"
+        in cluster.problems(OPERATED)
+    )
+    config = operated(cluster)
+    assert cluster.problems(config) == ""
+    cluster.answers["get", "namespace", "databases"] = ""
+    assert "cloudNativePg.operatorNamespace = databases: expected the operator's" in cluster.problems(config)
+    cluster.answers["get", "storageclasses"]["items"].pop(1)
+    assert "kubernetes.storage.className = fast: expected one of slow, standard" in cluster.problems(config)
+
+
+def test_its_jobs_have_to_be_in_the_mesh_with_the_namespace(cluster: Cluster) -> None:
+    config = operated(cluster)
+    config = {**config, "kubernetes": {**config["kubernetes"], "namespace": "shared", "createNamespace": False}}
+    assert "kubernetes.namespace = shared: expected it to be labelled istio.io/data" in cluster.problems(config)
+    cluster.answers["get", "namespace", "shared"] = namespace({"istio.io/dataplane-mode": "ambient"})
+    assert cluster.problems(config) == ""
+
+
+def test_data_are_not_left_behind_when_another_kind_runs_postgres(cluster: Cluster) -> None:
+    config = operated(cluster)
+    ours = {"mlflow-sso.project": "mlflow-sso", "mlflow-sso.stack": "test"}
+    cluster.answers["get", "statefulsets.apps"] = {"kind": "StatefulSet", "metadata": {"name": "x", "labels": ours}}
+    assert "cloudNativePg = set: expected it as it was: StatefulSet postgres holds the data" in cluster.problems(config)
+    assert cluster.problems({}) == ""
+    cluster.answers["get", "clusters.postgresql.cnpg.io"] = {"kind": "Cluster", "metadata": {"labels": ours}}
+    assert "cloudNativePg = not set: expected it as it was: Cluster postgres holds the data" in cluster.problems({})

@@ -23,7 +23,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found = [
         manifest("Namespace", "ns", None),
         manifest("PersistentVolumeClaim", "mlflow-artifacts"),
+        manifest("Cluster", "postgres"),
         manifest("Service", "mlflow"),
+        manifest("Service", "postgres-rw", ownerReferences=[{"apiVersion": "apps/v1", "kind": "Cluster"}]),
         manifest("Deployment", "waypoint", ownerReferences=[{"kind": "Gateway"}]),
         manifest("Deployment", "mlflow"),
     ]
@@ -42,10 +44,11 @@ def test_what_runs_goes_first_and_the_namespace_last(asked: list[str]) -> None:
     assert [(item.kind, item.name) for item in found] == [
         ("Deployment", "ns/mlflow"),
         ("Service", "ns/mlflow"),
+        ("Cluster", "ns/postgres"),
         ("PersistentVolumeClaim", "ns/mlflow-artifacts"),
         ("Namespace", "ns"),
     ]
-    assert [item.data for item in found] == [False, False, True, True], "a namespace takes its claims with it"
+    assert [item.data for item in found] == [False, False, True, True, True], "a namespace takes its claims with it"
     assert "mlflow-sso.project=mlflow-sso,mlflow-sso.stack=test" in asked
     assert "istio" not in " ".join(asked), "a kind that the cluster does not know is not asked for"
 

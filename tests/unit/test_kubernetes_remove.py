@@ -118,3 +118,23 @@ def test_an_older_form_goes_but_not_its_data_nor_what_others_made_of_it(cluster:
     ]
     removed = prune(Kubectl(), "shared", "mlflow-sso", "test", {("Secret", "mlflow-secrets-new")})
     assert removed == cluster.deleted == ["secrets/mlflow-secrets-old"]
+
+
+def test_data_that_an_operator_keeps_are_not_pruned(cluster: Cluster) -> None:
+    cluster.items = [item("Cluster", "postgres"), item("NetworkPolicy", "postgres-instances")]
+    assert prune(Kubectl(), "shared", "mlflow-sso", "test", set()) == [
+        "networkpolicies.networking.k8s.io/postgres-instances"
+    ]
+
+
+def test_what_was_made_for_an_object_of_a_kind_that_is_gone_goes_too(cluster: Cluster) -> None:
+    """Nobody collects it: the cluster no longer knows what its owner was."""
+    lost = [{"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster"}]
+    kept = [{"apiVersion": "apps/v1", "kind": "StatefulSet"}]
+    cluster.items = [
+        item("Pod", "postgres-1", ownerReferences=lost),
+        item("PersistentVolumeClaim", "postgres-1", ownerReferences=lost),
+        item("Pod", "redis-0", ownerReferences=kept),
+    ]
+    cluster.remove(SHARED)
+    assert cluster.deleted == ["pods/postgres-1", "persistentvolumeclaims/postgres-1"]

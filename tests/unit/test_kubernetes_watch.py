@@ -105,3 +105,16 @@ def test_the_time_a_workload_may_take_is_its_own(monkeypatch: pytest.MonkeyPatch
     given = next(w.wait_seconds for w in PLAN.workloads if w.name == "mlflow")
     with pytest.raises(KubernetesError, match=f"mlflow is not ready after {given + 1} s: no pod yet"):
         wait(monkeypatch, OTHERS)
+
+
+def test_servers_that_an_operator_runs_are_waited_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = {"generation": 1, "labels": {"mlflow-sso.component": "postgres"}}
+    looks = []
+    for ready, condition in ((0, "False"), (1, "True"), (2, "False"), (2, "True")):
+        status = {"phase": "Setting up", "readyInstances": ready}
+        status |= {"conditions": [{"type": "Ready", "status": condition}]}
+        looks.append([{"kind": "Cluster", "metadata": metadata, "spec": {"instances": 2}, "status": status}])
+    others = [item for item in READY if item["metadata"]["labels"]["mlflow-sso.component"] != "postgres"]
+    told, seconds = wait(monkeypatch, *([*others, *look] for look in looks))
+    assert [state for name, state in told if name == "postgres"] == ["Setting up", "ready"]
+    assert seconds == 3
