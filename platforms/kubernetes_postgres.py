@@ -66,7 +66,7 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
     storage: Manifest = {"size": f"{chosen.storage_gib}Gi"}
     name = chosen.class_name or plan.options.storage.class_name
     storage |= {"storageClass": name} if name else {}
-    labels = plan.selector(workload.name)
+    labels = plan.labels() | plan.selector(workload.name)
     if plan.mesh and not plan.options.create_namespace:
         labels["istio.io/dataplane-mode"] = "ambient"
     spec: Manifest = {
