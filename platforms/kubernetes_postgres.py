@@ -1,6 +1,6 @@
 """A Postgres server that the CloudNativePG operator runs: its Cluster, and who may speak to its instances.
 
-Facts of its API (postgresql.cnpg.io/v1, operator 1.24 or later): `managed.services.additional` makes a Service of a
+Facts of its API (postgresql.cnpg.io/v1, operator 1.25 or later): `managed.services.additional` makes a Service of a
 chosen name, which the server's certificate names too; the CA of that certificate is in the Secret <cluster>-ca;
 instances and the jobs that make them carry the label `cnpg.io/cluster`, speak to each other and to the API server, and
 are asked for their state on port 8000 by the operator.
@@ -131,6 +131,9 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
             ],
         },
     }
+    if chosen.instances > 1:
+        # What was acknowledged outlives the primary while a replica is there, and none is waited for otherwise.
+        spec["postgresql"]["synchronous"] = {"method": "any", "number": 1, "dataDurability": "preferred"}
     if chosen.image is None:
         # The numbers of the user in the stack's own image; other images are made for the operator's default.
         spec |= {"postgresUID": workload.uid, "postgresGID": workload.uid}

@@ -61,7 +61,7 @@ class ExternalSecrets(Group):
 
 
 class CloudNativePg(Group):
-    """Postgres is run by the CloudNativePG operator, 1.24 or later, in place of a StatefulSet."""
+    """Postgres is run by the CloudNativePG operator, 1.25 or later, in place of a StatefulSet."""
 
     instances: Annotated[int, Field(ge=1, le=9)] = Field(
         3, description="Servers of one cluster: a primary and replicas"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -16,6 +17,7 @@ from platforms.kubernetes_render import fill
 from platforms.workload import StackError
 from tests.contract.engine import fresh_run
 from tests.contract.kubernetes_samples import FETCHED, HIDDEN, controllers, every, of_kind, plan, rendered, settings
+from tests.samples import write_pem
 
 # With every sign that means something in a URL, and the sign that form encoding spells differently.
 AWKWARD = "p@ss:w/rd %#?&+ {{ .x }} \u00fc"
@@ -122,6 +124,17 @@ def test_values_in_the_settings_contradict_it() -> None:
     text = "\n".join(str(problem) for problem in plan(config).check())
     assert "secret mlflow-env-MODEL_API_KEY = [secret]: expected no value in the settings" in text
     assert "secret user-carol-password = [secret]: expected no value in the settings" in text
+
+
+def test_a_private_file_is_a_value_too(tmp_path: Path) -> None:
+    pem = write_pem(tmp_path)
+    tls = {"certificateFile": pem["certificate"], "keyFile": pem["key"]}
+    config = {
+        "keycloak": {"url": "https://localhost:8443", "tls": tls},
+        "kubernetes": {"externalSecrets": {"store": "vault"}},
+    }
+    (problem,) = plan(config).check()
+    assert str(problem).startswith("private file = /etc/tls/tls.key: expected none with kubernetes.externalSecrets")
 
 
 def test_the_engine_which_has_to_know_the_realms_secrets_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,8 +46,10 @@ def test_the_operator_makes_what_the_stack_would_have_made() -> None:
     for kind in ("StatefulSet", "Service", "PersistentVolumeClaim", "ServiceAccount", "PodDisruptionBudget"):
         assert not {"postgres", "postgres-keycloak", "postgres-data"} & set(of_kind(manifests, kind)), kind
     assert cluster()["spec"]["enablePDB"] is True
-    alone = {"kubernetes": {"cloudNativePg": {"instances": 1}}}
-    assert cluster("postgres", alone)["spec"]["enablePDB"] is False, "its node could never be drained"
+    alone = cluster("postgres", {"kubernetes": {"cloudNativePg": {"instances": 1}}})["spec"]
+    assert alone["enablePDB"] is False, "its node could never be drained"
+    assert "synchronous" not in alone["postgresql"], "there is no replica to wait for"
+    assert cluster()["spec"]["postgresql"]["synchronous"]["dataDurability"] == "preferred"
 
 
 def test_each_role_logs_in_to_its_own_database_by_tls_alone() -> None:
