@@ -28,6 +28,8 @@ NAME_KEY = Secret("kubernetes-name-key")
 # (Istio documentation, "Ambient and Kubernetes NetworkPolicy").
 HBONE_PORT = 15008
 AMBIENT_PROBES = "169.254.7.127/32"
+# Share of a core that is promised for each one that may be used: programs that mostly wait share well.
+CPU_PROMISED = 0.1
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 

@@ -11,15 +11,13 @@ from posixpath import basename, dirname
 from typing import Any
 
 from platforms import kubernetes_postgres
-from platforms.kubernetes_plan import KubernetesPlan, Manifest, content_name
+from platforms.kubernetes_plan import CPU_PROMISED, KubernetesPlan, Manifest, content_name
 from platforms.workload import ExecCheck, File, HttpCheck, Secret, SecretText, UrlQuoted, Workload
 
 # Seconds between two questions while a pod starts: what `up` waits for is seen at once.
 STARTUP_PERIOD = 2
 # A pod that is going keeps serving until every node has heard of it.
 DRAIN_SECONDS = 5
-# Share of a core that is promised for each one that may be used: programs that mostly wait share well.
-CPU_PROMISED = 0.1
 SCRATCH_MIB = 256
 # Stakater's Reloader, where the cluster has it, restarts pods whose Secrets others have changed.
 _RELOADED = {"reloader.stakater.com/auto": "true"}

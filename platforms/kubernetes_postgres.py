@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from platforms.kubernetes_network import DNS, NAMESPACE_LABEL, policy
-from platforms.kubernetes_plan import AMBIENT_PROBES, HBONE_PORT, KubernetesPlan, Manifest
+from platforms.kubernetes_plan import AMBIENT_PROBES, CPU_PROMISED, HBONE_PORT, KubernetesPlan, Manifest
 from platforms.workload import Databases, SecretText, Workload
 from settings.kubernetes import CloudNativePg
 
@@ -61,8 +61,7 @@ def _login(workload: Workload, role: str) -> str:
 def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) -> Manifest:
     chosen, databases = options(plan), _databases(workload)
     first, *others = sorted(databases.owners)
-    memory = f"{workload.resources.memory_mib}Mi"
-    cpu = workload.resources.cpus
+    memory, cpus = _memory(workload.resources.memory_mib), workload.resources.cpus
     storage: Manifest = {"size": f"{chosen.storage_gib}Gi"}
     name = chosen.class_name or plan.options.storage.class_name
     storage |= {"storageClass": name} if name else {}
@@ -82,8 +81,8 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
         "smartShutdownTimeout": _PATIENCE,
         "stopDelay": workload.stop_seconds + _PATIENCE,
         "resources": {
-            "requests": {"memory": memory, "cpu": f"{int(cpu * 100)}m"},
-            "limits": {"memory": memory, "cpu": f"{int(cpu * 1000)}m"},
+            "requests": {"memory": memory, "cpu": _cpu(cpus * CPU_PROMISED)},
+            "limits": {"memory": memory, "cpu": _cpu(cpus)},
         },
         "topologySpreadConstraints": [
             {
@@ -141,6 +140,16 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
         spec["imagePullSecrets"] = [{"name": name} for name in plan.options.image_pull_secrets]
     metadata = plan.metadata(workload.name, workload.name)
     return {"apiVersion": API, "kind": KIND, "metadata": metadata, "spec": spec}
+
+
+# Quantities in their canonical form (Kubernetes API, resource.Quantity), as the operator writes them back.
+def _cpu(cores: float) -> str:
+    millicores = round(cores * 1000)
+    return f"{millicores}m" if millicores % 1000 else str(millicores // 1000)
+
+
+def _memory(mib: int) -> str:
+    return f"{mib}Mi" if mib % 1024 else f"{mib // 1024}Gi"
 
 
 def _make(role: str) -> list[str]:

@@ -41,6 +41,13 @@ def test_it_asks_for_what_the_api_requires() -> None:
         assert all(isinstance(value, str) for value in spec["postgresql"]["parameters"].values())
 
 
+def test_quantities_are_spelt_as_the_operator_spells_them() -> None:
+    """It writes back "1" for "1000m", which the engine would take for a change at every `up`."""
+    for given, memory in ((512, "512Mi"), (2048, "2Gi")):
+        found = cluster("postgres", {**ONE_SERVER, "postgres": {"memoryMib": given}})["spec"]["resources"]
+        assert found == {"limits": {"memory": memory, "cpu": "1"}, "requests": {"memory": memory, "cpu": "100m"}}
+
+
 def test_the_operator_makes_what_the_stack_would_have_made() -> None:
     manifests = every(OPERATED)
     for kind in ("StatefulSet", "Service", "PersistentVolumeClaim", "ServiceAccount", "PodDisruptionBudget"):
