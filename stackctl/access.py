@@ -25,7 +25,7 @@ from stackctl.logins import LoginStore
 from stackctl.mlflow_api import MlflowApi
 from stackctl.oidc import Provider, discover
 from stackctl.targets import owner
-from stackctl.web import MLFLOW, Web, session
+from stackctl.web import MLFLOW, Web, refuse_clear, session
 
 URL, ISSUER, CLIENT, CA = "STACKCTL_URL", "STACKCTL_ISSUER", "STACKCTL_CLIENT_ID", "STACKCTL_CA_BUNDLE"
 KEYCLOAK_CLIENT, KEYCLOAK_SECRET_FILE = "STACKCTL_KEYCLOAK_CLIENT_ID", "STACKCTL_KEYCLOAK_CLIENT_SECRET_FILE"
@@ -174,4 +174,5 @@ def _origin(url: str) -> str:
         raise RefusedError("the URL holds a user name or password, and is not a URL of MLflow", "leave these out")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise RefusedError(f"{url.partition('?')[0]} is not a URL", "give one such as https://mlflow.example.com")
+    refuse_clear(url)
     return url.rstrip("/")

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 
 from stackctl.errors import AccessError, CredentialsError, NotLoggedInError, RefusedError
-from stackctl.web import KEYCLOAK, Web
+from stackctl.web import KEYCLOAK, Web, refuse_clear
 
 SCOPE = "openid email profile"
 OFFLINE = "offline_access"
@@ -50,7 +50,8 @@ class Tokens:
 
 
 def discover(issuer: str, http: requests.Session) -> Provider:
-    """Read the issuer's description. Refuses one that speaks for another issuer (Discovery 1.0, 4.3)."""
+    """Read the issuer's description. Refuses one that speaks for another issuer (Discovery 1.0, 4.3), or in clear."""
+    refuse_clear(issuer)
     web = Web(KEYCLOAK, issuer, http)
     answer = web.ask("GET", "/.well-known/openid-configuration")
     if answer.status_code != 200:
@@ -61,7 +62,7 @@ def discover(issuer: str, http: requests.Session) -> Provider:
     document = web.json(answer)
     if document.get("issuer") != issuer:
         raise RefusedError(f"{issuer} calls itself {document.get('issuer')}", "give that one with --issuer")
-    return Provider(
+    found = Provider(
         issuer=issuer,
         token_endpoint=document["token_endpoint"],
         authorization_endpoint=document["authorization_endpoint"],
@@ -69,6 +70,9 @@ def discover(issuer: str, http: requests.Session) -> Provider:
         revocation_endpoint=document.get("revocation_endpoint", ""),
         http=http,
     )
+    for endpoint in (found.token_endpoint, found.device_endpoint, found.revocation_endpoint):
+        refuse_clear(endpoint)
+    return found
 
 
 def scope(*, offline: bool) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
-from stackctl.errors import AccessError, CertificateError, KeycloakDownError, MlflowDownError
+from settings import is_loopback
+from stackctl.errors import AccessError, CertificateError, KeycloakDownError, MlflowDownError, RefusedError
 
 # Seconds to connect, and between two bytes of an answer.
 TIMEOUT = (5.0, 30.0)
@@ -26,6 +28,16 @@ def session(ca_bundle: str | None = None) -> requests.Session:
 
 def _untouched(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def refuse_clear(url: str) -> None:
+    """Raises RefusedError for a URL over which tokens and passwords would go in clear through a network."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise RefusedError(
+            f"{parts.scheme}://{parts.netloc} would carry tokens in clear over the network",
+            "expected an https URL, or a loopback host such as localhost",
+        )
 
 
 class Web:

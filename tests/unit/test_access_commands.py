@@ -128,6 +128,21 @@ class TestBadInput:
     def test_not_a_url(self, url: str) -> None:
         assert "is not a URL" in run("login", "--url", url, code=2).stderr
 
+    @pytest.mark.parametrize("option", ["--url", "--issuer"])
+    def test_tokens_do_not_go_in_clear_through_a_network(self, server: Fake, option: str) -> None:
+        urls = {"--url": server.url, "--issuer": f"{server.url}{REALM}", option: "http://mlflow.example.com/realms/x"}
+        told = run("login", *(word for pair in urls.items() for word in pair), code=2).stderr
+        assert "http://mlflow.example.com would carry tokens in clear" in told
+        assert "expected an https URL, or a loopback host" in told
+
+    def test_an_issuer_whose_endpoints_are_in_clear(self, server: Fake) -> None:
+        issuer = server.issuer("clear")
+        found = server.routes["GET /realms/clear/.well-known/openid-configuration"]
+        assert not callable(found)
+        found[1]["token_endpoint"] = "http://keycloak.example.com/token"
+        told = run("login", "--url", server.url, "--issuer", issuer, code=2).stderr
+        assert "http://keycloak.example.com would carry tokens in clear" in told
+
     def test_ways_to_log_in_exclude_each_other(self, server: Fake) -> None:
         assert "exclude each other" in run("login", "--browser", "--username", "bob", code=2).stderr
 
