@@ -23,6 +23,7 @@ from stackctl.rendered import (
     REALM_FILE,
     SECRETS_FILE,
     check_keycloak,
+    read_outputs,
     realm_of,
     refuse_changed_realm,
     resolve,
@@ -122,8 +123,13 @@ def destroy(stack: str) -> None:
     shutil.rmtree(directory)
 
 
+def kept(stack: str) -> dict[str, str]:
+    """The stack's secrets by name, as far as this machine has them."""
+    return SecretStore(stack_directory(stack) / SECRETS_FILE).kept()
+
+
 def outputs(stack: str) -> dict[str, Any]:
-    return dict(json.loads((stack_directory(stack) / OUTPUTS_FILE).read_text()))
+    return read_outputs(stack_directory(stack) / OUTPUTS_FILE)
 
 
 def run(directory: Path, *args: str) -> None:

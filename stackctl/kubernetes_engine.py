@@ -34,12 +34,14 @@ from stackctl.rendered import (
     OUTPUTS_FILE,
     REALM_FILE,
     SECRETS_FILE,
+    WRITTEN_AGAIN,
     check_keycloak,
+    read_outputs,
     realm_of,
     refuse_changed_realm,
     resolve,
 )
-from stackctl.state import SecretStore, private_directory, write_private
+from stackctl.state import SecretStore, private_directory, read_kept, write_private
 
 PLACE_FILE = "place.json"
 MANIFESTS = "manifests"
@@ -184,15 +186,20 @@ def destroy(stack: str) -> None:
     """Remove every object of the stack with its data, its own namespace, and its secrets here."""
     directory = home(stack)
     forward.stop(stack)
-    place = Place(**json.loads((directory / PLACE_FILE).read_text()))
+    place = Place(**read_kept(directory / PLACE_FILE, "place", WRITTEN_AGAIN))
     remove(place, PROJECT, stack, say)
     shutil.rmtree(stack_directory(stack))
 
 
+def kept(stack: str) -> dict[str, str]:
+    """The stack's secrets by name, as far as this machine has them."""
+    return SecretStore(home(stack) / SECRETS_FILE).kept()
+
+
 def outputs(stack: str) -> dict[str, Any]:
     """The outputs; secrets that are fetched from a store are read from the cluster, as they are not kept here."""
-    found = json.loads((home(stack) / OUTPUTS_FILE).read_text())
-    place = Place(**json.loads((home(stack) / PLACE_FILE).read_text()))
+    found = read_outputs(home(stack) / OUTPUTS_FILE)
+    place = Place(**read_kept(home(stack) / PLACE_FILE, "place", WRITTEN_AGAIN))
     return dict(_read(found, Kubectl(place.context), place.namespace, {}))
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from components.realm_import import IMPORT_PATH, realm_import
 from platforms.workload import Problem, Secret, StackError, Workload
 from settings import PROJECT
 from stackctl.context import Context
 from stackctl.progress import say
+from stackctl.state import read_kept
 
 REALM_FILE = "realm.json"
 OUTPUTS_FILE = "outputs.json"
 SECRETS_FILE = "secrets.json"
+WRITTEN_AGAIN = "expected the JSON that was written here; `stackctl up` with the same engine writes it again"
 
 
 def realm_of(workloads: Sequence[Workload]) -> str:
@@ -45,7 +48,8 @@ def refuse_changed_realm(workloads: Sequence[Workload], kept: Path) -> None:
     """Keycloak imports a realm once; a later change would be ignored without a word."""
     if not kept.exists():
         return
-    before, after = json.loads(kept.read_text()), json.loads(realm_of(workloads))
+    before = read_kept(kept, "realm", "expected the JSON that was written here; restore it, or `make destroy` first")
+    after = json.loads(realm_of(workloads))
     changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     if changed:
         say(f"The realm differs from the one that was imported, in: {', '.join(changed)}.")
@@ -53,6 +57,11 @@ def refuse_changed_realm(workloads: Sequence[Workload], kept: Path) -> None:
         raise StackError(
             "The realm has changed; nothing was changed.", [Problem("realm", ", ".join(changed), expected)]
         )
+
+
+def read_outputs(path: Path) -> dict[str, Any]:
+    """The outputs that `up` has written. Raises StackError for a damaged file."""
+    return read_kept(path, "outputs", WRITTEN_AGAIN)
 
 
 def resolve(value: object, values: Mapping[str, str]) -> object:

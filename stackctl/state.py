@@ -57,6 +57,24 @@ def write_private(path: Path, text: str, *, replace: bool = True) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+def read_kept(path: Path, what: str, expected: str) -> dict[str, Any]:
+    """The JSON object in a file that was written here. Raises StackError for a damaged one, and FileNotFoundError.
+
+    what: the stack's what, and expected: the next step, for that message.
+    """
+    try:
+        document = json.loads(path.read_text())
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise _unreadable(path, what, expected)
+    return document
+
+
+def _unreadable(path: Path, what: str, expected: str) -> StackError:
+    return StackError(f"The stack's {what} cannot be read; nothing was changed.", [Problem(str(path), "", expected)])
+
+
 def generated_passphrase(*, create: bool) -> Path | None:
     """The passphrase file of this user's development stacks; None when there is none and none is wanted."""
     path = config_home() / "passphrase"
@@ -96,16 +114,14 @@ class SecretStore:
         return self._read()
 
     def _read(self) -> dict[str, str]:
+        expected = "expected the JSON that was written here; restore it from a backup"
         try:
-            document: Any = json.loads(self._path.read_text())
+            document = read_kept(self._path, "secrets", expected)
         except FileNotFoundError:
             return {}
-        except ValueError:
-            document = None
-        if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
-            problem = Problem(str(self._path), "", "expected the JSON that was written here; restore it from a backup")
-            raise StackError("The stack's secrets cannot be read; nothing was changed.", [problem]) from None
-        return dict(document)
+        if not all(isinstance(value, str) for value in document.values()):
+            raise _unreadable(self._path, "secrets", expected)
+        return document
 
 
 def env_file(values: Mapping[str, str]) -> str:

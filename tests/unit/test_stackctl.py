@@ -257,3 +257,20 @@ def test_a_place_that_cannot_be_written_is_told(operator: Operator) -> None:
         operator.runs("render", "--stack", "test", "--config-file", config, "--out", str(operator.home)), code=1
     )
     assert f"{operator.home / 'test'}: File exists" in message
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
+@pytest.mark.parametrize("place", ["outputs.json", "kubernetes/outputs.json"])
+def test_damaged_outputs_are_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, place: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    damaged = tmp_path / PROJECT / "ill" / place
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text(text)
+    (damaged.parent / "place.json").write_text("{}")
+    done = CliRunner().invoke(app, ["outputs", "--stack", "ill"])
+    assert done.exit_code == 2
+    assert str(damaged) in done.stderr
+    assert "`stackctl up` with the same engine writes it again" in done.stderr
+    assert "Traceback" not in done.output
