@@ -13,6 +13,7 @@ from platforms.docker_engine import DockerError, docker, last_lines, of_stack
 from platforms.inventory import InventoryError
 from platforms.labels import LABEL_COMPONENT
 from platforms.running import Answer, Instance, Trouble
+from platforms.workload import Workload
 
 EXEC_SECONDS = 60
 KILLED = 137
@@ -26,7 +27,7 @@ class DockerRunning:
         images = {image: _image_env(image) for image in {str(c["Image"]) for c in containers}}
         return [_instance(container, images[str(container["Image"])]) for container in containers]
 
-    def troubles(self, project: str, stack: str) -> list[Trouble]:
+    def troubles(self, project: str, stack: str, defined: Sequence[Workload] = ()) -> list[Trouble]:
         return [trouble for container in _containers(project, stack) for trouble in _troubles(container)]
 
     def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
@@ -50,7 +51,8 @@ class DockerRunning:
     def restart(self, instance: Instance) -> str:
         return f"docker restart {instance.name}"
 
-    def space(self) -> str:
+    def space(self, instance: Instance, path: str) -> str:
+        # Containers share the disk of their engine.
         return "docker system df"
 
     def shell(self, instance: Instance, script: str) -> str:

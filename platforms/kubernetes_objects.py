@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from platforms import kubernetes_postgres, mesh
 from platforms.kubernetes_external import external_secret
 from platforms.kubernetes_network import default_deny, workload_policy
-from platforms.kubernetes_plan import KubernetesPlan, Manifest
+from platforms.kubernetes_plan import AMBIENT, DATAPLANE_MODE, KubernetesPlan, Manifest
 from platforms.kubernetes_pods import config_name, controller, own_secret, plain_files, secret_texts, secret_type
 from platforms.workload import Port, Volume, Workload
 
@@ -28,7 +28,7 @@ def namespace(plan: KubernetesPlan) -> Manifest | None:
     }
     labels |= {"pod-security.kubernetes.io/enforce-version": "latest"}
     if plan.mesh:
-        labels["istio.io/dataplane-mode"] = "ambient"
+        labels[DATAPLANE_MODE] = AMBIENT
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": plan.namespace, "labels": labels}}
 
 

@@ -30,6 +30,8 @@ HBONE_PORT = 15008
 AMBIENT_PROBES = "169.254.7.127/32"
 # Share of a core that is promised for each one that may be used: programs that mostly wait share well.
 CPU_PROMISED = 0.1
+# The label that puts a namespace or a pod into the mesh.
+DATAPLANE_MODE, AMBIENT = "istio.io/dataplane-mode", "ambient"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 

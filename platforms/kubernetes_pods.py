@@ -11,7 +11,14 @@ from posixpath import basename, dirname
 from typing import Any
 
 from platforms import kubernetes_postgres
-from platforms.kubernetes_plan import CPU_PROMISED, KubernetesPlan, Manifest, content_name
+from platforms.kubernetes_plan import (
+    AMBIENT,
+    CPU_PROMISED,
+    DATAPLANE_MODE,
+    KubernetesPlan,
+    Manifest,
+    content_name,
+)
 from platforms.workload import ExecCheck, File, HttpCheck, Secret, SecretText, UrlQuoted, Workload
 
 # Seconds between two questions while a pod starts: what `up` waits for is seen at once.
@@ -104,7 +111,7 @@ def _pod_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:
     labels = plan.labels(workload.name)
     if plan.mesh and not plan.options.create_namespace:
         # The namespace is somebody else's to label; its pods join the mesh one by one.
-        labels["istio.io/dataplane-mode"] = "ambient"
+        labels[DATAPLANE_MODE] = AMBIENT
     return labels
 
 

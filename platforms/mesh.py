@@ -19,6 +19,8 @@ from platforms.workload import Workload
 SECURITY_API = "security.istio.io/v1"
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 WAYPOINT_CLASS = "istio-waypoint"
+# The label that sends a Service's requests through a waypoint.
+USE_WAYPOINT = "istio.io/use-waypoint"
 # Added to the Deployment that istiod makes for the waypoint: Pod Security `restricted` asks for it, and
 # without it no pod of the waypoint is ever admitted.
 _WAYPOINT_PATCH = {"spec": {"template": {"spec": {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}}}}
@@ -49,7 +51,7 @@ def service_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:
     """What sends a Service's traffic through the waypoint, that of a gateway too."""
     if workload not in plan.guarded:
         return {}
-    labels = {"istio.io/use-waypoint": plan.options.mesh.waypoint}
+    labels = {USE_WAYPOINT: plan.options.mesh.waypoint}
     return labels | {"istio.io/ingress-use-waypoint": "true"} if plan.outside_callers() else labels
 
 

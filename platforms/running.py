@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from platforms.workload import Workload
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -13,7 +15,7 @@ class Instance:
 
     name: as the target calls it. component: the workload's name.
     env: what it was given when it was made, without what its image brings. It holds secrets.
-    ports: pairs of the container's port and the host's.
+    ports: pairs of the container's port and the host's; None where the target opens no port of its own.
     memory_mib: its limit; 0 when there is none.
     """
 
@@ -23,7 +25,7 @@ class Instance:
     image: str
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    ports: frozenset[tuple[int, int]] = frozenset()
+    ports: frozenset[tuple[int, int]] | None = frozenset()
     memory_mib: int = 0
 
 
@@ -32,7 +34,7 @@ class Trouble:
     """What the target itself says is wrong with an object of the stack.
 
     kind: a finding's id, as `stackctl.doctor.findings` lists them.
-    fix: the command that mends it; empty when the workload has to be made again.
+    fix: the command that mends it; empty where the next `up` does.
     """
 
     kind: str
@@ -57,8 +59,11 @@ class Running(Protocol):
         """Every copy of every workload, running or not."""
         ...
 
-    def troubles(self, project: str, stack: str) -> list[Trouble]:
-        """What only this target can know: why something does not run, restarts, waits or is refused."""
+    def troubles(self, project: str, stack: str, defined: Sequence[Workload] = ()) -> list[Trouble]:
+        """What only this target can know: why something does not run, restarts, waits or is refused.
+
+        defined: what the stack should be; empty where that is not known.
+        """
         ...
 
     def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
@@ -73,8 +78,8 @@ class Running(Protocol):
         """The command that starts a copy's program anew."""
         ...
 
-    def space(self) -> str:
-        """The command that shows what takes the target's disk."""
+    def space(self, instance: Instance, path: str) -> str:
+        """The command that shows what takes the disk that a copy sees at `path`."""
         ...
 
     def shell(self, instance: Instance, script: str) -> str:

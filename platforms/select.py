@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from platforms.inventory import Inventory
 from platforms.running import Running
-from platforms.workload import Problem, StackError
 from settings import Platform, Settings
 
 if TYPE_CHECKING:
@@ -25,26 +24,24 @@ def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatf
     return KubernetesPlatform(project, stack, settings.kubernetes)
 
 
-def inventory(platform: Platform) -> Inventory:
-    """What finds and removes the objects of a stack on this platform."""
+def inventory(platform: Platform, settings: Settings | None = None) -> Inventory:
+    """What finds and removes the objects of a stack on this platform; settings: the stack's, where they are known."""
     if platform is Platform.DOCKER:
         from platforms.docker_inventory import DockerInventory
 
         return DockerInventory()
+    from platforms.kubectl import Kubectl
     from platforms.kubernetes_inventory import KubernetesInventory
 
-    return KubernetesInventory()
+    return KubernetesInventory(Kubectl(settings.kubernetes.context if settings else None))
 
 
-def running(platform: Platform) -> Running:
-    """What looks at the running parts of a stack on this platform."""
+def running(platform: Platform, settings: Settings | None = None) -> Running:
+    """What looks at the running parts of a stack on this platform; settings: the stack's, where they are known."""
     if platform is Platform.DOCKER:
         from platforms.docker_running import DockerRunning
 
         return DockerRunning()
-    raise _unknown(platform)
+    from platforms.kubernetes_running import KubernetesRunning
 
-
-def _unknown(platform: Platform) -> StackError:
-    problem = Problem("platform", str(platform), f"expected {Platform.DOCKER}")
-    return StackError("This command does not know the stack's platform; nothing was changed.", [problem])
+    return KubernetesRunning(settings.kubernetes if settings else None)

@@ -24,11 +24,20 @@ import typer
 
 from platforms.docker_engine import DockerError
 from platforms.workload import Problem, StackError
-from settings import ROOT, Platform
+from settings import ROOT
 from settings.versions import selection
 from stackctl import access, forward, kubernetes_engine, pulumi_engine
 from stackctl.commands import cleanup, doctor, login, realm, sessions, tokens
-from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, redacted, reported, show
+from stackctl.commands.common import (
+    TABLE,
+    ConfigOption,
+    OutputOption,
+    StackOption,
+    TargetOption,
+    redacted,
+    reported,
+    show,
+)
 from stackctl.context import Context, load, stack_directory
 from stackctl.images import build
 from stackctl.progress import say
@@ -130,7 +139,7 @@ def outputs(
 def render(
     stack: StackOption = "dev",
     out: Annotated[Path, typer.Option("--out", help="Directory to write to.", file_okay=False)] = Path("rendered"),
-    target: Annotated[Platform | None, typer.Option("--target", help="Default: the stack's own platform.")] = None,
+    target: TargetOption = None,
     config_file: ConfigOption = None,
 ) -> None:
     """Write the stack as a Compose file or as Kubernetes YAML, with a realm import and a private file of secrets."""

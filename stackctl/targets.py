@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from platforms.workload import Problem
-from settings import Platform
+from settings import Platform, Settings
 from stackctl import compose_engine, kubernetes_engine
 from stackctl.context import Context
 
@@ -28,10 +28,20 @@ class Target(Protocol):
     def owns(self, stack: str) -> bool: ...
     def disown(self, stack: str) -> None: ...
     def destroy(self, stack: str) -> None: ...
+    def kept(self, stack: str) -> dict[str, str]: ...
     def outputs(self, stack: str) -> dict[str, Any]: ...
 
 
 TARGETS: Mapping[Platform, Target] = {Platform.DOCKER: compose_engine, Platform.KUBERNETES: kubernetes_engine}
+
+
+def platform_of(stack: str, settings: Settings | None, asked: Platform | None = None) -> Platform:
+    """Where a stack is: as asked, by its settings, or by what this machine keeps of it; else on Docker."""
+    if asked is not None:
+        return asked
+    if settings is not None:
+        return settings.platform
+    return next((platform for platform, target in TARGETS.items() if target.owns(stack)), Platform.DOCKER)
 
 
 def owner(stack: str) -> Target | None:

@@ -13,13 +13,14 @@ import typer
 from platforms.inventory import Inventory, Item
 from platforms.select import inventory
 from platforms.workload import Problem, StackError
-from settings import Platform
+from settings import Platform, Settings
 from settings.catalogue import refs
 from settings.versions import selection
 from stackctl import remains
-from stackctl.commands.common import ConfigOption, StackOption, YesOption, reported
-from stackctl.context import Context, check_name, load
+from stackctl.commands.common import ConfigOption, StackOption, TargetOption, YesOption, reported
+from stackctl.context import check_name, load
 from stackctl.progress import say
+from stackctl.targets import platform_of
 
 
 def cleanup(
@@ -28,33 +29,34 @@ def cleanup(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     yes: YesOption = False,
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave volumes, and the secrets they know.")] = False,
+    target: TargetOption = None,
     images: Annotated[bool, typer.Option("--images", help="Also the stack's images that nothing else uses.")] = False,
     config_file: ConfigOption = None,
 ) -> None:
     """Remove every object that carries the stack's labels, for a stack that `destroy` does not know any more."""
     with reported():
-        target, names = _target(stack, config_file)
-        found = remains.find(target, stack, keep_data=keep_data, images=names if images else None)
+        place, names = _place(stack, config_file, target)
+        found = remains.find(place, stack, keep_data=keep_data, images=names if images else None)
         _list("To be removed:", found.gone)
         _list("Left as they are:", found.kept)
         if not found.gone:
             say(f"Nothing of stack {stack} is here to remove.")
             return
-        remains.refuse_blocked(found, target)
+        remains.refuse_blocked(found, place)
         if dry_run:
             say("Nothing was removed: this was a dry run.")
             return
         if not yes:
             _confirm(stack, found.gone)
-        remains.remove(found, target, stack, lambda item: say(f"removed {item.kind} {item.name}"))
+        remains.remove(found, place, stack, lambda item: say(f"removed {item.kind} {item.name}"))
         _epilogue(stack, found, keep_data)
 
 
-def verify_clean(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
+def verify_clean(stack: StackOption = "dev", target: TargetOption = None, config_file: ConfigOption = None) -> None:
     """Prove that nothing of the stack is left: exit code 0, or 1 with a list of what there is."""
     with reported():
-        target, _ = _target(stack, config_file)
-        left = remains.find(target, stack, keep_data=False, images=None).gone
+        place, _ = _place(stack, config_file, target)
+        left = remains.find(place, stack, keep_data=False, images=None).gone
     for item in left:
         sys.stdout.write(f"{item.kind} {item.name}{_holders(item)}\n")
     if left:
@@ -63,17 +65,17 @@ def verify_clean(stack: StackOption = "dev", config_file: ConfigOption = None) -
     say(f"Nothing of stack {stack} is left.")
 
 
-def _target(stack: str, config_file: Path | None) -> tuple[Inventory, Sequence[str]]:
+def _place(stack: str, config_file: Path | None, target: Platform | None) -> tuple[Inventory, Sequence[str]]:
     """Where to look, and the images the settings name. Settings that are lost or wrong do not stop a cleanup."""
     check_name(stack)
     try:
-        context: Context | None = load(stack, config_file, encrypted=True)
+        settings: Settings | None = load(stack, config_file, encrypted=True, platform=target).settings
     except StackError as error:
-        say(f"The settings of stack {stack} cannot be read ({error.headline.rstrip('.')}); looking on Docker.")
-        context = None
-    platform = context.settings.platform if context else Platform.DOCKER
-    names = tuple(refs(selection(context.settings)).values()) if context else ()
-    return inventory(platform), names
+        settings = None
+        platform = platform_of(stack, settings, target)
+        say(f"The settings of stack {stack} cannot be read ({error.headline.rstrip('.')}); looking on {platform}.")
+    names = tuple(refs(selection(settings)).values()) if settings else ()
+    return inventory(platform_of(stack, settings, target), settings), names
 
 
 def _list(title: str, items: Sequence[Item]) -> None:

@@ -17,6 +17,7 @@ from platforms import docker_engine
 from platforms.inventory import InventoryError
 from platforms.kubectl import KubernetesError
 from platforms.workload import StackError
+from settings import Platform
 from settings.catalogue import VersionsError
 from stackctl import pulumi_engine
 from stackctl.errors import AccessError, ImageError, RefusedError
@@ -47,6 +48,9 @@ IssuerOption = Annotated[
     str | None, typer.Option("--issuer", help="The issuer; default: the one MLflow's own login names.")
 ]
 CaOption = Annotated[str | None, typer.Option("--ca-bundle", help="PEM file of CAs to trust.", dir_okay=False)]
+TargetOption = Annotated[
+    Platform | None, typer.Option("--target", help="Where it runs; default: the stack's own platform.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 # The defaults of the options above, for use as default arguments.
 TABLE = Output.TABLE

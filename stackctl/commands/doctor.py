@@ -15,6 +15,7 @@ from stackctl.commands.common import (
     Output,
     OutputOption,
     StackOption,
+    TargetOption,
     UrlOption,
     document,
     reported,
@@ -42,6 +43,7 @@ def doctor(
     output: OutputOption = TABLE,
     url: UrlOption = None,
     ca_bundle: CaOption = None,
+    target: TargetOption = None,
     config_file: ConfigOption = None,
 ) -> None:
     """Look at the running stack and name what is wrong: exit code 0 when healthy, 1 with findings.
@@ -49,7 +51,7 @@ def doctor(
     With --url, or where only a login is kept, what can be seen from afar is examined.
     """
     with reported():
-        seen = gather(Where(stack, config_file, url, ca_bundle=ca_bundle))
+        seen = gather(Where(stack, config_file, url, ca_bundle=ca_bundle), target)
         report = examine(seen) if seen is not None else missing(stack)
     _write(report, stack, output)
     if not report.healthy:
@@ -57,8 +59,8 @@ def doctor(
 
 
 def missing(stack: str) -> Report:
-    evidence = f"no container carries the labels of stack {stack}"
-    cause = "it was never brought up on this machine, or was destroyed"
+    evidence = f"no container or pod carries the labels of stack {stack}"
+    cause = "it was never brought up there, or was destroyed"
     return Report((Finding("stack-missing", evidence, cause, f"stackctl up --stack {stack}"),), (), 1)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from urllib.parse import quote
 
-from components.realm_import import importing_workloads
 from platforms.running import Instance
 from platforms.workload import Secret, SecretText, UrlQuoted, Workload
 from stackctl.doctor.findings import Finding
@@ -23,9 +22,9 @@ _NOT_DISKS = ("/proc", "/sys", "/dev", "/etc")
 @check(Needs.STACK)
 def containers(seen: Observed) -> Iterator[Finding]:
     for trouble in seen.troubles:
-        yield Finding(trouble.kind, trouble.evidence, trouble.cause, trouble.fix or f"stackctl up --stack {seen.stack}")
+        yield Finding(trouble.kind, trouble.evidence, trouble.cause, trouble.fix or seen.remake(""))
     there = {instance.component for instance in seen.instances}
-    for workload in _defined(seen):
+    for workload in seen.defined:
         if workload.name not in there:
             evidence = f"the stack's definition has {workload.name}, and there is no container of it"
             cause = "somebody removed it, or it was added to the settings after the last up"
@@ -34,7 +33,7 @@ def containers(seen: Observed) -> Iterator[Finding]:
 
 @check(Needs.STACK)
 def definition(seen: Observed) -> Iterator[Finding]:
-    for workload in _defined(seen):
+    for workload in seen.defined:
         instance = seen.instance(workload.name)
         if instance is None:
             continue
@@ -45,19 +44,13 @@ def definition(seen: Observed) -> Iterator[Finding]:
             yield Finding("container-outdated", evidence, cause, seen.remake(workload.name))
 
 
-def _defined(seen: Observed) -> Sequence[Workload]:
-    if seen.spec is None:
-        return ()
-    return importing_workloads(seen.spec) if seen.imported else seen.spec.workloads
-
-
 def _differences(workload: Workload, instance: Instance, seen: Observed) -> Iterator[str]:
     if instance.image != workload.image:
         yield f"image is {instance.image}, defined is {workload.image}"
     if workload.args and instance.args != workload.args:
         yield f"arguments are {' '.join(instance.args)!r}, defined are {' '.join(workload.args)!r}"
     ports = frozenset((p.number, p.published) for p in workload.published if p.published is not None)
-    if instance.ports != ports:
+    if instance.ports is not None and instance.ports != ports:
         yield f"published ports are {_ports(instance.ports)}, defined are {_ports(ports)}"
     if instance.memory_mib != workload.resources.memory_mib:
         yield f"memory limit is {instance.memory_mib} MiB, defined is {workload.resources.memory_mib} MiB"
@@ -123,16 +116,16 @@ def disks(seen: Observed) -> Iterator[Finding]:
                 continue
             device, free, place = cells[0], int(cells[3]) >> 10, cells[5]
             in_memory = device == "tmpfs"
-            # One disk of the host is seen from every container.
-            if not in_memory and device in told:
+            # One disk of the host is seen from every container; other hosts may have one of the same name.
+            if not in_memory and (device, cells[1]) in told:
                 continue
-            told.add(device)
+            told.add((device, cells[1]))
             evidence = f"{instance.name}: {place} has {free} MiB free of {(int(cells[2]) + int(cells[3])) >> 10} MiB"
             if in_memory:
                 cause = "scratch files fill this directory, which is memory and goes with the container's next start"
                 fix = seen.running.shell(instance, f"du -ak {place} | sort -n | tail")
             else:
-                cause, fix = "the disk under the target's data is full", seen.running.space()
+                cause, fix = "the disk under the stack's data is full", seen.running.space(instance, place)
             yield Finding("disk-full", evidence, cause, fix)
 
 

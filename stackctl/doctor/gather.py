@@ -14,28 +14,31 @@ from platforms.workload import StackError
 from settings import PROJECT, ROOT, Platform
 from settings.catalogue import VersionsError
 from stackctl import access
-from stackctl.context import Context, check_name, load, stack_directory
+from stackctl.context import Context, check_name, load
 from stackctl.doctor.observed import Observed
 from stackctl.errors import RefusedError
 from stackctl.keycloak_admin import Provisioner
 from stackctl.logins import LoginStore
 from stackctl.progress import say
 from stackctl.pulumi_engine import PulumiError
-from stackctl.rendered import SECRETS_FILE
-from stackctl.state import SecretStore
-from stackctl.targets import owner
+from stackctl.targets import TARGETS, owner, platform_of
 from stackctl.web import session
 
 
-def gather(where: access.Where) -> Observed | None:
-    """What there is of the stack; None when nothing of it runs here. Raises InventoryError or RefusedError."""
+def gather(where: access.Where, on: Platform | None = None) -> Observed | None:
+    """What there is of the stack; None when nothing of it runs there. Raises InventoryError or RefusedError.
+
+    on: the platform to look on, where its settings do not say.
+    """
     check_name(where.stack)
     url = where.url or os.environ.get(access.URL)
     if url:
         return _from_afar(where.stack, url, where.ca_bundle)
-    context = _context(where.stack, where.config_file)
+    context = _context(where.stack, where.config_file, on)
+    settings = context.settings if context else None
     kept = None if owner(where.stack) else LoginStore(where.stack).find()
-    target = running(context.settings.platform if context else Platform.DOCKER)
+    platform = platform_of(where.stack, settings, on)
+    target = running(platform, settings)
     try:
         instances = tuple(target.instances(PROJECT, where.stack))
     except InventoryError as error:
@@ -45,7 +48,7 @@ def gather(where: access.Where) -> Observed | None:
     if not instances:
         if kept is None:
             return None
-        say(f"No part of stack {where.stack} is on this machine; asking {kept.mlflow_url} alone.")
+        say(f"No part of stack {where.stack} is found on {platform}; asking {kept.mlflow_url} alone.")
         return _from_afar(where.stack, kept.mlflow_url, where.ca_bundle or kept.ca_bundle)
     bundle = where.ca_bundle
     if bundle is None and context is not None and context.settings.ca_bundle:
@@ -58,10 +61,10 @@ def gather(where: access.Where) -> Observed | None:
         http=session(bundle),
         running=target,
         instances=instances,
-        settings=context.settings if context else None,
+        settings=settings,
         spec=context.spec if context else None,
         provisioner=_provisioner(where, context),
-        kept=SecretStore(stack_directory(where.stack) / SECRETS_FILE).kept(),
+        kept=TARGETS[platform].kept(where.stack),
     )
 
 
@@ -71,10 +74,10 @@ def _from_afar(stack: str, url: str, ca_bundle: str | None) -> Observed:
     return Observed(stack, url.rstrip("/"), session(ca_bundle or os.environ.get(access.CA)))
 
 
-def _context(stack: str, config_file: Path | None) -> Context | None:
+def _context(stack: str, config_file: Path | None, on: Platform | None) -> Context | None:
     """The settings as they are now; without them the stack is examined for what it is, not what it should be."""
     try:
-        return load(stack, config_file, encrypted=True)
+        return load(stack, config_file, encrypted=True, platform=on)
     except (StackError, VersionsError) as error:
         say(f"Examined without its settings: {error}")
         return None

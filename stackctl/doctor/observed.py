@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,8 +17,10 @@ from components.keycloak import SERVER as KEYCLOAK
 from components.keycloak import KeycloakAddress
 from components.mlflow import SERVER as MLFLOW
 from components.observed import KeycloakView, Login, MlflowView, address_of, keycloak_view, mlflow_view
+from components.realm_import import importing_workloads
 from components.stack import StackSpec
 from platforms.running import Instance, Running, Trouble
+from platforms.workload import Workload
 from settings import PROJECT, Settings
 from stackctl.doctor.findings import Mask
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask, login_path, look_inside
@@ -63,8 +65,15 @@ class Observed:
         return found is not None and found.running
 
     @cached_property
+    def defined(self) -> Sequence[Workload]:
+        """The workloads that the stack should have; none where its settings are not here."""
+        if self.spec is None:
+            return ()
+        return importing_workloads(self.spec) if self.imported else self.spec.workloads
+
+    @cached_property
     def troubles(self) -> list[Trouble]:
-        return self.running.troubles(PROJECT, self.stack) if self.running else []
+        return self.running.troubles(PROJECT, self.stack, self.defined) if self.running else []
 
     @cached_property
     def mlflow(self) -> MlflowView | None:
@@ -181,7 +190,7 @@ class Observed:
         return found is not None and IMPORTS_REALM in found.args
 
     def remake(self, component: str) -> str:
-        """The command that makes a workload again from its definition."""
+        """The command that makes a workload again from its definition, or mends what belongs to none."""
         if not self.imported:
             return f"pulumi up --refresh --stack {self.stack}"
         found = self.instance(component)

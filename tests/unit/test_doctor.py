@@ -15,7 +15,7 @@ from components.redis import redis_address
 from components.stack import stack_spec
 from platforms.inventory import InventoryError
 from platforms.running import Answer, Instance, Trouble
-from platforms.workload import SecretText, UrlQuoted
+from platforms.workload import SecretText, UrlQuoted, Workload
 from settings import ROOT, parse
 from stackctl.commands.common import Output
 from stackctl.commands.doctor import CHECKED_BY, _write, missing
@@ -38,7 +38,7 @@ class FakeRunning:
     def instances(self, project: str, stack: str) -> list[Instance]:
         return []
 
-    def troubles(self, project: str, stack: str) -> list[Trouble]:
+    def troubles(self, project: str, stack: str, defined: Sequence[Workload] = ()) -> list[Trouble]:
         return self.found
 
     def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
@@ -51,7 +51,7 @@ class FakeRunning:
     def restart(self, instance: Instance) -> str:
         return f"restart {instance.name}"
 
-    def space(self) -> str:
+    def space(self, instance: Instance, path: str) -> str:
         return "space"
 
     def shell(self, instance: Instance, script: str) -> str:
