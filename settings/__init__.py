@@ -1,6 +1,6 @@
 """The only reader of configuration."""
 
-from settings.load import ROOT, from_engine, from_files, parse, reveal
+from settings.load import ENCRYPTED, ROOT, from_engine, from_files, parse, reveal
 from settings.model import (
     PROJECT,
     Environment,
@@ -19,6 +19,7 @@ from settings.rules import (
 from settings.types import is_loopback
 
 __all__ = [
+    "ENCRYPTED",
     "PROJECT",
     "ROOT",
     "Environment",

@@ -18,6 +18,8 @@ from settings.model import PROJECT, Platform, Settings
 from settings.rules import check
 
 ROOT = Path(__file__).resolve().parent.parent
+# Stands for a value that only the engine can read.
+ENCRYPTED = "encrypted"
 _SECRET_NAME = re.compile("secret|pass|pwd|token|key|credential", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"//[^/@]*@")
 # Namespaces of providers: theirs to validate, not ours.
@@ -245,7 +247,7 @@ def _encrypted(tree: object, path: str = "") -> list[str]:
 def _without_ciphers(tree: object) -> object:
     if isinstance(tree, dict):
         if set(tree) == {"secure"}:
-            return "encrypted"
+            return ENCRYPTED
         return {key: _without_ciphers(value) for key, value in tree.items()}
     return [_without_ciphers(value) for value in tree] if isinstance(tree, list) else tree
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from platforms.running import Instance
 from platforms.workload import Secret, SecretText, UrlQuoted, Workload
+from settings import ENCRYPTED
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
 from stackctl.doctor.registry import Needs, check
@@ -55,7 +56,7 @@ def _differences(workload: Workload, instance: Instance, seen: Observed) -> Iter
     if instance.memory_mib != workload.resources.memory_mib:
         yield f"memory limit is {instance.memory_mib} MiB, defined is {workload.resources.memory_mib} MiB"
     for name, value in workload.env.items():
-        if instance.env.get(name) != value:
+        if instance.env.get(name) != value and value != ENCRYPTED:
             yield f"{name} is {_shown(instance.env.get(name))}, defined is {_shown(value)}"
     for name, text in workload.secret_env.items():
         wanted = _resolved(text, seen)
@@ -90,7 +91,8 @@ def _resolved(text: SecretText, seen: Observed) -> str | None:
 
 
 def _value(secret: Secret, seen: Observed) -> str | None:
-    return secret.value if secret.value is not None else seen.kept.get(secret.name)
+    given = secret.value if secret.value is not None else seen.kept.get(secret.name)
+    return None if given == ENCRYPTED else given
 
 
 def _changed_files(workload: Workload, instance: Instance, seen: Observed) -> Iterator[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import yaml
 
 from components.observed import Login, keycloak_view, mlflow_view
 from components.plugin import plugin_profile
@@ -16,7 +18,7 @@ from components.stack import stack_spec
 from platforms.inventory import InventoryError
 from platforms.running import Answer, Instance, Trouble
 from platforms.workload import SecretText, UrlQuoted, Workload
-from settings import ROOT, parse
+from settings import PROJECT, ROOT, from_files, parse
 from stackctl.commands.common import Output
 from stackctl.commands.doctor import CHECKED_BY, _write, missing
 from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores
@@ -308,6 +310,22 @@ def test_one_disk_of_the_host_is_reported_once() -> None:
     both = (Instance("x-a", "a", True, ""), Instance("x-b", "b", True, ""))
     found = list(checks_containers.disks(observed(*both, running=running)))
     assert [f.evidence for f in found] == ["x-a: /data has 9 MiB free of 976 MiB"]
+
+
+def test_values_that_only_the_engine_can_read_are_not_compared(tmp_path: Path) -> None:
+    cipher = {"secure": "v1:abc"}
+    config = {"mlflow": {"env": {"REGION": cipher}, "secretEnv": {"MODEL_API_KEY": cipher}}}
+    file = tmp_path / "Pulumi.x.yaml"
+    file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}))
+    settings = from_files("x", file=file, encrypted=True)
+    spec = stack_spec(settings)
+    [workload] = [w for w in spec.workloads if w.name == "mlflow"]
+    env = {**workload.env, **dict.fromkeys(workload.secret_env, "known to the engine"), "REGION": "north"}
+    ports = frozenset((p.number, p.published) for p in workload.published if p.published is not None)
+    made = Instance(
+        "x-mlflow", "mlflow", False, workload.image, workload.args, env, ports, workload.resources.memory_mib
+    )
+    assert list(checks_containers.definition(observed(made, settings=settings, spec=spec))) == []
 
 
 def test_trouble_that_only_the_target_knows_becomes_a_finding() -> None:
