@@ -8,7 +8,7 @@ from typing import Any
 
 from platforms.kubernetes_objects import every_object
 from platforms.kubernetes_plan import AMBIENT, DATAPLANE_MODE, KubernetesPlan, Manifest
-from platforms.kubernetes_troubles import Events, Owner, not_ready, one_line, refusal
+from platforms.kubernetes_troubles import Events, Owner, is_starting, not_ready, one_line, refusal
 from platforms.mesh import USE_WAYPOINT, WAYPOINT_CLASS
 from platforms.running import Trouble
 
@@ -138,7 +138,7 @@ def _waypoint(gateway: Manifest, found: Found, events: Events, owner: Owner) -> 
     deployments = [item for item in found.made if item["kind"] == "Deployment"]
     pods = [item for item in found.made if item["kind"] == "Pod" and "deletionTimestamp" not in item["metadata"]]
     ready = sum(int(item.get("status", {}).get("readyReplicas", 0)) for item in deployments)
-    if ready:
+    if ready or (pods and all(is_starting(pod, owner) for pod in pods)):
         return
     said_of = [refusal(item, events) for item in deployments]
     state = not_ready(pods) or next(filter(None, said_of), "it has no pod")

@@ -205,6 +205,13 @@ def refused(what: str, said: str, namespace: str, owner: Owner) -> Trouble:
     return Trouble("pod-refused", f"{what}: {said}", "an admission rule of the cluster forbids it")
 
 
+def is_starting(pod: Manifest, owner: Owner) -> bool:
+    """Whether a pod was made a moment ago and nothing has gone wrong with it yet."""
+    states = [s.get("state", {}) for s in pod.get("status", {}).get("containerStatuses", [])]
+    fine = all(state.get("waiting", {}).get("reason", _BEING_MADE[0]) in _BEING_MADE for state in states)
+    return fine and owner.now - seconds(pod["metadata"].get("creationTimestamp")) < STARTING
+
+
 def not_ready(pods: Sequence[Manifest]) -> str:
     """What pods wait for, for those that are no workload of the stack."""
     for pod in pods:

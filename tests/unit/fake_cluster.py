@@ -12,6 +12,7 @@ import pytest
 
 from platforms.kubectl import RESOURCES, Kubectl, resource_name
 from platforms.kubernetes_plan import Manifest
+from platforms.kubernetes_troubles import seconds
 from tests.contract.kubernetes_samples import rendered
 
 _KINDS = {resource_name(kind): kind for kind in RESOURCES} | {"pods": "Pod", "events": "Event"}
@@ -80,6 +81,11 @@ def _chosen(labels: dict[str, str], selector: str) -> bool:
         return labels.get(key) in values.rstrip(")").split(",")
     pairs = [part.partition("=") for part in selector.split(",") if part]
     return all(key in labels and (not same or labels[key] == value) for key, same, value in pairs)
+
+
+def fixed_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is LATER."""
+    monkeypatch.setattr("time.time", lambda: seconds(LATER))
 
 
 def stack(config: dict[str, Any]) -> list[Manifest]:

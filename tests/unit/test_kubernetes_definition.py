@@ -10,14 +10,18 @@ from platforms.kubernetes_plan import Manifest
 from platforms.kubernetes_running import KubernetesRunning
 from platforms.running import Trouble
 from tests.contract.kubernetes_samples import STACK, plan, settings
-from tests.unit.fake_cluster import Cluster, pod_of, stack
+from tests.unit.fake_cluster import LATER, NOW, Cluster, fixed_clock, pod_of, stack
 
 WHERE = "mlflow-sso-test"
 SECURITY = 'pods "waypoint-1" is forbidden: violates PodSecurity "restricted:latest": seccompProfile'
 
 
+_MADE = "ContainerCreating"
+
+
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    fixed_clock(monkeypatch)
     return Cluster(monkeypatch, *stack({}))
 
 
@@ -126,6 +130,11 @@ def test_a_waypoint_that_is_programmed_and_has_no_pod_that_is_ready_is_found(clu
     [trouble] = troubles()
     assert trouble.kind == "waypoint"
     assert trouble.evidence.endswith("no pod of it is ready; waypoint-1: ImagePullBackOff: no such image")
+    pod["status"]["containerStatuses"] = [{"name": "istio-proxy", "state": {"waiting": {"reason": _MADE}}}]
+    pod["metadata"]["creationTimestamp"] = NOW
+    assert len(troubles()) == 1, "it has had its time"
+    pod["metadata"]["creationTimestamp"] = LATER
+    assert troubles() == []
     cluster.objects.remove(pod)
     cluster.warn("ReplicaSet", "waypoint-7d4", "FailedCreate", f"Error creating: {SECURITY}")
     [trouble] = troubles()

@@ -13,7 +13,7 @@ from platforms.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes_running import KubernetesRunning
 from platforms.running import Instance, Trouble
 from tests.contract.kubernetes_samples import OUTSIDE, SCALED, STACK, WITHOUT_MESH, plan, settings
-from tests.unit.fake_cluster import LATER, NOW, Cluster, stack
+from tests.unit.fake_cluster import LATER, NOW, Cluster, fixed_clock, stack
 
 PROJECT = "mlflow-sso"
 WHERE = "mlflow-sso-test"
@@ -21,9 +21,7 @@ WHERE = "mlflow-sso-test"
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    from platforms.kubernetes_troubles import seconds
-
-    monkeypatch.setattr("time.time", lambda: seconds(LATER))
+    fixed_clock(monkeypatch)
 
 
 @pytest.fixture
