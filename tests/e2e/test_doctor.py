@@ -5,168 +5,45 @@ Failures that do not hide one another are put in together: an examination costs 
 
 from __future__ import annotations
 
-import datetime
 import json
+import os
 import re
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
-from settings import PROJECT
 from settings.catalogue import refs
-from stackctl.errors import AccessError
-from stackctl.keycloak_admin import KeycloakAdmin, Provisioner
-from tests.e2e.harness import Stack, docker
+from stackctl.keycloak_admin import KeycloakAdmin
+from tests.e2e.certificates import self_signed
+from tests.e2e.harness import Stack, docker, inspect
+from tests.e2e.patient import WRONG, DockerPatient, mend
 
 # One worker runs them all: they share one stack, and come in order.
 pytestmark = pytest.mark.xdist_group("doctor")
-WRONG = "not-the-secret-that-is-expected"
-
-
-class Patient:
-    """A stack that is made ill and well again."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.outputs = stack.outputs()
-        account = self.outputs["provisioner"]
-        provisioner = Provisioner(account["client_id"], account["client_secret"], account["realm"])
-        self.admin = KeycloakAdmin(self.outputs["keycloak_url"], self.outputs["realm"], provisioner)
-
-    def examine(self, *args: str) -> dict[str, list[dict[str, str]]]:
-        """The findings by id; the exit code and the absence of secrets are checked on the way."""
-        done = self.stack.stackctl("doctor", "--output", "json", *args, check=False)
-        assert done.stderr.count("Traceback") == 0, done.stderr
-        document = json.loads(done.stdout)
-        assert done.returncode == (0 if document["healthy"] else 1)
-        assert document["unchecked"] == []
-        for secret in self.secrets():
-            assert secret not in done.stdout + done.stderr
-        found: dict[str, list[dict[str, str]]] = {}
-        for finding in document["findings"]:
-            assert all(finding[part] for part in ("what", "evidence", "cause", "fix")), finding
-            found.setdefault(finding["id"], []).append(finding)
-        return found
-
-    def secrets(self) -> list[str]:
-        kept = self.stack.home / "state" / PROJECT / self.stack.name / "secrets.json"
-        return [*json.loads(kept.read_text()).values(), WRONG]
-
-    def client(self, client_id: str) -> dict[str, Any]:
-        return dict(self.admin.find_client(client_id).representation)
-
-    def change_client(self, client_id: str, **change: Any) -> None:
-        self.admin.request("PUT", f"/clients/{self.client(client_id)['id']}", json=change)
-
-    def change_realm(self, **change: Any) -> None:
-        self.admin.request("PUT", "", json=change)
-
-    def drop_mapper(self, client_id: str, name: str) -> None:
-        client = self.client(client_id)
-        mapper = next(m for m in client["protocolMappers"] if m["name"] == name)
-        self.admin.request("DELETE", f"/clients/{client['id']}/protocol-mappers/models/{mapper['id']}")
-
-    def sql(self, statement: str) -> None:
-        script = "PGPASSWORD=$POSTGRES_PASSWORD exec psql -q -h 127.0.0.1 -U postgres"
-        subprocess.run(
-            ("docker", "exec", "-i", self.stack.container("postgres"), "bash", "-c", script),
-            input=statement, text=True, check=True, capture_output=True,
-        )  # fmt: skip
-
-    @contextmanager
-    def other_mlflow(self, changes: Mapping[str, str | None]) -> Iterator[None]:
-        """MLflow with other variables, and afterwards as it is defined."""
-        try:
-            self.remake_mlflow(changes)
-            self.settle()
-            yield
-        finally:
-            docker("rm", "-fv", self.stack.container("mlflow"))
-            self.stack.up()
-
-    def remake_mlflow(self, changes: Mapping[str, str | None]) -> None:
-        """MLflow again as it was, but for these variables; None takes one away."""
-        name = self.stack.container("mlflow")
-        was = json.loads(docker("inspect", name))[0]
-        env = dict(entry.partition("=")[::2] for entry in was["Config"]["Env"]) | dict(changes)
-        words = [w for key, value in env.items() if value is not None for w in ("-e", f"{key}={value}")]
-        words += [w for key, value in was["Config"]["Labels"].items() for w in ("--label", f"{key}={value}")]
-        for inside, ends in was["HostConfig"]["PortBindings"].items():
-            words += ["-p", f"{ends[0]['HostIp']}:{ends[0]['HostPort']}:{inside.partition('/')[0]}"]
-        words += [w for bind in was["HostConfig"]["Binds"] for w in ("-v", bind)]
-        words += [w for path, options in was["HostConfig"]["Tmpfs"].items() for w in ("--tmpfs", f"{path}:{options}")]
-        networks = list(was["NetworkSettings"]["Networks"])
-        docker("rm", "-fv", name)
-        docker("create", "--name", name, "--network", networks[0], "-m", str(was["HostConfig"]["Memory"]), *words,
-               was["Config"]["Image"], *was["Config"]["Cmd"])  # fmt: skip
-        for network in networks[1:]:
-            docker("network", "connect", network, name)
-        docker("start", name)
-
-    def settle(self) -> None:
-        """Wait until Keycloak and MLflow reach their databases."""
-        self.wait(lambda: bool(self.admin.realm()))
-        self.wait(lambda: requests.get(f"{self.outputs['mlflow_url']}/health/ready", timeout=5).status_code == 200)
-
-    @staticmethod
-    def wait(ready: Callable[[], bool], seconds: int = 120) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if ready():
-                    return
-            except (AccessError, requests.exceptions.RequestException):
-                pass
-            assert time.monotonic() < deadline, "the stack did not become ready"
-            time.sleep(0.5)
-
-    @contextmanager
-    def beside(self, role: str, *words: str) -> Iterator[None]:
-        """One more container with the stack's labels."""
-        name = self.stack.container(f"extra-{role}")
-        labels = {LABEL_PROJECT: PROJECT, LABEL_STACK: self.stack.name, LABEL_COMPONENT: f"extra-{role}"}
-        shown = [w for key, value in labels.items() for w in ("--label", f"{key}={value}")]
-        docker("run", "-d", "--name", name, *shown, *words)
-        try:
-            yield
-        finally:
-            docker("rm", "-fv", name)
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerPatient]:
     stack = Stack.make("compose", tmp_path_factory.mktemp("doctor"))
     try:
         stack.up()
-        yield Patient(stack)
+        yield DockerPatient(stack)
     finally:
         stack.destroy(check=False)
 
 
-def mend(finding: Mapping[str, str]) -> None:
-    """Run the command that the finding names."""
-    subprocess.run(("bash", "-c", finding["fix"]), check=True, capture_output=True, timeout=120)
-
-
-def test_a_healthy_stack_raises_no_alarm(patient: Patient) -> None:
+def test_a_healthy_stack_raises_no_alarm(patient: DockerPatient) -> None:
     assert patient.examine() == {}
 
 
-def test_what_is_wrong_in_the_database_and_the_realm_is_found_and_mended_as_told(patient: Patient) -> None:
+def test_what_is_wrong_in_the_database_and_the_realm_is_found_and_mended_as_told(patient: DockerPatient) -> None:
     url, server = patient.outputs["mlflow_url"], patient.client("mlflow")
     patient.sql(f"ALTER ROLE mlflow PASSWORD '{WRONG}'")
     patient.change_client("mlflow", secret=WRONG, redirectUris=["http://localhost:1/callback"])
@@ -205,12 +82,12 @@ def test_what_is_wrong_in_the_database_and_the_realm_is_found_and_mended_as_told
     assert patient.examine() == {}
 
 
-def add_mapper(patient: Patient, client_id: str, mapper: Mapping[str, Any]) -> None:
+def add_mapper(patient: DockerPatient, client_id: str, mapper: Mapping[str, Any]) -> None:
     body = {key: value for key, value in mapper.items() if key != "id"}
     patient.admin.request("POST", f"/clients/{patient.client(client_id)['id']}/protocol-mappers/models", json=body)
 
 
-def test_users_groups_and_service_accounts_are_held_against_their_declaration(patient: Patient) -> None:
+def test_users_groups_and_service_accounts_are_held_against_their_declaration(patient: DockerPatient) -> None:
     def differing(command: str) -> dict[str, list[str]]:
         done = patient.stack.stackctl(command, "--output", "json", check=False)
         found = {row["name"]: row["drift"] for row in json.loads(done.stdout) if row["drift"]}
@@ -233,7 +110,7 @@ def test_users_groups_and_service_accounts_are_held_against_their_declaration(pa
     patient.admin.request("PUT", f"/users/{account.id}/groups/{groups['mlflow-users']}")
 
 
-def test_containers_that_stop_restart_starve_or_do_not_serve_are_found(patient: Patient) -> None:
+def test_containers_that_stop_restart_starve_or_do_not_serve_are_found(patient: DockerPatient) -> None:
     image = refs()["redis"]
     shell = ("--entrypoint", "bash", image, "-c")
     patient.change_realm(sslRequired="all")
@@ -259,7 +136,7 @@ def test_containers_that_stop_restart_starve_or_do_not_serve_are_found(patient: 
     assert "16 MiB" in found["container-out-of-memory"][0]["cause"]
 
 
-def test_an_mlflow_that_was_made_with_wrong_settings_is_found(patient: Patient) -> None:
+def test_an_mlflow_that_was_made_with_wrong_settings_is_found(patient: DockerPatient) -> None:
     right = docker("exec", patient.stack.container("mlflow"), "printenv", "CACHE_REDIS_URL").strip()
     wrong: dict[str, str | None] = {
         "OIDC_SCOPE": "openid emails profile",
@@ -298,22 +175,7 @@ def test_a_stack_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None
 @pytest.fixture
 def foreign(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """An https server with a CA of its own whose clock is ten minutes behind."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    certificate, private = tmp_path / "ca.pem", tmp_path / "key.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    certificate, private = self_signed(tmp_path, "localhost")
 
     class Late(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -355,7 +217,7 @@ def test_a_foreign_certificate_a_late_clock_and_an_internal_name_are_found_from_
     assert re.search(r"\b(59\d|60\d) s behind", trusted["clock-skew"])
 
 
-def test_from_a_url_alone_what_can_be_seen_is_found(patient: Patient) -> None:
+def test_from_a_url_alone_what_can_be_seen_is_found(patient: DockerPatient) -> None:
     url = patient.outputs["mlflow_url"]
     assert patient.examine("--url", url) == {}
     patient.change_client("mlflow", enabled=False)
@@ -365,7 +227,71 @@ def test_from_a_url_alone_what_can_be_seen_is_found(patient: Patient) -> None:
         patient.change_client("mlflow", enabled=True)
 
 
-def test_an_mlflow_that_looks_for_the_others_in_the_wrong_place_is_found(patient: Patient) -> None:
+def test_a_data_volume_without_room_is_found(patient: DockerPatient, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a file as a disk")
+    image, place = tmp_path / "disk", tmp_path / "mounted"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(("mkfs.ext4", "-q", image), check=True)
+    subprocess.run(("mount", "-o", "loop", image, place), check=True)
+    try:
+        place.chmod(0o777)
+        fill = ("--entrypoint", "bash", refs()["redis"], "-c", "head -c 32M /dev/zero > /data/fill; sleep 100")
+        with patient.beside("fills", "-v", f"{place}:/data", *fill):
+            time.sleep(1)
+            found = patient.examine()
+    finally:
+        subprocess.run(("umount", place), check=True)
+    assert set(found) == {"disk-full"}
+    [finding] = found["disk-full"]
+    assert f"{patient.stack.container('extra-fills')}: /data has 0 MiB free" in finding["evidence"]
+    assert finding["fix"] == "docker system df"
+
+
+# Answers nothing: who does not trust its certificate never asks it anything.
+SERVE_TLS = """
+import http.server, ssl
+server = http.server.HTTPServer(("", 8443), http.server.BaseHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/tls/ca.pem", "/tls/key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+
+
+def test_a_clock_that_is_ahead_and_an_issuer_with_a_foreign_certificate_are_found(
+    patient: DockerPatient, tmp_path: Path
+) -> None:
+    """MLflow and all that is run in its container see another time; it is sent to a server of an unknown CA."""
+    [library, *_] = [*Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None]
+    if library is None:
+        pytest.skip("libfaketime is not installed; scripts/test-tools installs it")
+    mlflow, host = patient.stack.container("mlflow"), patient.stack.container("extra-tls")
+    self_signed(tmp_path, host)
+    network = next(iter(inspect(mlflow)["NetworkSettings"]["Networks"]))
+    serve = ("--user", "0", "-v", f"{tmp_path}:/tls:ro", "--network", network, "--entrypoint", "python")
+    changes = {
+        "LD_PRELOAD": "/faketime.so",
+        "FAKETIME": "+15m",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "OIDC_DISCOVERY_URL": f"https://{host}:8443/realms/mlflow",
+    }
+    with patient.beside("tls", *serve, refs()["mlflow"], "-c", SERVE_TLS):
+        # Nothing is put back from here on: these are the stack's last tests.
+        patient.remake("mlflow", changes, "-v", f"{library}:/faketime.so:ro")
+        patient.settle()
+        found = patient.examine()
+    assert set(found) == {"clock-skew", "ca-chain", "container-outdated"}
+    clocks = [finding["evidence"] for finding in found["clock-skew"]]
+    assert {text.partition(" is ")[0] for text in clocks} == {"the Date of MLflow's answer", f"the clock of {mlflow}"}
+    assert all(re.search(r"\b(89\d|90\d) s ahead of this machine's", text) for text in clocks)
+    assert f"from inside MLflow, {host}:8443" in found["ca-chain"][0]["evidence"]
+    assert "self-signed certificate" in found["ca-chain"][0]["evidence"]
+
+
+def test_an_mlflow_that_looks_for_the_others_in_the_wrong_place_is_found(patient: DockerPatient) -> None:
     outputs = patient.outputs
     right = docker("exec", patient.stack.container("mlflow"), "printenv", "CACHE_REDIS_URL").strip()
     password = right.partition("://:")[2].partition("@")[0]
@@ -378,8 +304,7 @@ def test_an_mlflow_that_looks_for_the_others_in_the_wrong_place_is_found(patient
         "CACHE_REDIS_URL": right.replace(password, WRONG),
         "OIDC_USERS_DB_URI": "postgresql+psycopg2://oidc:nothing@postgre:5432/oidc",
     }
-    # Nothing is put back from here on: these are the stack's last tests.
-    patient.remake_mlflow(wrong)
+    patient.remake("mlflow", wrong)
     found = patient.examine()
     assert {
         "localhost-in-container", "internal-hostname", "client-credentials", "issuer", "redis-password",
@@ -389,7 +314,7 @@ def test_an_mlflow_that_looks_for_the_others_in_the_wrong_place_is_found(patient
     assert "OIDC_DISCOVERY_URL of mlflow names localhost" in found["localhost-in-container"][0]["evidence"]
 
 
-def test_servers_that_are_gone_and_an_administrator_that_is_refused_are_found(patient: Patient) -> None:
+def test_servers_that_are_gone_and_an_administrator_that_is_refused_are_found(patient: DockerPatient) -> None:
     master = KeycloakAdmin(patient.outputs["keycloak_url"], "master", patient.admin._provisioner)
     client = master.find_client(patient.outputs["provisioner"]["client_id"])
     master.request("PUT", f"/clients/{client.uuid}", json={"secret": WRONG})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -294,6 +295,13 @@ def test_allowed_hosts_are_judged_by_mlflows_own_rule(patterns: tuple[str, ...],
 )
 def test_clocks_are_apart_only_by_what_waiting_does_not_explain(shown: str, skew: float | None) -> None:
     assert checks_edge.apart(shown, 1000.5, 1001.5) == skew
+
+
+@pytest.mark.parametrize(("ahead", "expected"), [(900, ["clock-skew"]), (2, []), (-900, [])])
+def test_a_token_from_the_future_is_a_clock_that_is_ahead(ahead: int, expected: list[str]) -> None:
+    seen = observed(mlflow())
+    seen.own_token = {"iat": int(time.time()) + ahead}
+    assert ids(checks_edge.inner_clocks(seen)) == expected
 
 
 @pytest.mark.parametrize(
