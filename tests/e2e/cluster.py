@@ -46,6 +46,17 @@ def has_istio() -> bool:
     return "security.istio.io" in kubectl("get", "--raw", "/apis")
 
 
+def lacking(where: str) -> set[str]:
+    """What the doctor finds in a stack that is as it should be: nothing, where the mesh has a data plane.
+
+    Without one no waypoint ever starts and nobody takes over a pod's traffic, and it says so.
+    """
+    gateways = get("gateways.gateway.networking.k8s.io", "-n", where)["items"] if has_istio() else []
+    if not gateways or "ambient.istio.io/redirection" in kubectl("get", "pods", "-n", where, "-o", "json"):
+        return set()
+    return {"waypoint", "not-in-mesh"}
+
+
 def until(condition: Callable[[], bool], what: str, seconds: int = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -60,7 +71,7 @@ def namespace(name: str, **labels: str) -> Iterator[str]:
     try:
         yield name
     finally:
-        kubectl("delete", "namespace", name, "--wait=false")
+        kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 def run_pod(where: str, name: str, command: list[str], env: dict[str, str] | None = None, **labels: str) -> None:

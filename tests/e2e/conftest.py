@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from stackctl import pulumi_engine
+from tests.e2e.cluster import cluster_or_skip, has_istio
 from tests.e2e.harness import Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
 
@@ -81,3 +82,28 @@ def neighbour(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield made
     finally:
         made.destroy(check=False)
+
+
+@pytest.fixture(scope="session")
+def mesh() -> bool:
+    """Whether the cluster under test, without which there is none of these tests, has Istio."""
+    cluster_or_skip()
+    return has_istio()
+
+
+@pytest.fixture(scope="session")
+def k8s(mesh: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack on a cluster, shared by every test that leaves it as it was."""
+    made = Stack.make(
+        "render", tmp_path_factory.mktemp("k8s"), platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}}
+    )
+    try:
+        made.up()
+        yield made
+    finally:
+        made.destroy(check=False)
+
+
+@pytest.fixture(scope="session")
+def people(k8s: Stack) -> Client:
+    return Client(k8s.outputs())

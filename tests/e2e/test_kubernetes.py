@@ -7,7 +7,6 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,12 @@ import pytest
 from stackctl import pulumi_engine
 from tests.e2e.cluster import (
     address,
-    cluster_or_skip,
     connects,
     enforces_policies,
     get,
-    has_istio,
     kill_programs,
     kubectl,
+    lacking,
     namespace,
     run_pod,
     until,
@@ -30,29 +28,6 @@ from tests.e2e.harness import Client, Stack
 from tests.e2e.login import ui_session
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=10"
-
-
-@pytest.fixture(scope="module")
-def mesh() -> bool:
-    cluster_or_skip()
-    return has_istio()
-
-
-@pytest.fixture(scope="module")
-def k8s(mesh: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack.make(
-        "render", tmp_path_factory.mktemp("k8s"), platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}}
-    )
-    try:
-        made.up()
-        yield made
-    finally:
-        made.destroy(check=False)
-
-
-@pytest.fixture(scope="module")
-def people(k8s: Stack) -> Client:
-    return Client(k8s.outputs())
 
 
 def search(client: Client, user: str) -> list[str]:
@@ -343,10 +318,16 @@ def test_the_pulumi_engine_brings_it_up_and_leaves_nothing(mesh: bool, tmp_path:
     reason = pulumi_engine.unavailable("kubernetes")
     if reason:
         pytest.skip(reason)
-    stack = Stack.make(engine, tmp_path, platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}})
+    # One of the two without the mesh: what else is tested here has it.
+    meshed = mesh and engine == "pulumi"
+    stack = Stack.make(engine, tmp_path, platform="kubernetes", kubernetes={"mesh": {"enabled": meshed}})
     try:
         stack.up()
         assert "Default" in search(Client(stack.outputs()), "alice")
+        examined = json.loads(stack.stackctl("doctor", "--output", "json", check=False).stdout)
+        assert {finding["id"] for finding in examined["findings"]} == lacking(stack.physical), examined
+        assert examined["unchecked"] == []
+        assert meshed or examined["healthy"]
         _unchanged_by_another_up_and_gone_after_destroy(stack)
     finally:
         stack.destroy(check=False)
