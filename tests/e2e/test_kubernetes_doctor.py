@@ -83,55 +83,75 @@ def _stuck(where: str) -> bool:
     return all(word in shown.get(name, "") for name, word in words.items())
 
 
+@contextmanager
+def ill(patient: Patient, mesh: bool) -> Iterator[None]:
+    """What is wrong at once, as one failure does not hide another; what has to be mended first is put back."""
+    where = patient.stack.physical
+    patient.change_client("mlflow", secret=WRONG)
+    sql(where, f"ALTER ROLE mlflow PASSWORD '{WRONG}'")
+    in_mlflow(where, "head -c 250M /dev/zero > /tmp/fill")
+    kubectl("delete", "networkpolicy", "redis", "-n", where)
+    if mesh:
+        kubectl("delete", POLICIES, "mlflow-connections", "-n", where)
+        kubectl("create", "-f", "-", stdin=json.dumps(_ill(get(GATEWAYS, "waypoint", "-n", where))))
+        kubectl("delete", GATEWAYS, "waypoint", "-n", where)
+        kubectl("label", "service", "mlflow", "-n", where, "istio.io/use-waypoint-")
+        kubectl("label", "namespace", where, "istio.io/dataplane-mode-")
+    kubectl("create", "quota", "small", "--hard=pods=0", "-n", where)
+    kubectl("delete", "pod", "-n", where, "-l", f"{LABEL_COMPONENT}=redis", "--force", "--grace-period=0")
+    try:
+        until(lambda: "exceeded quota" in kubectl("get", "events", "-n", where), "the quota is felt", 20)
+        if mesh:
+            until(lambda: "AncestorNotBound" in kubectl("get", POLICIES, "-n", where, "-o", "json"), "istiod", 20)
+        yield
+    finally:
+        kubectl("delete", "quota", "small", "-n", where)
+        in_mlflow(where, "rm -f /tmp/fill")
+        if mesh:
+            kubectl("delete", GATEWAYS, "ill", "-n", where)
+
+
+def told(where: str, mesh: bool) -> list[tuple[str, str]]:
+    """Each finding that is expected, with a part of its evidence or cause."""
+    common = [
+        ("pod-pending", f"{where}/waits: not scheduled: "),
+        ("pod-pending", "Insufficient memory"),
+        ("pod-refused", f"Deployment {where}/redis: "),
+        ("pod-refused", "exceeded quota: small"),
+        ("image-unavailable", f"{PROJECT}/none:0"),
+        # It waits for its next start, or has just ended again.
+        ("container-restarting", f"{where}/flaps: "),
+        ("container-restarting", "last exit code 3"),
+        ("container-restarting", "no such table"),
+        ("container-out-of-memory", "the limit of 16Mi"),
+        ("network-policy", f"NetworkPolicy {where}/redis is not there"),
+        ("disk-full", ": /tmp has "),
+        ("redis-unreachable", "the cache does not run"),
+        ("client-credentials", "changed in Keycloak"),
+        ("database-password", "changed in the database"),
+    ]
+    meshed = [
+        ("mesh-policy", f"AuthorizationPolicy {where}/mlflow-connections is not there"),
+        ("mesh-policy", f"AuthorizationPolicy {where}/mlflow-requests is not accepted; AncestorNotBound"),
+        ("waypoint", f"Gateway {where}/waypoint is not there"),
+        ("waypoint", f"Gateway {where}/ill is not Accepted; InvalidParameters"),
+        ("not-in-mesh", f"namespace {where} has no label istio.io/dataplane-mode=ambient"),
+        ("not-in-mesh", f"Service {where}/mlflow has no label istio.io/use-waypoint=waypoint"),
+    ]
+    return [*common, *(meshed if mesh else ())]
+
+
 def test_failures_of_a_cluster_are_named_and_mended_as_told(patient: Patient, mesh: bool) -> None:
     stack, where = patient.stack, patient.stack.physical
     usual = lacking(where)
-    with beside(stack):
-        patient.change_client("mlflow", secret=WRONG)
-        sql(where, f"ALTER ROLE mlflow PASSWORD '{WRONG}'")
-        kubectl("delete", "networkpolicy", "redis", "-n", where)
-        if mesh:
-            kubectl("delete", POLICIES, "mlflow-connections", "-n", where)
-            kubectl("create", "-f", "-", stdin=json.dumps(_ill(get(GATEWAYS, "waypoint", "-n", where))))
-            kubectl("delete", GATEWAYS, "waypoint", "-n", where)
-            kubectl("label", "service", "mlflow", "-n", where, "istio.io/use-waypoint-")
-            kubectl("label", "namespace", where, "istio.io/dataplane-mode-")
-        kubectl("create", "quota", "small", "--hard=pods=0", "-n", where)
-        kubectl("delete", "pod", "-n", where, "-l", f"{LABEL_COMPONENT}=redis", "--force", "--grace-period=0")
-        try:
-            until(lambda: "exceeded quota" in kubectl("get", "events", "-n", where), "the quota is felt", 20)
-            if mesh:
-                until(lambda: "AncestorNotBound" in kubectl("get", POLICIES, "-n", where, "-o", "json"), "istiod", 20)
-            found = patient.examine()
-        finally:
-            if mesh:
-                kubectl("delete", GATEWAYS, "ill", "-n", where)
-            kubectl("delete", "quota", "small", "-n", where)
-    assert set(found) == {
-        "pod-pending", "pod-refused", "image-unavailable", "container-restarting", "container-out-of-memory",
-        "network-policy", "redis-unreachable", "client-credentials", "database-password",
-        *(("mesh-policy", "waypoint", "not-in-mesh") if mesh else ()),
-    }  # fmt: skip
-    evidence = {kind: " | ".join(finding["evidence"] for finding in some) for kind, some in found.items()}
-    assert f"{where}/waits: not scheduled: " in evidence["pod-pending"]
-    assert "Insufficient memory" in evidence["pod-pending"]
-    assert f"Deployment {where}/redis: " in evidence["pod-refused"]
-    assert "exceeded quota: small" in evidence["pod-refused"]
+    with beside(stack), ill(patient, mesh):
+        found = patient.examine()
+    expected = told(where, mesh)
+    assert set(found) == {kind for kind, _ in expected}
+    for kind, part in expected:
+        assert any(part in finding["evidence"] + finding["cause"] for finding in found[kind]), (part, found[kind])
     assert found["pod-refused"][0]["fix"] == f"kubectl edit resourcequota small -n {where}"
-    assert f"{PROJECT}/none:0" in evidence["image-unavailable"]
-    assert f"{where}/flaps: CrashLoopBackOff" in evidence["container-restarting"]
-    assert "no such table" in found["container-restarting"][0]["cause"]
-    assert "16Mi" in found["container-out-of-memory"][0]["cause"]
-    assert evidence["network-policy"] == f"NetworkPolicy {where}/redis is not there"
-    assert "changed in Keycloak" in found["client-credentials"][0]["cause"]
-    assert "changed in the database" in found["database-password"][0]["cause"]
-    if mesh:
-        assert f"AuthorizationPolicy {where}/mlflow-connections is not there" in evidence["mesh-policy"]
-        assert f"AuthorizationPolicy {where}/mlflow-requests is not accepted; AncestorN" in evidence["mesh-policy"]
-        assert f"Gateway {where}/waypoint is not there" in evidence["waypoint"]
-        assert f"Gateway {where}/ill is not Accepted; InvalidParameters" in evidence["waypoint"]
-        assert f"namespace {where} has no label istio.io/dataplane-mode=ambient" in evidence["not-in-mesh"]
-        assert f"Service {where}/mlflow has no label istio.io/use-waypoint=waypoint" in evidence["not-in-mesh"]
+    assert f"kubectl exec -i -n {where} mlflow-" in found["disk-full"][0]["fix"]
     mend(found["client-credentials"][0])
     mend(found["database-password"][0])
     # What the others name: `stackctl up` with this stack's settings.
@@ -147,6 +167,10 @@ def _ill(gateway: dict[str, Any]) -> dict[str, Any]:
     spec["infrastructure"]["parametersRef"]["name"] = "gone"
     metadata = {"name": "ill", "namespace": gateway["metadata"]["namespace"], "labels": labels}
     return {"apiVersion": gateway["apiVersion"], "kind": "Gateway", "metadata": metadata, "spec": spec}
+
+
+def in_mlflow(where: str, script: str) -> None:
+    kubectl("exec", "-n", where, "deployment/mlflow", "--", "bash", "-c", script)
 
 
 def sql(where: str, statement: str) -> None:
