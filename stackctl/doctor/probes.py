@@ -14,7 +14,9 @@ import requests
 from platforms.running import Instance, Running
 
 SECONDS = (5.0, 20.0)
-MAX_HOPS = 4
+# What is said of a connection that was taken and then closed without an answer.
+CUT_OFF = requests.exceptions.ConnectionError.__name__
+AGAIN_SECONDS = 3
 HTTPS_REQUIRED = "HTTPS required"
 # Where the plugin's login starts; it answers with the redirect that a browser would follow.
 LOGIN_PATH = "/login"
@@ -49,7 +51,16 @@ class Reply:
 
 
 def ask(http: requests.Session, url: str, form: dict[str, str] | None = None) -> Reply:
-    """GET `url`, or POST a form to it, following no redirect."""
+    """GET `url`, or POST a form to it, following no redirect. A connection that was cut off is tried once more."""
+    reply = _ask(http, url, form)
+    if reply.error == CUT_OFF:
+        # A forward to a pod that was replaced ends with the first connection, and is made again.
+        time.sleep(AGAIN_SECONDS)
+        return _ask(http, url, form)
+    return reply
+
+
+def _ask(http: requests.Session, url: str, form: dict[str, str] | None) -> Reply:
     start = time.time()
     try:
         answer = http.request(

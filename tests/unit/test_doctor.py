@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ from stackctl.commands.doctor import CHECKED_BY, _write, missing
 from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores
 from stackctl.doctor.findings import KINDS, Finding, Mask
 from stackctl.doctor.observed import Observed, claims
-from stackctl.doctor.probes import Inside, LoginPath, Reply
+from stackctl.doctor.probes import Inside, LoginPath, Reply, ask
 from stackctl.doctor.registry import CHECKS, Needs, Registered, Report, examine
 from stackctl.keycloak_admin import Provisioner
 
@@ -340,6 +342,29 @@ def test_trouble_that_only_the_target_knows_becomes_a_finding() -> None:
     running = FakeRunning(found=[Trouble("container-restarting", "x-a: 5 restarts", "it fails", "mend it")])
     found = list(checks_containers.containers(observed(Instance("x-a", "a", True, ""), running=running)))
     assert found == [Finding("container-restarting", "x-a: 5 restarts", "it fails", "mend it")]
+
+
+def test_a_connection_that_is_cut_off_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a forward is whose pod was replaced; one that is refused means what it says."""
+    waited: list[float] = []
+    monkeypatch.setattr("stackctl.doctor.probes.time.sleep", waited.append)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/login"
+
+        def serve() -> None:
+            server.accept()[0].close()
+            taken, _ = server.accept()
+            with taken:
+                taken.recv(4096)
+                taken.sendall(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert ask(requests.Session(), url).status == 302
+        thread.join(10)
+    assert len(waited) == 1
+    assert ask(requests.Session(), url).error == "connection refused"
+    assert len(waited) == 1
 
 
 def test_claims_of_what_is_no_token_are_empty() -> None:
