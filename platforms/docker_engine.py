@@ -21,7 +21,7 @@ from platforms.labels import LABEL_PROJECT, LABEL_STACK
 from platforms.workload import ExecCheck, Problem, Workload
 
 # How long a container is left unasked while its published port gives no answer; the engine may be a remote one.
-UNASKED_SECONDS = 3.0
+UNASKED_SECONDS = 6.0
 MINIMUM_VERSION = (20, 10)
 # The stack's volumes start at about 200 MiB; less than this ends in a full disk within the first hour.
 MINIMUM_FREE_BYTES = 1 << 30
@@ -170,9 +170,9 @@ def wait_ready(
 ) -> None:
     """Ask the container's own check until it passes.
 
-    Docker's health status is made only every interval, so it comes seconds late; this asks twice a second,
-    unless that status is there already. A command in a container costs the processor time that its program needs
-    to start, so a published port that gives no answer yet saves most of them.
+    Docker's health status is made only every interval, so it comes seconds late; this asks twice a second (once where
+    nobody but the stack's own programs waits), unless that status is there already. A command in a container costs the
+    processor time that its program needs to start, so a published port that gives no answer yet saves most of them.
     Raises DockerError with the container's last lines when it gives up.
     """
     found = state(container)
@@ -201,13 +201,14 @@ def wait_ready(
         if clock() - told >= 5:
             told = clock()
             progress(f"not ready yet ({now.status}, {waited:.0f} s of at most {workload.wait_seconds} s)")
-        sleep(0.5)
+        sleep(0.5 if workload.published else 1)
 
 
 def _answers(workload: Workload) -> bool:
     """Whether the workload may be ready: what a published port says, or yes where there is none to ask.
 
-    The engine accepts connections before the program does, so an answer counts, and no connection.
+    The engine accepts connections before the program does, so an answer counts, and no connection; and not the
+    answer that it cannot serve yet (503: RFC 9110, section 15.6.4), which Keycloak gives while it makes its realm.
     """
     path = workload.probe.http.path if workload.probe.http else "/"
     for port in workload.published:
@@ -215,7 +216,9 @@ def _answers(workload: Workload) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", port.published), timeout=0.5) as connection:
                 connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-                if connection.recv(1):
+                # "HTTP/1.1 503": enough to tell. TLS answers plain HTTP with something else.
+                answer = connection.recv(12)
+                if answer and not answer.endswith(b" 503"):
                     return True
         except OSError:
             continue
