@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from platforms.kubectl import RESOURCES, Kubectl, KubernetesError, resource_name
 from platforms.kubernetes_external import API as EXTERNAL_API
-from platforms.kubernetes_plan import KubernetesPlan, Manifest
+from platforms.kubernetes_plan import AMBIENT, DATAPLANE_MODE, KubernetesPlan, Manifest
 from platforms.kubernetes_postgres import API as POSTGRES_API
 from platforms.labels import LABEL_PROJECT, LABEL_STACK, stack_labels
 from platforms.mesh import WAYPOINT_CLASS
@@ -176,7 +176,7 @@ def _operated(cluster: Kubectl, plan: KubernetesPlan, groups: set[str]) -> Itera
         yield Problem(f"{where}.operatorNamespace", chosen.operator_namespace, "expected the operator's namespace")
     if plan.mesh and not plan.options.create_namespace:
         labels = (cluster.get("namespace", plan.namespace) or {"metadata": {}})["metadata"].get("labels", {})
-        if labels.get("istio.io/dataplane-mode") != "ambient":
+        if labels.get(DATAPLANE_MODE) != AMBIENT:
             expected = (
                 "expected it to be labelled istio.io/dataplane-mode: ambient: the operator does not label its jobs"
             )

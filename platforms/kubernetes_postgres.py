@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from platforms.kubernetes_network import DNS, NAMESPACE_LABEL, policy
-from platforms.kubernetes_plan import AMBIENT_PROBES, CPU_PROMISED, HBONE_PORT, KubernetesPlan, Manifest
+from platforms.kubernetes_plan import (
+    AMBIENT,
+    AMBIENT_PROBES,
+    CPU_PROMISED,
+    DATAPLANE_MODE,
+    HBONE_PORT,
+    KubernetesPlan,
+    Manifest,
+)
 from platforms.workload import Databases, SecretText, Workload
 from settings.kubernetes import CloudNativePg
 
@@ -67,7 +75,7 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
     storage |= {"storageClass": name} if name else {}
     labels = plan.labels() | plan.selector(workload.name)
     if plan.mesh and not plan.options.create_namespace:
-        labels["istio.io/dataplane-mode"] = "ambient"
+        labels[DATAPLANE_MODE] = AMBIENT
     spec: Manifest = {
         "instances": chosen.instances,
         "imageName": chosen.image or plan.image(workload.image),

@@ -354,6 +354,7 @@ def test_a_stack_that_was_made_elsewhere_is_left_alone(k8s: Stack, mesh: bool, t
     assert pods(k8s) == before
 
 
+@pytest.mark.destroys
 def test_the_render_engine_leaves_nothing(k8s: Stack) -> None:
     """The last one here: it removes the stack."""
     _unchanged_by_another_up_and_gone_after_destroy(k8s)
