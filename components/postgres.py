@@ -99,8 +99,12 @@ def oidc_database(settings: Settings) -> Database:
     return _external(settings, "oidc", external.oidc) if external else _own(settings, "oidc", SERVER)
 
 
+def _password(role: str) -> Secret:
+    return Secret(f"postgres-{role}-password")
+
+
 def _own(settings: Settings, role: str, server: str) -> Database:
-    password = Secret(f"postgres-{role}-password")
+    password = _password(role)
     if not postgres_certificates(settings):
         return Database(server, PORT, role, role, password, "disable", "")
     roots = f"/etc/{server}-ca/ca.crt"
@@ -110,7 +114,7 @@ def _own(settings: Settings, role: str, server: str) -> Database:
 def _external(settings: Settings, part: str, login: DatabaseLogin) -> Database:
     external = settings.postgres.external
     assert external is not None
-    password = own_secret(f"postgres-{part}-password", login.password or login.existing_secret)
+    password = own_secret(_password(part).name, login.password or login.existing_secret)
     roots = CA_BUNDLE_PATH if settings.ca_bundle else SYSTEM_CA_PATH
     return Database(
         external.host, external.port, login.database, login.username, password, external.ssl_mode, roots, external=True
@@ -148,7 +152,7 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
         },
         secret_env={
             "POSTGRES_PASSWORD": SecretText.of(Secret(f"{name}-superuser-password")),
-            **{f"{role.upper()}_PASSWORD": SecretText.of(Secret(f"postgres-{role}-password")) for role in roles},
+            **{f"{role.upper()}_PASSWORD": SecretText.of(_password(role)) for role in roles},
         },
         ports=(Port("postgres", PORT),),
         volumes=(Volume(DATA_VOLUME, "/var/lib/postgresql/data"),),
@@ -156,5 +160,5 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
         # A TCP check: while the databases are made, the server listens on its socket alone.
         probe=Probe(local=ExecCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(PORT)))),
         callers=tuple(sorted(set(callers.values()))),
-        databases=Databases({role: Secret(f"postgres-{role}-password") for role in roles}, PARAMETERS),
+        databases=Databases({role: _password(role) for role in roles}, PARAMETERS),
     )

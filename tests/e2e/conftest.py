@@ -55,12 +55,8 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack.make(engine, tmp_path_factory.mktemp(engine), realm=DECLARED)
-    try:
-        made.up()
+    with Stack.make(engine, tmp_path_factory.mktemp(engine), realm=DECLARED).running() as made:
         yield made
-    finally:
-        made.destroy(check=False)
 
 
 @pytest.fixture(scope="session")
@@ -76,12 +72,8 @@ def keycloak(client: Client) -> KeycloakAdmin:
 @pytest.fixture(scope="session")
 def neighbour(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Another stack beside the first, with the same settings; brought up by Compose whatever engine that has."""
-    made = Stack.make("compose", tmp_path_factory.mktemp("neighbour"), realm=DECLARED)
-    try:
-        made.up()
+    with Stack.make("compose", tmp_path_factory.mktemp("neighbour"), realm=DECLARED).running() as made:
         yield made
-    finally:
-        made.destroy(check=False)
 
 
 @pytest.fixture(scope="session")
@@ -97,11 +89,8 @@ def k8s(mesh: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]
     made = Stack.make(
         "render", tmp_path_factory.mktemp("k8s"), platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}}
     )
-    try:
-        made.up()
+    with made.running():
         yield made
-    finally:
-        made.destroy(check=False)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,6 +111,15 @@ class Stack:
 
     def destroy(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.stackctl("destroy", check=check)
+
+    @contextmanager
+    def running(self) -> Iterator[Stack]:
+        """Bring it up, and remove it at the end whatever came of that."""
+        try:
+            self.up()
+            yield self
+        finally:
+            self.destroy(check=False)
 
     def outputs(self) -> dict[str, Any]:
         return dict(json.loads(self.stackctl("outputs", "--output", "json", "--show-secrets").stdout))

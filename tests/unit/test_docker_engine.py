@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -175,28 +177,34 @@ def published(number: int) -> Workload:
     return replace(one(), ports=(Port("http", 80, published=number),), wait_seconds=20)
 
 
-def test_a_published_port_without_an_answer_saves_most_questions(docker: FakeDocker) -> None:
+def questions(docker: FakeDocker, port: int) -> int:
+    """How often a container that never gets ready was asked by a command, with that port published."""
     docker.fail("exec", "not yet")
     docker.container("running")
     docker.answer("logs", "")
+    with pytest.raises(DockerError):
+        wait(published(port), Clock())
+    return len([call for call in docker.calls if call.startswith("exec")])
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """The port of a server with that handler."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_a_published_port_without_an_answer_saves_most_questions(docker: FakeDocker) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        with pytest.raises(DockerError):
-            wait(published(silent.getsockname()[1]), Clock())
-    asked = [call for call in docker.calls if call.startswith("exec")]
-    assert 3 <= len(asked) <= 5
+        assert 3 <= questions(docker, silent.getsockname()[1]) <= 5
 
 
 def test_a_published_port_with_an_answer_is_asked_about_twice_a_second(docker: FakeDocker) -> None:
-    docker.fail("exec", "not yet")
-    docker.container("running")
-    docker.answer("logs", "")
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(DockerError):
-            wait(published(server.server_address[1]), Clock())
-        server.shutdown()
-    assert len([call for call in docker.calls if call.startswith("exec")]) >= 40
+    with served(BaseHTTPRequestHandler) as port:
+        assert questions(docker, port) >= 40
 
 
 def test_a_published_port_that_answers_503_is_not_ready(docker: FakeDocker) -> None:
@@ -204,15 +212,8 @@ def test_a_published_port_that_answers_503_is_not_ready(docker: FakeDocker) -> N
         def do_GET(self) -> None:
             self.send_error(503)
 
-    docker.fail("exec", "not yet")
-    docker.container("running")
-    docker.answer("logs", "")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Starting) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(DockerError):
-            wait(published(server.server_address[1]), Clock())
-        server.shutdown()
-    assert len([call for call in docker.calls if call.startswith("exec")]) <= 8
+    with served(Starting) as port:
+        assert questions(docker, port) <= 8
 
 
 def test_it_waits_as_long_as_the_workload_allows_and_says_so(docker: FakeDocker) -> None:
