@@ -184,11 +184,13 @@ def _refuse_another_owner(cluster: Kubectl, stack: KubernetesPlan) -> None:
 
 def destroy(stack: str) -> None:
     """Remove every object of the stack with its data, its own namespace, and its secrets here."""
-    directory = home(stack)
     forward.stop(stack)
-    place = Place(**read_kept(directory / PLACE_FILE, "place", WRITTEN_AGAIN))
-    remove(place, PROJECT, stack, say)
+    remove(_place(stack), PROJECT, stack, say)
     shutil.rmtree(stack_directory(stack))
+
+
+def _place(stack: str) -> Place:
+    return Place(**read_kept(home(stack) / PLACE_FILE, "place", WRITTEN_AGAIN))
 
 
 def kept(stack: str) -> dict[str, str]:
@@ -199,7 +201,7 @@ def kept(stack: str) -> dict[str, str]:
 def outputs(stack: str) -> dict[str, Any]:
     """The outputs; secrets that are fetched from a store are read from the cluster, as they are not kept here."""
     found = read_outputs(home(stack) / OUTPUTS_FILE)
-    place = Place(**read_kept(home(stack) / PLACE_FILE, "place", WRITTEN_AGAIN))
+    place = _place(stack)
     return dict(_read(found, Kubectl(place.context), place.namespace, {}))
 
 
@@ -210,11 +212,10 @@ def _references(value: object, stack: KubernetesPlan) -> object:
     if not isinstance(value, Secret):
         return value
     return next(
-        {_IN_CLUSTER: [manifest["metadata"]["name"], variable]}
+        {_IN_CLUSTER: [workload_secrets(stack, workload)[first]["metadata"]["name"], variable]}
         for workload in stack.workloads
         for first, texts in secret_texts(stack, workload).items()
         for variable, text in texts.items()
-        for manifest in [workload_secrets(stack, workload)[first]]
         if text == SecretText.of(value)
     )
 
