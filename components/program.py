@@ -42,6 +42,8 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
     problems = platform.check(spec.workloads)
     if problems:
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)
+    # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
+    platform.prepare()
     secrets = Secrets("secrets")
     platform.use(secrets)
     platform.share(spec.shared())

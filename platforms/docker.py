@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from posixpath import dirname
 
 import pulumi
@@ -52,14 +53,21 @@ class DockerPlatform:
     def __init__(self, project: str, stack: str, bind_address: str) -> None:
         self._plan = DockerPlan(project, stack, ())
         self._bind_address = bind_address
+        self._healthy: frozenset[str] = frozenset()
+
+    def prepare(self) -> None:
+        self._networks = Networks("networks", self._plan)
 
     def use(self, secrets: Secrets) -> None:
         self._secrets = secrets
-        self._networks = Networks("networks", self._plan)
 
     def check(self, workloads: Sequence[Workload]) -> list[Problem]:
         self._plan = DockerPlan(self._plan.project, self._plan.stack, tuple(workloads))
-        return self._plan.check() + docker_engine.check_engine(self._plan, self._bind_address)
+        with ThreadPoolExecutor() as pool:
+            healthy = pool.submit(docker_engine.healthy, self._plan.project, self._plan.stack)
+            problems = self._plan.check() + docker_engine.check_engine(self._plan, self._bind_address)
+        self._healthy = healthy.result()
+        return problems
 
     def share(self, values: Mapping[str, SecretText]) -> None:
         """Docker has no store of secrets for other programs; `stackctl outputs` shows these values."""
@@ -117,10 +125,10 @@ class DockerPlatform:
             # Two containers cannot hold one name, one port or one volume at the same time.
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
-        return Deployed(container.id.apply(lambda _: self._wait(workload, physical, container)), volumes)
+        return Deployed(container.id.apply(lambda made: self._wait(workload, physical, made, container)), volumes)
 
-    async def _wait(self, workload: Workload, physical: str, container: pulumi.Resource) -> str:
-        if pulumi.runtime.is_dry_run():
+    async def _wait(self, workload: Workload, physical: str, made: str, container: pulumi.Resource) -> str:
+        if pulumi.runtime.is_dry_run() or made in self._healthy:
             return workload.name
 
         loop = asyncio.get_running_loop()

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,13 @@ def docker(*args: str, timeout: float = 60) -> str:
 
 def check_engine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> list[Problem]:
     """Whether this engine can run these workloads now: its version, ports, disk and, unless told not to, images."""
+    # Side by side: the command takes longer to start than the engine to answer.
+    with ThreadPoolExecutor() as pool:
+        told = pool.submit(docker, "info", "--format", "{{json .}}", timeout=20)
+        lacking = pool.submit(_images, plan.workloads if images else ())
+        held = pool.submit(_held_ports, plan.project, plan.stack)
     try:
-        info = json.loads(docker("info", "--format", "{{json .}}", timeout=20))
+        info = json.loads(told.result())
     except DockerError as error:
         return [Problem("docker engine", "", f"expected one that answers ({error}); start it, or run `make engine`")]
     if info.get("ServerErrors"):
@@ -59,9 +65,8 @@ def check_engine(plan: DockerPlan, bind_address: str, *, images: bool = True) ->
     if _numbers(version) < MINIMUM_VERSION:
         problems.append(Problem("docker engine", version, "expected 20.10 or later"))
     problems += _disk(str(info.get("DockerRootDir", "")))
-    if images:
-        problems += _images(plan.workloads)
-    problems += _ports(plan, bind_address)
+    problems += lacking.result()
+    problems += _ports(plan, bind_address, held.result())
     return problems
 
 
@@ -82,14 +87,15 @@ def _disk(root: str) -> list[Problem]:
 
 def _images(workloads: Sequence[Workload]) -> list[Problem]:
     wanted = sorted({workload.image for workload in workloads})
+    if not wanted:
+        return []
     have = set(docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split())
     return [
         Problem("image", name, "not in the docker engine; run `make images`") for name in wanted if name not in have
     ]
 
 
-def _ports(plan: DockerPlan, bind_address: str) -> list[Problem]:
-    held = _held_ports(plan.project, plan.stack)
+def _ports(plan: DockerPlan, bind_address: str, held: set[int]) -> list[Problem]:
     problems = []
     for workload in plan.workloads:
         for port in workload.published:
@@ -136,6 +142,15 @@ class State:
     exit_code: int
     restarts: int
     healthy: bool = False
+
+
+def healthy(project: str, stack: str) -> frozenset[str]:
+    """The ids of the stack's containers whose own checks passed when last asked; none when the engine is silent."""
+    try:
+        shown = docker("ps", *of_stack(project, stack), "--filter", "health=healthy", "--no-trunc", "--quiet")
+    except DockerError:
+        return frozenset()
+    return frozenset(shown.split())
 
 
 def state(container: str) -> State | None:

@@ -32,6 +32,10 @@ class EnginePlatform(Protocol):
         """What the target cannot honour, found before anything is created."""
         ...
 
+    def prepare(self) -> None:
+        """Register what the workloads share: networks, a namespace, the rules in it."""
+        ...
+
     def use(self, secrets: Secrets) -> None:
         """Take the secrets that workloads will be given."""
         ...

@@ -48,8 +48,7 @@ class KubernetesPlatform:
             problems.append(Problem("kubernetes.externalSecrets", "", expected))
         return problems + check_cluster(self._plan, every_object(self._plan))
 
-    def use(self, secrets: Secrets) -> None:
-        self._secrets = secrets
+    def prepare(self) -> None:
         provider = pulumi_kubernetes.Provider(
             "kubernetes", context=self._plan.options.context, enable_server_side_apply=True
         )
@@ -61,6 +60,9 @@ class KubernetesPlatform:
             self._opts = pulumi.ResourceOptions.merge(self._after(made), pulumi.ResourceOptions(deleted_with=made))
         # Nothing runs before the rules that fence it in are there.
         self._opts = self._after(*(self._make(manifest) for manifest in shared_objects(self._plan)))
+
+    def use(self, secrets: Secrets) -> None:
+        self._secrets = secrets
 
     def share(self, values: Mapping[str, SecretText]) -> None:
         texts = {key: self._secrets.text(text) for key, text in values.items()}

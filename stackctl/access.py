@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from platforms.workload import StackError
 from settings import ROOT, from_files
 from stackctl import pulumi_engine
 from stackctl.context import check_name
@@ -141,10 +142,16 @@ def outputs(stack: str, config_file: Path | None = None) -> dict[str, Any] | Non
     target = owner(stack)
     if target is not None:
         return target.outputs(stack)
-    if pulumi_engine.find() and pulumi_engine.exists(stack):
+    if pulumi_engine.find() is None:
+        return None
+    try:
         settings = from_files(stack, file=config_file, encrypted=True)
         return pulumi_engine.outputs(stack, settings.environment)
-    return None
+    except (StackError, pulumi_engine.PulumiError):
+        # Most stacks that are asked for are there, so whether this one is comes last.
+        if pulumi_engine.exists(stack):
+            raise
+        return None
 
 
 def issuer_of(mlflow_url: str, http: requests.Session) -> str:

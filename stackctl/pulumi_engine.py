@@ -115,7 +115,7 @@ def _select(context: Context) -> None:
     usual = ROOT / f"Pulumi.{context.stack}.yaml"
     elsewhere = not (usual.exists() and usual.samefile(context.config_file))
     before = usual.read_bytes() if elsewhere and usual.exists() else None
-    _run(context, "stack", "init", context.stack, "--no-select", stack=False)
+    _run(context, "stack", "init", context.stack, "--no-select", new=True)
     if not elsewhere:
         return
     if before is None:
@@ -136,28 +136,32 @@ def _environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **(extra or {})}
 
 
-def _passphrase(stack: str, environment: Environment) -> dict[str, str]:
-    """A development stack gets a passphrase of its own, kept in a private file; others are given theirs."""
+def _passphrase(stack: str, environment: Environment, *, new: bool = False) -> dict[str, str]:
+    """A development stack gets a passphrase of its own, kept in a private file; others are given theirs.
+
+    new: the stack is being made. One that is there has its passphrase, which no new file could replace.
+    """
     if any(name in os.environ for name in PASSPHRASE_VARIABLES):
         return {}
     secrets_elsewhere = not os.environ.get("PULUMI_SECRETS_PROVIDER", "passphrase").startswith("passphrase")
     if secrets_elsewhere:
         return {}
-    path = generated_passphrase(create=environment is Environment.DEV and not exists(stack))
-    if path is not None and environment is Environment.DEV:
-        return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(path)}
+    if environment is Environment.DEV:
+        path = generated_passphrase(create=new)
+        if path is not None:
+            return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(path)}
     if sys.stdin.isatty():
         return {}
     expected = "expected PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE in the environment"
     raise StackError(f"Stack {stack} needs its passphrase; nothing was changed.", [Problem("passphrase", "", expected)])
 
 
-def _run(context: Context, *args: str, stack: bool = True) -> None:
-    words = ["--stack", context.stack] if stack else []
+def _run(context: Context, *args: str, new: bool = False) -> None:
+    words = [] if new else ["--stack", context.stack]
     config = ["--config-file", str(context.config_file)] if args[0] != "stack" else []
     interactive = [] if console.is_terminal else ["--non-interactive"]
     command = (str(find()), "-C", str(ROOT), *args, *words, *config, *interactive)
-    env = _environment(_passphrase(context.stack, context.settings.environment))
+    env = _environment(_passphrase(context.stack, context.settings.environment, new=new))
     # Standard output is for data alone; what the engine shows is for people.
     done = subprocess.run(command, stdout=sys.stderr, check=False, env=env)
     if done.returncode != 0:

@@ -16,6 +16,7 @@ from components.stack import stack_spec
 from platforms import docker_engine
 from platforms.docker_engine import DockerError, check_engine, last_lines, state, wait_ready
 from platforms.docker_plan import DockerPlan
+from platforms.labels import LABEL_STACK
 from platforms.workload import Port, Workload
 from settings import PROJECT
 from settings.catalogue import refs
@@ -44,6 +45,20 @@ def one() -> Workload:
 
 def problems(*, images: bool = True) -> list[str]:
     return [str(problem) for problem in check_engine(plan(), ADDRESS, images=images)]
+
+
+def test_healthy_containers_are_named_by_their_whole_ids(docker: FakeDocker) -> None:
+    docker.answer("ps", "0123abcd\n4567ef01\n")
+    assert docker_engine.healthy(PROJECT, "test") == {"0123abcd", "4567ef01"}
+    (asked,) = docker.calls
+    assert f"label={LABEL_STACK}=test" in asked
+    assert "health=healthy" in asked
+    assert "--no-trunc" in asked
+
+
+def test_a_silent_engine_has_no_healthy_container(docker: FakeDocker) -> None:
+    docker.fail("ps", "Cannot connect to the Docker daemon.")
+    assert docker_engine.healthy(PROJECT, "test") == frozenset()
 
 
 # Is it fit?

@@ -16,7 +16,7 @@ from platforms.docker_engine import DockerError
 from platforms.workload import StackError
 from settings import Environment
 from settings.catalogue import refs
-from stackctl import compose_engine, pulumi_engine
+from stackctl import access, compose_engine, pulumi_engine
 from stackctl.context import Context
 from tests.fakes import FakeCommand, FakeDocker
 from tests.samples import everything, settings
@@ -208,6 +208,23 @@ def test_outputs_are_read_with_the_stacks_passphrase(pulumi: FakeCommand, monkey
     pulumi.fail("stack", "error: no stack named 'test' found")
     with pytest.raises(pulumi_engine.PulumiError, match="no stack named 'test' found"):
         pulumi_engine.outputs("test", Environment.PROD)
+
+
+def test_a_stack_that_is_not_there_has_no_outputs_and_costs_no_passphrase(pulumi: FakeCommand, tmp_path: Path) -> None:
+    assert access.outputs("test", tmp_path / "none.yaml") is None
+    assert passphrases(tmp_path) == []
+
+
+def test_outputs_that_cannot_be_read_are_told_of_a_stack_that_is_there(
+    pulumi: FakeCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
+    config = tmp_path / "Pulumi.test.yaml"
+    config.write_text("config: {}\n")
+    monkeypatch.setattr(pulumi_engine, "exists", lambda stack: True)
+    pulumi.fail("stack", "error: incorrect passphrase")
+    with pytest.raises(pulumi_engine.PulumiError, match="incorrect passphrase"):
+        access.outputs("test", config)
 
 
 def test_settings_of_the_usual_name_outlive_a_first_up_with_others(
