@@ -23,6 +23,8 @@ from platforms.workload import ExecCheck, Problem, Workload
 
 # How long a container is left unasked while its published port gives no answer; the engine may be a remote one.
 UNASKED_SECONDS = 6.0
+# How long an engine is waited for before it counts as one that does not answer.
+ANSWER_SECONDS = 20
 MINIMUM_VERSION = (20, 10)
 # The stack's volumes start at about 200 MiB; less than this ends in a full disk within the first hour.
 MINIMUM_FREE_BYTES = 1 << 30
@@ -50,7 +52,7 @@ def check_engine(plan: DockerPlan, bind_address: str, *, images: bool = True) ->
     """Whether this engine can run these workloads now: its version, ports, disk and, unless told not to, images."""
     # Side by side: the command takes longer to start than the engine to answer.
     with ThreadPoolExecutor() as pool:
-        told = pool.submit(docker, "info", "--format", "{{json .}}", timeout=20)
+        told = pool.submit(docker, "info", "--format", "{{json .}}", timeout=ANSWER_SECONDS)
         lacking = pool.submit(_images, plan.workloads if images else ())
         held = pool.submit(_held_ports, plan.project, plan.stack)
     try:
@@ -89,7 +91,7 @@ def _images(workloads: Sequence[Workload]) -> list[Problem]:
     wanted = sorted({workload.image for workload in workloads})
     if not wanted:
         return []
-    have = set(docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split())
+    have = set(docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", timeout=ANSWER_SECONDS).split())
     return [
         Problem("image", name, "not in the docker engine; run `make images`") for name in wanted if name not in have
     ]
@@ -118,7 +120,7 @@ def of_stack(project: str, stack: str) -> tuple[str, ...]:
 
 def _held_ports(project: str, stack: str) -> set[int]:
     """Host ports that this very stack holds already."""
-    shown = docker("ps", *of_stack(project, stack), "--format", "{{.Ports}}")
+    shown = docker("ps", *of_stack(project, stack), "--format", "{{.Ports}}", timeout=ANSWER_SECONDS)
     ends = [part.split("->")[0].rsplit(":", 1)[-1] for part in shown.replace("\n", ",").split(",") if "->" in part]
     return {int(end) for end in ends if end.isdigit()}
 
@@ -147,7 +149,8 @@ class State:
 def healthy(project: str, stack: str) -> frozenset[str]:
     """The ids of the stack's containers whose own checks passed when last asked; none when the engine is silent."""
     try:
-        shown = docker("ps", *of_stack(project, stack), "--filter", "health=healthy", "--no-trunc", "--quiet")
+        health = ("--filter", "health=healthy", "--no-trunc", "--quiet")
+        shown = docker("ps", *of_stack(project, stack), *health, timeout=ANSWER_SECONDS)
     except DockerError:
         return frozenset()
     return frozenset(shown.split())
