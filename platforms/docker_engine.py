@@ -171,7 +171,7 @@ def last_lines(container: str, count: int = 15) -> str:
     try:
         done = subprocess.run(
             ("docker", "logs", "--tail", str(count), container),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=ANSWER_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""
