@@ -1,172 +1,78 @@
 """`make bench`: what the stack costs, as ratios within one run. Meant for a quiet machine with the images built.
 
-The limit is what no definition of the stack can go below with plain images: Postgres from nothing, then Keycloak alone
-from an empty database to ready, then the realm in one call. Everything else is held against it. Plain means without
-what the stack's own images add to be faster (docs/decisions/0004 and 0011): no schemas in a new database, no archive
-of classes, and Java's own thresholds for its compilers.
+Everything is held against the limit (see limit.py). The limit and each engine's start take turns, and their medians
+count: one start on a machine that other work shares varies by a tenth.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import requests
-
-from components.keycloak import MANAGEMENT_PORT, PROVISIONER_CLIENT_ID
-from components.realm import realm_spec
-from components.realm_import import realm_import
-from platforms.docker_engine import DockerError, docker, wait_ready
-from platforms.workload import Workload
-from settings import ROOT, Settings
-from settings.versions import image
+from platforms.docker_engine import DockerError, docker
 from stackctl import pulumi_engine
 from stackctl.context import load
 from stackctl.kubernetes_engine import LOADER
+from tests.bench.figures import Figure, timed, until
+from tests.bench.idle import by_turns
+from tests.bench.limit import Limit
 from tests.e2e.cluster import has_istio
-from tests.e2e.harness import Client, Stack, free_ports
+from tests.e2e.harness import Client, Stack
 
+ROUNDS = 3
+IDLE_ROUNDS = 8
+# How long a stack is left alone before its memory is looked at.
 IDLE_SECONDS = 30
-PLAIN_JAVA = "-XX:-UseG1GC -XX:+UseSerialGC"
-# As many resources, of the same providers, and nothing of the stack's own around them.
-BARE = """\
-import pulumi
-import pulumi_docker
-import pulumi_keycloak
-import pulumi_random
-
-config = pulumi.Config("bench")
-provider = pulumi_keycloak.Provider(
-    "keycloak", url=config.require("url"), realm="master", client_id=config.require("client"),
-    client_secret=config.require_secret("secret"), initial_login=False)
-for number in range({docker}):
-    pulumi_docker.Volume(f"volume-{{number}}", name=f"{name}-bare-{{number}}")
-for number in range({keycloak}):
-    pulumi_keycloak.Group(f"group-{{number}}", realm_id=config.require("realm"), name=f"bare-{{number}}",
-                          opts=pulumi.ResourceOptions(provider=provider))
-for number in range({other}):
-    pulumi_random.RandomPassword(f"password-{{number}}", length=32)
-"""
+# What each engine's start is held to, as a multiple of the limit.
+BOUNDS = {"compose": 1.3, "pulumi": 1.15}
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One ratio and what it is held to."""
+@dataclass
+class Run:
+    """What is measured in one run of the bench."""
 
-    name: str
-    measured: float
-    unit: str
-    against: float
-    limit: float
+    scratch: Path
+    engines: tuple[str, ...]
+    limits: list[float] = field(default_factory=list)
+    starts: dict[str, list[float]] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
 
-    @property
-    def ratio(self) -> float:
-        return self.measured / self.against
+    def round(self, number: int) -> None:
+        """The limit, then each engine from nothing; the last round also looks at what is up then."""
+        self.limits.append(Limit(self.scratch).measure())
+        for engine in self.engines:
+            home = self.scratch / f"{engine}-{number}"
+            home.mkdir()
+            stack = Stack.make(engine, home)
+            with ExitStack() as destroying:
+                destroying.callback(stack.destroy, check=False)
+                self.starts.setdefault(engine, []).append(timed(partial(first_call, stack)))
+                if number == ROUNDS - 1:
+                    self._look(engine, stack)
+        shown = ", ".join(f"{engine} {seconds[-1]:.1f} s" for engine, seconds in self.starts.items())
+        sys.stderr.write(f"round {number + 1} of {ROUNDS}: limit {self.limits[-1]:.1f} s, {shown}\n")
 
-    def __str__(self) -> str:
-        verdict = "ok" if self.ratio <= self.limit else "ABOVE"
-        return (
-            f"{self.name:44} {self.measured:7.2f} {self.unit} / {self.against:7.2f} {self.unit}"
-            f" = {self.ratio:5.2f}   (at most {self.limit:.2f}: {verdict})"
-        )
+    def _look(self, engine: str, stack: Stack) -> None:
+        if engine == "pulumi":
+            own, bare = by_turns(stack, self.scratch, IDLE_ROUNDS)
+            self.figures.append(Figure("pulumi: up with nothing to change", own, "s", bare, 1.3))
+        time.sleep(IDLE_SECONDS)
+        self.figures.append(Figure(f"{engine}: memory, idle", [memory_mib(stack)], "MiB", [1024], 1.0))
 
-
-def timed(action: Callable[[], object]) -> float:
-    start = time.monotonic()
-    action()
-    return time.monotonic() - start
-
-
-def until(answers: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not answers():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no answer in {seconds:.0f} s")
-        time.sleep(0.1)
-
-
-class Limit:
-    """Postgres and Keycloak with their plain images and one realm, in sequence only where one needs the other."""
-
-    def __init__(self, scratch: Path) -> None:
-        self._tag = f"mlflow-sso-limit-{secrets.token_hex(3)}"
-        self._secret = secrets.token_hex(16)
-        self._env = scratch / "limit.env"
-        (self._port,) = free_ports(1)
-
-    def _workload(self, name: str) -> Workload:
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as empty:
-            empty.write("config: {}\n")
-            empty.flush()
-            spec = load("limit", Path(empty.name)).spec
-        return next(w for w in spec.workloads if w.name == name)
-
-    def _run(self, name: str, reference: str, env: dict[str, str], *more: str) -> None:
-        self._env.write_text("".join(f"{key}={value}\n" for key, value in env.items()))
-        docker(
-            "run", "-d", "--name", f"{self._tag}-{name}", "--network", self._tag, "--network-alias", name,
-            "--env-file", str(self._env), *more, reference,
-        )  # fmt: skip
-
-    def measure(self) -> float:
-        settings = Settings()
-        try:
-            return timed(lambda: self._bring_up(settings))
-        finally:
-            subprocess.run(
-                ("docker", "rm", "-fv", f"{self._tag}-postgres", f"{self._tag}-keycloak"),
-                capture_output=True,
-                check=False,
-            )
-            docker("network", "rm", self._tag)
-
-    def _bring_up(self, settings: Settings) -> None:
-        docker("network", "create", self._tag)
-        self._run(
-            "postgres",
-            image(settings, "postgres"),
-            {"POSTGRES_PASSWORD": self._secret, "STACK_DATABASES": "keycloak", "KEYCLOAK_PASSWORD": self._secret},
-        )
-        self._run(
-            "keycloak",
-            image(settings, "keycloak"),
-            {
-                **self._workload("keycloak").env,
-                "KC_HOSTNAME": f"http://localhost:{self._port}",
-                "JAVA_OPTS_APPEND": PLAIN_JAVA,
-                "KC_DB_PASSWORD": self._secret,
-                "KC_BOOTSTRAP_ADMIN_PASSWORD": self._secret,
-                "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": self._secret,
-            },
-            "-p", f"127.0.0.1:{self._port}:8080", "--expose", str(MANAGEMENT_PORT),
-        )  # fmt: skip
-        keycloak = self._workload("keycloak")
-        # It is asked where this run publishes it, or its answer would be noticed up to three seconds late.
-        ports = tuple(replace(port, published=self._port) for port in keycloak.published)
-        wait_ready(replace(keycloak, ports=ports), f"{self._tag}-keycloak", lambda _: None)
-        base = f"http://localhost:{self._port}"
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": PROVISIONER_CLIENT_ID,
-            "client_secret": self._secret,
-        }
-        token = requests.post(f"{base}/realms/master/protocol/openid-connect/token", data=form, timeout=60)
-        token.raise_for_status()
-        realm = realm_import(realm_spec(settings), lambda _: self._secret)
-        headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
-        requests.post(f"{base}/admin/realms", json=realm, headers=headers, timeout=60).raise_for_status()
+    def on_kubernetes(self) -> None:
+        """Each engine's start on the cluster against its starts on Docker. Once: a cluster makes the rest slower."""
+        for engine in self.engines:
+            there = "render" if engine == "compose" else engine
+            seconds = on_kubernetes(there, self.scratch / f"{engine}-kubernetes")
+            self.figures.append(Figure(f"{there}: Kubernetes against Docker", [seconds], "s", self.starts[engine], 1.5))
 
 
 def first_call(stack: Stack, **env: str) -> None:
@@ -211,86 +117,21 @@ def memory_mib(stack: Stack) -> float:
     return total
 
 
-def engine_noop(stack: Stack) -> float:
-    command = ("pulumi", "-C", str(ROOT), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", stack.name)
-    config = ("--config-file", str(stack.config_file))
-    return timed(lambda: subprocess.run((*command, *config), check=True, capture_output=True, env=stack.environment))
-
-
-def bare_noop(stack: Stack, scratch: Path) -> float:
-    """The second `up` of a program that registers as many resources of the same providers and does nothing else."""
-    project = scratch / "bare"
-    project.mkdir()
-    counted = resources(stack)
-    runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": str(ROOT / ".venv")}}
-    (project / "Pulumi.yaml").write_text(json.dumps({"name": "bare", "runtime": runtime}))
-    (project / "__main__.py").write_text(BARE.format(name=stack.physical, **counted))
-
-    def pulumi(*args: str) -> None:
-        command = ("pulumi", "-C", str(project), *args, "--stack", "bare", "--non-interactive")
-        subprocess.run(command, check=True, capture_output=True, env=stack.environment)
-
-    subprocess.run(
-        ("pulumi", "-C", str(project), "stack", "init", "bare"), check=True, capture_output=True, env=stack.environment
-    )
-    outputs = stack.outputs()
-    for name, value in (
-        ("url", outputs["keycloak_url"]),
-        ("realm", outputs["realm"]),
-        ("client", outputs["provisioner"]["client_id"]),
-    ):
-        pulumi("config", "set", f"bench:{name}", value)
-    subprocess.run(
-        ("pulumi", "-C", str(project), "config", "set", "--secret", "bench:secret", "--stack", "bare"),
-        check=True, capture_output=True, text=True, env=stack.environment,
-        input=outputs["provisioner"]["client_secret"],
-    )  # fmt: skip
-    pulumi("up", "--yes", "--skip-preview")
-    try:
-        return min(timed(lambda: pulumi("up", "--yes", "--skip-preview")) for _ in range(3))
-    finally:
-        pulumi("destroy", "--yes", "--skip-preview")
-
-
-def resources(stack: Stack) -> dict[str, int]:
-    """How many resources the stack has of Docker, of Keycloak, and of any other kind."""
-    done = subprocess.run(
-        ("pulumi", "-C", str(ROOT), "stack", "export", "--stack", stack.name),
-        check=True, capture_output=True, text=True, env=stack.environment,
-    )  # fmt: skip
-    exported: dict[str, Any] = json.loads(done.stdout)
-    kinds = [resource["type"].split(":")[0] for resource in exported["deployment"]["resources"]]
-    found = {kind: kinds.count(kind) for kind in ("docker", "keycloak")}
-    return {**found, "other": len(kinds) - sum(found.values())}
-
-
 def main() -> int:
-    figures: list[Figure] = []
+    reason = pulumi_engine.unavailable()
+    engines = ("compose",) if reason else ("compose", "pulumi")
     cluster = bool(os.environ.get("KUBECONFIG"))
     with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        limit = Limit(scratch).measure()
-        sys.stderr.write(f"limit: {limit:.1f} s\n")
-        reason = pulumi_engine.unavailable()
-        engines = {"compose": 1.3, **({} if reason else {"pulumi": 1.15})}
-        for engine, bound in engines.items():
-            home = scratch / engine
-            home.mkdir()
-            stack = Stack.make(engine, home)
-            with ExitStack() as destroying:
-                destroying.callback(stack.destroy, check=False)
-                docker_seconds = timed(partial(first_call, stack))
-                figures.append(Figure(f"{engine}: nothing to first call", docker_seconds, "s", limit, bound))
-                if engine == "pulumi":
-                    own = min(engine_noop(stack) for _ in range(3))
-                    bare = bare_noop(stack, scratch)
-                    figures.append(Figure("pulumi: up with nothing to change", own, "s", bare, 1.3))
-                time.sleep(IDLE_SECONDS)
-                figures.append(Figure(f"{engine}: memory, idle", memory_mib(stack), "MiB", 1024, 1.0))
-            if cluster:
-                there = "render" if engine == "compose" else engine
-                seconds = on_kubernetes(there, scratch / f"{engine}-kubernetes")
-                figures.append(Figure(f"{there}: Kubernetes against Docker", seconds, "s", docker_seconds, 1.5))
+        run = Run(Path(name), engines)
+        for number in range(ROUNDS):
+            run.round(number)
+        if cluster:
+            run.on_kubernetes()
+    starts = [
+        Figure(f"{engine}: nothing to first call", seconds, "s", run.limits, BOUNDS[engine])
+        for engine, seconds in run.starts.items()
+    ]
+    figures = starts + run.figures
     for figure in figures:
         print(figure)
     if reason:
