@@ -10,7 +10,7 @@ from components.keycloak import SERVER as KEYCLOAK
 from components.postgres import DATA_VOLUME, keycloak_database
 from components.realm_resources import KeycloakRealm
 from components.stack import StackSpec, stack_spec
-from platforms.engine import EnginePlatform, Secrets
+from platforms.engine import Secrets, Site
 from platforms.select import engine_platform
 from platforms.workload import Secret, StackError, Workload
 from settings import Settings
@@ -22,12 +22,13 @@ class Component(pulumi.ComponentResource):
     def __init__(
         self,
         workload: Workload,
-        platform: EnginePlatform,
+        site: Site,
+        secrets: Secrets,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         kind = "".join(part.capitalize() for part in workload.name.split("-"))
         super().__init__(f"mlflow-sso:index:{kind}", workload.name, None, opts)
-        deployed = platform.deploy(workload, self)
+        deployed = site.deploy(workload, secrets, self)
         self.ready, self.data = deployed.ready, deployed.data
         self.register_outputs({"ready": self.ready})
 
@@ -43,11 +44,10 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
     if problems:
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
-    platform.prepare()
+    site = platform.prepare()
     secrets = Secrets("secrets")
-    platform.use(secrets)
-    platform.share(spec.shared())
-    components = {workload.name: Component(workload, platform) for workload in spec.workloads}
+    site.share(spec.shared(), secrets)
+    components = {workload.name: Component(workload, site, secrets) for workload in spec.workloads}
     keycloak = components.get(KEYCLOAK)
     database = components.get(keycloak_database(settings).host) if keycloak else None
     realm = KeycloakRealm(

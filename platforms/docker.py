@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from posixpath import dirname
 
 import pulumi
@@ -55,24 +54,32 @@ class DockerPlatform:
         self._bind_address = bind_address
         self._healthy: frozenset[str] = frozenset()
 
-    def prepare(self) -> None:
-        self._networks = Networks("networks", self._plan)
-
-    def use(self, secrets: Secrets) -> None:
-        self._secrets = secrets
-
     def check(self, workloads: Sequence[Workload]) -> list[Problem]:
         self._plan = DockerPlan(self._plan.project, self._plan.stack, tuple(workloads))
-        with ThreadPoolExecutor() as pool:
-            healthy = pool.submit(docker_engine.healthy, self._plan.project, self._plan.stack)
-            problems = self._plan.check() + docker_engine.check_engine(self._plan, self._bind_address)
-        self._healthy = healthy.result()
-        return problems
+        engine = docker_engine.examine(self._plan, self._bind_address)
+        self._healthy = engine.healthy
+        return self._plan.check() + engine.problems
 
-    def share(self, values: Mapping[str, SecretText]) -> None:
+    def prepare(self) -> DockerSite:
+        return DockerSite(self._plan, self._bind_address, self._healthy)
+
+
+class DockerSite:
+    """The networks of a stack, and the containers that are made on them.
+
+    healthy: the ids of containers that were found healthy already and need not be waited for.
+    """
+
+    def __init__(self, plan: DockerPlan, bind_address: str, healthy: frozenset[str]) -> None:
+        self._plan = plan
+        self._bind_address = bind_address
+        self._healthy = healthy
+        self._networks = Networks("networks", plan)
+
+    def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
         """Docker has no store of secrets for other programs; `stackctl outputs` shows these values."""
 
-    def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:
+    def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
         child = pulumi.ResourceOptions(parent=parent)
         physical = self._plan.physical(workload.name)
         probe = workload.probe
@@ -88,7 +95,7 @@ class DockerPlatform:
             hostname=workload.name,
             image=workload.image,
             command=list(workload.args) or None,
-            envs=self._envs(workload),
+            envs=_envs(workload, secrets),
             user=f"{workload.uid}:{workload.uid}",
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(
@@ -143,14 +150,6 @@ class DockerPlatform:
             raise pulumi.RunError(str(error)) from None
         return workload.name
 
-    def _envs(self, workload: Workload) -> pulumi.Output[Sequence[str]]:
-        plain = [f"{name}={value}" for name, value in workload.env.items()]
-        secret = [
-            pulumi.Output.concat(name, "=", self._secrets.text(text)) for name, text in workload.secret_env.items()
-        ]
-        joined = pulumi.Output.all(*plain, *secret).apply(sorted)
-        return pulumi.Output.secret(joined) if secret else joined
-
     def _files(
         self, workload: Workload, slug: str, files: tuple[File, ...], opts: pulumi.ResourceOptions
     ) -> docker.ContainerVolumeArgs:
@@ -193,3 +192,10 @@ class DockerPlatform:
 
     def _labels(self, component: str) -> list[Mapping[str, str]]:
         return [{"label": key, "value": value} for key, value in self._plan.labels(component).items()]
+
+
+def _envs(workload: Workload, secrets: Secrets) -> pulumi.Output[Sequence[str]]:
+    plain = [f"{name}={value}" for name, value in workload.env.items()]
+    secret = [pulumi.Output.concat(name, "=", secrets.text(text)) for name, text in workload.secret_env.items()]
+    joined = pulumi.Output.all(*plain, *secret).apply(sorted)
+    return pulumi.Output.secret(joined) if secret else joined

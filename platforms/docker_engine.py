@@ -48,28 +48,42 @@ def docker(*args: str, timeout: float = 60) -> str:
     return done.stdout
 
 
-def check_engine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> list[Problem]:
+@dataclass(frozen=True)
+class Examined:
+    """What was found of an engine before a stack is brought up on it.
+
+    problems: why it cannot run the workloads now. healthy: the ids of the stack's containers that run there already,
+    and whose own checks passed when last asked.
+    """
+
+    problems: list[Problem]
+    healthy: frozenset[str] = frozenset()
+
+
+def examine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> Examined:
     """Whether this engine can run these workloads now: its version, ports, disk and, unless told not to, images."""
     # Side by side: the command takes longer to start than the engine to answer.
     with ThreadPoolExecutor() as pool:
         told = pool.submit(docker, "info", "--format", "{{json .}}", timeout=ANSWER_SECONDS)
         lacking = pool.submit(_images, plan.workloads if images else ())
-        held = pool.submit(_held_ports, plan.project, plan.stack)
+        listed = pool.submit(_listed, plan.project, plan.stack)
     try:
         info = json.loads(told.result())
     except DockerError as error:
-        return [Problem("docker engine", "", f"expected one that answers ({error}); start it, or run `make engine`")]
+        expected = f"expected one that answers ({error}); start it, or run `make engine`"
+        return Examined([Problem("docker engine", "", expected)])
     if info.get("ServerErrors"):
         reason = info["ServerErrors"][0]
-        return [Problem("docker engine", "", f"expected one that answers ({reason}); run `make engine`")]
+        return Examined([Problem("docker engine", "", f"expected one that answers ({reason}); run `make engine`")])
     problems: list[Problem] = []
     version = str(info.get("ServerVersion", "0"))
     if _numbers(version) < MINIMUM_VERSION:
         problems.append(Problem("docker engine", version, "expected 20.10 or later"))
     problems += _disk(str(info.get("DockerRootDir", "")))
     problems += lacking.result()
-    problems += _ports(plan, bind_address, held.result())
-    return problems
+    held, healthy = listed.result()
+    problems += _ports(plan, bind_address, held)
+    return Examined(problems, healthy)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -118,11 +132,18 @@ def of_stack(project: str, stack: str) -> tuple[str, ...]:
     return ("--filter", f"label={LABEL_PROJECT}={project}", "--filter", f"label={LABEL_STACK}={stack}")
 
 
-def _held_ports(project: str, stack: str) -> set[int]:
-    """Host ports that this very stack holds already."""
-    shown = docker("ps", *of_stack(project, stack), "--format", "{{.Ports}}", timeout=ANSWER_SECONDS)
-    ends = [part.split("->")[0].rsplit(":", 1)[-1] for part in shown.replace("\n", ",").split(",") if "->" in part]
-    return {int(end) for end in ends if end.isdigit()}
+def _listed(project: str, stack: str) -> tuple[set[int], frozenset[str]]:
+    """The host ports that this very stack holds already, and the ids of its healthy containers."""
+    wanted = ("--no-trunc", "--format", "{{.ID}}\t{{.Status}}\t{{.Ports}}")
+    shown = docker("ps", *of_stack(project, stack), *wanted, timeout=ANSWER_SECONDS)
+    ports, healthy = set[int](), set[str]()
+    for line in shown.splitlines():
+        container, status, published = line.split("\t")
+        ends = [part.split("->")[0].rsplit(":", 1)[-1] for part in published.split(",") if "->" in part]
+        ports |= {int(end) for end in ends if end.isdigit()}
+        if status.endswith("(healthy)"):
+            healthy.add(container)
+    return ports, frozenset(healthy)
 
 
 def _free(address: str, port: int) -> bool:
@@ -144,16 +165,6 @@ class State:
     exit_code: int
     restarts: int
     healthy: bool = False
-
-
-def healthy(project: str, stack: str) -> frozenset[str]:
-    """The ids of the stack's containers whose own checks passed when last asked; none when the engine is silent."""
-    try:
-        health = ("--filter", "health=healthy", "--no-trunc", "--quiet")
-        shown = docker("ps", *of_stack(project, stack), *health, timeout=ANSWER_SECONDS)
-    except DockerError:
-        return frozenset()
-    return frozenset(shown.split())
 
 
 def state(container: str) -> State | None:

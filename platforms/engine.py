@@ -32,19 +32,19 @@ class EnginePlatform(Protocol):
         """What the target cannot honour, found before anything is created."""
         ...
 
-    def prepare(self) -> None:
+    def prepare(self) -> Site:
         """Register what the workloads share: networks, a namespace, the rules in it."""
         ...
 
-    def use(self, secrets: Secrets) -> None:
-        """Take the secrets that workloads will be given."""
-        ...
 
-    def share(self, values: Mapping[str, SecretText]) -> None:
+class Site(Protocol):
+    """A target with all that workloads share on it."""
+
+    def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
         """Let other programs of the target read these, where it has a store of secrets for that."""
         ...
 
-    def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:
+    def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
         """Register the resources of one workload below `parent`."""
         ...
 

@@ -48,7 +48,15 @@ class KubernetesPlatform:
             problems.append(Problem("kubernetes.externalSecrets", "", expected))
         return problems + check_cluster(self._plan, every_object(self._plan))
 
-    def prepare(self) -> None:
+    def prepare(self) -> KubernetesSite:
+        return KubernetesSite(self._plan)
+
+
+class KubernetesSite:
+    """The namespace of a stack with its rules, and the objects that are made in it."""
+
+    def __init__(self, plan: KubernetesPlan) -> None:
+        self._plan = plan
         provider = pulumi_kubernetes.Provider(
             "kubernetes", context=self._plan.options.context, enable_server_side_apply=True
         )
@@ -61,22 +69,19 @@ class KubernetesPlatform:
         # Nothing runs before the rules that fence it in are there.
         self._opts = self._after(*(self._make(manifest) for manifest in shared_objects(self._plan)))
 
-    def use(self, secrets: Secrets) -> None:
-        self._secrets = secrets
-
-    def share(self, values: Mapping[str, SecretText]) -> None:
-        texts = {key: self._secrets.text(text) for key, text in values.items()}
+    def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
+        texts = {key: secrets.text(text) for key, text in values.items()}
         self._make(secret_object(self._plan, self._plan.options.oauth_secret, texts))
 
-    def deploy(self, workload: Workload, parent: pulumi.Resource) -> Deployed:
+    def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
         child = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(parent=parent))
         names: dict[str, pulumi.Output[str]] = {}
-        secrets = []
+        given = []
         for first, texts in secret_texts(self._plan, workload).items():
-            values = {key: self._secrets.text(text) for key, text in texts.items()}
-            names[first] = self._secret_name(first, values)
-            secrets.append(self._make(secret_object(self._plan, names[first], values, workload.name), child, first))
-        child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=secrets))
+            values = {key: secrets.text(text) for key, text in texts.items()}
+            names[first] = _secret_name(first, values, secrets)
+            given.append(self._make(secret_object(self._plan, names[first], values, workload.name), child, first))
+        child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=given))
         made = {
             (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, child)
             for manifest in workload_objects(self._plan, workload, names)
@@ -87,11 +92,6 @@ class KubernetesPlatform:
             claims = {v.name: running for v in workload.volumes}
         data = {volume: claim for volume, claim in claims.items() if claim is not None}
         return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)
-
-    def _secret_name(self, first: str, texts: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[str]:
-        """The same name that the rendered YAML has. Its digest is keyed, so it is no secret."""
-        found = pulumi.Output.all(key=self._secrets.value(NAME_KEY), data=pulumi.Output.all(**texts))
-        return pulumi.Output.unsecret(found.apply(lambda given: content_name(first, given["data"], given["key"])))
 
     def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=list(resources)))
@@ -121,6 +121,12 @@ class KubernetesPlatform:
             if port.managed_url:
                 await asyncio.to_thread(_wait_open, self._plan, workload, port)
         return workload.name
+
+
+def _secret_name(first: str, texts: Mapping[str, pulumi.Output[str]], secrets: Secrets) -> pulumi.Output[str]:
+    """The same name that the rendered YAML has. Its digest is keyed, so it is no secret."""
+    found = pulumi.Output.all(key=secrets.value(NAME_KEY), data=pulumi.Output.all(**texts))
+    return pulumi.Output.unsecret(found.apply(lambda given: content_name(first, given["data"], given["key"])))
 
 
 def _logical(kind: str, name: str, *, immutable: bool) -> str:

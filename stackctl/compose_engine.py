@@ -48,7 +48,7 @@ def check(context: Context) -> list[Problem]:
 def preflight(context: Context) -> list[Problem]:
     """What is in the way of this stack on this machine, before its images are built."""
     stack = DockerPlan(PROJECT, context.stack, context.spec.workloads)
-    return stack.check() + docker_engine.check_engine(stack, context.settings.docker.bind_address, images=False)
+    return stack.check() + docker_engine.examine(stack, context.settings.docker.bind_address, images=False).problems
 
 
 def deliver(context: Context, images: Collection[str]) -> None:

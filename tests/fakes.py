@@ -59,8 +59,13 @@ class FakeDocker(FakeCommand):
         self.answer("image", "\n".join(names) + "\n")
 
     def publishes(self, *ports: int) -> None:
-        """Ports that containers of the stack hold already."""
-        self.answer("ps", ", ".join(f"127.0.0.1:{port}->{port}/tcp" for port in ports) + "\n")
+        """Ports that a container of the stack holds already."""
+        self.runs("0123abcd", "Up 2 minutes (unhealthy)", *ports)
+
+    def runs(self, container: str, status: str, *ports: int) -> None:
+        """The one container of the stack that is listed as running."""
+        published = ", ".join(f"127.0.0.1:{port}->{port}/tcp" for port in ports)
+        self.answer("ps", f"{container}\t{status}\t{published}\n")
 
     def container(self, status: str, exit_code: int = 0, restarts: int = 0, health: str = "") -> None:
         state = {"Status": status, "ExitCode": exit_code, **({"Health": {"Status": health}} if health else {})}

@@ -155,6 +155,13 @@ def test_an_up_asks_each_container_whether_it_serves(docker: FakeDocker) -> None
     assert asked == {f"mlflow-sso-test-{name}" for name in ("postgres", "redis", "keycloak", "mlflow")}
 
 
+def test_an_up_does_not_ask_a_container_that_the_engine_calls_healthy(docker: FakeDocker) -> None:
+    docker.runs("id-of-keycloak", "Up 2 hours (healthy)", 5000, 8080)
+    fresh_run(settings())
+    asked = {call.split()[1] for call in docker.calls if call.startswith("exec")}
+    assert asked == {f"mlflow-sso-test-{name}" for name in ("postgres", "redis", "mlflow")}
+
+
 def test_a_container_that_exits_fails_the_up_with_its_last_lines(
     docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

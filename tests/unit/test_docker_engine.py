@@ -14,7 +14,7 @@ import pytest
 
 from components.stack import stack_spec
 from platforms import docker_engine
-from platforms.docker_engine import DockerError, check_engine, last_lines, state, wait_ready
+from platforms.docker_engine import DockerError, examine, last_lines, state, wait_ready
 from platforms.docker_plan import DockerPlan
 from platforms.labels import LABEL_STACK
 from platforms.workload import Port, Workload
@@ -44,21 +44,7 @@ def one() -> Workload:
 
 
 def problems(*, images: bool = True) -> list[str]:
-    return [str(problem) for problem in check_engine(plan(), ADDRESS, images=images)]
-
-
-def test_healthy_containers_are_named_by_their_whole_ids(docker: FakeDocker) -> None:
-    docker.answer("ps", "0123abcd\n4567ef01\n")
-    assert docker_engine.healthy(PROJECT, "test") == {"0123abcd", "4567ef01"}
-    (asked,) = docker.calls
-    assert f"label={LABEL_STACK}=test" in asked
-    assert "health=healthy" in asked
-    assert "--no-trunc" in asked
-
-
-def test_a_silent_engine_has_no_healthy_container(docker: FakeDocker) -> None:
-    docker.fail("ps", "Cannot connect to the Docker daemon.")
-    assert docker_engine.healthy(PROJECT, "test") == frozenset()
+    return [str(problem) for problem in examine(plan(), ADDRESS, images=images).problems]
 
 
 # Is it fit?
@@ -66,6 +52,22 @@ def test_a_silent_engine_has_no_healthy_container(docker: FakeDocker) -> None:
 
 def test_a_fit_engine_has_no_problem(docker: FakeDocker) -> None:
     assert problems() == []
+
+
+def test_healthy_containers_are_named_by_their_whole_ids(docker: FakeDocker) -> None:
+    up = "0.0.0.0:5000->5000/tcp"
+    listed = {"0123abcd": "Up 2 minutes (healthy)", "4567ef01": "Up 1 second (health: starting)", "89ab": "Up 5 hours"}
+    docker.answer("ps", "".join(f"{container}\t{status}\t{up}\n" for container, status in listed.items()))
+    assert examine(plan(), ADDRESS).healthy == {"0123abcd"}
+    (asked,) = (call for call in docker.calls if call.startswith("ps "))
+    assert f"label={LABEL_STACK}=test" in asked
+    assert "--no-trunc" in asked
+
+
+def test_an_engine_that_does_not_answer_has_no_healthy_container(docker: FakeDocker) -> None:
+    docker.runs("0123abcd", "Up 2 minutes (healthy)")
+    docker.fail("info", "Cannot connect to the Docker daemon.")
+    assert examine(plan(), ADDRESS).healthy == frozenset()
 
 
 def test_no_docker_command_is_one_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -131,11 +133,11 @@ def test_a_port_in_use_is_named_with_who_wants_it(address: str, docker: FakeDock
         holder.listen()
         port = holder.getsockname()[1]
         asked = DockerPlan(PROJECT, "test", (replace(one(), ports=(Port("redis", 6379, port),)),))
-        found = [str(problem) for problem in check_engine(asked, address, images=False)]
+        found = [str(problem) for problem in examine(asked, address, images=False).problems]
         assert found == [f"port of redis = {port}: in use on {address}; expected a free one"]
         # What the stack holds itself is no hindrance to bringing it up again.
         docker.publishes(port)
-        assert check_engine(asked, address, images=False) == []
+        assert examine(asked, address, images=False).problems == []
 
 
 def test_everything_wrong_is_told_at_once(docker: FakeDocker) -> None:
