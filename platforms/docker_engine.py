@@ -211,7 +211,7 @@ def wait_ready(
     told, asked = start, start - UNASKED_SECONDS
     while True:
         if clock() - asked < UNASKED_SECONDS and not _answers(workload):
-            sleep(0.25)
+            sleep(0.1)
             continue
         asked = clock()
         if _passes(workload.probe.local, container):

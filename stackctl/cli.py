@@ -16,6 +16,7 @@ Data goes to standard output, everything else to standard error. Exit codes:
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -76,16 +77,21 @@ EngineOption = Annotated[Engine, typer.Option("--engine", help="What brings the 
 @app.command()
 def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_file: ConfigOption = None) -> None:
     """Bring the stack up, and build the images it lacks."""
-    with reported():
-        target = TARGETS[load(stack, config_file, encrypted=True).settings.platform]
+    with reported(), ThreadPoolExecutor() as pool:
+        context = load(stack, config_file, encrypted=True)
+        target = TARGETS[context.settings.platform]
         with_pulumi = _choose(stack, engine, target)
-        context = load(stack, config_file, encrypted=with_pulumi)
+        if with_pulumi:
+            # Asked while the target is being looked at: the CLI takes longer to start than either to answer.
+            there = pool.submit(pulumi_engine.exists, stack)
+        else:
+            context = load(stack, config_file)
         _preflight(context, target)
         target.deliver(context, _build(context).values())
         target.open_routes(context)
         say(f"Bringing up stack {stack} with {'Pulumi' if with_pulumi else target.TOOL} ...")
         if with_pulumi:
-            pulumi_engine.up(context)
+            pulumi_engine.up(context, new=not there.result())
         else:
             target.up(context)
         _welcome(context)
@@ -207,7 +213,3 @@ def _welcome(context: Context) -> None:
     if people:
         say(f"Log in as {' or '.join(people)}.")
     say(f"Passwords and client secrets: .venv/bin/stackctl outputs --stack {context.stack} --show-secrets")
-
-
-def main() -> None:
-    app()

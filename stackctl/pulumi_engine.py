@@ -74,13 +74,16 @@ def _attempt(*command: str) -> str | None:
     return ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
 
 
-def up(context: Context) -> None:
-    _select(context)
+def up(context: Context, *, new: bool) -> None:
+    """Bring the stack up. new: the backend does not know it yet (see `exists`)."""
+    if new:
+        _init(context)
     _run(context, "up", "--yes", "--skip-preview")
 
 
 def preview(context: Context) -> None:
-    _select(context)
+    if not exists(context.stack):
+        _init(context)
     _run(context, "preview", "--diff")
 
 
@@ -108,9 +111,7 @@ def outputs(stack: str, environment: Environment) -> dict[str, Any]:
     return dict(json.loads(shown))
 
 
-def _select(context: Context) -> None:
-    if exists(context.stack):
-        return
+def _init(context: Context) -> None:
     # `init` writes a salt into the usual settings file alone; it belongs into the stack's own.
     usual = ROOT / f"Pulumi.{context.stack}.yaml"
     elsewhere = not (usual.exists() and usual.samefile(context.config_file))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from settings.catalogue import refs
 from stackctl import pulumi_engine
 from stackctl.cli import app
 from stackctl.commands.common import redacted
-from tests.fakes import FakeDocker
+from tests.fakes import FakeCommand, FakeDocker
 from tests.samples import everything
 
 SECRET = "never-to-be-shown"
@@ -134,6 +137,31 @@ def test_what_the_command_line_does_not_know_is_refused(args: tuple[str, ...], o
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("known", "fit", "steps"),
+    [
+        ("[]", True, [["stack", "ls"], ["stack", "init"], ["up", "--yes"]]),
+        ('[{"name": "test"}]', True, [["stack", "ls"], ["up", "--yes"]]),
+        ("[]", False, [["stack", "ls"]]),
+    ],
+)
+def test_pulumi_makes_a_stack_once_and_on_a_fit_machine_alone(
+    known: str, fit: bool, steps: list[list[str]], operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulumi = FakeCommand("pulumi", operator.home / "pulumi", skip=len(("-C", "<folder>")))
+    pulumi.answer("stack", known)
+    for plugin in (*pulumi_engine.PLUGINS, "docker"):
+        (pulumi.path.parent / f"pulumi-resource-{plugin}").symlink_to(pulumi.path)
+    monkeypatch.setenv("PATH", f"{pulumi.path.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "given")
+    if not fit:
+        operator.docker.engine("19.03")
+    words = ("up", "--stack", "test", "--config-file", operator.config("config: {}\n"))
+    done = subprocess.run((sys.executable, "-m", "stackctl", *words), capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if fit else 2), done.stderr
+    assert [call.split()[:2] for call in pulumi.calls] == steps
 
 
 def test_no_command_shows_what_there_is(operator: Operator) -> None:
