@@ -22,7 +22,8 @@ PREFIX = "mlflow-sso"
 
 # In the order a reader expects; "postgres-seeded" is postgres plus the empty schemas of keycloak and mlflow.
 COMPONENTS = ("postgres", "redis", "keycloak", "mlflow", "postgres-seeded")
-# What the seeded image is made from: a change in any of them is another seed.
+# What the seeded image is made from, and by: a change in any of them is another seed.
+SEED_PROGRAM = "stackctl/seed.py"
 SEED_SOURCES = ("postgres", "keycloak", "mlflow")
 
 
@@ -229,7 +230,8 @@ def image_ref(
         chosen = {**(selection or {}), **({"postgres": version} if version else {})}
         sources = [image_ref(name, chosen.get(name), versions=known, root=root) for name in SEED_SOURCES]
         tag = known.postgres.key(chosen.get("postgres"))
-        return f"{PREFIX}/{component}:{tag}-{_digest({'from': sources}, context_files(root, 'seed'))}"
+        files = {**context_files(root, "seed"), SEED_PROGRAM: root / SEED_PROGRAM}
+        return f"{PREFIX}/{component}:{tag}-{_digest({'from': sources}, files)}"
     catalogue = known.catalogue(component)
     key = catalogue.key(version)
     entry = catalogue.versions[key]

@@ -1,8 +1,8 @@
 """Dumps the empty schemas that Keycloak, MLflow and the plugin make on their first start.
 
 A new database loaded with them needs no schema changes at its first boot; any other version finds an
-ordinary database of this version and migrates it as always. Only tables and change-log rows are kept:
-no realm, no key, no user.
+ordinary database of this version and migrates it as always. Only tables and the rows that say which
+changes have been made are kept: no realm, no key, no user.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ CHANGE_LOGS = {
     "mlflow": ("alembic_version",),
     "oidc": ("alembic_version",),
 }
+# Keycloak compares this with its own version, and looks at the change log only where they differ. The row's id ends up
+# in the addresses of its pages' files, and is each database's own.
+MODEL_VERSION = "SELECT version FROM public.migration_model ORDER BY update_time DESC LIMIT 1"
+SET_MODEL_VERSION = """
+INSERT INTO public.migration_model (id, version, update_time)
+VALUES (left(replace(gen_random_uuid()::text, '-', ''), 5), '{version}', extract(epoch FROM now())::bigint);
+"""
 # Rows that MLflow's own migrations insert into an empty database, and that it expects to find.
 MIGRATED_ROWS = {"mlflow": ("experiments", "workspaces"), "oidc": ("workspace_permissions",), "keycloak": ()}
 _COPY = re.compile(r"^COPY public\.(\S+) ", re.MULTILINE)
@@ -73,9 +80,10 @@ def dump_schemas(images: Mapping[str, str], target: Path) -> None:
         _wait(mlflow, "test", "-e", "/tmp/migrated")
         _wait(keycloak, *http_check(MANAGEMENT_PORT, "/health/ready").command)
         for name in CHANGE_LOGS:
-            (target / f"{name}.sql").write_text(
-                _dump(postgres, password, name, images[name if name != "oidc" else "mlflow"])
-            )
+            text = _dump(postgres, password, name, images[name if name != "oidc" else "mlflow"])
+            if name == "keycloak":
+                text += SET_MODEL_VERSION.format(version=_model_version(postgres, password))
+            (target / f"{name}.sql").write_text(text)
     finally:
         if containers:
             subprocess.run(("docker", "rm", "-fv", *containers), capture_output=True, check=False)
@@ -84,12 +92,10 @@ def dump_schemas(images: Mapping[str, str], target: Path) -> None:
 
 def _dump(container: str, password: str, database: str, made_by: str) -> str:
     kept = (*CHANGE_LOGS[database], *MIGRATED_ROWS[database])
-    login = ("docker", "exec", "-e", "PGPASSWORD", container)
-    common = (*login, "pg_dump", "-h", "127.0.0.1", "-U", "postgres", "--no-owner", "--no-privileges", "-d", database)
-    variables = {"PGPASSWORD": password}
-    schema = _checked(*common, "--schema-only", variables=variables)
+    common = ("pg_dump", "--no-owner", "--no-privileges")
+    schema = _ask(container, password, database, *common, "--schema-only")
     tables = [word for table in kept for word in ("-t", f"public.{table}")]
-    rows = _checked(*common, "--data-only", *tables, variables=variables)
+    rows = _ask(container, password, database, *common, "--data-only", *tables)
     strangers = sorted(set(_COPY.findall(schema + rows)) - set(kept))
     if strangers:
         raise ImageError(f"the seed of {database} would hold rows of {', '.join(strangers)}; it was not used")
@@ -101,6 +107,18 @@ def _dump(container: str, password: str, database: str, made_by: str) -> str:
         if not line.startswith(("\\restrict", "\\unrestrict", "CREATE SCHEMA public"))
     ]
     return "\n".join(lines) + "\n"
+
+
+def _model_version(container: str, password: str) -> str:
+    version = _ask(container, password, "keycloak", "psql", "-X", "-A", "-t", "-c", MODEL_VERSION).strip()
+    if not re.fullmatch(r"\d+(\.\d+)+", version):
+        raise ImageError(f"the seed of keycloak would be of version {version!r}; it was not used")
+    return version
+
+
+def _ask(container: str, password: str, database: str, program: str, *words: str) -> str:
+    command = (program, "-h", "127.0.0.1", "-U", "postgres", "-d", database, *words)
+    return _checked("docker", "exec", "-e", "PGPASSWORD", container, *command, variables={"PGPASSWORD": password})
 
 
 def _docker(*args: str) -> str:

@@ -11,6 +11,7 @@ import yaml
 from settings.catalogue import (
     COMPONENTS,
     ROOT,
+    SEED_PROGRAM,
     VERSIONS_FILE,
     VersionsError,
     base_ref,
@@ -29,6 +30,8 @@ def tree(tmp_path: Path) -> Path:
     """A copy of what tags are computed from."""
     shutil.copytree(ROOT / "images", tmp_path / "images")
     shutil.copy(VERSIONS_FILE, tmp_path)
+    (tmp_path / SEED_PROGRAM).parent.mkdir()
+    shutil.copy(ROOT / SEED_PROGRAM, tmp_path / SEED_PROGRAM)
     return tmp_path
 
 
@@ -60,6 +63,7 @@ def test_a_tag_names_the_component_and_its_version() -> None:
         ("images/mlflow/Dockerfile", {"mlflow", "postgres-seeded"}),
         ("images/keycloak/entrypoint", {"keycloak", "postgres-seeded"}),
         ("images/seed/Dockerfile", {"postgres-seeded"}),
+        (SEED_PROGRAM, {"postgres-seeded"}),
         ("images/mlflow/requirements-11.0.2.txt", {"mlflow", "postgres-seeded"}),
         ("images/base/Dockerfile", set(COMPONENTS)),
         # The source of a lock is no part of what is built from the lock.

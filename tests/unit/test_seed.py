@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from stackctl import seed
+from stackctl.errors import ImageError
 from tests.fakes import FakeDocker
 
 IMAGES = {"postgres": "p:1", "keycloak": "k:1", "mlflow": "m:1"}
@@ -15,9 +17,28 @@ IMAGES = {"postgres": "p:1", "keycloak": "k:1", "mlflow": "m:1"}
 def test_no_command_line_holds_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every user of the host reads command lines, and reaches its containers."""
     docker = FakeDocker(tmp_path / "docker", monkeypatch)
+    docker.answer("exec", "26.7.3\n")
     monkeypatch.setattr("stackctl.seed.secrets.token_hex", lambda size: "of-the-seed" if size == 16 else "0")
     seed.dump_schemas(IMAGES, tmp_path)
     assert sorted(path.name for path in tmp_path.glob("*.sql")) == ["keycloak.sql", "mlflow.sql", "oidc.sql"]
     runs = [call for call in docker.calls if call.startswith("run ")]
     assert [image for image in IMAGES.values() if not any(image in call for call in runs)] == []
     assert [call for call in docker.calls if "of-the-seed" in call] == []
+
+
+def test_keycloaks_schema_says_of_which_version_it_is_and_each_database_has_an_id_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeDocker(tmp_path / "docker", monkeypatch).answer("exec", "26.7.3\n")
+    seed.dump_schemas(IMAGES, tmp_path)
+    (inserted,) = re.findall(r"^VALUES .*$", (tmp_path / "keycloak.sql").read_text(), re.MULTILINE)
+    assert "gen_random_uuid()" in inserted
+    assert "'26.7.3'" in inserted
+    assert "migration_model" not in (tmp_path / "mlflow.sql").read_text()
+
+
+@pytest.mark.parametrize("version", ["", "26", "26.7.3'); DROP TABLE realm; --", "26.7.3\n26.6.0"])
+def test_a_schema_of_no_version_is_not_used(version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeDocker(tmp_path / "docker", monkeypatch).answer("exec", f"{version}\n")
+    with pytest.raises(ImageError, match="the seed of keycloak would be of version"):
+        seed.dump_schemas(IMAGES, tmp_path)
