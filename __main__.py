@@ -2,19 +2,26 @@
 
 import gc
 
-import pulumi
-from pulumi.runtime.config import CONFIG
 
-from components.program import deploy
-from platforms.workload import StackError
-from settings import from_engine
+def main() -> None:
+    """Register every resource and export the outputs. Raises pulumi.RunError with all that is in the way."""
+    # A run ends in seconds, and a third of one went into looking for garbage among what it needs to its end. What it
+    # imports is the most of that.
+    gc.disable()
+    import pulumi
+    from pulumi.runtime.config import CONFIG
 
-# A run ends in seconds, and a third of one went into looking for garbage among what it needs to its end.
-gc.disable()
-try:
-    settings = from_engine(CONFIG.get(), pulumi.get_stack())
-    for name, value in deploy(settings, pulumi.get_project(), pulumi.get_stack()).items():
-        pulumi.export(name, value)
-except StackError as error:
-    # One message, no traceback, and nothing registered yet.
-    raise pulumi.RunError(str(error)) from None
+    from components.program import deploy
+    from platforms.workload import StackError
+    from settings import from_engine
+
+    try:
+        settings = from_engine(CONFIG.get(), pulumi.get_stack())
+        for name, value in deploy(settings, pulumi.get_project(), pulumi.get_stack()).items():
+            pulumi.export(name, value)
+    except StackError as error:
+        # One message, no traceback, and nothing registered yet.
+        raise pulumi.RunError(str(error)) from None
+
+
+main()

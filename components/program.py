@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pulumi
 
 from components.keycloak import SERVER as KEYCLOAK
 from components.postgres import DATA_VOLUME, keycloak_database
-from components.realm_resources import KeycloakRealm
 from components.stack import StackSpec, stack_spec
 from platforms.engine import Secrets, Site
 from platforms.select import engine_platform
 from platforms.workload import Secret, StackError, Workload
 from settings import Settings
+
+if TYPE_CHECKING:
+    from components.realm_resources import KeycloakRealm
 
 
 class Component(pulumi.ComponentResource):
@@ -40,7 +44,11 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
     """
     spec = stack_spec(settings)
     platform = engine_platform(settings, project, stack)
-    problems = platform.check(spec.workloads)
+    with ThreadPoolExecutor() as pool:
+        checked = pool.submit(platform.check, spec.workloads)
+        # Keycloak's SDK takes as long to import as the target to answer.
+        from components.realm_resources import KeycloakRealm
+    problems = checked.result()
     if problems:
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.

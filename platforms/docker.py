@@ -195,7 +195,9 @@ class DockerSite:
 
 
 def _envs(workload: Workload, secrets: Secrets) -> pulumi.Output[Sequence[str]]:
-    plain = [f"{name}={value}" for name, value in workload.env.items()]
-    secret = [pulumi.Output.concat(name, "=", secrets.text(text)) for name, text in workload.secret_env.items()]
-    joined = pulumi.Output.all(*plain, *secret).apply(sorted)
-    return pulumi.Output.secret(joined) if secret else joined
+    texts = {name: secrets.text(text) for name, text in workload.secret_env.items()}
+    # What is plain is no output: each of those costs the program some turns of its loop.
+    joined = pulumi.Output.all(**texts).apply(
+        lambda made: sorted(f"{name}={value}" for name, value in {**workload.env, **made}.items())
+    )
+    return pulumi.Output.secret(joined) if texts else joined

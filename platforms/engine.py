@@ -74,6 +74,8 @@ class Secrets(pulumi.ComponentResource):
 
     def text(self, text: SecretText) -> pulumi.Output[str]:
         """The text with its secrets filled in, itself a secret."""
+        if len(text.parts) == 1 and isinstance(text.parts[0], Secret):
+            return self.value(text.parts[0])
         return pulumi.Output.secret(pulumi.Output.concat(*(self._part(part) for part in text.parts)))
 
     def _part(self, part: str | Secret | UrlQuoted) -> pulumi.Input[str]:

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.harness import TIMEOUT, WORKLOADS, Client, Stack, docker, eventually, inspect
+from settings.catalogue import load_versions
+from tests.e2e.harness import TIMEOUT, WORKLOADS, Client, Stack, docker, eventually, inspect, run_in
 from tests.e2e.login import ui_session
 
 API = "/api/2.0/mlflow"
+MODEL = "SELECT id || ' ' || version FROM migration_model"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,19 @@ def _files(stack: Stack) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in (stack.home / "state").rglob("*") if p.is_file()}
 
 
+def test_keycloak_finds_a_database_of_its_own_version(stack: Stack) -> None:
+    """It checks each change of the schema wherever the database names another version, or none."""
+    (found,) = _models(stack)
+    assert found.split()[1] == load_versions().keycloak.default
+    assert "Updating database" not in docker("logs", stack.container("keycloak"))
+
+
+def _models(stack: Stack) -> list[str]:
+    """The versions that Keycloak's database has been of, each with the id it gave the files of its pages."""
+    script = f'PGPASSWORD=$POSTGRES_PASSWORD exec psql -X -A -t -h 127.0.0.1 -U postgres -d keycloak -c "{MODEL}"'
+    return run_in(stack.container("postgres"), "bash", "-c", script).splitlines()
+
+
 @pytest.mark.restarts
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_a_restart_loses_nothing(stack: Stack, client: Client, kept: Kept, workload: str) -> None:
@@ -121,6 +136,7 @@ def test_two_stacks_do_not_see_each_other_and_one_goes_without_a_trace(
     assert (client.mlflow(search, mine).status_code, other.mlflow(search, theirs).status_code) == (200, 200)
     assert (client.mlflow(search, theirs).status_code, other.mlflow(search, mine).status_code) == (401, 401)
     assert not _values(client.outputs) & _values(other.outputs)
+    assert _models(stack) != _models(neighbour)
     before = _identities(stack)
     neighbour.destroy()
     assert neighbour.leftovers() == []
