@@ -10,7 +10,7 @@ STACKCTL := .venv/bin/stackctl
 .PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e screenshots lint format bench docs lock
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup:  ## make .venv from the lock
 	@scripts/setup
@@ -18,7 +18,7 @@ setup:  ## make .venv from the lock
 engine:  ## see to a Docker engine and Compose
 	@scripts/engine
 
-up: setup engine  ## bring STACK up (ENGINE=auto|pulumi|render)
+up: setup engine  ## bring STACK up (ENGINE=auto|pulumi|compose|render)
 	@$(STACKCTL) up --stack $(STACK) --engine $(ENGINE)
 
 preview: setup engine  ## show what `up` would change

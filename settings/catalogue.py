@@ -235,7 +235,7 @@ def image_ref(
     catalogue = known.catalogue(component)
     key = catalogue.key(version)
     entry = catalogue.versions[key]
-    # What upstream calls its image is not built from for these two, so it is no part of them.
+    # All that versions.yaml says of a version is part of its tag.
     recipe = {"version": key, "entry": asdict(entry), "base": base_ref(entry.debian, versions=known, root=root)}
     return f"{PREFIX}/{component}:{key}-{_digest(recipe, context_files(root, component, entry))}"
 

@@ -286,7 +286,7 @@ class ExternalRedis(Group):
 
 
 class Redis(Group):
-    """The permission cache shared by MLflow's workers (and the session store of plugin 5.x)."""
+    """The permission cache shared by MLflow's workers."""
 
     version: Version | None = Field(None, description="Default: the one in versions.yaml")
     db: Annotated[int, Field(ge=0, le=15)] = Field(0, description="Number of the database")

@@ -8,7 +8,7 @@ Data goes to standard output, everything else to standard error. Exit codes:
 - 3 not logged in, or the login has expired or was revoked
 - 4 wrong password, client secret or personal access token
 - 5 no user, client, token or session of that name or id
-- 6 not allowed: the login is no administrator
+- 6 not allowed: the login is no administrator, or in no group that MLflow lets in
 - 7 Keycloak does not answer
 - 8 MLflow does not answer
 - 9 a server's certificate is not trusted here

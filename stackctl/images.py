@@ -135,7 +135,8 @@ class Builder:
 
     def _root(self, suite: str) -> str:
         """A plain Debian: pulled where a registry answers and the setting allows it, else made here."""
-        public = self._versions.debian[suite].image
+        suite_of = self._versions.debian[suite]
+        public = f"{suite_of.image}@{suite_of.digest}" if suite_of.digest else suite_of.image
         if self._source != "build":
             pulled = _docker("pull", "-q", public)
             if pulled.returncode == 0:

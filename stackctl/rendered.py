@@ -53,7 +53,7 @@ def refuse_changed_realm(workloads: Sequence[Workload], kept: Path) -> None:
     changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     if changed:
         say(f"The realm differs from the one that was imported, in: {', '.join(changed)}.")
-        expected = "expected no change: a realm is imported once; use ENGINE=pulumi, or `make destroy` first"
+        expected = "expected no change: a realm is imported once; make the change in Keycloak, or `make destroy` first"
         raise StackError(
             "The realm has changed; nothing was changed.", [Problem("realm", ", ".join(changed), expected)]
         )

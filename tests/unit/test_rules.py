@@ -9,6 +9,7 @@ import pytest
 
 from components.stack import stack_spec
 from settings import direct_access_grants, is_loopback, published_port, sample_users
+from settings.catalogue import load_versions
 from settings.versions import selection, unsupported_plugin, versions
 from tests.samples import settings, write_pem
 
@@ -96,6 +97,10 @@ def test_every_known_plugin_version_can_be_used() -> None:
     for version in versions().mlflow:
         assert unsupported_plugin(version) is None
         stack_spec(settings({"mlflow": {"pluginVersion": version}}))
+
+
+def test_the_default_plugin_is_that_of_the_versions_file() -> None:
+    assert settings().mlflow.plugin_version == load_versions().mlflow.default
 
 
 @pytest.mark.parametrize("version", ["", "5", "x.y", "-1", "11", "11.0", "5.0.0rc1"])
