@@ -12,7 +12,7 @@ from settings import ROOT, Settings, behind_proxy, published_port, reveal
 from settings.versions import image
 
 SERVER = "keycloak"
-UID = 1000
+UID = 60903
 HTTP_PORT = 8080
 HTTPS_PORT = 8443
 # Servers of one cluster speak JGroups to each other, and watch each other on a second port.

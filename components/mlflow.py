@@ -38,7 +38,7 @@ from settings.model import Mlflow
 from settings.versions import image
 
 SERVER = "mlflow"
-UID = 1000
+UID = 60904
 PORT = 5000
 ARTIFACTS_PATH = "/mlflow/artifacts"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"

@@ -23,7 +23,7 @@ from settings.model import DatabaseLogin
 from settings.versions import image
 
 PORT = 5432
-UID = 999
+UID = 60901
 SERVER = "postgres"
 KEYCLOAK_SERVER = "postgres-keycloak"
 DATA_VOLUME = "data"

@@ -10,7 +10,7 @@ from settings import Settings
 from settings.versions import image
 
 PORT = 6379
-UID = 999
+UID = 60902
 SERVER = "redis"
 
 

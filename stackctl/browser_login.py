@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import secrets
+import time
 import webbrowser
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,13 +19,23 @@ PATH = "/callback"
 
 
 class _Callback(HTTPServer):
-    """Waits for the one request that Keycloak sends the browser back with."""
+    """Waits for the one request that Keycloak sends the browser back with, whoever else asks meanwhile."""
 
     answer: dict[str, str] | None = None
-    timeout = WAIT_SECONDS
 
-    def handle_timeout(self) -> None:
-        raise NotLoggedInError("nobody logged in within five minutes", "run `stackctl login --browser` again")
+    def __init__(self, state: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.state = state
+
+    def wait(self, seconds: float = WAIT_SECONDS) -> dict[str, str]:
+        """What Keycloak answered. Raises NotLoggedInError when it did not within that time."""
+        deadline = time.monotonic() + seconds
+        while self.answer is None:
+            self.timeout = deadline - time.monotonic()
+            if self.timeout <= 0:
+                raise NotLoggedInError("nobody logged in within five minutes", "run `stackctl login --browser` again")
+            self.handle_request()
+        return self.answer
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -35,8 +46,13 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path != PATH:
             self.send_error(404)
             return
-        self.server.answer = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        failed = "error" in self.server.answer
+        answer = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        # Any page in the browser can send an answer to somebody else's question (RFC 6749, section 10.12).
+        if not secrets.compare_digest(answer.get("state", "").encode(), self.server.state.encode()):
+            self.send_error(400, "This is no answer to the login that is under way")
+            return
+        self.server.answer = answer
+        failed = "error" in answer
         text = "The login failed; see the terminal." if failed else "You are logged in. You may close this window."
         body = f"<!doctype html><title>stackctl</title><p>{html.escape(text)}</p>".encode()
         self.send_response(200)
@@ -53,10 +69,10 @@ def browser_login(
     provider: Provider, client_id: str, *, offline: bool, open_url: Callable[[str], bool] = webbrowser.open
 ) -> Tokens:
     """Raises NotLoggedInError when nobody logs in, or Keycloak refuses."""
-    with _Callback(("127.0.0.1", 0), _Handler) as server:
+    state = secrets.token_urlsafe(24)
+    with _Callback(state) as server:
         redirect = f"http://127.0.0.1:{server.server_port}{PATH}"
         verifier, challenge = pkce()
-        state = secrets.token_urlsafe(24)
         query = urlencode(
             {
                 "response_type": "code",
@@ -71,12 +87,7 @@ def browser_login(
         url = f"{provider.authorization_endpoint}?{query}"
         say(f"Log in at\n{url}")
         open_url(url)
-        while server.answer is None:
-            server.handle_request()
-        answer = server.answer
-    # An answer to somebody else's question (RFC 6749, section 10.12).
-    if not secrets.compare_digest(answer.get("state", ""), state):
-        raise NotLoggedInError("the browser brought an answer to another login", "run `stackctl login --browser` again")
+        answer = server.wait()
     if "code" not in answer:
         raise NotLoggedInError(f"Keycloak refused the login ({answer.get('error', '')})", "run `stackctl login` again")
     return code_grant(provider, client_id, answer["code"], redirect, verifier)

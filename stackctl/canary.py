@@ -46,20 +46,20 @@ class Canary:
 
 
 def canaries(
-    access: Access, keycloak: KeycloakAdmin, mlflow: MlflowApi, user: RealmUser, *, known: bool
+    access: Access, keycloak: KeycloakAdmin, mlflow: MlflowApi, user: RealmUser, *, account: str | None
 ) -> tuple[list[Canary], str]:
     """Make the credentials that can be made, and say why others cannot.
 
-    known: whether MLflow has an account of that name; it is not made for this.
+    account: the user's name in MLflow, None where it has no account; none is made for this.
     """
     made: list[Canary] = []
     reasons: list[str] = []
     try:
-        made += _of_keycloak(access, keycloak, user, known=known)
+        made += _of_keycloak(access, keycloak, user, known=account is not None)
     except AccessError as error:
         reasons.append(error.cause)
     try:
-        made += [_personal_token(access, mlflow, user.username)] if known else []
+        made += [_personal_token(access, mlflow, account)] if account else []
     except AccessError as error:
         reasons.append(error.cause)
     return made, "; ".join(reasons)

@@ -20,11 +20,11 @@ from stackctl.mlflow_api import MlflowApi
 
 @dataclass(frozen=True)
 class Target:
-    """A user as both sides know it; None where one does not."""
+    """A user as both sides know it; None where one does not. in_mlflow: the name of the account there."""
 
     username: str
     in_keycloak: RealmUser | None
-    in_mlflow: bool
+    in_mlflow: str | None
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Report:
     token_seconds: int = 0
     left: int = 0
     unproven: str = ""
+    in_mlflow: bool = True
 
     @property
     def complete(self) -> bool:
@@ -61,14 +62,15 @@ class Report:
             return f"error: {self.username} still has access ({rest}); run it again, and look at `stackctl doctor`"
         proven = f" Not every kind was tried: {self.unproven}." if self.unproven else ""
         if self.token_seconds:
+            disable = "--disable ends it at once; without it, run" if self.in_mlflow else "Run"
             until = (
                 f"An access token that is out already is accepted by MLflow for up to {self.token_seconds} s more, and "
-                "whoever holds it can make a personal token with it. --disable ends it at once; without it, run this "
-                "again when that time is over."
+                f"whoever holds it can make a personal token with it. {disable} this again when that time is over."
             )
         else:
             until = "An access token that is out already is refused by MLflow too."
-        return f"Every session and token of {self.username} is revoked.{proven} {until}"
+        where = "" if self.in_mlflow else " in Keycloak. MLflow has no account of that name, e-mail address or id"
+        return f"Every session and token of {self.username} is revoked{where}.{proven} {until}"
 
 
 def find(access: Access, username: str) -> Target:
@@ -81,10 +83,33 @@ def find(access: Access, username: str) -> Target:
         found: RealmUser | None = keycloak.find_user(username)
     except UnknownNameError:
         found = None
-    known = any(user.username == username.lower() for user in mlflow.users())
-    if found is None and not known:
+    accounts = {user.username for user in mlflow.users()}
+    if found is not None:
+        account = _account(keycloak, found, accounts)
+    else:
+        account = username.lower() if username.lower() in accounts else None
+    if found is None and account is None:
         raise UnknownNameError(f"neither Keycloak nor MLflow has a user {username}", "check the name")
-    return Target(found.username if found else username.lower(), found, known)
+    return Target(found.username if found else username.lower(), found, account)
+
+
+def _account(keycloak: KeycloakAdmin, user: RealmUser, accounts: set[str]) -> str | None:
+    """The user's account in MLflow, by whichever claim names accounts (`mlflow.usernameClaim`, not known here)."""
+    if user.username.lower() in accounts:
+        return user.username.lower()
+    for name in (user.email, user.id):
+        # People write what they like into their e-mail address, and it may be somebody's name.
+        if name.lower() in accounts and not _is_username(keycloak, name):
+            return name.lower()
+    return None
+
+
+def _is_username(keycloak: KeycloakAdmin, name: str) -> bool:
+    try:
+        keycloak.find_user(name)
+    except UnknownNameError:
+        return False
+    return True
 
 
 def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: Callable[[str], None]) -> Report:
@@ -93,19 +118,19 @@ def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: 
     Raises RefusedError, before anything is changed, for someone who would lock themselves out.
     """
     keycloak, mlflow = access.keycloak_admin(), access.mlflow()
-    if mlflow.me().username == target.username:
+    if mlflow.me().username == target.in_mlflow:
         if disable:
             raise RefusedError("this would disable the administrator who asks for it", "let another one do it")
         # The login of this very command is among what goes: its last token has to do for the rest.
         mlflow = MlflowApi(access.mlflow_url, access.logins().access_token(), http=access.http())
-    report = Report(target.username)
+    report = Report(target.username, in_mlflow=target.in_mlflow is not None)
     # Counted before the credentials of the proof are made.
     sessions = keycloak.user_sessions(target.in_keycloak) if target.in_keycloak else []
     report.revoked["keycloak_sessions"] = sum(not one.offline for one in sessions)
     report.revoked["keycloak_offline_sessions"] = sum(one.offline for one in sessions)
     if target.in_mlflow:
-        report.revoked["mlflow_sessions"] = len(mlflow.sessions(target.username))
-        report.revoked["personal_tokens"] = len(mlflow.tokens(target.username))
+        report.revoked["mlflow_sessions"] = len(mlflow.sessions(target.in_mlflow))
+        report.revoked["personal_tokens"] = len(mlflow.tokens(target.in_mlflow))
     held = _held(access, keycloak, mlflow, target, report) if prove else []
     if not prove:
         report.unproven = "--no-prove"
@@ -113,10 +138,10 @@ def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: 
     if target.in_keycloak is not None:
         _keycloak(keycloak, target.in_keycloak, report, disable=disable)
     if target.in_mlflow:
-        mlflow.revoke_sessions(target.username)
-        mlflow.delete_tokens(target.username)
+        mlflow.revoke_sessions(target.in_mlflow)
+        mlflow.delete_tokens(target.in_mlflow)
         if disable:
-            mlflow.set_active(target.username, active=False)
+            mlflow.set_active(target.in_mlflow, active=False)
     report.revoked["disabled"] = disable
     tell(f"Trying {len(before)} credential(s) of {target.username} again ...")
     for one, was in before:
@@ -124,7 +149,9 @@ def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: 
         row = {"credential": one.name, "before": was, "after": now, "dead": now == DEAD}
         report.proofs.append({**row, "outlives": one.outlives and not disable})
     report.left = _left(keycloak, mlflow, target)
-    report.token_seconds = 0 if disable or not target.in_mlflow else _longest_token(keycloak)
+    # MLflow refuses a token of an account that is disabled there, and makes an account for one that it does not know.
+    ended = target.in_keycloak is None or (disable and target.in_mlflow is not None)
+    report.token_seconds = 0 if ended else _longest_token(keycloak)
     return report
 
 
@@ -133,14 +160,14 @@ def restore(access: Access, target: Target) -> None:
     if target.in_keycloak is not None:
         access.keycloak_admin().set_enabled(target.in_keycloak, enabled=True)
     if target.in_mlflow:
-        access.mlflow().set_active(target.username, active=True)
+        access.mlflow().set_active(target.in_mlflow, active=True)
 
 
 def _held(access: Access, keycloak: KeycloakAdmin, mlflow: MlflowApi, target: Target, report: Report) -> list[Canary]:
     if target.in_keycloak is None:
         report.unproven = "Keycloak does not know the user"
         return []
-    made, report.unproven = canaries(access, keycloak, mlflow, target.in_keycloak, known=target.in_mlflow)
+    made, report.unproven = canaries(access, keycloak, mlflow, target.in_keycloak, account=target.in_mlflow)
     return made
 
 
@@ -164,7 +191,7 @@ def _left(keycloak: KeycloakAdmin, mlflow: MlflowApi, target: Target) -> int:
     if target.in_keycloak is not None:
         left += len(keycloak.user_sessions(target.in_keycloak))
     if target.in_mlflow:
-        left += len(mlflow.sessions(target.username)) + len(mlflow.tokens(target.username))
+        left += len(mlflow.sessions(target.in_mlflow)) + len(mlflow.tokens(target.in_mlflow))
     return left
 
 

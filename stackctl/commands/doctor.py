@@ -76,7 +76,7 @@ def _write(report: Report, stack: str, output: Output) -> None:
         # Evidence may be a line of a log, which holds what people sent.
         sys.stdout.write(printable(told))
     for name, reason in report.unchecked:
-        sys.stdout.write(f"not checked: {name} ({reason})\n")
+        sys.stdout.write(printable(f"not checked: {name} ({reason})\n"))
     sys.stdout.flush()
     what = "healthy" if report.healthy else f"{len(report.findings)} findings, {len(report.unchecked)} not checked"
     say(f"Stack {stack}: {what} ({report.checks} checks).")

@@ -29,7 +29,7 @@ def test_it_asks_for_what_the_api_requires() -> None:
         assert spec["instances"] == 2
         assert spec["storage"] == {"size": "20Gi", "storageClass": "fast"}
         assert spec["imageName"].startswith("registry.example.com/ml/mlflow-sso/postgres-seeded:17-")
-        assert (spec["postgresUID"], spec["postgresGID"]) == (999, 999)
+        assert (spec["postgresUID"], spec["postgresGID"]) == (60901, 60901)
         first = spec["bootstrap"]["initdb"]
         assert first["database"] == first["owner"]
         assert spec["enableSuperuserAccess"] is False

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.harness import WORKLOADS, Stack, docker, inspect
 
-UIDS = {"postgres": 999, "redis": 999, "keycloak": 1000, "mlflow": 1000}
+UIDS = {"postgres": 60901, "redis": 60902, "keycloak": 60903, "mlflow": 60904}
 PUBLISHED = {"keycloak": "8080/tcp", "mlflow": "5000/tcp"}
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from stackctl.access import Access
 from stackctl.canary import _page_session
-from stackctl.errors import AccessError
-from stackctl.revocation import Report
+from stackctl.errors import AccessError, UnknownNameError
+from stackctl.keycloak_admin import RealmUser
+from stackctl.mlflow_api import PluginUser
+from stackctl.revocation import Report, find
 from tests.unit.fakes import Fake, fake_server
 
 LOGIN = {"KEYCLOAK_IDENTITY": "the-login-of-bob"}
@@ -33,6 +36,41 @@ def test_nothing_is_left_to_do_once_a_token_is_refused() -> None:
     told = Report("bob", token_seconds=0).told
     assert "refused by MLflow too" in told
     assert "again" not in told
+
+
+def test_nothing_is_claimed_of_an_account_that_mlflow_does_not_have() -> None:
+    told = Report("bob", token_seconds=300, in_mlflow=False).told
+    assert "MLflow has no account of that name, e-mail address or id" in told
+    assert "up to 300 s more" in told
+    assert "--disable" not in told
+
+
+@pytest.mark.parametrize(
+    ("accounts", "others", "account"),
+    [
+        (["alice", "bob"], [], "bob"),
+        (["alice", "bob@corp.test"], [], "bob@corp.test"),
+        (["alice", "f3-id"], [], "f3-id"),
+        (["alice"], [], None),
+        # Somebody else has that name; bob only wrote it into his address.
+        (["bob@corp.test"], ["Bob@corp.test"], None),
+    ],
+)
+def test_an_account_is_found_by_whatever_claim_names_it(
+    accounts: list[str], others: list[str], account: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = RealmUser("f3-Id", "bob", enabled=True, email="Bob@corp.test", not_before=0)
+
+    def find_user(name: str) -> RealmUser:
+        if name not in ("bob", *others):
+            raise UnknownNameError(f"no user {name}", "check the name")
+        return bob
+
+    known = [PluginUser(name, is_admin=False, is_service_account=False) for name in accounts]
+    monkeypatch.setattr(Access, "keycloak_admin", lambda self: SimpleNamespace(find_user=find_user))
+    monkeypatch.setattr(Access, "mlflow", lambda self: SimpleNamespace(users=lambda: known))
+    found = find(Access("dev", "http://localhost:5000", "http://localhost/realms/mlflow", "mlflow-cli"), "bob")
+    assert (found.username, found.in_mlflow) == ("bob", account)
 
 
 @pytest.mark.parametrize("place", ["/steal", "/realms/mlflow/protocol/openid-connect/auth?client_id=mlflow"])
