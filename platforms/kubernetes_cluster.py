@@ -183,6 +183,19 @@ def _operated(cluster: Kubectl, plan: KubernetesPlan, groups: set[str]) -> Itera
             yield Problem("kubernetes.namespace", plan.namespace, expected)
 
 
+def _listeners(listeners: Sequence[Manifest], section: str | None) -> Iterator[Problem]:
+    """A route without a section is served by every listener that takes its host, also by one for plain http."""
+    where, names = "kubernetes.gateway.section", {str(one["name"]): one["protocol"] for one in listeners}
+    https = ", ".join(name for name, protocol in names.items() if protocol == "HTTPS") or "none, and it needs one"
+    if section is not None and names.get(section) != "HTTPS":
+        yield Problem(where, section, f"expected an https listener of the Gateway: {https}")
+    if section is None and "HTTP" in names.values():
+        clear = ", ".join(name for name, protocol in names.items() if protocol == "HTTP")
+        yield Problem(
+            where, "", f"expected an https listener of the Gateway: {https}; tokens in clear come in at {clear}"
+        )
+
+
 def _entrance(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
     gateway, ingress = plan.options.gateway, plan.options.ingress
     if gateway is not None:
@@ -193,6 +206,8 @@ def _entrance(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
         if found is None:
             value = f"{gateway.namespace}/{gateway.name}"
             yield Problem("kubernetes.gateway", value, "expected a Gateway that is there")
+        else:
+            yield from _listeners(found["spec"]["listeners"], gateway.section)
     if ingress is not None and ingress.class_name and cluster.get("ingressclass", ingress.class_name) is None:
         yield Problem("kubernetes.ingress.className", ingress.class_name, "expected an IngressClass that is there")
     if ingress is not None and (ingress.issuer or ingress.cluster_issuer) and "cert-manager.io" not in cluster.groups():

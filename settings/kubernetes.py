@@ -79,7 +79,7 @@ class GatewayRef(Group):
 
     name: DnsName = Field(description="Its name")
     namespace: DnsName = Field(description="Its namespace, from where requests come in")
-    section: DnsName | None = Field(None, description="Its https listener; default: every listener that fits")
+    section: DnsName | None = Field(None, description="Its https listener; default: all, where all are https")
 
 
 class Ingress(Group):

@@ -35,6 +35,12 @@ sys.exit("unexpected: " + " ".join(sys.argv[1:]))
 STANDARD = {"metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
 
 
+def gateway(**listeners: str) -> dict[str, Any]:
+    """One with these listeners and their protocols."""
+    found = [{"name": name, "protocol": protocol, "port": 443} for name, protocol in listeners.items()]
+    return {"metadata": {"name": "public"}, "spec": {"listeners": found}}
+
+
 class Cluster:
     """The answers of a cluster, by the first words of the question."""
 
@@ -50,7 +56,7 @@ class Cluster:
             ("get", "namespace"): "",
             ("get", "storageclasses"): {"items": [STANDARD]},
             ("get", "gatewayclass"): {"metadata": {"name": "istio-waypoint"}},
-            ("get", "gateways.gateway.networking.k8s.io"): {"metadata": {"name": "public"}},
+            ("get", "gateways.gateway.networking.k8s.io"): gateway(https="HTTPS", http="HTTP"),
             ("get", "ingressclass"): {"metadata": {"name": "nginx"}},
             ("get", "services"): {"items": []},
         }
@@ -159,6 +165,28 @@ def test_a_gateway_a_class_and_cert_manager_have_to_be_there(cluster: Cluster) -
     text = cluster.problems(OUTSIDE)
     assert "kubernetes.ingress.className = nginx: expected an IngressClass that is there" in text
     assert "kubernetes.ingress = letsencrypt: expected cert-manager on the cluster" in text
+
+
+@pytest.mark.parametrize(
+    ("section", "listeners", "expected"),
+    [
+        (None, {"web": "HTTPS"}, ""),
+        (None, {"web": "HTTPS", "other": "HTTPS", "db": "TCP"}, ""),
+        (None, {"web": "HTTPS", "plain": "HTTP"}, ": expected an https listener of the Gateway: web; tokens in clear"),
+        (None, {"plain": "HTTP"}, "none, and it needs one; tokens in clear come in at plain"),
+        ("web", {"web": "HTTPS", "plain": "HTTP"}, ""),
+        ("plain", {"web": "HTTPS", "plain": "HTTP"}, "section = plain: expected an https listener of the Gateway: web"),
+        ("gone", {"web": "HTTPS"}, "section = gone: expected an https listener of the Gateway: web"),
+    ],
+)
+def test_no_token_comes_in_at_a_listener_for_plain_http(
+    section: str | None, listeners: dict[str, str], expected: str, cluster: Cluster
+) -> None:
+    cluster.answers["get", "gateways.gateway.networking.k8s.io"] = gateway(**listeners)
+    where = {"name": "public", "namespace": "gateways", **({"section": section} if section else {})}
+    urls = {part: {"url": f"https://{part}.example.com"} for part in ("mlflow", "keycloak")}
+    found = cluster.problems({**urls, "kubernetes": {"gateway": where}})
+    assert (expected in found) if expected else (found == "")
 
 
 def test_a_secret_that_is_used_has_to_be_there_with_its_keys(cluster: Cluster) -> None:
