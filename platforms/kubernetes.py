@@ -23,6 +23,7 @@ from platforms.kubernetes_objects import (
 )
 from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest, content_name
 from platforms.kubernetes_pods import secret_texts
+from platforms.loopback import strangers
 from platforms.workload import Port, Problem, SecretText, Workload
 from settings.kubernetes import Kubernetes
 from settings.types import is_loopback
@@ -144,10 +145,15 @@ def _wait_open(plan: KubernetesPlan, workload: Workload, port: Port) -> None:
     while True:
         try:
             socket.create_connection((host, number), timeout=2).close()
-            return
+            break
         except OSError as error:
             if time.monotonic() > deadline:
                 hint = f"; is `stackctl forward --stack {plan.stack}` running beside it?" if local is not None else ""
                 what = f"{workload.name} runs, but {port.managed_url} takes no connection after {_URL_SECONDS} s"
                 raise pulumi.RunError(f"{what} ({error}){hint}") from None
         time.sleep(0.5)
+    # Nobody holds the port while the forward waits for a pod, and what answers is given the credentials of Keycloak.
+    others = strangers(number) if local is not None else set()
+    if others:
+        who = ", ".join(f"uid {uid}" for uid in sorted(others))
+        raise pulumi.RunError(f"port {number} of this machine, forwarded to {workload.name}, is held by {who}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import pulumi
 import pytest
 
 from components.stack import stack_spec
@@ -46,6 +47,20 @@ def test_the_engine_waits_for_the_address_that_it_uses(monkeypatch: pytest.Monke
         fresh_run(settings(given), STACK, preview=False)
         assert asked == [expected]
         asked.clear()
+
+
+def test_a_port_that_somebody_else_holds_is_not_taken_for_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What answers there is sent the secret that administers Keycloak."""
+    monkeypatch.setattr(socket, "create_connection", lambda address, timeout: socket.socket())
+    monkeypatch.setattr(kubernetes, "strangers", lambda port: {4711})
+    chosen = settings({})
+    plan = KubernetesPlan(PROJECT, STACK, stack_spec(chosen).workloads, chosen.kubernetes)
+    workload = next(w for w in plan.workloads if w.name == "keycloak")
+    (port,) = workload.published
+    with pytest.raises(pulumi.RunError, match="port 8080 of this machine, forwarded to keycloak, is held by uid 4711"):
+        kubernetes._wait_open(plan, workload, port)
+    monkeypatch.setattr(kubernetes, "strangers", lambda port: set())
+    kubernetes._wait_open(plan, workload, port)
 
 
 def planned(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:
