@@ -12,6 +12,7 @@ from settings import ROOT, Settings, behind_proxy, published_port, reveal
 from settings.versions import image
 
 SERVER = "keycloak"
+# A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60903
 HTTP_PORT = 8080
 HTTPS_PORT = 8443

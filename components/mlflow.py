@@ -38,6 +38,7 @@ from settings.model import Mlflow
 from settings.versions import image
 
 SERVER = "mlflow"
+# A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60904
 PORT = 5000
 ARTIFACTS_PATH = "/mlflow/artifacts"

@@ -23,6 +23,7 @@ from settings.model import DatabaseLogin
 from settings.versions import image
 
 PORT = 5432
+# A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60901
 SERVER = "postgres"
 KEYCLOAK_SERVER = "postgres-keycloak"

@@ -10,6 +10,7 @@ from settings import Settings
 from settings.versions import image
 
 PORT = 6379
+# A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60902
 SERVER = "redis"
 
