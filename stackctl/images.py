@@ -135,8 +135,8 @@ class Builder:
 
     def _root(self, suite: str) -> str:
         """A plain Debian: pulled where a registry answers and the setting allows it, else made here."""
-        suite_of = self._versions.debian[suite]
-        public = f"{suite_of.image}@{suite_of.digest}" if suite_of.digest else suite_of.image
+        upstream = self._versions.debian[suite]
+        public = f"{upstream.image}@{upstream.digest}" if upstream.digest else upstream.image
         if self._source != "build":
             pulled = _docker("pull", "-q", public)
             if pulled.returncode == 0:

@@ -83,24 +83,21 @@ def find(access: Access, username: str) -> Target:
         found: RealmUser | None = keycloak.find_user(username)
     except UnknownNameError:
         found = None
-    accounts = {user.username for user in mlflow.users()}
-    if found is not None:
-        account = _account(keycloak, found, accounts)
-    else:
-        account = username.lower() if username.lower() in accounts else None
+    name = found.username if found else username.lower()
+    account = _account(keycloak, name, found, {user.username for user in mlflow.users()})
     if found is None and account is None:
         raise UnknownNameError(f"neither Keycloak nor MLflow has a user {username}", "check the name")
-    return Target(found.username if found else username.lower(), found, account)
+    return Target(name, found, account)
 
 
-def _account(keycloak: KeycloakAdmin, user: RealmUser, accounts: set[str]) -> str | None:
+def _account(keycloak: KeycloakAdmin, name: str, user: RealmUser | None, accounts: set[str]) -> str | None:
     """The user's account in MLflow, by whichever claim names accounts (`mlflow.usernameClaim`, not known here)."""
-    if user.username.lower() in accounts:
-        return user.username.lower()
-    for name in (user.email, user.id):
+    if name.lower() in accounts:
+        return name.lower()
+    for other in (user.email, user.id) if user else ():
         # People write what they like into their e-mail address, and it may be somebody's name.
-        if name.lower() in accounts and not _is_username(keycloak, name):
-            return name.lower()
+        if other.lower() in accounts and not _is_username(keycloak, other):
+            return other.lower()
     return None
 
 
