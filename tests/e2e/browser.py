@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -37,6 +42,7 @@ def chromium(profile: Path) -> Iterator[Browser]:
         f"--user-data-dir={profile}", f"--window-size={WIDTH},{HEIGHT}",
     ):  # fmt: skip
         options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
     try:
         # The window's own frame would take a part of the height.
@@ -70,7 +76,31 @@ class Browser:
     def _until(self, done: Callable[[Chrome], Found], complaint: str) -> Found:
         """Wait for it. A page that draws itself anew takes elements away between finding and using them."""
         again = (StaleElementReferenceException, ElementClickInterceptedException)
-        return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=again).until(done, complaint)
+        try:
+            return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=again).until(done, complaint)
+        except TimeoutException:
+            raise AssertionError(f"{complaint}, but this, at {self.url}:\n{self.text}\n{self._failures()}") from None
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
+
+    def _failures(self) -> str:
+        """What the page wrote to its console, and its requests that failed, were refused or have no answer yet."""
+        said = [f"{entry['level']}: {entry['message']}" for entry in self._log("browser")]
+        asked: dict[str, str] = {}
+        for entry in self._log("performance"):
+            event = json.loads(entry["message"])["message"]
+            about = event["params"]
+            match event["method"]:
+                case "Network.requestWillBeSent":
+                    asked[about["requestId"]] = f"{about['request']['method']} {about['request']['url']}"
+                case "Network.responseReceived" if about["response"]["status"] >= 400:
+                    said.append(f"{about['response']['status']}: {asked.pop(about['requestId'], '?')}")
+                case "Network.responseReceived" | "Network.requestServedFromCache":
+                    asked.pop(about["requestId"], None)
+                case "Network.loadingFailed":
+                    said.append(f"{about['errorText']}: {asked.pop(about['requestId'], '?')}")
+        return "\n".join([*said, *(f"no answer yet: {request}" for request in asked.values())])
 
     def find(self, selector: str) -> WebElement:
         """The element that a CSS selector names, as soon as it shows."""

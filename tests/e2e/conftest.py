@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from stackctl import pulumi_engine
 from tests.e2e.cluster import cluster_or_skip, has_istio
-from tests.e2e.harness import Client, Stack
+from tests.e2e.harness import WORKLOADS, Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
 
 ENGINES = ("compose", "pulumi")
@@ -23,6 +23,16 @@ DECLARED = {
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.e2e)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the last lines of the stack's containers beside a failure: the stack is gone when somebody reads of it."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        report.sections += [(f"the last lines of {name}", stack.logs(name)) for name in WORKLOADS]
+    return report
 
 
 @pytest.hookimpl(trylast=True)

@@ -69,6 +69,11 @@ class Stack:
     def container(self, workload: str) -> str:
         return f"{self.physical}-{workload}"
 
+    def logs(self, workload: str) -> str:
+        """The last lines that a container wrote, or why there are none."""
+        command = ("docker", "logs", "--tail", "60", self.container(workload))
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
+
     def write_config(self) -> None:
         document: dict[str, Any] = {}
         if self.config_file.exists():
