@@ -49,6 +49,8 @@ CALLBACK_PATH = "/callback"
 LOGGED_OUT_PATH = "/oidc/ui/auth"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_INTAKE = Reserved(methods=("POST",), paths=("/v1/traces", "/v1/traces/*"))
+# By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
+SET_BY_THE_IMAGE = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 CLIENT_SECRET = Secret("mlflow-client-secret", length=48)
 # Keys of Fernet are 32 bytes in URL-safe base64: 43 characters and one sign of padding.
 _SESSION_KEY = SecretText.of(Secret("mlflow-session-key", length=43), "=")
@@ -155,7 +157,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             "SSL_CERT_FILE": TRUSTED_CAS_PATH,
             "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
         }
-    _refuse_overrides(settings.mlflow, {*env, *secret_env}, profile.ignored)
+    _refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE}, profile.ignored)
     secret_env |= {
         name: SecretText.of(own_secret(f"mlflow-env-{name}", value))
         for name, value in settings.mlflow.secret_env.items()

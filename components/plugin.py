@@ -45,6 +45,7 @@ class PluginInputs:
 class PluginProfile:
     """How one line of plugin versions is run.
 
+    app_name: the entry point of the group `mlflow.app` that is served.
     shared_cache: whether sessions and permissions survive a second worker or replica.
     ready_path, live_path: its health endpoints.
     ignored: variables of other versions, known from many guides, which these do not read; by each, what counts.
@@ -111,7 +112,8 @@ class _Since7(PluginProfile):
 
 _PROFILES: Mapping[int, PluginProfile] = {
     11: _Since7(
-        app_name="oidc-auth",
+        # The plugin's own, "oidc-auth", with threads: images/mlflow/app.
+        app_name="mlflow-sso",
         live_path="/health/live",
         ready_path="/health/ready",
         shared_cache=True,

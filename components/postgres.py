@@ -32,7 +32,7 @@ DATA_VOLUME = "data"
 CA_BUNDLE_PATH = "/etc/stack-ca/ca.pem"
 # What every image of the stack trusts by itself.
 SYSTEM_CA_PATH = "/etc/ssl/certs/ca-certificates.crt"
-PARAMETERS = {"shared_buffers": "32MB", "max_connections": "100", "password_encryption": "scram-sha-256"}
+PARAMETERS = {"shared_buffers": "32MB", "max_connections": "200", "password_encryption": "scram-sha-256"}
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,9 @@ def server(words: list[str]) -> tuple[list[str], dict[str, str]]:
     more = {
         "_MLFLOW_SERVER_FILE_STORE": store,
         "_MLFLOW_SERVER_REGISTRY_STORE": store,
+        # Without these, what asks for a store before the first call of the tracking API waits for a file of SQLite's.
+        "MLFLOW_TRACKING_URI": store,
+        "MLFLOW_REGISTRY_URI": store,
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": given.artifacts_destination,
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",

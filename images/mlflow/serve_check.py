@@ -5,11 +5,13 @@ import itertools
 import os
 import sys
 
+import mlflow
 import mlflow.server
 import mlflow.server.handlers
 from mlflow.cli import cli
 
 sys.path.insert(0, "/opt/mlflow")
+import mlflow_sso  # noqa: F401  It fails where the plugin mounts Flask in another way.
 import serve
 
 # Always overruled by an option, or read again by the server itself.
@@ -22,8 +24,11 @@ HANDLED = {
 def own(words: list[str]) -> tuple[list[str], dict[str, str]]:
     """What MLflow's command would start, and with which changes to the environment."""
     before, started = dict(os.environ), []
+    # It opens its stores once in a process, and leaves their addresses in the environment.
+    mlflow.server.handlers._tracking_store = mlflow.server.handlers._model_registry_store = None
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
     mlflow.server._exec_cmd = lambda command, extra_env, **_: started.append((command, extra_env)) or sys.exit()
-    mlflow.server.handlers.initialize_backend_stores = lambda *_, **__: None
     with contextlib.suppress(SystemExit):
         cli.main(["server", *words])
     (command, extra), changed = started[0], {k: v for k, v in os.environ.items() if before.get(k) != v}
@@ -41,7 +46,7 @@ variables = {
 unknown = sorted(variables - set(serve.OTHERS) - HANDLED)
 assert not unknown, f"serve.py knows nothing of {unknown}"
 
-common = ["--app-name", "oidc-auth", "--host", "0.0.0.0", "--port", "5000"]
+common = ["--app-name", "mlflow-sso", "--host", "0.0.0.0", "--port", "5000"]
 choices = (
     (["--workers", "1"], ["--workers", "4"]),
     ([], ["--expose-prometheus", "/tmp/metrics"]),

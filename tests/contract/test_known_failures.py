@@ -70,7 +70,9 @@ def test_1_a_database_password_is_one_secret_for_server_and_client(separate: boo
     assert keycloak.env["KC_DB_USERNAME"] == "keycloak"
 
 
-@pytest.mark.parametrize("name", ["MLFLOW_BACKEND_STORE_URI", "OIDC_USERS_DB_URI"])
+@pytest.mark.parametrize(
+    "name", ["MLFLOW_BACKEND_STORE_URI", "OIDC_USERS_DB_URI", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"]
+)
 def test_1_a_second_database_address_is_refused(name: str) -> None:
     mlflow_env_refused(name, "postgresql://other")
 

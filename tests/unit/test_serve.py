@@ -6,7 +6,7 @@ That it starts what MLflow's command would start is checked as the image is buil
 from __future__ import annotations
 
 import importlib.util
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,8 +28,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    app = EntryPoint("oidc-auth", "mlflow_oidc_auth.app:app", "mlflow.app")
-    monkeypatch.setattr(module, "entry_points", lambda **_: [app])
+    (installed,) = (ROOT / "images/mlflow/app").glob("*.dist-info")
+    monkeypatch.setattr(module, "entry_points", Distribution.at(installed).entry_points.select)
     for name in module.OTHERS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
@@ -52,8 +52,15 @@ def test_it_knows_every_call_that_the_stack_makes(
         monkeypatch.setenv(name, value)
     command, more = serve.server(list(workload.args[2:]))
     assert command[1:3] == ["-m", "uvicorn"]
-    assert command[-1] == "mlflow_oidc_auth.app:app"
+    assert command[-1] == "mlflow_sso:app"
     assert more["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] in workload.args
+
+
+def test_every_store_of_the_server_is_the_backend_store(serve: ModuleType) -> None:
+    """What asks for a store without a name gets what these two say, or else a file of SQLite's."""
+    _, more = serve.server(list(mlflow().args[2:]))
+    store = "postgresql+psycopg2://mlflow@postgres/mlflow"
+    assert (more["MLFLOW_TRACKING_URI"], more["MLFLOW_REGISTRY_URI"]) == (store, store)
 
 
 def test_two_starts_are_told_apart(serve: ModuleType) -> None:
