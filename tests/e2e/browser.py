@@ -85,7 +85,7 @@ class Browser:
         return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
 
     def _failures(self) -> str:
-        """What the page wrote to its console, and its requests that failed, were refused or have no answer yet."""
+        """What the page wrote to its console, and its requests that were refused, failed or have not ended yet."""
         said = [f"{entry['level']}: {entry['message']}" for entry in self._log("browser")]
         asked: dict[str, str] = {}
         for entry in self._log("performance"):
@@ -95,12 +95,12 @@ class Browser:
                 case "Network.requestWillBeSent":
                     asked[about["requestId"]] = f"{about['request']['method']} {about['request']['url']}"
                 case "Network.responseReceived" if about["response"]["status"] >= 400:
-                    said.append(f"{about['response']['status']}: {asked.pop(about['requestId'], '?')}")
-                case "Network.responseReceived" | "Network.requestServedFromCache":
+                    said.append(f"{about['response']['status']}: {about['response']['url']}")
+                case "Network.loadingFinished" | "Network.requestServedFromCache":
                     asked.pop(about["requestId"], None)
                 case "Network.loadingFailed":
                     said.append(f"{about['errorText']}: {asked.pop(about['requestId'], '?')}")
-        return "\n".join([*said, *(f"no answer yet: {request}" for request in asked.values())])
+        return "\n".join([*said, *(f"not ended: {request}" for request in asked.values())])
 
     def find(self, selector: str) -> WebElement:
         """The element that a CSS selector names, as soon as it shows."""

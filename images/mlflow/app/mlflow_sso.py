@@ -10,7 +10,6 @@ Format", of which a server may drop what is sent after a disconnect without a wo
 """
 
 import asyncio
-import contextlib
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
@@ -54,8 +53,7 @@ class OwnThreads:
         finally:
             if gone is not None:
                 gone.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await gone
+                await asyncio.wait([gone])
 
 
 mounts = [route for route in app.routes if isinstance(route, Mount)]
