@@ -15,6 +15,7 @@ from selenium.common.exceptions import (
     ElementClickInterceptedException,
     StaleElementReferenceException,
     TimeoutException,
+    WebDriverException,
 )
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -26,6 +27,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 PATIENCE = 90
 # Names a directory that keeps the pictures: `make screenshots` sets it to docs/images.
 KEEP = "E2E_SCREENSHOTS"
+# Chromium gives up every request when an interface of this machine comes or goes, as with each container of another
+# stack; a page that lacks a script for it stays broken until somebody loads it anew.
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 WIDTH, HEIGHT = 1280, 800
 Found = TypeVar("Found")
 
@@ -61,6 +65,7 @@ class Browser:
     def __init__(self, driver: Chrome, pictures: Path) -> None:
         self.driver = driver
         self._pictures = Path(os.environ.get(KEEP) or pictures).resolve()
+        self._said: list[str] = []
 
     @property
     def url(self) -> str:
@@ -71,22 +76,42 @@ class Browser:
         return str(self.driver.execute_script("return document.body ? document.body.innerText : ''"))
 
     def open(self, url: str) -> None:
-        self.driver.get(url)
+        for _ in range(5):
+            try:
+                return self.driver.get(url)
+            except WebDriverException as error:
+                if NETWORK_CHANGED not in str(error):
+                    raise
+        raise AssertionError(f"{url} could not be opened: {NETWORK_CHANGED} each time")
 
     def _until(self, done: Callable[[Chrome], Found], complaint: str) -> Found:
         """Wait for it. A page that draws itself anew takes elements away between finding and using them."""
         again = (StaleElementReferenceException, ElementClickInterceptedException)
+
+        def look(driver: Chrome) -> Found:
+            found = done(driver)
+            if not found and any(NETWORK_CHANGED in line for line in self._new_lines()):
+                driver.refresh()
+            return found
+
         try:
-            return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=again).until(done, complaint)
+            return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=again).until(look, complaint)
         except TimeoutException:
             raise AssertionError(f"{complaint}, but this, at {self.url}:\n{self.text}\n{self._failures()}") from None
 
     def _log(self, kind: str) -> list[dict[str, Any]]:
         return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
 
+    def _new_lines(self) -> list[str]:
+        """What the page has written to its console since this was asked before."""
+        lines = [f"{entry['level']}: {entry['message']}" for entry in self._log("browser")]
+        self._said += lines
+        return lines
+
     def _failures(self) -> str:
         """What the page wrote to its console, and its requests that were refused, failed or have not ended yet."""
-        said = [f"{entry['level']}: {entry['message']}" for entry in self._log("browser")]
+        self._new_lines()
+        said = list(self._said)
         asked: dict[str, str] = {}
         for entry in self._log("performance"):
             event = json.loads(entry["message"])["message"]
