@@ -296,6 +296,8 @@ def _claim_for_several(where: str, name: str) -> None:
     }
     for document in (volume, claim):
         kubectl("create", "-f", "-", stdin=json.dumps(document))
+    # A pod that meets the claim while it is being bound may wait five minutes for the scheduler's next look.
+    until(lambda: get("pvc", "artifacts", "-n", where)["status"]["phase"] == "Bound", "the claim is bound")
 
 
 def _unchanged_by_another_up_and_gone_after_destroy(stack: Stack) -> None:
