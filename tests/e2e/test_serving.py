@@ -61,21 +61,25 @@ def _reads_nothing(client: Client, path: str, token: str) -> Iterator[None]:
 @pytest.mark.restarts
 @pytest.mark.parametrize("first", [ASSISTANT, SEARCH])
 def test_a_new_server_answers_whatever_is_asked_first(stack: Stack, client: Client, first: str) -> None:
-    token = client.password_token("alice")["access_token"]
-    docker("restart", stack.container("mlflow"))
-    eventually(lambda: _ready(client), bool, "MLflow is ready after its restart")
+    token = _restarted(stack, client)
     assert client.mlflow(first, token).status_code == 200
 
 
 @pytest.mark.restarts
 def test_a_new_server_answers_many_at_once(stack: Stack, client: Client) -> None:
-    token = client.password_token("alice")["access_token"]
-    docker("restart", stack.container("mlflow"))
-    eventually(lambda: _ready(client), bool, "MLflow is ready after its restart")
+    token = _restarted(stack, client)
     paths = (SEARCH, ASSISTANT, "/", "/ajax-api/2.0/mlflow/users/current") * 6
     with ThreadPoolExecutor(len(paths)) as threads:
         answers = list(threads.map(lambda path: client.mlflow(path, token).status_code, paths))
     assert answers == [200] * len(paths)
+
+
+def _restarted(stack: Stack, client: Client) -> str:
+    """Restart MLflow, so that it has answered nothing but its health; returns alice's token."""
+    token = str(client.password_token("alice")["access_token"])
+    docker("restart", stack.container("mlflow"))
+    eventually(lambda: _ready(client), bool, "MLflow is ready after its restart")
+    return token
 
 
 def _ready(client: Client) -> bool:
