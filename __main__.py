@@ -12,7 +12,7 @@ def main() -> None:
     from pulumi.runtime.config import CONFIG
 
     from components.program import deploy
-    from platforms.workload import StackError
+    from problems import StackError
     from settings import from_engine
 
     try:

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
-from platforms.workload import File, HttpCheck, Port, Probe, Resources, Secret, SecretText, Workload, http_check
+from platforms.secrets import Secret, SecretText
+from platforms.workload import File, HttpCheck, Port, Probe, Resources, Workload, bash_http_check
 from settings import ROOT, Settings, behind_proxy, published_port, reveal
 from settings.versions import image
 
@@ -163,7 +164,7 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
             ports=(http, *https, Port("management", MANAGEMENT_PORT, protocol="http"), *cluster),
             writable=("/tmp", "/opt/keycloak/data"),
             probe=Probe(
-                local=http_check(MANAGEMENT_PORT, "/health/ready"),
+                local=bash_http_check(MANAGEMENT_PORT, "/health/ready"),
                 http=HttpCheck(MANAGEMENT_PORT, "/health/ready"),
                 live=HttpCheck(MANAGEMENT_PORT, "/health/live"),
                 start_seconds=120,

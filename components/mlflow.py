@@ -13,27 +13,14 @@ from components.keycloak import (
     keycloak_address,
     tls_files,
 )
-from components.plugin import PluginInputs, PluginProfile, plugin_profile
+from components.plugin.profile import PluginInputs, PluginProfile, plugin_profile
 from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
 from components.redis import redis_address
-from components.secret import own_secret
-from platforms.workload import (
-    ExecCheck,
-    HttpCheck,
-    Kept,
-    Port,
-    Probe,
-    Problem,
-    Reserved,
-    Resources,
-    Secret,
-    SecretText,
-    StackError,
-    Volume,
-    Workload,
-    http_check,
-)
-from settings import PROJECT, Settings, metrics, published_port, reveal
+from components.secret import given_secret
+from platforms.secrets import Kept, Secret, SecretText
+from platforms.workload import ExecCheck, HttpCheck, Port, Probe, Reserved, Resources, Volume, Workload, bash_http_check
+from problems import Problem, StackError
+from settings import PROJECT, Settings, published_port, reveal, serves_metrics
 from settings.model import Mlflow
 from settings.versions import image
 
@@ -129,7 +116,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         "--port", str(PORT),
         "--workers", str(settings.mlflow.workers),
     ]  # fmt: skip
-    if metrics(settings):
+    if serves_metrics(settings):
         args += ["--expose-prometheus", "/tmp/metrics"]
     s3 = settings.mlflow.s3
     if s3 is None:
@@ -159,7 +146,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         }
     _refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE}, profile.ignored)
     secret_env |= {
-        name: SecretText.of(own_secret(f"mlflow-env-{name}", value))
+        name: SecretText.of(given_secret(f"mlflow-env-{name}", value))
         for name, value in settings.mlflow.secret_env.items()
     }
     _refuse_replicas(settings, profile)
@@ -167,7 +154,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
         # The certificate names the public host, not the loopback address asked from inside.
         check = ExecCheck(("python", "-c", _READY_TLS.format(port=PORT, path=profile.ready_path)))
     else:
-        check = http_check(PORT, profile.ready_path)
+        check = bash_http_check(PORT, profile.ready_path)
     return (
         Workload(
             name=SERVER,

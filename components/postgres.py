@@ -5,20 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from components.secret import own_secret
-from platforms.workload import (
-    Databases,
-    ExecCheck,
-    Port,
-    Probe,
-    Resources,
-    Secret,
-    SecretText,
-    UrlQuoted,
-    Volume,
-    Workload,
-)
-from settings import Settings, postgres_certificates
+from components.secret import given_secret
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.workload import Databases, ExecCheck, Port, Probe, Resources, Volume, Workload
+from settings import Settings, postgres_has_certificates
 from settings.model import DatabaseLogin
 from settings.versions import image
 
@@ -106,7 +96,7 @@ def _password(role: str) -> Secret:
 
 def _own(settings: Settings, role: str, server: str) -> Database:
     password = _password(role)
-    if not postgres_certificates(settings):
+    if not postgres_has_certificates(settings):
         return Database(server, PORT, role, role, password, "disable", "")
     roots = f"/etc/{server}-ca/ca.crt"
     return Database(server, PORT, role, role, password, "verify-full", roots, authority=server)
@@ -115,7 +105,7 @@ def _own(settings: Settings, role: str, server: str) -> Database:
 def _external(settings: Settings, part: str, login: DatabaseLogin) -> Database:
     external = settings.postgres.external
     assert external is not None
-    password = own_secret(_password(part).name, login.password or login.existing_secret)
+    password = given_secret(_password(part).name, login.password or login.existing_secret)
     roots = CA_BUNDLE_PATH if settings.ca_bundle else SYSTEM_CA_PATH
     return Database(
         external.host, external.port, login.database, login.username, password, external.ssl_mode, roots, external=True

@@ -11,13 +11,15 @@ import pulumi
 from components.keycloak import SERVER as KEYCLOAK
 from components.postgres import DATA_VOLUME, keycloak_database
 from components.stack import StackSpec, stack_spec
-from platforms.engine import Secrets, Site
+from platforms.secrets import Secret
 from platforms.select import engine_platform
-from platforms.workload import Secret, StackError, Workload
+from platforms.site import Secrets, Site
+from platforms.workload import Workload
+from problems import StackError
 from settings import Settings
 
 if TYPE_CHECKING:
-    from components.realm_resources import KeycloakRealm
+    from components.realm.resources import KeycloakRealm
 
 
 class Component(pulumi.ComponentResource):
@@ -47,7 +49,7 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
     with ThreadPoolExecutor() as pool:
         checked = pool.submit(platform.check, spec.workloads)
         # Keycloak's SDK takes as long to import as the target to answer.
-        from components.realm_resources import KeycloakRealm
+        from components.realm.resources import KeycloakRealm
     problems = checked.result()
     if problems:
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)

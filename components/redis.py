@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.secret import own_secret
-from platforms.workload import ExecCheck, Port, Probe, Resources, Secret, SecretText, UrlQuoted, Volume, Workload
+from components.secret import given_secret
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.workload import ExecCheck, Port, Probe, Resources, Volume, Workload
 from settings import Settings
 from settings.versions import image
 
@@ -39,7 +40,7 @@ def redis_address(settings: Settings) -> RedisAddress:
     if external is None:
         return RedisAddress(SERVER, PORT, settings.redis.db, Secret("redis-password"), tls=False)
     given = external.password or external.existing_secret
-    password = None if given is None else own_secret("redis-password", given)
+    password = None if given is None else given_secret("redis-password", given)
     return RedisAddress(external.host, external.port, settings.redis.db, password, external.tls)
 
 

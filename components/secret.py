@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from platforms.workload import Kept, Secret
+from platforms.secrets import Kept, Secret
 from settings import reveal
 from settings.kubernetes import ExistingSecret
 
 
-def own_secret(name: str, given: SecretStr | ExistingSecret | None) -> Secret:
+def given_secret(name: str, given: SecretStr | ExistingSecret | None) -> Secret:
     """The secret of that name with the operator's value, or with the place where the target has it."""
     if isinstance(given, ExistingSecret):
         return Secret(name, kept=Kept(given.name, given.key))

@@ -15,9 +15,11 @@ from components.keycloak import (
 )
 from components.mlflow import client_secret, mlflow_workloads
 from components.postgres import postgres_workloads
-from components.realm import RealmSpec, realm_spec
+from components.realm.spec import RealmSpec, realm_spec
 from components.redis import redis_workloads
-from platforms.workload import Secret, SecretText, StackError, Workload, check_workloads
+from platforms.secrets import Secret, SecretText
+from platforms.workload import Workload, check_workloads
+from problems import StackError
 from settings import Settings
 
 

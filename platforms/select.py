@@ -10,16 +10,16 @@ from settings import Platform, Settings
 
 if TYPE_CHECKING:
     # It brings Pulumi's SDK, which takes longer to import than most commands to run.
-    from platforms.engine import EnginePlatform
+    from platforms.site import EnginePlatform
 
 
 def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatform:
     """The platform of these settings; its SDK is imported only when it is the one used."""
     if settings.platform is Platform.DOCKER:
-        from platforms.docker import DockerPlatform
+        from platforms.docker.site import DockerPlatform
 
         return DockerPlatform(project, stack, settings.docker.bind_address)
-    from platforms.kubernetes import KubernetesPlatform
+    from platforms.kubernetes.site import KubernetesPlatform
 
     return KubernetesPlatform(project, stack, settings.kubernetes)
 
@@ -27,11 +27,11 @@ def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatf
 def inventory(platform: Platform, settings: Settings | None = None) -> Inventory:
     """What finds and removes the objects of a stack on this platform; settings: the stack's, where they are known."""
     if platform is Platform.DOCKER:
-        from platforms.docker_inventory import DockerInventory
+        from platforms.docker.inventory import DockerInventory
 
         return DockerInventory()
-    from platforms.kubectl import Kubectl
-    from platforms.kubernetes_inventory import KubernetesInventory
+    from platforms.kubernetes.inventory import KubernetesInventory
+    from platforms.kubernetes.kubectl import Kubectl
 
     return KubernetesInventory(Kubectl(settings.kubernetes.context if settings else None))
 
@@ -39,9 +39,9 @@ def inventory(platform: Platform, settings: Settings | None = None) -> Inventory
 def running(platform: Platform, settings: Settings | None = None) -> Running:
     """What looks at the running parts of a stack on this platform; settings: the stack's, where they are known."""
     if platform is Platform.DOCKER:
-        from platforms.docker_running import DockerRunning
+        from platforms.docker.running import DockerRunning
 
         return DockerRunning()
-    from platforms.kubernetes_running import KubernetesRunning
+    from platforms.kubernetes.look.running import KubernetesRunning
 
     return KubernetesRunning(settings.kubernetes if settings else None)

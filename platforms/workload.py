@@ -6,74 +6,11 @@ knows Pulumi, Docker or Kubernetes, so the same values feed the engine and the r
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True)
-class Kept:
-    """A place in the target's own store of secrets, filled by somebody else: an object, and a key in it."""
-
-    name: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A named secret, generated once per stack unless the operator gives its value.
-
-    name: unique in the stack, kebab-case; the physical name on every platform derives from it.
-    length: characters of [A-Za-z0-9] when generated (62^32 is about 190 bits). Letters and digits
-        alone need no quoting in URLs, SQL, env files or JSON.
-    value: the operator's own value. Kept out of `repr`, so a traceback cannot show it.
-    kept: where the target keeps the value. Programs are given it there, and the stack never learns it.
-    """
-
-    name: str
-    length: int = 32
-    value: str | None = field(default=None, repr=False)
-    kept: Kept | None = None
-
-    @property
-    def variable(self) -> str:
-        """An environment variable to carry it. Distinct secrets have distinct variables."""
-        plain = re.sub(r"[^A-Z0-9]", "_", self.name.upper())
-        if re.fullmatch(r"[a-z0-9-]+", self.name):
-            return plain
-        return f"{plain}_{hashlib.sha256(self.name.encode()).hexdigest()[:6].upper()}"
-
-
-@dataclass(frozen=True)
-class UrlQuoted:
-    """A secret as a part of a URL: percent-encoded (RFC 3986, section 2.1).
-
-    Where the target alone knows it, the image puts it in: variables that STACK_URLS names hold ${NAME} in its place.
-    """
-
-    secret: Secret
-
-
-@dataclass(frozen=True)
-class SecretText:
-    """Text with secrets in it, put together by the platform and never by a component."""
-
-    parts: tuple[str | Secret | UrlQuoted, ...]
-
-    @staticmethod
-    def of(*parts: str | Secret | UrlQuoted) -> SecretText:
-        return SecretText(parts)
-
-    @property
-    def secrets(self) -> tuple[Secret, ...]:
-        found = (part.secret if isinstance(part, UrlQuoted) else part for part in self.parts)
-        return tuple(part for part in found if isinstance(part, Secret))
-
-    @property
-    def kept(self) -> bool:
-        """Whether the target alone can put it together."""
-        return any(secret.kept for secret in self.secrets)
+from platforms.secrets import Kept, Secret, SecretText
+from problems import Problem
 
 
 @dataclass(frozen=True)
@@ -134,7 +71,7 @@ class ExecCheck:
     command: tuple[str, ...]
 
 
-def http_check(port: int, path: str) -> ExecCheck:
+def bash_http_check(port: int, path: str) -> ExecCheck:
     """Ask for `path` from inside with bash alone: no image has to hold curl."""
     script = (
         f"exec 3<>/dev/tcp/127.0.0.1/{port} && "
@@ -253,29 +190,6 @@ class Workload:
     def kept(self) -> tuple[Kept, ...]:
         """What the target has to keep for it already."""
         return tuple(dict.fromkeys(secret.kept for secret in self.secrets if secret.kept))
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: where it stands, its value, and what was expected there."""
-
-    where: str
-    value: str
-    expected: str
-
-    def __str__(self) -> str:
-        shown = f" = {self.value}" if self.value else ""
-        return f"{self.where}{shown}: {self.expected}"
-
-
-class StackError(Exception):
-    """The stack cannot be brought up as described. Its text names every problem at once."""
-
-    def __init__(self, headline: str, problems: Sequence[Problem]) -> None:
-        self.headline = headline
-        self.problems = tuple(problems)
-        lines = [headline, *(f"  - {problem}" for problem in self.problems)]
-        super().__init__("\n".join(lines))
 
 
 def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:

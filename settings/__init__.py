@@ -1,5 +1,13 @@
 """The only reader of configuration."""
 
+from settings.derived import (
+    allows_direct_access_grants,
+    behind_proxy,
+    postgres_has_certificates,
+    published_port,
+    serves_metrics,
+    wants_sample_users,
+)
 from settings.load import ENCRYPTED, ROOT, from_engine, from_files, parse, reveal
 from settings.model import (
     PROJECT,
@@ -7,14 +15,6 @@ from settings.model import (
     ImageSource,
     Platform,
     Settings,
-)
-from settings.rules import (
-    behind_proxy,
-    direct_access_grants,
-    metrics,
-    postgres_certificates,
-    published_port,
-    sample_users,
 )
 from settings.types import is_loopback
 
@@ -26,15 +26,15 @@ __all__ = [
     "ImageSource",
     "Platform",
     "Settings",
+    "allows_direct_access_grants",
     "behind_proxy",
-    "direct_access_grants",
     "from_engine",
     "from_files",
     "is_loopback",
-    "metrics",
     "parse",
-    "postgres_certificates",
+    "postgres_has_certificates",
     "published_port",
     "reveal",
-    "sample_users",
+    "serves_metrics",
+    "wants_sample_users",
 ]

@@ -1,7 +1,7 @@
 """Which images the stack runs: versions.yaml, and the tags computed from it and from images/.
 
 Nothing here talks to Docker: a tag is a function of the tree, so a preview can name its images before they exist.
-Building them is stackctl.images.
+Building them is stackctl.images.build.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ PREFIX = "mlflow-sso"
 # In the order a reader expects; "postgres-seeded" is postgres plus the empty schemas of keycloak and mlflow.
 COMPONENTS = ("postgres", "redis", "keycloak", "mlflow", "postgres-seeded")
 # What the seeded image is made from, and by: a change in any of them is another seed.
-SEED_PROGRAM = "stackctl/seed.py"
+SEED_PROGRAM = "stackctl/images/seed.py"
 SEED_SOURCES = ("postgres", "keycloak", "mlflow")
+# What stackctl.images.seed dumps. Another text here is another seed, and makes every Postgres container anew: change it
+# where the dumps differ, and not where the program alone does. This first one is the digest that the tags had from the
+# program's text, so that stacks made before keep their containers.
+SEED_GENERATION = {"stackctl/seed.py": [False, "e7bfcfe400ddb6e85c00756e24a56249016f72b26896c0ceb875a5f0f880cc36"]}
 
 
 class VersionsError(ValueError):
@@ -197,8 +201,9 @@ def context_files(root: Path, component: str, entry: AnyVersion | None = None) -
     return files
 
 
-def _digest(recipe: Mapping[str, Any], files: Mapping[str, Path]) -> str:
+def _digest(recipe: Mapping[str, Any], files: Mapping[str, Path], declared: Mapping[str, Any] | None = None) -> str:
     content = {name: [_executable(path), hashlib.sha256(path.read_bytes()).hexdigest()] for name, path in files.items()}
+    content |= declared or {}
     text = json.dumps({"recipe": recipe, "files": content}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -230,8 +235,8 @@ def image_ref(
         chosen = {**(selection or {}), **({"postgres": version} if version else {})}
         sources = [image_ref(name, chosen.get(name), versions=known, root=root) for name in SEED_SOURCES]
         tag = known.postgres.key(chosen.get("postgres"))
-        files = {**context_files(root, "seed"), SEED_PROGRAM: root / SEED_PROGRAM}
-        return f"{PREFIX}/{component}:{tag}-{_digest({'from': sources}, files)}"
+        digest = _digest({"from": sources}, context_files(root, "seed"), SEED_GENERATION)
+        return f"{PREFIX}/{component}:{tag}-{digest}"
     catalogue = known.catalogue(component)
     key = catalogue.key(version)
     entry = catalogue.versions[key]

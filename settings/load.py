@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from platforms.workload import Problem, StackError
+from problems import Problem, StackError
 from settings.model import PROJECT, Platform, Settings
 from settings.rules import check
 

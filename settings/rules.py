@@ -6,55 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from platforms.workload import Problem
-from settings.model import Environment, Settings, Tls
+from problems import Problem
+from settings.derived import behind_proxy, published_port, wants_sample_users
+from settings.model import Settings, Tls
 from settings.rules_kubernetes import check_kubernetes, key
 from settings.types import Group, is_loopback
 from settings.versions import unsupported_plugin, versions
-
-# Ports inside the containers; the published ones come from the URLs.
-DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
-SCHEME_PORTS = {"http": 80, "https": 443}
-
-
-def published_port(settings: Settings, part: str) -> int:
-    """The host port of `mlflow` or `keycloak`: its setting, else where its URL leads a browser.
-
-    Behind a proxy the URL leads to the proxy, and the port is the one that people know the program by.
-    """
-    group = settings.mlflow if part == "mlflow" else settings.keycloak
-    if group.port is not None:
-        return group.port
-    if behind_proxy(settings, group.tls):
-        return DEFAULT_PORTS[part]
-    parts = urlsplit(group.url)
-    return parts.port or SCHEME_PORTS[parts.scheme]
-
-
-def direct_access_grants(settings: Settings) -> bool:
-    given = settings.realm.direct_access_grants
-    return settings.environment is Environment.DEV if given is None else given
-
-
-def sample_users(settings: Settings) -> bool:
-    given = settings.realm.sample_users
-    return settings.environment is Environment.DEV if given is None else given
-
-
-def behind_proxy(settings: Settings, tls: Tls) -> bool:
-    """Whether TLS ends in front of the programs: at a declared proxy, a Gateway or an Ingress."""
-    return tls.proxy or settings.kubernetes.routed
-
-
-def postgres_certificates(settings: Settings) -> bool:
-    """Whether the stack's own Postgres has certificates: it has where an operator of the target runs it."""
-    return settings.kubernetes.cloud_native_pg is not None
-
-
-def metrics(settings: Settings) -> bool:
-    """MLflow serves its metrics to anybody, so elsewhere than on loopback they have to be asked for."""
-    given = settings.mlflow.metrics
-    return is_loopback(urlsplit(settings.mlflow.url).hostname or "") if given is None else given
 
 
 def check(settings: Settings, root: Path) -> list[Problem]:
@@ -141,7 +98,7 @@ def _realm(settings: Settings) -> Iterator[Problem]:
     realm = settings.realm
     declared = {*realm.groups.admins, *realm.groups.users}
     usernames = [user.username for user in realm.users]
-    if sample_users(settings):
+    if wants_sample_users(settings):
         usernames += ["alice", "bob"]
     clients = [realm.client_id, realm.cli_client_id, *(s.client_id for s in realm.service_accounts)]
     for where, names in (("realm.users", usernames), ("realm.serviceAccounts", clients)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from platforms.workload import Problem
+from problems import Problem
 from settings.kubernetes import ExistingSecret, Kubernetes
 from settings.model import PROJECT, Platform, Settings
 

@@ -23,11 +23,10 @@ from typing import Annotated
 
 import typer
 
-from platforms.docker_engine import DockerError
-from platforms.workload import Problem, StackError
+from platforms.docker.daemon import DockerError
+from problems import Problem, StackError
 from settings import ROOT
 from settings.versions import selection
-from stackctl import access, forward, kubernetes_engine, pulumi_engine
 from stackctl.commands import cleanup, doctor, login, realm, sessions, tokens
 from stackctl.commands.common import (
     TABLE,
@@ -40,9 +39,11 @@ from stackctl.commands.common import (
     show,
 )
 from stackctl.context import Context, load, stack_directory
-from stackctl.images import build
+from stackctl.engines import forward, kubectl, pulumi_cli
+from stackctl.engines.targets import TARGETS, Target, owner
+from stackctl.images.build import build
+from stackctl.people import connection
 from stackctl.progress import say
-from stackctl.targets import TARGETS, Target, owner
 
 app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -83,7 +84,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
         with_pulumi = _choose(stack, engine, target)
         if with_pulumi:
             # Asked while the target is being looked at: the CLI takes longer to start than either to answer.
-            there = pool.submit(pulumi_engine.exists, stack)
+            there = pool.submit(pulumi_cli.exists, stack)
         else:
             context = load(stack, config_file)
         _preflight(context, target)
@@ -91,7 +92,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
         target.open_routes(context)
         say(f"Bringing up stack {stack} with {'Pulumi' if with_pulumi else target.TOOL} ...")
         if with_pulumi:
-            pulumi_engine.up(context, new=not there.result())
+            pulumi_cli.up(context, new=not there.result())
         else:
             target.up(context)
         _welcome(context)
@@ -102,10 +103,10 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
     """Show what `up` would change (needs the Pulumi engine)."""
     with reported():
         context = load(stack, config_file, encrypted=True)
-        reason = pulumi_engine.unavailable(TARGETS[context.settings.platform].PLUGIN)
+        reason = pulumi_cli.unavailable(TARGETS[context.settings.platform].PLUGIN)
         if reason:
-            raise pulumi_engine.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
-        pulumi_engine.preview(context)
+            raise pulumi_cli.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
+        pulumi_cli.preview(context)
 
 
 @app.command()
@@ -115,10 +116,10 @@ def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
         target = owner(stack)
         if target is not None:
             target.destroy(stack)
-        elif pulumi_engine.find() and pulumi_engine.exists(stack):
+        elif pulumi_cli.find() and pulumi_cli.exists(stack):
             context = load(stack, config_file, encrypted=True)
             TARGETS[context.settings.platform].open_routes(context)
-            pulumi_engine.destroy(context)
+            pulumi_cli.destroy(context)
             forward.stop(stack)
         else:
             say(f"There is no stack {stack} here; nothing to remove.")
@@ -135,7 +136,7 @@ def outputs(
 ) -> None:
     """The stack's URLs, client and users; the same for both engines."""
     with reported():
-        found = access.outputs(stack, config_file)
+        found = connection.outputs(stack, config_file)
         if found is None:
             raise DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
         show(found if show_secrets else redacted(found), output)
@@ -160,7 +161,7 @@ def render(
 def forward_(stack: StackOption = "k8s", config_file: ConfigOption = None) -> None:
     """Keep the stack's URLs on this machine forwarded to the cluster, until interrupted."""
     with reported():
-        plan = kubernetes_engine.plan(load(stack, config_file, encrypted=True))
+        plan = kubectl.plan(load(stack, config_file, encrypted=True))
         for route in plan.forwarded():
             say(f"http://localhost:{route.local} -> {route.service} in namespace {plan.namespace}")
         forward.run(plan)
@@ -186,11 +187,11 @@ def _choose(stack: str, engine: Engine, target: Target) -> bool:
         ways = " or ".join(sorted(target.ENGINES))
         expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
         raise StackError(f"Stack {stack} is another engine's.", [Problem("engine", engine.value, expected)])
-    reason = pulumi_engine.unavailable(target.PLUGIN)
+    reason = pulumi_cli.unavailable(target.PLUGIN)
     if reason is None:
         return True
     if engine is Engine.PULUMI:
-        raise pulumi_engine.PulumiError(f"{reason}; ENGINE=render needs no Pulumi.")
+        raise pulumi_cli.PulumiError(f"{reason}; ENGINE=render needs no Pulumi.")
     say(f"{reason[0].upper()}{reason[1:]}. Using {target.TOOL} with the same definitions.")
     return False
 

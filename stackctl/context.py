@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.stack import StackSpec, stack_spec
-from platforms.workload import Problem, StackError
+from problems import Problem, StackError
 from settings import PROJECT, ROOT, Platform, Settings, from_files
 from stackctl.state import state_home
 

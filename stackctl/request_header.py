@@ -17,7 +17,7 @@ import time
 from types import FrameType
 
 from stackctl.errors import AccessError, KeycloakDownError
-from stackctl.logins import Login, LoginStore, login_for
+from stackctl.people.logins import Login, LoginStore, login_for
 
 # What MLflow itself reads credentials from; given by the user, they win.
 GIVEN = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH")

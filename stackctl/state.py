@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from platforms.workload import Problem, Secret, StackError
+from platforms.secrets import Secret
+from problems import Problem, StackError
 from settings import PROJECT
 
 ALPHABET = string.ascii_letters + string.digits

@@ -12,15 +12,15 @@ import typer
 
 from platforms.inventory import Inventory, Item
 from platforms.select import inventory
-from platforms.workload import Problem, StackError
+from problems import Problem, StackError
 from settings import Platform, Settings
 from settings.catalogue import refs
 from settings.versions import selection
-from stackctl import remains
 from stackctl.commands.common import ConfigOption, StackOption, TargetOption, YesOption, reported
 from stackctl.context import check_name, load
+from stackctl.engines import remains
+from stackctl.engines.targets import platform_of
 from stackctl.progress import say
-from stackctl.targets import platform_of
 
 
 def cleanup(

@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from platforms import docker_engine
+from platforms.docker import daemon
 from platforms.inventory import InventoryError
-from platforms.kubectl import KubernetesError
-from platforms.workload import StackError
+from platforms.kubernetes.kubectl import KubernetesError
+from problems import StackError
 from settings import Platform
 from settings.catalogue import VersionsError
-from stackctl import pulumi_engine
+from stackctl.engines import pulumi_cli
 from stackctl.errors import AccessError, ImageError, RefusedError
 from stackctl.progress import printable, say
 
@@ -68,11 +68,11 @@ def reported() -> Iterator[None]:
         say(f"error: {error}")
         raise typer.Exit(REFUSED) from None
     except (
-        docker_engine.DockerError,
+        daemon.DockerError,
         ImageError,
         InventoryError,
         KubernetesError,
-        pulumi_engine.PulumiError,
+        pulumi_cli.PulumiError,
     ) as error:
         say(f"error: {error}")
         raise typer.Exit(FAILED) from None

@@ -7,7 +7,6 @@ from typing import Any
 
 import typer
 
-from stackctl.access import Where
 from stackctl.commands.common import (
     TABLE,
     CaOption,
@@ -32,6 +31,7 @@ from stackctl.doctor import (
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.gather import gather
 from stackctl.doctor.registry import Report, examine
+from stackctl.people.connection import Where
 from stackctl.progress import printable, say
 
 CHECKED_BY = (checks_containers, checks_stores, checks_login, checks_tokens, checks_edge)

@@ -10,13 +10,8 @@ from typing import Annotated
 
 import typer
 
-from stackctl.access import Access, Where, resolve
-from stackctl.browser_login import browser_login
-from stackctl.commands.common import CaOption, ConfigOption, IssuerOption, StackOption, UrlOption, reported, span
-from stackctl.errors import AccessError, NotAdminError, NotLoggedInError, RefusedError
-from stackctl.logins import Login, LoginStore
-from stackctl.mlflow_api import MlflowApi
-from stackctl.oidc import (
+from stackctl.clients.mlflow_api import MlflowApi
+from stackctl.clients.oidc import (
     Tokens,
     claims,
     client_credentials,
@@ -25,6 +20,11 @@ from stackctl.oidc import (
     revoke,
     start_device,
 )
+from stackctl.commands.common import CaOption, ConfigOption, IssuerOption, StackOption, UrlOption, reported, span
+from stackctl.errors import AccessError, NotAdminError, NotLoggedInError, RefusedError
+from stackctl.people.browser_login import browser_login
+from stackctl.people.connection import Access, Where, resolve
+from stackctl.people.logins import Login, LoginStore
 from stackctl.progress import say
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 
-from components.realm import RealmSpec
-from stackctl import drift
-from stackctl.access import Access, Where, resolve
+from components.realm.spec import RealmSpec
+from stackctl.clients.mlflow_api import PluginUser
 from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, reported, show_rows
 from stackctl.context import Context, load
 from stackctl.errors import AccessError
-from stackctl.mlflow_api import PluginUser
+from stackctl.people import drift
+from stackctl.people.connection import Access, Where, resolve
 from stackctl.progress import say
 
 ACCOUNT_COLUMNS = ("name", "declared", "keycloak", "groups", "mlflow", "drift")

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from stackctl import revocation, sessions
-from stackctl.access import Access, Where, resolve
 from stackctl.commands.common import (
     TABLE,
     CaOption,
@@ -24,8 +22,10 @@ from stackctl.commands.common import (
     show_rows,
 )
 from stackctl.errors import RefusedError
+from stackctl.people import revocation, sessions
+from stackctl.people.connection import Access, Where, resolve
+from stackctl.people.sessions import AnySession
 from stackctl.progress import say
-from stackctl.sessions import AnySession
 
 app = typer.Typer(help="Sessions of Keycloak and of MLflow's pages, side by side.", no_args_is_help=True)
 

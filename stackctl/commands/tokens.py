@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stackctl.access import Where, resolve
+from stackctl.clients.mlflow_api import MlflowApi, PersonalToken
 from stackctl.commands.common import (
     TABLE,
     CaOption,
@@ -26,7 +26,7 @@ from stackctl.commands.common import (
     show_rows,
 )
 from stackctl.errors import RefusedError, UnknownNameError
-from stackctl.mlflow_api import MlflowApi, PersonalToken
+from stackctl.people.connection import Where, resolve
 from stackctl.progress import say
 
 app = typer.Typer(

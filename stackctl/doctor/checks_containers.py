@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from platforms.running import Instance
-from platforms.workload import Secret, SecretText, UrlQuoted, Workload
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.workload import Workload
 from settings import ENCRYPTED
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from components.mlflow import SERVER as MLFLOW
 from components.observed import CACHE_SINCE, Login
-from components.plugin import plugin_profile
+from components.plugin.profile import plugin_profile
 from components.redis import SERVER as REDIS
 from components.redis import redis_address
 from settings import is_loopback

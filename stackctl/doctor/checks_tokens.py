@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.mlflow import SERVER as MLFLOW
-from components.realm_import import realm_import
+from components.realm.document import realm_import
+from stackctl.clients.keycloak_admin import RealmClient
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
 from stackctl.doctor.registry import Needs, check
 from stackctl.errors import UnknownNameError
-from stackctl.keycloak_admin import RealmClient
 
 GROUPS_MAPPER, AUDIENCE_MAPPER = "groups", "audience"
 

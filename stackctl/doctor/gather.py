@@ -10,28 +10,28 @@ from components.mlflow import SERVER as MLFLOW
 from components.observed import mlflow_view
 from platforms.inventory import InventoryError
 from platforms.select import running
-from platforms.workload import StackError
+from problems import StackError
 from settings import PROJECT, ROOT, Platform
 from settings.catalogue import VersionsError
-from stackctl import access
+from stackctl.clients.keycloak_admin import Provisioner
+from stackctl.clients.web import session
 from stackctl.context import Context, check_name, load
 from stackctl.doctor.observed import Observed
+from stackctl.engines.pulumi_cli import PulumiError
+from stackctl.engines.targets import TARGETS, owner, platform_of
 from stackctl.errors import RefusedError
-from stackctl.keycloak_admin import Provisioner
-from stackctl.logins import LoginStore
+from stackctl.people import connection
+from stackctl.people.logins import LoginStore
 from stackctl.progress import say
-from stackctl.pulumi_engine import PulumiError
-from stackctl.targets import TARGETS, owner, platform_of
-from stackctl.web import session
 
 
-def gather(where: access.Where, on: Platform | None = None) -> Observed | None:
+def gather(where: connection.Where, on: Platform | None = None) -> Observed | None:
     """What there is of the stack; None when nothing of it runs there. Raises InventoryError or RefusedError.
 
     on: the platform to look on, where its settings do not say.
     """
     check_name(where.stack)
-    url = where.url or os.environ.get(access.URL)
+    url = where.url or os.environ.get(connection.URL)
     if url:
         return _from_afar(where.stack, url, where.ca_bundle)
     context = _context(where.stack, where.config_file, on)
@@ -71,7 +71,7 @@ def gather(where: access.Where, on: Platform | None = None) -> Observed | None:
 def _from_afar(stack: str, url: str, ca_bundle: str | None) -> Observed:
     if "://" not in url:
         raise RefusedError(f"{url} is not a URL", "give one such as https://mlflow.example.com")
-    return Observed(stack, url.rstrip("/"), session(ca_bundle or os.environ.get(access.CA)))
+    return Observed(stack, url.rstrip("/"), session(ca_bundle or os.environ.get(connection.CA)))
 
 
 def _context(stack: str, config_file: Path | None, on: Platform | None) -> Context | None:
@@ -83,12 +83,12 @@ def _context(stack: str, config_file: Path | None, on: Platform | None) -> Conte
         return None
 
 
-def _provisioner(where: access.Where, context: Context | None) -> Provisioner | None:
+def _provisioner(where: connection.Where, context: Context | None) -> Provisioner | None:
     """The realm's administrator, where Keycloak is not a part of the stack and so cannot be asked for its own."""
     if context is None or context.spec.keycloak_is_ours:
         return None
     try:
-        known = (access.outputs(where.stack, where.config_file) or {}).get("provisioner")
+        known = (connection.outputs(where.stack, where.config_file) or {}).get("provisioner")
     except (StackError, PulumiError) as error:
         say(f"The realm is not examined: {error}")
         return None

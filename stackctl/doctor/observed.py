@@ -17,15 +17,15 @@ from components.keycloak import SERVER as KEYCLOAK
 from components.keycloak import KeycloakAddress
 from components.mlflow import SERVER as MLFLOW
 from components.observed import KeycloakView, Login, MlflowView, address_of, keycloak_view, mlflow_view
-from components.realm_import import importing_workloads
+from components.realm.document import importing_workloads
 from components.stack import StackSpec
 from platforms.running import Instance, Running, Trouble
 from platforms.workload import Workload
 from settings import PROJECT, Settings
+from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner, RealmClient
 from stackctl.doctor.findings import Mask
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask, login_path, look_inside
 from stackctl.errors import CredentialsError, UnknownNameError
-from stackctl.keycloak_admin import KeycloakAdmin, Provisioner, RealmClient
 
 IMPORTS_REALM = "--import-realm"
 _KCADM = (

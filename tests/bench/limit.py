@@ -16,9 +16,9 @@ from pathlib import Path
 import requests
 
 from components.keycloak import MANAGEMENT_PORT, PROVISIONER_CLIENT_ID
-from components.realm import realm_spec
-from components.realm_import import realm_import
-from platforms.docker_engine import docker, wait_ready
+from components.realm.document import realm_import
+from components.realm.spec import realm_spec
+from platforms.docker.daemon import docker, wait_ready
 from platforms.workload import Workload
 from settings import Settings
 from settings.versions import image

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from platforms.docker_engine import DockerError, docker
-from stackctl import pulumi_engine
+from platforms.docker.daemon import DockerError, docker
 from stackctl.context import load
-from stackctl.kubernetes_engine import LOADER
+from stackctl.engines import pulumi_cli
+from stackctl.engines.kubectl import LOADER
 from tests.bench.figures import Figure, timed, until
 from tests.bench.idle import by_turns
 from tests.bench.limit import Limit
@@ -120,7 +120,7 @@ def memory_mib(stack: Stack) -> float:
 def main() -> int:
     # A machine that keeps no bytecode compiles the stack's program at each run, and of the bare one a single file.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    reason = pulumi_engine.unavailable()
+    reason = pulumi_cli.unavailable()
     engines = ("compose",) if reason else ("compose", "pulumi")
     cluster = bool(os.environ.get("KUBECONFIG"))
     with tempfile.TemporaryDirectory() as name:

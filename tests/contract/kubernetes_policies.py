@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from platforms.kubernetes_plan import Manifest
+from platforms.kubernetes.plan import Manifest
 
 
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:

@@ -6,10 +6,10 @@ import json
 from functools import cache
 from typing import Any
 
-from components.realm_import import importing_workloads
+from components.realm.document import importing_workloads
 from components.stack import stack_spec
-from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest
-from platforms.kubernetes_render import Rendered, render
+from platforms.kubernetes.objects.render import Rendered, render
+from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest
 from settings import PROJECT, Settings, parse
 
 STACK = "test"

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from components.realm_import import importing_workloads
+from components.realm.document import importing_workloads
 from components.stack import stack_spec
-from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest
-from platforms.kubernetes_render import render
-from platforms.workload import Secret
+from platforms.kubernetes.objects.render import render
+from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest
+from platforms.secrets import Secret
 from settings import PROJECT, Settings
 from tests.contract.engine import GENERATED
 from tests.contract.kubernetes_policies import allows

@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
-from components.realm_import import importing_workloads
+from components.realm.document import importing_workloads
 from components.stack import stack_spec
-from platforms import compose
-from platforms.docker_plan import DockerPlan
-from platforms.workload import Secret, Workload
+from platforms.docker import compose
+from platforms.docker.plan import DockerPlan
+from platforms.secrets import Secret
+from platforms.workload import Workload
 from settings import PROJECT, Settings
 from tests.contract import kubernetes_target
 from tests.contract.engine import GENERATED, run

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from platforms.docker_plan import DockerPlan
+from platforms.docker.plan import DockerPlan
 from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from platforms.workload import Workload
 from settings import PROJECT, Settings

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.realm_import import realm_import
+from components.realm.document import realm_import
 from components.stack import StackSpec, stack_spec
-from platforms.workload import SecretText, StackError, Workload
+from platforms.secrets import SecretText
+from platforms.workload import Workload
+from problems import StackError
 from settings import ROOT, Settings
 from tests.contract.engine import Registered, run
 from tests.contract.targets import Target

@@ -11,10 +11,10 @@ import kubernetes_validate
 import pytest
 
 from components.stack import stack_spec
-from platforms import kubernetes
-from platforms.kubernetes_plan import Manifest
-from platforms.kubernetes_render import fill
-from platforms.workload import StackError
+from platforms.kubernetes import site
+from platforms.kubernetes.objects.render import fill
+from platforms.kubernetes.plan import Manifest
+from problems import StackError
 from tests.contract.engine import fresh_run
 from tests.contract.kubernetes_samples import FETCHED, HIDDEN, controllers, every, of_kind, plan, rendered, settings
 from tests.samples import write_pem
@@ -138,6 +138,6 @@ def test_a_private_file_is_a_value_too(tmp_path: Path) -> None:
 
 
 def test_the_engine_which_has_to_know_the_realms_secrets_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes, "check_cluster", lambda *_: [])
+    monkeypatch.setattr(site, "check_cluster", lambda *_: [])
     with pytest.raises(StackError, match=r"kubernetes\.externalSecrets: expected ENGINE=render"):
         fresh_run(settings(FETCHED), "external")

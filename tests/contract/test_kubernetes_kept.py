@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from platforms.workload import StackError
+from problems import StackError
 from settings import PROJECT, ROOT, parse
 from stackctl.state import ALPHABET
 from tests.contract.kubernetes_samples import KEPT, controllers, every, of_kind, rendered, values

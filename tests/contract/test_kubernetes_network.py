@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from platforms.kubernetes_plan import HBONE_PORT
+from platforms.kubernetes.plan import HBONE_PORT
 from tests.contract.kubernetes_policies import allows
 from tests.contract.kubernetes_samples import OUTSIDE, SAMPLES, SCALED, controllers, every, of_kind, plan
 

@@ -9,8 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from platforms.kubernetes_plan import Manifest
-from platforms.kubernetes_render import SECRETS_FILE
+from platforms.kubernetes.objects.render import SECRETS_FILE
+from platforms.kubernetes.plan import Manifest
 from tests.contract.kubernetes_samples import (
     HIDDEN,
     OUTSIDE,

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import kubernetes_validate
 import pytest
 
-from platforms.kubernetes_plan import HBONE_PORT, Manifest
-from platforms.workload import StackError
+from platforms.kubernetes.plan import HBONE_PORT, Manifest
+from problems import StackError
 from tests.contract.kubernetes_policies import allows
 from tests.contract.kubernetes_samples import OPERATED, controllers, every, of_kind, plan, settings
 

@@ -9,10 +9,10 @@ import pulumi
 import pytest
 
 from components.stack import stack_spec
-from platforms import kubernetes
-from platforms.kubernetes_plan import NAME_KEY, KubernetesPlan, Manifest
-from platforms.kubernetes_render import render
-from platforms.workload import Problem, StackError
+from platforms.kubernetes import site
+from platforms.kubernetes.objects.render import render
+from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest
+from problems import Problem, StackError
 from settings import PROJECT
 from tests.contract.engine import GENERATED, Run, fresh_run, text
 from tests.contract.kubernetes_samples import OPERATED, SAMPLES, SCALED, STACK, settings
@@ -21,7 +21,7 @@ from tests.contract.targets import secret_value
 
 @pytest.fixture(autouse=True)
 def fit_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes, "check_cluster", lambda *_: [])
+    monkeypatch.setattr(site, "check_cluster", lambda *_: [])
 
 
 @pytest.fixture(params=[*SAMPLES, "operated"], ids=str, scope="module")
@@ -52,19 +52,19 @@ def test_the_engine_waits_for_the_address_that_it_uses(monkeypatch: pytest.Monke
 def test_a_port_that_somebody_else_holds_is_not_taken_for_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     """What answers there is sent the secret that administers Keycloak."""
     monkeypatch.setattr(socket, "create_connection", lambda address, timeout: socket.socket())
-    monkeypatch.setattr(kubernetes, "strangers", lambda port: {4711})
+    monkeypatch.setattr(site, "strangers", lambda port: {4711})
     chosen = settings({})
     plan = KubernetesPlan(PROJECT, STACK, stack_spec(chosen).workloads, chosen.kubernetes)
     workload = next(w for w in plan.workloads if w.name == "keycloak")
     (port,) = workload.published
     with pytest.raises(pulumi.RunError, match="port 8080 of this machine, forwarded to keycloak, is held by uid 4711"):
-        kubernetes._wait_open(plan, workload, port)
-    monkeypatch.setattr(kubernetes, "strangers", lambda port: set())
-    kubernetes._wait_open(plan, workload, port)
+        site._wait_open(plan, workload, port)
+    monkeypatch.setattr(site, "strangers", lambda port: set())
+    site._wait_open(plan, workload, port)
 
 
 def planned(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(kubernetes, "_wait_open", lambda *_: None)
+    monkeypatch.setattr(site, "_wait_open", lambda *_: None)
     return fresh_run(settings(config), STACK)
 
 
@@ -120,6 +120,6 @@ def test_logical_names_hold_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unfit_cluster_is_refused_before_the_first_resource(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem("kubernetes cluster", "", "expected one that answers")
-    monkeypatch.setattr(kubernetes, "check_cluster", lambda *_: [problem])
+    monkeypatch.setattr(site, "check_cluster", lambda *_: [problem])
     with pytest.raises(StackError, match="expected one that answers"):
         fresh_run(settings({}), STACK)

@@ -13,7 +13,7 @@ import pytest
 from pulumi.runtime.settings import SETTINGS
 
 from components.stack import stack_spec
-from platforms.workload import StackError
+from problems import StackError
 from settings import Settings
 from tests.contract.engine import GENERATED, Run, fresh_run, run, text
 from tests.contract.targets import secret_value

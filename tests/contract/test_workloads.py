@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from platforms.workload import Secret, SecretText, UrlQuoted, Workload
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.workload import Workload
 from settings import Settings
 from tests.contract.targets import TARGETS, Made, Target, secret_value
 from tests.samples import OPERATORS_PASSWORD, settings

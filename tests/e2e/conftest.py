@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from stackctl import pulumi_engine
+from stackctl.engines import pulumi_cli
 from tests.e2e.cluster import cluster_or_skip, has_istio
 from tests.e2e.harness import WORKLOADS, Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
@@ -57,7 +57,7 @@ def engine(request: pytest.FixtureRequest) -> str:
     """Each engine in turn; the tests of one that is not here are skipped, with the reason."""
     name = str(request.param)
     if name == "pulumi":
-        reason = pulumi_engine.unavailable()
+        reason = pulumi_cli.unavailable()
         if reason:
             pytest.skip(reason)
     return name

@@ -13,8 +13,8 @@ import requests
 
 from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from settings import PROJECT
+from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
 from stackctl.errors import AccessError
-from stackctl.keycloak_admin import KeycloakAdmin, Provisioner
 from tests.e2e.harness import Stack, docker, inspect
 
 WRONG = "not-the-secret-that-is-expected"

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from settings.catalogue import refs
-from stackctl.keycloak_admin import KeycloakAdmin
+from stackctl.clients.keycloak_admin import KeycloakAdmin
 from tests.e2e.certificates import self_signed
 from tests.e2e.harness import Stack, docker, inspect
 from tests.e2e.patient import WRONG, DockerPatient, mend

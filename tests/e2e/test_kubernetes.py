@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stackctl import pulumi_engine
+from stackctl.engines import pulumi_cli
 from tests.e2e.cluster import (
     address,
     connects,
@@ -317,7 +317,7 @@ def _unchanged_by_another_up_and_gone_after_destroy(stack: Stack) -> None:
 # The parameter tells which worker runs it (tests/conftest.py).
 @pytest.mark.parametrize("engine", ["pulumi"])
 def test_the_pulumi_engine_brings_it_up_and_leaves_nothing(mesh: bool, tmp_path: Path, engine: str) -> None:
-    reason = pulumi_engine.unavailable("kubernetes")
+    reason = pulumi_cli.unavailable("kubernetes")
     if reason:
         pytest.skip(reason)
     # One of the two without the mesh: what else is tested here has it.

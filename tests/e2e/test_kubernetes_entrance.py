@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from stackctl import pulumi_engine
+from stackctl.engines import pulumi_cli
 from tests.e2e.cluster import cluster_or_skip, get, has_istio, kubectl, until
 from tests.e2e.entrance import CERTIFICATE, GATEWAY, Entrance, create_certificate, entrance, resolving
 from tests.e2e.harness import TIMEOUT, Client, Stack, free_ports
@@ -38,7 +38,7 @@ def stack(edge: Entrance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     trusted = {"trustedProxies": [edge.proxies]}
     (admin,) = free_ports(1)
     made = Stack.make(
-        "render" if pulumi_engine.unavailable("kubernetes") else "pulumi",
+        "render" if pulumi_cli.unavailable("kubernetes") else "pulumi",
         tmp_path_factory.mktemp("exposed"),
         platform="kubernetes",
         mlflow={"url": edge.url(0), "tls": trusted},

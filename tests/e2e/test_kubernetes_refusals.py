@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from platforms.kubectl import RESOURCES
+from platforms.kubernetes.kubectl import RESOURCES
 from tests.e2e.cluster import cluster_or_skip, get, kubectl, namespace
 from tests.e2e.harness import Stack, free_ports
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.realm_import import importing_workloads
+from components.realm.document import importing_workloads
 from components.stack import stack_spec
-from platforms.kubernetes_objects import every_object
-from platforms.kubernetes_plan import KubernetesPlan
+from platforms.kubernetes.objects.every import every_object
+from platforms.kubernetes.plan import KubernetesPlan
 from settings import PROJECT, parse
 from tests.e2e import discovery, envoy
 from tests.e2e.cluster import cluster_or_skip, has_istio, kubectl, namespace, until

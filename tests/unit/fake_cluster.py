@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from platforms.kubectl import RESOURCES, Kubectl, resource_name
-from platforms.kubernetes_plan import Manifest
-from platforms.kubernetes_troubles import seconds
+from platforms.kubernetes.kubectl import RESOURCES, Kubectl, resource_name
+from platforms.kubernetes.look.troubles import seconds
+from platforms.kubernetes.plan import Manifest
 from tests.contract.kubernetes_samples import rendered
 
 _KINDS = {resource_name(kind): kind for kind in RESOURCES} | {"pods": "Pod", "events": "Event"}
@@ -22,7 +22,7 @@ LATER = "2026-11-25T12:10:00Z"
 
 
 class Cluster:
-    """Answers the questions of `platforms.kubectl`. logs: the last line of a program, by pod."""
+    """Answers the questions of `platforms.kubernetes.kubectl`. logs: the last line of a program, by pod."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *objects: Manifest) -> None:
         self.objects = list(objects)

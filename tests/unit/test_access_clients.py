@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import requests
 
-from stackctl import oidc, sessions
-from stackctl.access import Access
+from stackctl.clients import oidc
+from stackctl.clients.keycloak_admin import PAGE, KeycloakAdmin, Provisioner
+from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.errors import (
     AccessError,
     CredentialsError,
@@ -18,9 +19,9 @@ from stackctl.errors import (
     RefusedError,
     UnknownNameError,
 )
-from stackctl.keycloak_admin import PAGE, KeycloakAdmin, Provisioner
-from stackctl.mlflow_api import MlflowApi
-from stackctl.revocation import Report
+from stackctl.people import sessions
+from stackctl.people.connection import Access
+from stackctl.people.revocation import Report
 from tests.unit.fakes import Answer, Asked, Fake, fake_server
 
 MASTER = "POST /realms/master/protocol/openid-connect/token"

@@ -20,7 +20,7 @@ from stackctl.cli import app
 from stackctl.commands.common import span
 from stackctl.commands.tokens import parse_expiry
 from stackctl.errors import RefusedError
-from stackctl.logins import Login, LoginStore
+from stackctl.people.logins import Login, LoginStore
 from tests.unit.fakes import Answer, Asked, Fake, fake_server
 
 REALM = "/realms/mlflow/protocol/openid-connect"
@@ -59,7 +59,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr("stackctl.pulumi_engine.find", lambda: None)
+    monkeypatch.setattr("stackctl.engines.pulumi_cli.find", lambda: None)
     for name in ("STACK", "STACKCTL_URL", "STACKCTL_ISSUER", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
 

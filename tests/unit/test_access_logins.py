@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from stackctl.errors import KeycloakDownError, NotLoggedInError
-from stackctl.logins import Login, LoginStore, login_for
+from stackctl.people.logins import Login, LoginStore, login_for
 from stackctl.request_header import StackHeaders
 from tests.unit.fakes import Answer, Asked, Fake, fake_server
 
@@ -101,7 +101,7 @@ def test_processes_side_by_side_refresh_once(keycloak: Fake) -> None:
 
     keycloak.routes[TOKEN] = slowly
     kept(keycloak)
-    program = "from stackctl.logins import LoginStore; print(LoginStore('dev').access_token())"
+    program = "from stackctl.people.logins import LoginStore; print(LoginStore('dev').access_token())"
 
     def other(_: int) -> str:
         return subprocess.run(

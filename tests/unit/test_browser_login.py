@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from stackctl import browser_login
+from stackctl.clients.oidc import Provider, Tokens, discover
 from stackctl.errors import NotLoggedInError
-from stackctl.oidc import Provider, Tokens, discover
+from stackctl.people import browser_login
 from tests.unit.fakes import Fake, fake_server
 
 TOKENS = {"access_token": "a", "refresh_token": "r", "expires_in": 60}

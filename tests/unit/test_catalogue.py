@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from settings import catalogue
 from settings.catalogue import (
     COMPONENTS,
     ROOT,
-    SEED_PROGRAM,
     VERSIONS_FILE,
     VersionsError,
     base_ref,
@@ -30,8 +30,6 @@ def tree(tmp_path: Path) -> Path:
     """A copy of what tags are computed from."""
     shutil.copytree(ROOT / "images", tmp_path / "images")
     shutil.copy(VERSIONS_FILE, tmp_path)
-    (tmp_path / SEED_PROGRAM).parent.mkdir()
-    shutil.copy(ROOT / SEED_PROGRAM, tmp_path / SEED_PROGRAM)
     return tmp_path
 
 
@@ -63,7 +61,6 @@ def test_a_tag_names_the_component_and_its_version() -> None:
         ("images/mlflow/Dockerfile", {"mlflow", "postgres-seeded"}),
         ("images/keycloak/entrypoint", {"keycloak", "postgres-seeded"}),
         ("images/seed/Dockerfile", {"postgres-seeded"}),
-        (SEED_PROGRAM, {"postgres-seeded"}),
         ("images/mlflow/requirements-11.0.2.txt", {"mlflow", "postgres-seeded"}),
         ("images/base/Dockerfile", set(COMPONENTS)),
         # The source of a lock is no part of what is built from the lock.
@@ -101,6 +98,12 @@ def test_the_date_rebuilds_everything(tree: Path) -> None:
     document["debian"]["refreshed"] = "2030-01-01"
     (tree / "versions.yaml").write_text(yaml.safe_dump(document))
     assert changed(tree, before) == set(COMPONENTS)
+
+
+def test_another_generation_of_the_seed_is_another_image_of_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = refs()
+    monkeypatch.setattr(catalogue, "SEED_GENERATION", {"generation": 2})
+    assert {name for name, ref in refs().items() if ref != before[name]} == {"postgres-seeded"}
 
 
 def test_a_seed_belongs_to_the_versions_it_was_made_from() -> None:

@@ -13,12 +13,14 @@ import pytest
 import yaml
 
 from components.stack import stack_spec
-from platforms.compose import check_secrets, env_values, project_name, render
-from platforms.docker_plan import DockerPlan
-from platforms.workload import ExecCheck, Probe, Resources, Secret, SecretText, StackError, UrlQuoted, Workload
+from platforms.docker.compose import check_secrets, env_values, project_name, render
+from platforms.docker.plan import DockerPlan
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.workload import ExecCheck, Probe, Resources, Workload
+from problems import StackError
 from settings import PROJECT
-from stackctl import compose_engine
 from stackctl.context import Context
+from stackctl.engines import compose
 from stackctl.state import env_file
 from tests.samples import OPERATORS_OWN, OPERATORS_PASSWORD, everything, settings
 
@@ -126,7 +128,7 @@ def test_what_is_rendered_is_what_both_generations_of_compose_read(tmp_path: Pat
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     directory = tmp_path / "out"
-    return directory, compose_engine.write(context(everything(tmp_path)), directory)
+    return directory, compose.write(context(everything(tmp_path)), directory)
 
 
 def test_no_secret_is_in_a_file_but_the_two_private_ones(written: tuple[Path, dict[str, str]]) -> None:
@@ -176,9 +178,9 @@ def test_the_realm_is_without_secrets_and_each_placeholder_reaches_keycloak(
 
 def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     config = everything(tmp_path)
-    first = compose_engine.write(context(config), tmp_path / "out")
+    first = compose.write(context(config), tmp_path / "out")
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    assert compose_engine.write(context(config), tmp_path / "out") == first
+    assert compose.write(context(config), tmp_path / "out") == first
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
 
 
@@ -189,7 +191,7 @@ def test_what_compose_cannot_do_is_refused_before_anything_is_written(tmp_path: 
         "realm": {"users": [{"username": "carol", "password": 'a "quote"'}]},
     }
     with pytest.raises(StackError) as caught:
-        compose_engine.write(context(config), tmp_path / "out")
+        compose.write(context(config), tmp_path / "out")
     message = str(caught.value)
     assert "secret keycloak-provisioner-secret = [secret]" in message
     assert "secret user-carol-password = [secret]" in message
@@ -208,7 +210,7 @@ def test_no_stack_is_another_one_to_compose() -> None:
 
 
 def test_the_env_file_holds_composes_name_of_the_stack(tmp_path: Path) -> None:
-    compose_engine.write(context(stack="Dev"), tmp_path)
+    compose.write(context(stack="Dev"), tmp_path)
     (line,) = [x for x in (tmp_path / "secrets.env").read_text().splitlines() if x.startswith("COMPOSE_PROJECT_NAME=")]
     assert line != "COMPOSE_PROJECT_NAME='mlflow-sso-Dev'"
     assert line.startswith("COMPOSE_PROJECT_NAME='mlflow-sso-dev-")
@@ -225,7 +227,7 @@ def test_the_env_file_holds_composes_name_of_the_stack(tmp_path: Path) -> None:
 def test_no_text_of_the_realm_draws_a_secret_into_it(realm: dict[str, Any], where: str, tmp_path: Path) -> None:
     """Keycloak's import would show its database password to whoever reads that name."""
     with pytest.raises(StackError) as caught:
-        compose_engine.write(context({"realm": realm}), tmp_path)
+        compose.write(context({"realm": realm}), tmp_path)
     assert f"{where} = " in str(caught.value)
     assert "expected no ${ in it" in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from components.stack import stack_spec
-from platforms import docker_engine
-from platforms.docker_engine import DockerError, examine, last_lines, state, wait_ready
-from platforms.docker_plan import DockerPlan
+from platforms.docker import daemon
+from platforms.docker.daemon import DockerError, examine, last_lines, state, wait_ready
+from platforms.docker.plan import DockerPlan
 from platforms.labels import LABEL_STACK
 from platforms.workload import Port, Workload
 from settings import PROJECT
@@ -117,7 +117,7 @@ def test_a_full_disk_is_named_with_what_is_free(
 ) -> None:
     docker.answer("info", f'{{"ServerVersion": "24.0", "DockerRootDir": "{tmp_path}"}}')
     assert problems() == []
-    monkeypatch.setattr(docker_engine, "MINIMUM_FREE_BYTES", 1 << 60)
+    monkeypatch.setattr(daemon, "MINIMUM_FREE_BYTES", 1 << 60)
     (problem,) = problems()
     assert f"MiB free in {tmp_path}" in problem
 
@@ -298,11 +298,11 @@ def test_the_last_lines_hold_both_streams_and_are_few(docker: FakeDocker) -> Non
 def test_a_failed_command_is_told_by_its_last_line(docker: FakeDocker) -> None:
     docker.fail("ps", "warning: x\nError: the reason")
     with pytest.raises(DockerError, match=r"^Error: the reason$"):
-        docker_engine.docker("ps")
+        daemon.docker("ps")
 
 
 def test_a_command_that_hangs_is_given_up(docker: FakeDocker, tmp_path: Path) -> None:
     script = tmp_path / "docker" / "bin" / "docker"
     script.write_text("#!/bin/sh\nexec sleep 5\n")
     with pytest.raises(DockerError, match="docker info gave no answer in 0 s"):
-        docker_engine.docker("info", timeout=0.2)
+        daemon.docker("info", timeout=0.2)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from platforms import docker_running
-from platforms.docker_engine import DockerError
-from platforms.docker_running import DockerRunning
+from platforms.docker import running
+from platforms.docker.daemon import DockerError
+from platforms.docker.running import DockerRunning
 from platforms.labels import LABEL_COMPONENT
 
 
@@ -39,8 +39,8 @@ def engine(monkeypatch: pytest.MonkeyPatch, *found: dict[str, Any]) -> DockerRun
             return json.dumps([{"Config": {"Env": ["PATH=/bin"]}}])
         return json.dumps(found)
 
-    monkeypatch.setattr(docker_running, "docker", docker)
-    monkeypatch.setattr(docker_running, "last_lines", lambda name, count: "first\nlast words")
+    monkeypatch.setattr(running, "docker", docker)
+    monkeypatch.setattr(running, "last_lines", lambda name, count: "first\nlast words")
     return DockerRunning()
 
 
@@ -107,12 +107,12 @@ def test_a_secret_is_handed_over_without_a_command_line(monkeypatch: pytest.Monk
 
 def test_an_image_that_is_gone_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     target = engine(monkeypatch, container())
-    good = vars(docker_running)["docker"]
+    good = vars(running)["docker"]
 
     def docker(*args: str, timeout: float = 60) -> str:
         if args[:3] == ("inspect", "--type", "image"):
             raise DockerError("no such image")
         return str(good(*args))
 
-    monkeypatch.setattr(docker_running, "docker", docker)
+    monkeypatch.setattr(running, "docker", docker)
     assert target.instances("p", "x")[0].env == {"PATH": "/bin", "REDIS_PASSWORD": "pw"}

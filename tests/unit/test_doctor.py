@@ -15,13 +15,15 @@ import requests
 import yaml
 
 from components.observed import Login, keycloak_view, mlflow_view
-from components.plugin import plugin_profile
+from components.plugin.profile import plugin_profile
 from components.redis import redis_address
 from components.stack import stack_spec
 from platforms.inventory import InventoryError
 from platforms.running import Answer, Instance, Trouble
-from platforms.workload import SecretText, UrlQuoted, Workload
+from platforms.secrets import SecretText, UrlQuoted
+from platforms.workload import Workload
 from settings import PROJECT, ROOT, from_files, parse
+from stackctl.clients.keycloak_admin import Provisioner
 from stackctl.commands.common import Output
 from stackctl.commands.doctor import CHECKED_BY, _write, missing
 from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores
@@ -29,7 +31,6 @@ from stackctl.doctor.findings import KINDS, Finding, Mask
 from stackctl.doctor.observed import Observed, claims
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask
 from stackctl.doctor.registry import CHECKS, Needs, Registered, Report, examine
-from stackctl.keycloak_admin import Provisioner
 
 
 @dataclass

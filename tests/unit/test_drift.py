@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from components.realm import RealmSpec, realm_spec
+from components.realm.spec import RealmSpec, realm_spec
 from settings import parse
-from stackctl import drift
-from stackctl.drift import Actual
-from stackctl.mlflow_api import PluginUser
+from stackctl.clients.mlflow_api import PluginUser
+from stackctl.people import drift
+from stackctl.people.drift import Actual
 
 ADMINS, USERS = "mlflow-admins", "mlflow-users"
 ALICE, BOB = Actual(True, (ADMINS,)), Actual(True, (USERS,))

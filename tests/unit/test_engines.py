@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from components.stack import stack_spec
-from platforms.docker_engine import DockerError
-from platforms.workload import StackError
+from platforms.docker.daemon import DockerError
+from problems import StackError
 from settings import Environment
 from settings.catalogue import refs
-from stackctl import access, compose_engine, pulumi_engine
 from stackctl.context import Context
+from stackctl.engines import compose, pulumi_cli
+from stackctl.people import connection
 from tests.fakes import FakeCommand, FakeDocker
 from tests.samples import everything, settings
 
@@ -35,9 +36,9 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDock
     fake.container("running")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    compose_engine.command.cache_clear()
+    compose.command.cache_clear()
     yield fake
-    compose_engine.command.cache_clear()
+    compose.command.cache_clear()
 
 
 # Compose.
@@ -45,7 +46,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDock
 
 def test_compose_is_asked_once_and_each_container_is_waited_for(docker: FakeDocker) -> None:
     one = context()
-    compose_engine.up(one)
+    compose.up(one)
     ups = [call for call in docker.calls if call.endswith(" up -d --remove-orphans")]
     assert ups == [
         f"compose --env-file {one.directory}/secrets.env -f {one.directory}/compose.yaml up -d --remove-orphans"
@@ -57,7 +58,7 @@ def test_compose_is_asked_once_and_each_container_is_waited_for(docker: FakeDock
 
 def test_no_secret_is_in_a_command_line(docker: FakeDocker, tmp_path: Path) -> None:
     one = context(everything(tmp_path))
-    compose_engine.up(one)
+    compose.up(one)
     values = json.loads((one.directory / "secrets.json").read_text()).values()
     assert len(list(values)) >= 15
     assert not [call for call in docker.calls for value in values if value in call]
@@ -66,9 +67,9 @@ def test_no_secret_is_in_a_command_line(docker: FakeDocker, tmp_path: Path) -> N
 
 def test_outputs_are_those_of_the_stack_and_private(docker: FakeDocker) -> None:
     one = context()
-    compose_engine.up(one)
+    compose.up(one)
     values = json.loads((one.directory / "secrets.json").read_text())
-    found = compose_engine.outputs("test")
+    found = compose.outputs("test")
     assert set(found) == set(one.spec.outputs())
     assert found["client_secret"] == values["mlflow-client-secret"]
     assert found["users"]["alice"] == {"password": values["user-alice-password"], "groups": ["mlflow-admins"]}
@@ -78,45 +79,45 @@ def test_outputs_are_those_of_the_stack_and_private(docker: FakeDocker) -> None:
 
 def test_a_second_up_writes_the_same(docker: FakeDocker) -> None:
     one = context()
-    compose_engine.up(one)
+    compose.up(one)
     before = {p: p.read_bytes() for p in one.directory.rglob("*") if p.is_file()}
-    compose_engine.up(one)
+    compose.up(one)
     assert {p: p.read_bytes() for p in one.directory.rglob("*") if p.is_file()} == before
 
 
 def test_destroy_takes_the_volumes_and_the_secrets_along(docker: FakeDocker) -> None:
     one = context()
-    compose_engine.up(one)
-    assert compose_engine.owns("test")
-    compose_engine.destroy("test")
+    compose.up(one)
+    assert compose.owns("test")
+    compose.destroy("test")
     assert docker.calls[-1].endswith(" down --volumes --remove-orphans")
     assert not one.directory.exists()
-    assert not compose_engine.owns("test")
+    assert not compose.owns("test")
 
 
 def test_a_destroy_that_fails_keeps_the_secrets(docker: FakeDocker) -> None:
     one = context()
-    compose_engine.up(one)
+    compose.up(one)
     docker.fail("compose", "Error: the daemon went away")
     with pytest.raises(DockerError, match="Compose down failed:\nError: the daemon went away"):
-        compose_engine.destroy("test")
+        compose.destroy("test")
     assert (one.directory / "secrets.json").exists()
 
 
 def test_a_realm_that_changed_is_refused_by_what_changed(docker: FakeDocker) -> None:
-    compose_engine.up(context())
+    compose.up(context())
     calls = docker.calls
     changed = context({"realm": {"lifetimes": {"accessTokenSeconds": 60}, "groups": {"users": ["others"]}}})
     with pytest.raises(StackError) as caught:
-        compose_engine.up(changed)
+        compose.up(changed)
     message = str(caught.value)
     assert "realm = accessTokenLifespan, groups, users: expected no change" in message
     assert not [call for call in docker.calls[len(calls) :] if " up " in call]
 
 
 def test_a_change_elsewhere_is_no_change_of_the_realm(docker: FakeDocker) -> None:
-    compose_engine.up(context())
-    compose_engine.up(context({"redis": {"maxMemoryMib": 128}, "mlflow": {"workers": 3}}))
+    compose.up(context())
+    compose.up(context({"redis": {"maxMemoryMib": 128}, "mlflow": {"workers": 3}}))
     assert len([call for call in docker.calls if " up -d" in call]) == 2
 
 
@@ -124,13 +125,13 @@ def test_no_compose_is_refused(docker: FakeDocker, monkeypatch: pytest.MonkeyPat
     docker.fail("compose", "docker: 'compose' is not a docker command.")
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(StackError, match="compose: expected `docker compose` or docker-compose; run `make engine`"):
-        compose_engine.command()
+        compose.command()
 
 
 def test_the_old_compose_stands_in(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
     docker.fail("compose", "docker: 'compose' is not a docker command.")
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    assert compose_engine.command() == ("docker-compose",)
+    assert compose.command() == ("docker-compose",)
 
 
 # Pulumi.
@@ -141,9 +142,9 @@ def pulumi(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """The Pulumi CLI, run where nobody can be asked for a passphrase."""
     fake = FakeCommand("pulumi", tmp_path / "pulumi", skip=len(("-C", "<folder>")))
     fake.answer("stack", "[]")
-    monkeypatch.setattr(pulumi_engine, "find", lambda: str(fake.path))
+    monkeypatch.setattr(pulumi_cli, "find", lambda: str(fake.path))
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    for name in (*pulumi_engine.PASSPHRASE_VARIABLES, "PULUMI_SECRETS_PROVIDER"):
+    for name in (*pulumi_cli.PASSPHRASE_VARIABLES, "PULUMI_SECRETS_PROVIDER"):
         monkeypatch.delenv(name, raising=False)
     return fake
 
@@ -154,7 +155,7 @@ def passphrases(home: Path) -> list[Path]:
 
 def test_a_stack_for_others_needs_its_own_passphrase(pulumi: FakeCommand, tmp_path: Path) -> None:
     with pytest.raises(StackError, match="Stack test needs its passphrase; nothing was changed") as caught:
-        pulumi_engine.up(context({"environment": "prod"}), new=True)
+        pulumi_cli.up(context({"environment": "prod"}), new=True)
     assert "passphrase: expected PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE" in str(caught.value)
     assert pulumi.calls == []
     assert passphrases(tmp_path) == []
@@ -163,7 +164,7 @@ def test_a_stack_for_others_needs_its_own_passphrase(pulumi: FakeCommand, tmp_pa
 def test_a_development_stack_gets_a_private_passphrase_that_is_in_no_command_line(
     pulumi: FakeCommand, tmp_path: Path
 ) -> None:
-    pulumi_engine.up(context(), new=True)
+    pulumi_cli.up(context(), new=True)
     (path,) = passphrases(tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert pulumi.calls[-1].startswith("up --yes --skip-preview --stack test --config-file Pulumi.test.yaml")
@@ -173,44 +174,44 @@ def test_a_development_stack_gets_a_private_passphrase_that_is_in_no_command_lin
 def test_a_stack_from_elsewhere_is_not_given_a_new_passphrase(pulumi: FakeCommand, tmp_path: Path) -> None:
     """It could not read the secrets that are there with any but its own."""
     with pytest.raises(StackError, match="Stack test needs its passphrase"):
-        pulumi_engine.up(context(), new=False)
+        pulumi_cli.up(context(), new=False)
     assert passphrases(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", pulumi_engine.PASSPHRASE_VARIABLES)
+@pytest.mark.parametrize("name", pulumi_cli.PASSPHRASE_VARIABLES)
 def test_a_passphrase_of_the_environment_counts(
     name: str, pulumi: FakeCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "given")
-    pulumi_engine.up(context({"environment": "prod"}), new=True)
+    pulumi_cli.up(context({"environment": "prod"}), new=True)
     assert [call.split()[0] for call in pulumi.calls] == ["stack", "up"]
     assert passphrases(tmp_path) == []
 
 
 def test_a_failure_of_the_engine_is_told_with_its_step(pulumi: FakeCommand) -> None:
     pulumi.fail("up", "error: incorrect passphrase")
-    with pytest.raises(pulumi_engine.PulumiError, match=r"pulumi up failed \(exit code 1\); its messages are above"):
-        pulumi_engine.up(context(), new=True)
+    with pytest.raises(pulumi_cli.PulumiError, match=r"pulumi up failed \(exit code 1\); its messages are above"):
+        pulumi_cli.up(context(), new=True)
 
 
 def test_a_stack_is_known_by_its_whole_name(pulumi: FakeCommand) -> None:
     pulumi.answer("stack", '[{"name": "organization/mlflow-sso/test"}, {"name": "dev"}]')
-    assert pulumi_engine.exists("test")
-    assert pulumi_engine.exists("dev")
-    assert not pulumi_engine.exists("tes")
+    assert pulumi_cli.exists("test")
+    assert pulumi_cli.exists("dev")
+    assert not pulumi_cli.exists("tes")
 
 
 def test_outputs_are_read_with_the_stacks_passphrase(pulumi: FakeCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "given")
     pulumi.answer("stack", '{"client_id": "mlflow"}')
-    assert pulumi_engine.outputs("test", Environment.PROD) == {"client_id": "mlflow"}
+    assert pulumi_cli.outputs("test", Environment.PROD) == {"client_id": "mlflow"}
     pulumi.fail("stack", "error: no stack named 'test' found")
-    with pytest.raises(pulumi_engine.PulumiError, match="no stack named 'test' found"):
-        pulumi_engine.outputs("test", Environment.PROD)
+    with pytest.raises(pulumi_cli.PulumiError, match="no stack named 'test' found"):
+        pulumi_cli.outputs("test", Environment.PROD)
 
 
 def test_a_stack_that_is_not_there_has_no_outputs_and_costs_no_passphrase(pulumi: FakeCommand, tmp_path: Path) -> None:
-    assert access.outputs("test", tmp_path / "none.yaml") is None
+    assert connection.outputs("test", tmp_path / "none.yaml") is None
     assert passphrases(tmp_path) == []
 
 
@@ -220,20 +221,20 @@ def test_outputs_that_cannot_be_read_are_told_of_a_stack_that_is_there(
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
     config = tmp_path / "Pulumi.test.yaml"
     config.write_text("config: {}\n")
-    monkeypatch.setattr(pulumi_engine, "exists", lambda stack: True)
+    monkeypatch.setattr(pulumi_cli, "exists", lambda stack: True)
     pulumi.fail("stack", "error: incorrect passphrase")
-    with pytest.raises(pulumi_engine.PulumiError, match="incorrect passphrase"):
-        access.outputs("test", config)
+    with pytest.raises(pulumi_cli.PulumiError, match="incorrect passphrase"):
+        connection.outputs("test", config)
 
 
 def test_settings_of_the_usual_name_outlive_a_first_up_with_others(
     pulumi: FakeCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pulumi_engine, "ROOT", tmp_path)
+    monkeypatch.setattr(pulumi_cli, "ROOT", tmp_path)
     usual, own = tmp_path / "Pulumi.test.yaml", tmp_path / "own.yaml"
     usual.write_text("config: {}\n")
     own.write_text("config: {}\n")
     one = context()
-    pulumi_engine.up(Context("test", own, one.settings, one.spec), new=True)
+    pulumi_cli.up(Context("test", own, one.settings, one.spec), new=True)
     assert "stack init test --no-select --non-interactive" in pulumi.calls
     assert usual.read_text() == "config: {}\n"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from platforms.kubernetes_cluster import check_cluster
-from platforms.kubernetes_objects import every_object
+from platforms.kubernetes.objects.every import every_object
+from platforms.kubernetes.preflight import check_cluster
 from tests.contract.kubernetes_samples import FETCHED, KEPT, OPERATED, OUTSIDE, SCALED, plan
 
 FAKE = """#!/usr/bin/env python3

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from platforms import kubernetes_conditions
-from platforms.kubectl import Kubectl, KubernetesError
-from platforms.kubernetes_plan import Manifest
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
+from platforms.kubernetes.plan import Manifest
+from platforms.kubernetes.wait import conditions
 from tests.contract.kubernetes_samples import FETCHED, WITHOUT_MESH, plan
 
 
@@ -30,8 +30,8 @@ class Cluster:
 
     def wait(self, config: dict[str, Any], kind: str) -> None:
         stack = plan(config)
-        conditions = getattr(kubernetes_conditions, kind)(stack)
-        kubernetes_conditions.wait(stack, conditions, clock=lambda: self.now, sleep=self.sleep)
+        awaited = getattr(conditions, kind)(stack)
+        conditions.wait(stack, awaited, clock=lambda: self.now, sleep=self.sleep)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from platforms.kubernetes_plan import Manifest
-from platforms.kubernetes_running import KubernetesRunning
+from platforms.kubernetes.look.running import KubernetesRunning
+from platforms.kubernetes.plan import Manifest
 from platforms.running import Trouble
 from tests.contract.kubernetes_samples import STACK, plan, settings
 from tests.unit.fake_cluster import LATER, NOW, Cluster, fixed_clock, pod_of, stack

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from components.stack import stack_spec
-from platforms.kubectl import Kubectl, KubernetesError
-from platforms.workload import StackError
-from stackctl import kubernetes_engine
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
+from problems import StackError
 from stackctl.context import Context
+from stackctl.engines import kubectl
 from tests.contract.kubernetes_samples import FETCHED, settings
 
 
@@ -28,8 +28,8 @@ class Cluster:
         monkeypatch.setattr(Kubectl, "run", self.run)
         monkeypatch.setattr(Kubectl, "json", lambda *_, **__: {"items": self.items})
         monkeypatch.setattr(Kubectl, "get", self.get)
-        monkeypatch.setattr("stackctl.kubernetes_engine.wait_ready", lambda *_: None)
-        monkeypatch.setattr("stackctl.kubernetes_engine.kubernetes_conditions.waypoint", lambda _: [])
+        monkeypatch.setattr("stackctl.engines.kubectl.wait_ready", lambda *_: None)
+        monkeypatch.setattr("stackctl.engines.kubectl.conditions.waypoint", lambda _: [])
 
     def run(self, *_: str, **__: Any) -> str:
         self.applied += 1
@@ -40,7 +40,7 @@ class Cluster:
             return {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
         assert resource == "secret"
         value = base64.b64encode(f"of {name}".encode()).decode()
-        held = [v for w in kubernetes_engine.plan(context()).workloads for v in w.secret_env]
+        held = [v for w in kubectl.plan(context()).workloads for v in w.secret_env]
         return {"data": dict.fromkeys(held, value)} if self.made else None
 
 
@@ -56,31 +56,31 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def test_no_secret_is_made_or_kept_here(cluster: Cluster) -> None:
-    kubernetes_engine.up(context())
-    directory = kubernetes_engine.home("test")
+    kubectl.up(context())
+    directory = kubectl.home("test")
     assert cluster.applied
     assert not (directory / "secrets.json").exists()
     assert sorted(path.name for path in (directory / "manifests").iterdir()) == ["00-namespace.yaml", "20-stack.yaml"]
 
 
 def test_outputs_are_read_from_the_cluster(cluster: Cluster) -> None:
-    kubernetes_engine.up(context())
-    found = kubernetes_engine.outputs("test")
+    kubectl.up(context())
+    found = kubectl.outputs("test")
     assert set(found) == set(context().spec.outputs())
     assert found["client_id"] == "mlflow"
     for value in (found["client_secret"], found["admin"]["password"], found["users"]["carol@example.com"]["password"]):
         assert value.startswith("of ")
-    assert "of " not in (kubernetes_engine.home("test") / "outputs.json").read_text()
+    assert "of " not in (kubectl.home("test") / "outputs.json").read_text()
     cluster.made = False
     with pytest.raises(KubernetesError, match="was it fetched from its store"):
-        kubernetes_engine.outputs("test")
+        kubectl.outputs("test")
 
 
 def test_what_another_engine_made_is_left_alone_and_its_own_is_not(cluster: Cluster) -> None:
     cluster.items = [{"kind": "Service", "metadata": {"name": "mlflow"}}]
     with pytest.raises(StackError, match="not made from here"):
-        kubernetes_engine.up(context())
+        kubectl.up(context())
     cluster.items = []
-    kubernetes_engine.up(context())
+    kubectl.up(context())
     cluster.items = [{"kind": "Service", "metadata": {"name": "mlflow"}}]
-    kubernetes_engine.up(context())
+    kubectl.up(context())

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from platforms.inventory import InventoryError, Item
-from platforms.kubectl import Kubectl, KubernetesError
-from platforms.kubernetes_inventory import KubernetesInventory
+from platforms.kubernetes.inventory import KubernetesInventory
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 
 
 def manifest(kind: str, name: str, namespace: str | None = "ns", **more: Any) -> dict[str, Any]:

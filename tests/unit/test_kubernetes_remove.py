@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from platforms import kubernetes_remove
-from platforms.kubectl import Kubectl, KubernetesError
-from platforms.kubernetes_plan import Manifest
-from platforms.kubernetes_remove import Place, prune, remove
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
+from platforms.kubernetes.plan import Manifest
+from platforms.kubernetes.remove import GONE_SECONDS, Place, prune, remove
 from platforms.labels import stack_labels
 
 SERVER = "https://cluster.example:6443"
@@ -106,7 +105,7 @@ def test_what_is_stuck_is_named_and_not_waited_for_without_end(cluster: Cluster)
     cluster.stuck = {"mlflow"}
     with pytest.raises(KubernetesError, match="still holds something after 181 s: Service/mlflow"):
         cluster.remove(SHARED)
-    assert cluster.now == kubernetes_remove.GONE_SECONDS + 1
+    assert cluster.now == GONE_SECONDS + 1
 
 
 def test_an_older_form_goes_but_not_its_data_nor_what_others_made_of_it(cluster: Cluster) -> None:

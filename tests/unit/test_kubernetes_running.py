@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from platforms.inventory import InventoryError
-from platforms.kubectl import Kubectl, KubernetesError
-from platforms.kubernetes_running import KubernetesRunning
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
+from platforms.kubernetes.look.running import KubernetesRunning
 from platforms.running import Instance, Trouble
 from tests.contract.kubernetes_samples import OUTSIDE, SCALED, STACK, WITHOUT_MESH, plan, settings
 from tests.unit.fake_cluster import LATER, NOW, Cluster, fixed_clock, stack

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from components.stack import stack_spec
-from platforms.kubernetes_plan import KubernetesPlan
-from platforms.workload import StackError
+from platforms.kubernetes.plan import KubernetesPlan
+from problems import StackError
 from settings import PROJECT, Platform, from_files, parse
 
 ROUTED: dict[str, Any] = {

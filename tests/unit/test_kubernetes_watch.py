@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from platforms import kubernetes_watch
-from platforms.kubectl import Kubectl, KubernetesError
-from platforms.kubernetes_plan import KubernetesPlan, Manifest
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
+from platforms.kubernetes.plan import KubernetesPlan, Manifest
+from platforms.kubernetes.wait import workloads
 from tests.contract.kubernetes_samples import plan
 
 PLAN = plan({})
@@ -49,11 +49,11 @@ def wait(monkeypatch: pytest.MonkeyPatch, *looks: list[Manifest]) -> tuple[list[
     def look(cluster: Kubectl, stack: KubernetesPlan) -> list[Manifest]:
         return left.pop(0) if len(left) > 1 else left[0]
 
-    monkeypatch.setattr(kubernetes_watch, "_look", look)
+    monkeypatch.setattr(workloads, "_look", look)
     monkeypatch.setattr(Kubectl, "run", lambda *_, **__: "the last line of a log")
     told: list[tuple[str, str]] = []
     time = Time()
-    kubernetes_watch.wait_ready(PLAN, lambda n, s, _: told.append((n, s)), clock=time, sleep=time.sleep)
+    workloads.wait_ready(PLAN, lambda n, s, _: told.append((n, s)), clock=time, sleep=time.sleep)
     return told, time.now
 
 

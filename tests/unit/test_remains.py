@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from platforms.inventory import Item
-from platforms.workload import StackError
-from stackctl import compose_engine, pulumi_engine, remains
+from problems import StackError
 from stackctl.context import stack_directory
-from stackctl.rendered import OUTPUTS_FILE, REALM_FILE, SECRETS_FILE
+from stackctl.engines import compose, pulumi_cli, remains
+from stackctl.engines.rendered import OUTPUTS_FILE, REALM_FILE, SECRETS_FILE
 from stackctl.state import write_private
 
 CONTAINER = Item("container", "mlflow-sso-x-redis", "redis")
@@ -38,7 +38,7 @@ class FakeInventory:
 @pytest.fixture(autouse=True)
 def _private_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(pulumi_engine, "find", lambda: None)
+    monkeypatch.setattr(pulumi_cli, "find", lambda: None)
 
 
 def brought_up(stack: str) -> Path:
@@ -65,7 +65,7 @@ def test_kept_data_keep_their_secrets_and_the_stack_does_not_look_present() -> N
     remains.remove(found, inventory, "x", lambda _: None)
     assert inventory.removed == [CONTAINER.name]
     assert (directory / SECRETS_FILE).exists()
-    assert not compose_engine.owns("x")
+    assert not compose.owns("x")
 
 
 def test_a_volume_in_use_elsewhere_is_refused_by_name() -> None:
@@ -87,9 +87,9 @@ def test_an_image_of_another_stack_stays_and_stops_nothing() -> None:
 
 def test_a_pulumi_state_goes_with_the_data_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten: list[str] = []
-    monkeypatch.setattr(pulumi_engine, "find", lambda: "pulumi")
-    monkeypatch.setattr(pulumi_engine, "exists", lambda stack: stack not in forgotten)
-    monkeypatch.setattr(pulumi_engine, "forget", forgotten.append)
+    monkeypatch.setattr(pulumi_cli, "find", lambda: "pulumi")
+    monkeypatch.setattr(pulumi_cli, "exists", lambda stack: stack not in forgotten)
+    monkeypatch.setattr(pulumi_cli, "forget", forgotten.append)
     kept = remains.find(FakeInventory([]), "x", keep_data=True, images=None)
     assert [item.kind for item in kept.kept] == [remains.PULUMI_STATE]
     found = remains.find(FakeInventory([]), "x", keep_data=False, images=None)
@@ -99,8 +99,8 @@ def test_a_pulumi_state_goes_with_the_data_it_knows(monkeypatch: pytest.MonkeyPa
 
 def test_a_backend_that_cannot_be_asked_does_not_stop_a_cleanup(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(stack: str) -> bool:
-        raise pulumi_engine.PulumiError("error: log in first")
+        raise pulumi_cli.PulumiError("error: log in first")
 
-    monkeypatch.setattr(pulumi_engine, "find", lambda: "pulumi")
-    monkeypatch.setattr(pulumi_engine, "exists", refuses)
+    monkeypatch.setattr(pulumi_cli, "find", lambda: "pulumi")
+    monkeypatch.setattr(pulumi_cli, "exists", refuses)
     assert remains.find(FakeInventory([CONTAINER]), "x", keep_data=False, images=None).gone == (CONTAINER,)

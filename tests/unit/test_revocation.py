@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from stackctl.access import Access
-from stackctl.canary import _page_session
+from stackctl.clients.keycloak_admin import RealmUser
+from stackctl.clients.mlflow_api import PluginUser
 from stackctl.errors import AccessError, UnknownNameError
-from stackctl.keycloak_admin import RealmUser
-from stackctl.mlflow_api import PluginUser
-from stackctl.revocation import Report, find
+from stackctl.people.canary import _page_session
+from stackctl.people.connection import Access
+from stackctl.people.revocation import Report, find
 from tests.unit.fakes import Fake, fake_server
 
 LOGIN = {"KEYCLOAK_IDENTITY": "the-login-of-bob"}

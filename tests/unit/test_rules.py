@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.stack import stack_spec
-from settings import direct_access_grants, is_loopback, published_port, sample_users
+from settings import allows_direct_access_grants, is_loopback, published_port, wants_sample_users
 from settings.catalogue import load_versions
 from settings.versions import selection, unsupported_plugin, versions
 from tests.samples import settings, write_pem
@@ -62,7 +62,7 @@ def test_a_url_has_one_spelling(url: str, normal: str) -> None:
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
 def test_the_password_grant_and_sample_users_are_for_development(environment: str) -> None:
     found = settings({"environment": environment})
-    assert direct_access_grants(found) == sample_users(found) == (environment == "dev")
+    assert allows_direct_access_grants(found) == wants_sample_users(found) == (environment == "dev")
     spec = stack_spec(found)
     assert {user.username for user in spec.realm.users} == ({"alice", "bob"} if environment == "dev" else set())
     assert {client.direct_access_grants for client in spec.realm.clients} == {environment == "dev"}
@@ -73,7 +73,7 @@ def test_the_password_grant_and_sample_users_are_for_development(environment: st
 def test_a_setting_overrules_the_environment(environment: str, wanted: bool) -> None:
     realm = {"directAccessGrants": wanted, "sampleUsers": wanted}
     found = settings({"environment": environment, "realm": realm})
-    assert direct_access_grants(found) is sample_users(found) is wanted
+    assert allows_direct_access_grants(found) is wants_sample_users(found) is wanted
 
 
 def test_a_persons_first_password_is_temporary_outside_development() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 import pytest
 
-from stackctl import seed
 from stackctl.errors import ImageError
+from stackctl.images import seed
 from tests.fakes import FakeDocker
 
+# The program that made the present generation, without its imports.
+KNOWN_PROGRAM = "2b9baabb10ee"
 IMAGES = {"postgres": "p:1", "keycloak": "k:1", "mlflow": "m:1"}
 
 
@@ -18,7 +21,7 @@ def test_no_command_line_holds_the_password(tmp_path: Path, monkeypatch: pytest.
     """Every user of the host reads command lines, and reaches its containers."""
     docker = FakeDocker(tmp_path / "docker", monkeypatch)
     docker.answer("exec", "26.7.3\n")
-    monkeypatch.setattr("stackctl.seed.secrets.token_hex", lambda size: "of-the-seed" if size == 16 else "0")
+    monkeypatch.setattr("stackctl.images.seed.secrets.token_hex", lambda size: "of-the-seed" if size == 16 else "0")
     seed.dump_schemas(IMAGES, tmp_path)
     assert sorted(path.name for path in tmp_path.glob("*.sql")) == ["keycloak.sql", "mlflow.sql", "oidc.sql"]
     runs = [call for call in docker.calls if call.startswith("run ")]
@@ -42,3 +45,14 @@ def test_a_schema_of_no_version_is_not_used(version: str, tmp_path: Path, monkey
     FakeDocker(tmp_path / "docker", monkeypatch).answer("exec", f"{version}\n")
     with pytest.raises(ImageError, match="the seed of keycloak would be of version"):
         seed.dump_schemas(IMAGES, tmp_path)
+
+
+def test_a_change_of_the_program_asks_for_the_generation_of_its_seed() -> None:
+    """A tag follows SEED_GENERATION. Whoever changes what is dumped has to change that too."""
+    lines = Path(seed.__file__).read_text().splitlines()
+    program = "\n".join(line for line in lines if not line.startswith(("from ", "import ")))
+    digest = hashlib.sha256(program.encode()).hexdigest()[:12]
+    assert digest == KNOWN_PROGRAM, (
+        "stackctl/images/seed.py says something else than before. Do its dumps differ? Then change SEED_GENERATION in "
+        f"settings/catalogue.py: the next `up` makes every Postgres container anew. In any case note {digest} here."
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from platforms.workload import StackError
+from problems import StackError
 from settings import PROJECT, from_engine, parse
 from tests.samples import elsewhere, settings, write_pem
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from platforms.workload import StackError
+from problems import StackError
 from settings import PROJECT, ROOT, Environment, Settings, from_engine, from_files
 from tests.samples import elsewhere, everything, settings
 

@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 
 from settings import PROJECT, ROOT
 from settings.catalogue import refs
-from stackctl import pulumi_engine
 from stackctl.cli import app
 from stackctl.commands.common import redacted
+from stackctl.engines import pulumi_cli
 from tests.fakes import FakeCommand, FakeDocker
 from tests.samples import everything
 
@@ -68,8 +68,8 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(pulumi_engine, "unavailable", lambda plugin: "the Pulumi CLI is not installed")
-    monkeypatch.setattr(pulumi_engine, "find", lambda: None)
+    monkeypatch.setattr(pulumi_cli, "unavailable", lambda plugin: "the Pulumi CLI is not installed")
+    monkeypatch.setattr(pulumi_cli, "find", lambda: None)
     return Operator(tmp_path, docker)
 
 
@@ -152,7 +152,7 @@ def test_pulumi_makes_a_stack_once_and_on_a_fit_machine_alone(
 ) -> None:
     pulumi = FakeCommand("pulumi", operator.home / "pulumi", skip=len(("-C", "<folder>")))
     pulumi.answer("stack", known)
-    for plugin in (*pulumi_engine.PLUGINS, "docker"):
+    for plugin in (*pulumi_cli.PLUGINS, "docker"):
         (pulumi.path.parent / f"pulumi-resource-{plugin}").symlink_to(pulumi.path)
     monkeypatch.setenv("PATH", f"{pulumi.path.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "given")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from platforms.workload import Secret, SecretText, StackError, UrlQuoted
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from problems import StackError
 from stackctl.context import check_name, stack_directory
 from stackctl.state import ALPHABET, SecretStore, config_home, generated_passphrase, state_home, write_private
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from settings import Platform
-from stackctl import kubernetes_engine
-from stackctl.targets import platform_of
+from stackctl.engines import kubectl
+from stackctl.engines.targets import platform_of
 from tests.samples import settings
 
 
 def test_what_was_asked_wins_over_the_settings_and_these_over_what_is_kept_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kubernetes_engine, "owns", lambda stack: stack == "mine")
+    monkeypatch.setattr(kubectl, "owns", lambda stack: stack == "mine")
     docker = settings()
     assert platform_of("mine", docker) is Platform.DOCKER
     assert platform_of("mine", docker, Platform.KUBERNETES) is Platform.KUBERNETES

@@ -9,7 +9,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from stackctl.keycloak_admin import KeycloakAdmin, Provisioner
+from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
 from tests.e2e.browser import PATIENCE, Browser, chromium
 from tests.e2e.people import Person
 

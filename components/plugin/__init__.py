@@ -1,0 +1,1 @@
+"""mlflow-oidc-auth: the variables of each line of its versions."""

@@ -1,0 +1,170 @@
+"""The realm written as a Keycloak import: one JSON document without a secret in it.
+
+Secrets are placeholders, which Keycloak fills from its environment as it imports (Keycloak guide
+"Importing and exporting realms", section on environment variables).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from components.keycloak import SERVER
+from components.realm.spec import Client, RealmSpec
+from components.stack import StackSpec
+from platforms.secrets import Secret, SecretText
+from platforms.workload import File, Workload
+
+# The built-in client scopes that Keycloak gives every new OpenID Connect client.
+DEFAULT_SCOPES = ("acr", "basic", "email", "profile", "roles", "web-origins")
+OPTIONAL_SCOPES = ("address", "microprofile-jwt", "offline_access", "organization", "phone")
+IMPORT_PATH = "/opt/keycloak/data/import/realm.json"
+
+
+def importing_workloads(spec: StackSpec) -> tuple[Workload, ...]:
+    """The workloads with a Keycloak that imports the realm at its first start.
+
+    For targets without a provider that manages the realm. A realm that is there already is left alone.
+    """
+    used: dict[str, SecretText] = {}
+
+    def placeholder(secret: Secret) -> str:
+        name = "REALM_" + re.sub(r"[^A-Z0-9]", "_", secret.name.upper()) + f"_{len(used)}"
+        used[name] = SecretText.of(secret)
+        return f"${{{name}}}"
+
+    document = json.dumps(realm_import(spec.realm, placeholder), indent=2, sort_keys=True) + "\n"
+    return tuple(
+        replace(
+            workload,
+            args=(*workload.args, "--import-realm"),
+            files=(*workload.files, File(IMPORT_PATH, document)),
+            secret_env={**workload.secret_env, **used},
+        )
+        if workload.name == SERVER
+        else workload
+        for workload in spec.workloads
+    )
+
+
+def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[str, Any]:
+    """The import of a realm. `placeholder` names the variable that will hold a secret."""
+    times, brute = spec.lifetimes, spec.brute_force
+    return {
+        "realm": spec.name,
+        "enabled": True,
+        "displayName": spec.display_name,
+        "sslRequired": spec.ssl_required,
+        "loginWithEmailAllowed": True,
+        "duplicateEmailsAllowed": False,
+        "registrationAllowed": False,
+        "editUsernameAllowed": False,
+        "resetPasswordAllowed": False,
+        "rememberMe": False,
+        "verifyEmail": False,
+        "defaultSignatureAlgorithm": spec.signature_algorithm,
+        "browserSecurityHeaders": dict(spec.security_headers),
+        "accessTokenLifespan": times.access_token_seconds,
+        "ssoSessionIdleTimeout": times.sso_idle_seconds,
+        "ssoSessionMaxLifespan": times.sso_max_seconds,
+        "offlineSessionIdleTimeout": times.offline_idle_seconds,
+        "bruteForceProtected": True,
+        "permanentLockout": False,
+        "failureFactor": brute.failures,
+        "waitIncrementSeconds": brute.wait_increment_seconds,
+        "quickLoginCheckMilliSeconds": brute.quick_check_milliseconds,
+        "minimumQuickLoginWaitSeconds": brute.quick_wait_seconds,
+        "maxFailureWaitSeconds": brute.max_wait_seconds,
+        "maxDeltaTimeSeconds": brute.reset_seconds,
+        "groups": [{"name": group} for group in spec.groups],
+        "clients": [_client(client, spec, placeholder) for client in spec.clients],
+        "users": [
+            *(
+                {
+                    "username": user.username,
+                    "enabled": True,
+                    **({"email": user.email, "emailVerified": True} if user.email else {}),
+                    **({"firstName": user.first_name} if user.first_name else {}),
+                    **({"lastName": user.last_name} if user.last_name else {}),
+                    "credentials": [
+                        {"type": "password", "value": placeholder(user.password), "temporary": user.temporary}
+                    ],
+                    # An import gives no default roles by itself; the admin API does.
+                    "realmRoles": [f"default-roles-{spec.name}"],
+                    "groups": [f"/{group}" for group in user.groups],
+                }
+                for user in spec.users
+            ),
+            *(
+                {
+                    "username": f"service-account-{client.client_id.lower()}",
+                    "enabled": True,
+                    "serviceAccountClientId": client.client_id,
+                    "realmRoles": [f"default-roles-{spec.name}"],
+                    "groups": [f"/{group}" for group in client.groups],
+                }
+                for client in spec.clients
+                if client.service_account
+            ),
+        ],
+    }
+
+
+def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[str, Any]:
+    attributes = {
+        "post.logout.redirect.uris": "##".join(client.post_logout_uris),
+        "oauth2.device.authorization.grant.enabled": str(client.device_grant).lower(),
+        "pkce.code.challenge.method": "S256" if client.pkce else "",
+        # Off where it is not written, unlike in a client made through the admin console or the provider.
+        "backchannel.logout.session.required": "true",
+    }
+    return {
+        "clientId": client.client_id,
+        "name": client.name,
+        "enabled": True,
+        "protocol": "openid-connect",
+        "publicClient": client.secret is None,
+        **({"secret": placeholder(client.secret)} if client.secret else {}),
+        **({"rootUrl": client.root_url, "baseUrl": "/"} if client.root_url else {}),
+        "redirectUris": list(client.redirect_uris),
+        "webOrigins": list(client.web_origins),
+        "standardFlowEnabled": client.standard_flow,
+        "implicitFlowEnabled": False,
+        "directAccessGrantsEnabled": client.direct_access_grants,
+        "serviceAccountsEnabled": client.service_account,
+        "fullScopeAllowed": False,
+        # Named in full: an import gives a client with a service account no more than any other.
+        "defaultClientScopes": [*DEFAULT_SCOPES, *(("service_account",) if client.service_account else ())],
+        "optionalClientScopes": list(OPTIONAL_SCOPES),
+        "attributes": {key: value for key, value in attributes.items() if value},
+        "protocolMappers": [
+            {
+                "name": "groups",
+                "protocol": "openid-connect",
+                "protocolMapper": "oidc-group-membership-mapper",
+                "config": {
+                    "claim.name": spec.groups_claim,
+                    "full.path": "false",
+                    "id.token.claim": "true",
+                    "access.token.claim": "true",
+                    "userinfo.token.claim": "true",
+                    "introspection.token.claim": "true",
+                },
+            },
+            {
+                "name": "audience",
+                "protocol": "openid-connect",
+                "protocolMapper": "oidc-audience-mapper",
+                "config": {
+                    "included.client.audience": spec.audience,
+                    "id.token.claim": "false",
+                    "access.token.claim": "true",
+                    "userinfo.token.claim": "false",
+                    "introspection.token.claim": "true",
+                },
+            },
+        ],
+    }

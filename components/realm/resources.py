@@ -1,0 +1,198 @@
+"""The realm written as pulumi-keycloak resources."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_keycloak as keycloak
+from pulumi_keycloak import openid
+
+from components.realm.spec import Client
+from components.stack import StackSpec
+from platforms.duration import go_duration
+from platforms.site import Secrets
+
+
+class KeycloakRealm(pulumi.ComponentResource):
+    """The realm of a stack, managed through a Keycloak that serves.
+
+    ready: the readiness of a server of the stack's own, which the realm waits for in an update, and everything in the
+        realm with it. A preview does not wait: an unknown input would show the realm as changed whenever Keycloak's
+        container is replaced. The provider logs in at the first request (`initial_login`), so it starts at once, and
+        a first preview asks no server.
+    removed_with: what holds Keycloak's data, when that is the stack's own. `destroy` then removes it and asks
+        Keycloak nothing, so it works as well when Keycloak is gone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: StackSpec,
+        ready: pulumi.Output[str] | None,
+        secrets: Secrets,
+        removed_with: pulumi.Resource | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("mlflow-sso:index:KeycloakRealm", name, None, opts)
+        realm = spec.realm
+        provider = keycloak.Provider(
+            "keycloak",
+            url=spec.keycloak.admin_url,
+            client_id=spec.admin.client_id,
+            client_secret=secrets.value(spec.admin.client_secret),
+            realm=spec.admin.realm,
+            initial_login=False,
+            client_timeout=30,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self._secrets = secrets
+        self._provider, self._removed_with = provider, removed_with
+        self._child = self._inside(self)
+        self._spec = realm
+        self._realm_id = self._make_realm(ready)
+        self._groups = {
+            group: keycloak.Group(f"group-{group}", realm_id=self._realm_id, name=group, opts=self._child)
+            for group in realm.groups
+        }
+        self._clients: dict[str, openid.Client] = {}
+        # Every client's tokens name MLflow's own, so that one is declared first.
+        for client in sorted(realm.clients, key=lambda client: client.client_id != realm.audience):
+            self._make_client(client)
+        self._make_users()
+        self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
+
+    def _inside(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=parent, provider=self._provider, deleted_with=self._removed_with)
+
+    def _make_realm(self, ready: pulumi.Output[str] | None) -> pulumi.Output[str]:
+        realm = self._spec
+        if not realm.create:
+            return pulumi.Output.from_input(realm.name)
+        times, brute, headers = realm.lifetimes, realm.brute_force, realm.security_headers
+        made = keycloak.Realm(
+            "realm",
+            realm=realm.name,
+            # Not by way of its name: a realm whose name may change is one that is to be replaced.
+            enabled=True if ready is None or pulumi.runtime.is_dry_run() else ready.apply(lambda _: True),
+            display_name=realm.display_name,
+            ssl_required=realm.ssl_required,
+            login_with_email_allowed=True,
+            registration_allowed=False,
+            edit_username_allowed=False,
+            reset_password_allowed=False,
+            remember_me=False,
+            verify_email=False,
+            default_signature_algorithm=realm.signature_algorithm,
+            access_token_lifespan=go_duration(times.access_token_seconds),
+            sso_session_idle_timeout=go_duration(times.sso_idle_seconds),
+            sso_session_max_lifespan=go_duration(times.sso_max_seconds),
+            offline_session_idle_timeout=go_duration(times.offline_idle_seconds),
+            security_defenses=keycloak.RealmSecurityDefensesArgs(
+                headers=keycloak.RealmSecurityDefensesHeadersArgs(
+                    content_security_policy=headers["contentSecurityPolicy"],
+                    content_security_policy_report_only=headers["contentSecurityPolicyReportOnly"],
+                    referrer_policy=headers["referrerPolicy"],
+                    strict_transport_security=headers["strictTransportSecurity"],
+                    x_content_type_options=headers["xContentTypeOptions"],
+                    x_frame_options=headers["xFrameOptions"],
+                    x_robots_tag=headers["xRobotsTag"],
+                    x_xss_protection=headers["xXSSProtection"],
+                ),
+                brute_force_detection=keycloak.RealmSecurityDefensesBruteForceDetectionArgs(
+                    permanent_lockout=False,
+                    max_login_failures=brute.failures,
+                    wait_increment_seconds=brute.wait_increment_seconds,
+                    quick_login_check_milli_seconds=brute.quick_check_milliseconds,
+                    minimum_quick_login_wait_seconds=brute.quick_wait_seconds,
+                    max_failure_wait_seconds=brute.max_wait_seconds,
+                    failure_reset_time_seconds=brute.reset_seconds,
+                ),
+            ),
+            opts=self._child,
+        )
+        return made.id
+
+    def _make_client(self, client: Client) -> None:
+        name = f"client-{client.client_id}"
+        confidential = client.secret is not None
+        made = openid.Client(
+            name,
+            realm_id=self._realm_id,
+            client_id=client.client_id,
+            name=client.name,
+            access_type="CONFIDENTIAL" if confidential else "PUBLIC",
+            client_secret=self._secrets.value(client.secret) if client.secret else None,
+            root_url=client.root_url or None,
+            base_url="/" if client.root_url else None,
+            valid_redirect_uris=list(client.redirect_uris),
+            valid_post_logout_redirect_uris=list(client.post_logout_uris),
+            web_origins=list(client.web_origins),
+            standard_flow_enabled=client.standard_flow,
+            implicit_flow_enabled=False,
+            direct_access_grants_enabled=client.direct_access_grants,
+            oauth2_device_authorization_grant_enabled=client.device_grant,
+            service_accounts_enabled=client.service_account,
+            pkce_code_challenge_method="S256" if client.pkce else "",
+            full_scope_allowed=False,
+            opts=self._child,
+        )
+        self._clients[client.client_id] = made
+        inside = self._inside(made)
+        openid.GroupMembershipProtocolMapper(
+            f"{name}-groups",
+            realm_id=self._realm_id,
+            client_id=made.id,
+            name="groups",
+            claim_name=self._spec.groups_claim,
+            full_path=False,
+            add_to_id_token=True,
+            add_to_access_token=True,
+            add_to_userinfo=True,
+            add_to_token_introspection=True,
+            opts=inside,
+        )
+        openid.AudienceProtocolMapper(
+            f"{name}-audience",
+            realm_id=self._realm_id,
+            client_id=made.id,
+            name="audience",
+            # By way of the resource: the provider refuses the name of a client that is not there yet.
+            included_client_audience=self._clients[self._spec.audience].client_id,
+            add_to_id_token=False,
+            add_to_access_token=True,
+            opts=inside,
+        )
+        if client.groups:
+            keycloak.UserGroups(
+                f"{name}-membership",
+                realm_id=self._realm_id,
+                user_id=made.service_account_user_id,
+                group_ids=[self._groups[group].id for group in client.groups],
+                exhaustive=False,
+                opts=inside,
+            )
+
+    def _make_users(self) -> None:
+        for user in self._spec.users:
+            made = keycloak.User(
+                f"user-{user.username}",
+                realm_id=self._realm_id,
+                username=user.username,
+                email=user.email,
+                email_verified=user.email is not None,
+                first_name=user.first_name or None,
+                last_name=user.last_name or None,
+                enabled=True,
+                initial_password=keycloak.UserInitialPasswordArgs(
+                    value=self._secrets.value(user.password), temporary=user.temporary
+                ),
+                opts=self._child,
+            )
+            if user.groups:
+                keycloak.UserGroups(
+                    f"user-{user.username}-membership",
+                    realm_id=self._realm_id,
+                    user_id=made.id,
+                    group_ids=[self._groups[group].id for group in user.groups],
+                    exhaustive=False,
+                    opts=self._inside(made),
+                )

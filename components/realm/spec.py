@@ -1,0 +1,195 @@
+"""The Keycloak realm as data: clients, mappers, groups, users and lifetimes.
+
+Written twice from here: as pulumi-keycloak resources (`components.realm.resources`) and as a
+Keycloak import (`platforms.realm_import`). A test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from components.mlflow import CALLBACK_PATH, GROUPS_CLAIM, LOGGED_OUT_PATH, client_secret
+from platforms.secrets import Secret
+from settings import Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
+from settings.model import Lifetimes
+
+# Keycloak's own defaults; written out, since its provider would add one of an older version.
+SECURITY_HEADERS: Mapping[str, str] = {
+    "contentSecurityPolicy": "frame-src 'self'; frame-ancestors 'self'; object-src 'none';",
+    "contentSecurityPolicyReportOnly": "",
+    "referrerPolicy": "no-referrer",
+    "strictTransportSecurity": "max-age=31536000; includeSubDomains",
+    "xContentTypeOptions": "nosniff",
+    "xFrameOptions": "SAMEORIGIN",
+    "xRobotsTag": "none",
+    "xXSSProtection": "",
+}
+# Any port on a loopback address matches a redirect URI without one (RFC 8252, section 7.3).
+CLI_REDIRECT_URIS = ("http://127.0.0.1/callback", "http://localhost/callback")
+
+
+@dataclass(frozen=True)
+class Client:
+    """An OpenID Connect client. `secret` is None for a public one.
+
+    groups: those of its service account; a client with groups has a service account.
+    """
+
+    client_id: str
+    name: str
+    secret: Secret | None = None
+    redirect_uris: tuple[str, ...] = ()
+    # Keycloak's word for "the redirect URIs".
+    post_logout_uris: tuple[str, ...] = ("+",)
+    web_origins: tuple[str, ...] = ()
+    standard_flow: bool = False
+    direct_access_grants: bool = False
+    device_grant: bool = False
+    pkce: bool = False
+    service_account: bool = False
+    groups: tuple[str, ...] = ()
+    root_url: str = ""
+
+
+@dataclass(frozen=True)
+class User:
+    """A person. `temporary`: the password has to be changed at the first login."""
+
+    username: str
+    email: str | None
+    first_name: str
+    last_name: str
+    groups: tuple[str, ...]
+    password: Secret
+    temporary: bool
+
+
+@dataclass(frozen=True)
+class BruteForce:
+    """Brute-force detection of Keycloak: after `failures` wrong passwords a growing wait, in seconds."""
+
+    failures: int = 10
+    wait_increment_seconds: int = 60
+    max_wait_seconds: int = 900
+    quick_check_milliseconds: int = 1000
+    quick_wait_seconds: int = 60
+    reset_seconds: int = 43200
+
+
+@dataclass(frozen=True)
+class RealmSpec:
+    """Everything that is made in Keycloak.
+
+    create: whether the realm itself is the stack's own; otherwise only what is in it.
+    ssl_required: Keycloak's `sslRequired`.
+    audience: the client every token's `aud` must name.
+    """
+
+    name: str
+    create: bool
+    display_name: str
+    ssl_required: str
+    lifetimes: Lifetimes
+    brute_force: BruteForce
+    groups: tuple[str, ...]
+    groups_claim: str
+    audience: str
+    clients: tuple[Client, ...]
+    users: tuple[User, ...]
+    signature_algorithm: str = "RS256"
+    security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
+
+
+def realm_spec(settings: Settings) -> RealmSpec:
+    realm = settings.realm
+    existing = settings.keycloak.existing
+    return RealmSpec(
+        name=realm.name,
+        create=existing is None or existing.create_realm,
+        display_name="MLflow",
+        # http is for loopback names only (settings refuse it elsewhere), where requests may still
+        # reach Keycloak from an address that it takes for an outside one: "HTTPS required".
+        ssl_required="none" if settings.keycloak.url.startswith("http://") else "external",
+        lifetimes=realm.lifetimes,
+        brute_force=BruteForce(),
+        groups=(*realm.groups.admins, *realm.groups.users),
+        groups_claim=GROUPS_CLAIM,
+        audience=realm.client_id,
+        clients=(
+            _server_client(settings),
+            Client(
+                client_id=realm.cli_client_id,
+                name="MLflow command lines",
+                redirect_uris=CLI_REDIRECT_URIS,
+                standard_flow=True,
+                device_grant=True,
+                direct_access_grants=allows_direct_access_grants(settings),
+                pkce=True,
+            ),
+            *(
+                Client(
+                    client_id=account.client_id,
+                    name=f"Service account {account.client_id}",
+                    secret=Secret(f"client-{account.client_id}-secret", length=48),
+                    service_account=True,
+                    groups=account.groups,
+                )
+                for account in realm.service_accounts
+            ),
+        ),
+        users=(*_sample_users(settings), *_declared_users(settings)),
+    )
+
+
+def _server_client(settings: Settings) -> Client:
+    url = settings.mlflow.url
+    return Client(
+        client_id=settings.realm.client_id,
+        name="MLflow",
+        secret=client_secret(settings),
+        root_url=url,
+        redirect_uris=(url + CALLBACK_PATH,),
+        post_logout_uris=(url + LOGGED_OUT_PATH,),
+        web_origins=("{0.scheme}://{0.netloc}".format(urlsplit(url)),),
+        standard_flow=True,
+        direct_access_grants=allows_direct_access_grants(settings),
+        # Plugins since 7.6 send a challenge on every login; a code without one is refused.
+        pkce=True,
+        service_account=True,
+        groups=settings.realm.groups.users[:1],
+    )
+
+
+def _sample_users(settings: Settings) -> tuple[User, ...]:
+    if not wants_sample_users(settings):
+        return ()
+    groups = settings.realm.groups
+    return tuple(
+        User(
+            username=name,
+            email=f"{name}@example.com",
+            first_name=name.capitalize(),
+            last_name="Sample",
+            groups=(group,),
+            password=Secret(f"user-{name}-password", length=20),
+            temporary=False,
+        )
+        for name, group in (("alice", groups.admins[0]), ("bob", groups.users[0]))
+    )
+
+
+def _declared_users(settings: Settings) -> tuple[User, ...]:
+    return tuple(
+        User(
+            username=user.username,
+            email=user.email,
+            first_name=user.first_name,
+            last_name=user.last_name,
+            groups=user.groups,
+            password=Secret(f"user-{user.username}-password", length=20, value=reveal(user.password)),
+            temporary=settings.environment is not Environment.DEV,
+        )
+        for user in settings.realm.users
+    )

@@ -1,0 +1,1 @@
+"""WHERE the stack runs: the seam that components speak to, and a room for each target."""

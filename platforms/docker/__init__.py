@@ -1,0 +1,1 @@
+"""The stack on a Docker engine, through Pulumi or as a Compose file."""

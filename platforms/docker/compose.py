@@ -1,0 +1,152 @@
+"""The workloads as a Compose file, without the Pulumi engine and without a secret in it.
+
+Secrets are variables that an env file beside it fills in. Everything written is plain Compose specification
+that docker-compose 1.29 reads as well as `docker compose` 2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from posixpath import basename
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from platforms.docker.plan import LOG_DRIVER, LOG_OPTIONS, SECURITY_OPTIONS, DockerPlan, shares, tmpfs_options
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.workload import File, Workload
+from problems import Problem
+
+# What an env file cannot carry so that both generations of Compose read it back unchanged.
+_UNPORTABLE = re.compile(r"['\"\\\n\r]|\$\{")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A stack as files. `compose` is the document's text; `files` maps relative paths to texts."""
+
+    compose: str
+    files: Mapping[str, str]
+
+
+def project_name(plan: DockerPlan) -> str:
+    """Compose's own name for the stack. Distinct stacks have distinct names.
+
+    Compose allows small letters, digits, hyphens and underscores; 1.29 drops or lowers the rest without a word. Then
+    `up` of a stack Dev would take the containers of a stack dev for its own, and replace them.
+    """
+    plain = re.sub(r"[^a-z0-9_-]", "", f"{plan.project}-{plan.stack}".lower())
+    if plain == f"{plan.project}-{plan.stack}":
+        return plain
+    return f"{plain}-{hashlib.sha256(plan.stack.encode()).hexdigest()[:6]}"
+
+
+def env_values(secrets: Iterable[Secret], values: Mapping[str, str]) -> dict[str, str]:
+    """The lines of the env file: each secret, and where it is not plain text also as a part of a URL."""
+    found: dict[str, str] = {}
+    for secret in secrets:
+        value = values[secret.name]
+        found[secret.variable] = value
+        if secret.value is not None:
+            found[secret.variable + "_URL"] = quote(value, safe="")
+    return found
+
+
+def check_secrets(secrets: Iterable[Secret]) -> list[Problem]:
+    """The operator's secrets that an env file cannot carry."""
+    return [
+        Problem(f"secret {s.name}", "[secret]", "expected no quote, backslash, line break or ${ in it for Compose")
+        for s in secrets
+        if s.value is not None and _UNPORTABLE.search(s.value)
+    ]
+
+
+def render(plan: DockerPlan, bind_address: str) -> Rendered:
+    """The stack as a Compose file and the files that it mounts."""
+    files: dict[str, str] = {}
+    document = {
+        "services": {w.name: _service(plan, w, bind_address, files) for w in plan.workloads},
+        "networks": {
+            name: {"name": plan.physical(name), "internal": internal, "labels": plan.labels(name)}
+            for name, internal in plan.networks().items()
+        },
+        "volumes": {
+            f"{w.name}-{v.name}": {"name": plan.physical(f"{w.name}-{v.name}"), "labels": plan.labels(w.name)}
+            for w in plan.workloads
+            for v in w.volumes
+        },
+    }
+    return Rendered(yaml.safe_dump(document, sort_keys=False, width=120), files)
+
+
+def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dict[str, str]) -> dict[str, Any]:
+    probe = workload.probe
+    service: dict[str, Any] = {
+        "container_name": plan.physical(workload.name),
+        "hostname": workload.name,
+        "image": workload.image,
+        "user": f"{workload.uid}:{workload.uid}",
+        "command": [_literal(word) for word in workload.args],
+        "environment": {
+            **{name: _literal(value) for name, value in workload.env.items()},
+            **{name: _text(text) for name, text in workload.secret_env.items()},
+        },
+        "networks": {n: {"aliases": [n]} if n == workload.name else {} for n in plan.joined(workload)},
+        "ports": [f"{_host(bind_address)}:{p.published}:{p.number}" for p in workload.published],
+        "volumes": [
+            *(f"{workload.name}-{v.name}:{v.path}" for v in workload.volumes),
+            *(f"./{_keep(files, file)}:{file.path}:ro" for file in workload.files),
+        ],
+        "healthcheck": {
+            "test": ["CMD", *(_literal(word) for word in probe.local.command)],
+            "interval": f"{probe.interval_seconds}s",
+            "timeout": f"{probe.timeout_seconds}s",
+            "retries": probe.failures,
+            "start_period": f"{probe.start_seconds}s",
+        },
+        "mem_limit": f"{workload.resources.memory_mib}m",
+        "memswap_limit": f"{workload.resources.memory_mib}m",
+        "cpu_shares": shares(workload),
+        "read_only": True,
+        "tmpfs": [f"{path}:{tmpfs_options(workload.uid)}" for path in workload.writable],
+        "cap_drop": ["ALL"],
+        "security_opt": list(SECURITY_OPTIONS),
+        "restart": "unless-stopped",
+        "stop_grace_period": f"{workload.stop_seconds}s",
+        "logging": {"driver": LOG_DRIVER, "options": dict(LOG_OPTIONS)},
+        "labels": plan.labels(workload.name),
+    }
+    return {key: value for key, value in service.items() if value not in ([], {})}
+
+
+def _keep(files: dict[str, str], file: File) -> str:
+    """A path that changes with the content, so that a container is made anew when its file changes."""
+    digest = hashlib.sha256(file.content.encode()).hexdigest()[:12]
+    path = f"files/{digest}/{basename(file.path)}"
+    files[path] = file.content
+    return path
+
+
+def _literal(text: str) -> str:
+    """Compose replaces $NAME; a doubled sign stands for itself."""
+    return text.replace("$", "$$")
+
+
+def _text(text: SecretText) -> str:
+    return "".join(_literal(part) if isinstance(part, str) else _reference(part) for part in text.parts)
+
+
+def _reference(part: Secret | UrlQuoted) -> str:
+    if isinstance(part, UrlQuoted):
+        # Generated secrets are letters and digits: the same text in a URL.
+        ending = "" if part.secret.value is None else "_URL"
+        return f"${{{part.secret.variable}{ending}}}"
+    return f"${{{part.variable}}}"
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,263 @@
+"""What is asked of a Docker engine outside Pulumi: is it fit, what does it run, why did it fail.
+
+Everything goes through the `docker` command, which finds the engine as its user has set it up
+(context, DOCKER_HOST, TLS) on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from platforms.docker.plan import DockerPlan
+from platforms.labels import LABEL_PROJECT, LABEL_STACK
+from platforms.workload import ExecCheck, Workload
+from problems import Problem
+
+# How long a container is left unasked while its published port gives no answer; the engine may be a remote one.
+UNASKED_SECONDS = 6.0
+# How long an engine is waited for before it counts as one that does not answer.
+ANSWER_SECONDS = 20
+MINIMUM_VERSION = (20, 10)
+# The stack's volumes start at about 200 MiB; less than this ends in a full disk within the first hour.
+MINIMUM_FREE_BYTES = 1 << 30
+
+
+class DockerError(Exception):
+    """A docker command failed; the text is its last line of error output."""
+
+
+def docker(*args: str, timeout: float = 60) -> str:
+    """Run `docker ARGS` and return its output. Raises DockerError."""
+    try:
+        done = subprocess.run(("docker", *args), capture_output=True, text=True, timeout=timeout, check=False)
+    except FileNotFoundError:
+        raise DockerError("the docker command is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise DockerError(f"docker {args[0]} gave no answer in {timeout:.0f} s") from None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"docker {args[0]} exited {done.returncode}"]
+        raise DockerError(lines[-1])
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found of an engine before a stack is brought up on it.
+
+    problems: why it cannot run the workloads now. healthy: the ids of the stack's containers that run there already,
+    and whose own checks passed when last asked.
+    """
+
+    problems: list[Problem]
+    healthy: frozenset[str] = frozenset()
+
+
+def examine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> Examined:
+    """Whether this engine can run these workloads now: its version, ports, disk and, unless told not to, images."""
+    # Side by side: the command takes longer to start than the engine to answer.
+    with ThreadPoolExecutor() as pool:
+        told = pool.submit(docker, "info", "--format", "{{json .}}", timeout=ANSWER_SECONDS)
+        lacking = pool.submit(_images, plan.workloads if images else ())
+        listed = pool.submit(_listed, plan.project, plan.stack)
+    try:
+        info = json.loads(told.result())
+    except DockerError as error:
+        expected = f"expected one that answers ({error}); start it, or run `make engine`"
+        return Examined([Problem("docker engine", "", expected)])
+    if info.get("ServerErrors"):
+        reason = info["ServerErrors"][0]
+        return Examined([Problem("docker engine", "", f"expected one that answers ({reason}); run `make engine`")])
+    problems: list[Problem] = []
+    version = str(info.get("ServerVersion", "0"))
+    if _numbers(version) < MINIMUM_VERSION:
+        problems.append(Problem("docker engine", version, "expected 20.10 or later"))
+    problems += _disk(str(info.get("DockerRootDir", "")))
+    problems += lacking.result()
+    held, healthy = listed.result()
+    problems += _ports(plan, bind_address, held)
+    return Examined(problems, healthy)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split("+", maxsplit=1)[0].split(".")[:2]
+    return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in parts)
+
+
+def _disk(root: str) -> list[Problem]:
+    # The engine may be remote; only a directory that is here can be measured.
+    if not os.path.isdir(root):
+        return []
+    free = shutil.disk_usage(root).free
+    if free >= MINIMUM_FREE_BYTES:
+        return []
+    return [Problem("disk of the docker engine", f"{free >> 20} MiB free in {root}", "expected at least 1024 MiB")]
+
+
+def _images(workloads: Sequence[Workload]) -> list[Problem]:
+    wanted = sorted({workload.image for workload in workloads})
+    if not wanted:
+        return []
+    have = set(docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", timeout=ANSWER_SECONDS).split())
+    return [
+        Problem("image", name, "not in the docker engine; run `make images`") for name in wanted if name not in have
+    ]
+
+
+def _ports(plan: DockerPlan, bind_address: str, held: set[int]) -> list[Problem]:
+    problems = []
+    for workload in plan.workloads:
+        for port in workload.published:
+            assert port.published is not None
+            if port.published not in held and not _free(bind_address, port.published):
+                problems.append(
+                    Problem(
+                        f"port of {workload.name}",
+                        str(port.published),
+                        f"in use on {bind_address}; expected a free one",
+                    )
+                )
+    return problems
+
+
+def of_stack(project: str, stack: str) -> tuple[str, ...]:
+    """The words that narrow a listing of containers, networks or volumes to those of one stack."""
+    return ("--filter", f"label={LABEL_PROJECT}={project}", "--filter", f"label={LABEL_STACK}={stack}")
+
+
+def _listed(project: str, stack: str) -> tuple[set[int], frozenset[str]]:
+    """The host ports that this very stack holds already, and the ids of its healthy containers."""
+    wanted = ("--no-trunc", "--format", "{{.ID}}\t{{.Status}}\t{{.Ports}}")
+    shown = docker("ps", *of_stack(project, stack), *wanted, timeout=ANSWER_SECONDS)
+    ports, healthy = set[int](), set[str]()
+    for line in shown.splitlines():
+        container, status, published = line.split("\t")
+        ends = [part.split("->")[0].rsplit(":", 1)[-1] for part in published.split(",") if "->" in part]
+        ports |= {int(end) for end in ends if end.isdigit()}
+        if status.endswith("(healthy)"):
+            healthy.add(container)
+    return ports, frozenset(healthy)
+
+
+def _free(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class State:
+    """A container's state as the engine tells it. healthy: it runs, and its own check passed when last asked."""
+
+    status: str
+    exit_code: int
+    restarts: int
+    healthy: bool = False
+
+
+def state(container: str) -> State | None:
+    """The state of a container, or None when there is none of that name."""
+    try:
+        found: dict[str, Any] = json.loads(docker("inspect", "--type", "container", container))[0]
+    except DockerError:
+        return None
+    told = found["State"]
+    healthy = told["Status"] == "running" and told.get("Health", {}).get("Status") == "healthy"
+    return State(told["Status"], int(told["ExitCode"]), int(found["RestartCount"]), healthy)
+
+
+def last_lines(container: str, count: int = 15) -> str:
+    try:
+        done = subprocess.run(
+            ("docker", "logs", "--tail", str(count), container),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=ANSWER_SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.rstrip()
+
+
+def wait_ready(
+    workload: Workload,
+    container: str,
+    progress: Callable[[str], None],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Ask the container's own check until it passes.
+
+    Docker's health status is made only every interval, so it comes seconds late; this asks twice a second (once where
+    nobody but the stack's own programs waits), unless that status is there already. A command in a container costs the
+    processor time that its program needs to start, so a published port that gives no answer yet saves most of them.
+    Raises DockerError with the container's last lines when it gives up.
+    """
+    found = state(container)
+    if found is not None and found.healthy:
+        return
+    start = clock()
+    told, asked = start, start - UNASKED_SECONDS
+    while True:
+        if clock() - asked < UNASKED_SECONDS and not _answers(workload):
+            sleep(0.1)
+            continue
+        asked = clock()
+        if _passes(workload.probe.local, container):
+            return
+        waited = clock() - start
+        now = state(container)
+        gave_up = now is not None and (now.restarts >= 3 or now.status in ("exited", "dead"))
+        if now is None or gave_up or waited > workload.wait_seconds:
+            shown = now.status if now else "gone"
+            code = f", last exit code {now.exit_code}" if now and now.exit_code else ""
+            raise DockerError(
+                f"{workload.name} is not ready after {waited:.0f} s: container {container} is {shown}{code}.\n"
+                f"Its last lines:\n{last_lines(container)}\n"
+                f"Next: docker logs {container}; when the cause is mended, run the same command again."
+            )
+        if clock() - told >= 5:
+            told = clock()
+            progress(f"not ready yet ({now.status}, {waited:.0f} s of at most {workload.wait_seconds} s)")
+        sleep(0.5 if workload.published else 1)
+
+
+def _answers(workload: Workload) -> bool:
+    """Whether the workload may be ready: what a published port says, or yes where there is none to ask.
+
+    The engine accepts connections before the program does, so an answer counts, and no connection; and not the
+    answer that it cannot serve yet (503: RFC 9110, section 15.6.4), which Keycloak gives while it makes its realm.
+    """
+    path = workload.probe.http.path if workload.probe.http else "/"
+    for port in workload.published:
+        assert port.published is not None
+        try:
+            with socket.create_connection(("127.0.0.1", port.published), timeout=0.5) as connection:
+                connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                # "HTTP/1.1 503": enough to tell. TLS answers plain HTTP with something else.
+                answer = connection.recv(12)
+                if answer and not answer.endswith(b" 503"):
+                    return True
+        except OSError:
+            continue
+    return not workload.published
+
+
+def _passes(check: ExecCheck, container: str) -> bool:
+    try:
+        docker("exec", container, *check.command, timeout=10)
+    except DockerError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""What a workload becomes on a Docker engine, whoever makes it: names, networks, labels, limits.
+
+The Pulumi platform and the rendered Compose file both read it, so a stack has the same objects by the same
+names under either engine, and one command finds and removes them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from posixpath import dirname
+
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
+from platforms.workload import File, Workload
+from problems import Problem
+
+LOG_DRIVER = "json-file"
+LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
+SECURITY_OPTIONS = ("no-new-privileges:true",)
+# Docker's default share of one core.
+SHARES_OF_A_CORE = 1024
+
+
+@dataclass(frozen=True)
+class DockerPlan:
+    """The objects of one stack on one engine.
+
+    A workload that others may call has a network of its own, which they join; a network without a published
+    port is internal: nothing on it reaches the outside or is reached from there.
+    """
+
+    project: str
+    stack: str
+    workloads: tuple[Workload, ...]
+
+    def physical(self, name: str) -> str:
+        """The name of a container, network or volume: scoped, so that two stacks share an engine."""
+        return f"{self.project}-{self.stack}-{name}"
+
+    def labels(self, component: str) -> dict[str, str]:
+        """The labels that every container, volume and network of a stack carries."""
+        return {LABEL_PROJECT: self.project, LABEL_STACK: self.stack, LABEL_COMPONENT: component}
+
+    def networks(self) -> dict[str, bool]:
+        """The stack's networks by the workload that owns each; the value tells whether it is internal."""
+        return {w.name: not w.published for w in self.workloads if w.callers or w.published}
+
+    def joined(self, workload: Workload) -> tuple[str, ...]:
+        """The networks a workload is on: its own, and those of the workloads it may call."""
+        own = [workload.name] if workload.name in self.networks() else []
+        return (*own, *sorted(w.name for w in self.workloads if workload.name in w.callers))
+
+    def check(self) -> list[Problem]:
+        """What Docker cannot honour."""
+        return [
+            Problem(f"workload {w.name}", f"{w.max_replicas or w.replicas} replicas", "expected 1 on Docker")
+            for w in self.workloads
+            if (w.max_replicas or w.replicas) != 1
+        ]
+
+
+def shares(workload: Workload) -> int:
+    return int(workload.resources.cpus * workload.resources.weight * SHARES_OF_A_CORE)
+
+
+def tmpfs_options(uid: int) -> str:
+    """A scratch directory in memory, counted in the container's own limit and private to its user."""
+    return f"rw,nosuid,nodev,size=256m,mode=0700,uid={uid},gid={uid}"
+
+
+def file_volumes(workload: Workload) -> dict[str, tuple[File, ...]]:
+    """The workload's files by volume slug. A slug changes with its files, so that a container that mounts them
+    is made anew when one of them changes."""
+    found: dict[str, tuple[File, ...]] = {}
+    for directory in sorted({dirname(file.path) for file in workload.files}):
+        files = tuple(file for file in workload.files if dirname(file.path) == directory)
+        content = "\0".join(f"{file.path}\0{file.content}" for file in files)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        found[f"{directory.strip('/').replace('/', '-').replace('.', '-')}-{digest}"] = files
+    return found

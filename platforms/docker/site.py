@@ -1,0 +1,205 @@
+"""Local Docker: each workload a hardened container on a network that only its callers join."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from posixpath import dirname
+
+import pulumi
+import pulumi_docker as docker
+
+from platforms.docker import daemon
+from platforms.docker.plan import (
+    LOG_DRIVER,
+    LOG_OPTIONS,
+    SECURITY_OPTIONS,
+    DockerPlan,
+    file_volumes,
+    shares,
+    tmpfs_options,
+)
+from platforms.duration import go_duration
+from platforms.secrets import SecretText
+from platforms.site import Deployed, Secrets
+from platforms.workload import File, Workload
+from problems import Problem
+
+
+class Networks(pulumi.ComponentResource):
+    """The stack's networks: each is shared by several workloads and so belongs to none of them."""
+
+    def __init__(self, name: str, plan: DockerPlan) -> None:
+        super().__init__("mlflow-sso:index:Networks", name)
+        self._networks = {
+            network: docker.Network(
+                network,
+                name=plan.physical(network),
+                internal=internal,
+                labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in plan.labels(network).items()],
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for network, internal in plan.networks().items()
+        }
+        self.register_outputs({})
+
+    def name(self, network: str) -> pulumi.Output[str]:
+        """The physical name of a network, known once it is made."""
+        return self._networks[network].name
+
+
+class DockerPlatform:
+    """Runs workloads through pulumi-docker."""
+
+    def __init__(self, project: str, stack: str, bind_address: str) -> None:
+        self._plan = DockerPlan(project, stack, ())
+        self._bind_address = bind_address
+        self._healthy: frozenset[str] = frozenset()
+
+    def check(self, workloads: Sequence[Workload]) -> list[Problem]:
+        self._plan = DockerPlan(self._plan.project, self._plan.stack, tuple(workloads))
+        engine = daemon.examine(self._plan, self._bind_address)
+        self._healthy = engine.healthy
+        return self._plan.check() + engine.problems
+
+    def prepare(self) -> DockerSite:
+        return DockerSite(self._plan, self._bind_address, self._healthy)
+
+
+class DockerSite:
+    """The networks of a stack, and the containers that are made on them.
+
+    healthy: the ids of containers that were found healthy already and need not be waited for.
+    """
+
+    def __init__(self, plan: DockerPlan, bind_address: str, healthy: frozenset[str]) -> None:
+        self._plan = plan
+        self._bind_address = bind_address
+        self._healthy = healthy
+        self._networks = Networks("networks", plan)
+
+    def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
+        """Docker has no store of secrets for other programs; `stackctl outputs` shows these values."""
+
+    def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
+        child = pulumi.ResourceOptions(parent=parent)
+        physical = self._plan.physical(workload.name)
+        probe = workload.probe
+        volumes = {volume.name: self._volume(workload, volume.name, child) for volume in workload.volumes}
+        data = [
+            docker.ContainerVolumeArgs(volume_name=volumes[volume.name].name, container_path=volume.path)
+            for volume in workload.volumes
+        ]
+        files = [self._files(workload, slug, files, child) for slug, files in file_volumes(workload).items()]
+        container = docker.Container(
+            workload.name,
+            name=physical,
+            hostname=workload.name,
+            image=workload.image,
+            command=list(workload.args) or None,
+            envs=_envs(workload, secrets),
+            user=f"{workload.uid}:{workload.uid}",
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(
+                    name=self._networks.name(name), aliases=[name] if name == workload.name else None
+                )
+                for name in self._plan.joined(workload)
+            ],
+            ports=[
+                docker.ContainerPortArgs(internal=p.number, external=p.published, ip=self._bind_address)
+                for p in workload.published
+            ],
+            volumes=[*data, *files],
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=["CMD", *probe.local.command],
+                interval=go_duration(probe.interval_seconds),
+                timeout=go_duration(probe.timeout_seconds),
+                retries=probe.failures,
+                start_period=go_duration(probe.start_seconds),
+            ),
+            memory=workload.resources.memory_mib,
+            memory_swap=workload.resources.memory_mib,
+            cpu_shares=shares(workload),
+            read_only=True,
+            tmpfs={path: tmpfs_options(workload.uid) for path in workload.writable},
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=list(SECURITY_OPTIONS),
+            restart="unless-stopped",
+            log_driver=LOG_DRIVER,
+            log_opts=LOG_OPTIONS,
+            stop_timeout=workload.stop_seconds,
+            destroy_grace_seconds=workload.stop_seconds,
+            labels=[docker.ContainerLabelArgs(**label) for label in self._labels(workload.name)],
+            must_run=True,
+            # Two containers cannot hold one name, one port or one volume at the same time.
+            opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+        )
+        return Deployed(container.id.apply(lambda made: self._wait(workload, physical, made, container)), volumes)
+
+    async def _wait(self, workload: Workload, physical: str, made: str, container: pulumi.Resource) -> str:
+        if pulumi.runtime.is_dry_run() or made in self._healthy:
+            return workload.name
+
+        loop = asyncio.get_running_loop()
+
+        def progress(message: str) -> None:
+            # The wait is in a thread of its own; the engine is spoken to from the program's loop alone.
+            loop.call_soon_threadsafe(lambda: pulumi.log.info(message, resource=container, ephemeral=True))
+
+        try:
+            await asyncio.to_thread(daemon.wait_ready, workload, physical, progress)
+        except daemon.DockerError as error:
+            raise pulumi.RunError(str(error)) from None
+        return workload.name
+
+    def _files(
+        self, workload: Workload, slug: str, files: tuple[File, ...], opts: pulumi.ResourceOptions
+    ) -> docker.ContainerVolumeArgs:
+        """A volume with these files, mounted for reading.
+
+        Docker writes no file into a container whose root file system is read-only, not even into a volume of it.
+        So a container that never starts carries them into the volume.
+        """
+        volume = self._volume(workload, slug, opts)
+        directory = dirname(files[0].path)
+        carrier = docker.Container(
+            f"{workload.name}-{slug}-carrier",
+            name=self._plan.physical(f"{workload.name}-{slug}-carrier"),
+            image=workload.image,
+            start=False,
+            must_run=False,
+            network_mode="none",
+            volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=directory)],
+            uploads=[
+                docker.ContainerUploadArgs(
+                    file=file.path, content=pulumi.Output.secret(file.content) if file.secret else file.content
+                )
+                for file in files
+            ],
+            labels=[docker.ContainerLabelArgs(**label) for label in self._labels(workload.name)],
+            opts=opts,
+        )
+        # By way of the carrier, so that its files are there first.
+        name = pulumi.Output.all(volume.name, carrier.id).apply(lambda made: str(made[0]))
+        return docker.ContainerVolumeArgs(volume_name=name, container_path=directory, read_only=True)
+
+    def _volume(self, workload: Workload, name: str, opts: pulumi.ResourceOptions) -> docker.Volume:
+        labels = self._labels(workload.name)
+        return docker.Volume(
+            f"{workload.name}-{name}",
+            name=self._plan.physical(f"{workload.name}-{name}"),
+            labels=[docker.VolumeLabelArgs(**label) for label in labels],
+            opts=opts,
+        )
+
+    def _labels(self, component: str) -> list[Mapping[str, str]]:
+        return [{"label": key, "value": value} for key, value in self._plan.labels(component).items()]
+
+
+def _envs(workload: Workload, secrets: Secrets) -> pulumi.Output[Sequence[str]]:
+    texts = {name: secrets.text(text) for name, text in workload.secret_env.items()}
+    # What is plain is no output: each of those costs the program some turns of its loop.
+    joined = pulumi.Output.all(**texts).apply(
+        lambda made: sorted(f"{name}={value}" for name, value in {**workload.env, **made}.items())
+    )
+    return pulumi.Output.secret(joined) if texts else joined

@@ -1,0 +1,1 @@
+"""The stack on Kubernetes, through Pulumi or as plain YAML."""

@@ -1,0 +1,132 @@
+"""The `kubectl` command, which finds the cluster as its user has set it up (KUBECONFIG, context, credentials)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from platforms.kubernetes.plan import Manifest
+
+# Every kind a stack may be made of: its resource as the API and `kubectl` name it.
+RESOURCES = {
+    "Namespace": ("", "namespaces"),
+    "ResourceQuota": ("", "resourcequotas"),
+    "ServiceAccount": ("", "serviceaccounts"),
+    "Secret": ("", "secrets"),
+    "ConfigMap": ("", "configmaps"),
+    "PersistentVolumeClaim": ("", "persistentvolumeclaims"),
+    "Pod": ("", "pods"),
+    "Service": ("", "services"),
+    "NetworkPolicy": ("networking.k8s.io", "networkpolicies"),
+    "Ingress": ("networking.k8s.io", "ingresses"),
+    "Deployment": ("apps", "deployments"),
+    "StatefulSet": ("apps", "statefulsets"),
+    "PodDisruptionBudget": ("policy", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": ("autoscaling", "horizontalpodautoscalers"),
+    "Gateway": ("gateway.networking.k8s.io", "gateways"),
+    "HTTPRoute": ("gateway.networking.k8s.io", "httproutes"),
+    "Cluster": ("postgresql.cnpg.io", "clusters"),
+    "ExternalSecret": ("external-secrets.io", "externalsecrets"),
+    "PeerAuthentication": ("security.istio.io", "peerauthentications"),
+    "AuthorizationPolicy": ("security.istio.io", "authorizationpolicies"),
+}
+# Those that take the stack's data along when they go.
+DATA_KINDS = ("Cluster", "PersistentVolumeClaim")
+
+
+class KubernetesError(Exception):
+    """The cluster did not answer, refused, or did not get ready; the text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """Calls to one cluster."""
+
+    context: str | None = None
+
+    def words(self, *args: str) -> tuple[str, ...]:
+        return ("kubectl", *(("--context", self.context) if self.context else ()), *args)
+
+    def run(self, *args: str, stdin: str | None = None, timeout: float = 60) -> str:
+        """Run `kubectl ARGS` and return its output. Raises KubernetesError."""
+        try:
+            done = subprocess.run(
+                self.words(*args), input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise KubernetesError("the kubectl command is not installed") from None
+        except subprocess.TimeoutExpired:
+            raise KubernetesError(f"kubectl {args[0]} gave no answer in {timeout:.0f} s") from None
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("E")]
+            reason = "\n".join(lines[-12:]) or done.stderr.strip()[-600:]
+            raise KubernetesError(reason or f"kubectl {args[0]} exited {done.returncode}")
+        return done.stdout
+
+    def json(self, *args: str, stdin: str | None = None, timeout: float = 60) -> Any:
+        return json.loads(self.run(*args, "-o", "json", stdin=stdin, timeout=timeout))
+
+    def get(self, resource: str, name: str, namespace: str | None = None) -> Manifest | None:
+        """One object, or None when there is none of that name (or of that kind)."""
+        where = ("-n", namespace) if namespace else ()
+        text = self.run("get", resource, name, *where, "--ignore-not-found", "-o", "json", timeout=30)
+        return dict(json.loads(text)) if text.strip() else None
+
+    def keys(self, resource: str, name: str, namespace: str) -> set[str] | None:
+        """The keys of a Secret's or ConfigMap's data, without the values; None when there is none of that name."""
+        template = "go-template={{range $key, $_ := .data}}{{$key}} {{end}}."
+        text = self.run("get", resource, name, "-n", namespace, "--ignore-not-found", "-o", template, timeout=30)
+        return set(text.rstrip(".").split()) if text else None
+
+    def server(self) -> str:
+        """The URL of the API server that is spoken to. Raises KubernetesError without a kubeconfig."""
+        shown = self.run("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+        if not shown:
+            raise KubernetesError("no cluster is named by the kubeconfig")
+        return shown
+
+    def groups(self) -> set[str]:
+        """The API groups that the cluster serves, each by its name and with each of its versions (group/v1)."""
+        found = json.loads(self.run("get", "--raw", "/apis", timeout=20))["groups"]
+        return {group["name"] for group in found} | {v["groupVersion"] for group in found for v in group["versions"]}
+
+    def denied(self, wanted: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+        """Those of (verb, API group, resource, namespace) that this user may not do."""
+        reviews = [
+            {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {
+                    "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+                },
+            }
+            for verb, group, resource, namespace in wanted
+        ]
+        document = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
+        # One JSON document after the other, in the order of the questions.
+        answers = list(_documents(self.run("create", "-f", "-", "-o", "json", stdin=document)))
+        return [what for what, answer in zip(wanted, answers, strict=True) if not answer["status"].get("allowed")]
+
+
+def _documents(text: str) -> Iterator[Any]:
+    decoder, position = json.JSONDecoder(), 0
+    while position < len(text):
+        document, position = decoder.raw_decode(text, position)
+        yield document
+        while position < len(text) and text[position].isspace():
+            position += 1
+
+
+def owned(item: Manifest, groups: Collection[str]) -> bool:
+    """Whether another object, of a kind that the cluster still knows, takes this one along when it goes."""
+    owners = item["metadata"].get("ownerReferences", [])
+    return any(str(owner.get("apiVersion", "v1")).rpartition("/")[0] in groups for owner in owners)
+
+
+def resource_name(kind: str) -> str:
+    group, plural = RESOURCES[kind]
+    return f"{plural}.{group}" if group else plural

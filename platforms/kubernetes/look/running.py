@@ -1,0 +1,167 @@
+"""What a cluster runs of a stack, and what it says is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from platforms.inventory import InventoryError
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
+from platforms.kubernetes.look.differences import Found, object_troubles
+from platforms.kubernetes.look.instances import (
+    CONTROLLERS,
+    Source,
+    component,
+    instance,
+    living,
+    sources,
+    texts_of,
+)
+from platforms.kubernetes.look.troubles import Events, Owner, controller_troubles, pod_troubles
+from platforms.kubernetes.plan import KubernetesPlan, Manifest
+from platforms.kubernetes.remove import find
+from platforms.labels import LABEL_COMPONENT, stack_labels
+from platforms.running import Answer, Instance, Trouble
+from platforms.workload import Workload
+from settings.kubernetes import Kubernetes
+
+EXEC_SECONDS = 60
+# Reads assignments from standard input, so that no command line shows a value, and becomes the command.
+_WITH_SECRETS = 'eval "$(cat)"; exec "$@"'
+# What kubectl adds to the words of a command that failed.
+_OWN_WORDS = ("command terminated with exit code",)
+
+
+class KubernetesRunning:
+    """Reads pods and the objects around them by the stack's labels.
+
+    options: the stack's settings. Without them every namespace is looked through, and nothing is known of
+    what should be there.
+    """
+
+    def __init__(self, options: Kubernetes | None = None) -> None:
+        self._options = options
+        self._cluster = Kubectl(options.context if options else None)
+
+    def instances(self, project: str, stack: str) -> list[Instance]:
+        try:
+            pods, controllers = self._look(project, stack)
+            served = {component(pod) for pod in pods}
+            owners = [*pods, *(c for c in controllers if component(c) not in served)]
+            texts = self._texts(sources(owners))
+        except KubernetesError as error:
+            raise InventoryError(str(error)) from None
+        registry = (self._options.registry if self._options else None) or ""
+        found = [instance(owner, texts, registry) for owner in owners]
+        return sorted(found, key=lambda one: (one.component, not one.running, one.name))
+
+    def troubles(self, project: str, stack: str, defined: Sequence[Workload] = ()) -> list[Trouble]:
+        try:
+            return list(self._troubles(project, stack, tuple(defined)))
+        except KubernetesError as error:
+            raise InventoryError(str(error)) from None
+
+    def _troubles(self, project: str, stack: str, defined: tuple[Workload, ...]) -> Iterator[Trouble]:
+        pods, controllers = self._look(project, stack)
+        places = {str(item["metadata"]["namespace"]) for item in (*pods, *controllers)}
+        events = Events([event for place in sorted(places) for event in self._warnings(place)])
+        owner = Owner(self._cluster, stack, time.time())
+        for pod in pods:
+            yield from pod_troubles(pod, events, owner)
+        for controller in controllers:
+            own = [pod for pod in pods if component(pod) == component(controller)]
+            yield from controller_troubles(controller, own, events, owner)
+        plan = KubernetesPlan(project, stack, defined, self._options) if self._options and defined else None
+        for place in sorted(places):
+            namespace = self._cluster.get("namespace", place) or {}
+            objects = find(self._cluster, place, project, stack)
+            made = self._made(place, objects)
+            yield from object_troubles(plan, Found(namespace, objects, pods, made), events, owner)
+
+    def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
+        given = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in (secrets or {}).items())
+        words = (*(("bash", "-c", _WITH_SECRETS, "bash") if given else ()), *command)
+        try:
+            done = subprocess.run(
+                self._cluster.words(*_exec(instance, "-i" if given else ""), *words), capture_output=True, text=True,
+                check=False, timeout=EXEC_SECONDS, input=given,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise InventoryError("the kubectl command is not installed") from None
+        except subprocess.TimeoutExpired:
+            return Answer(124, "", f"no answer in {EXEC_SECONDS} s")
+        said = [line for line in done.stderr.splitlines() if not line.startswith(_OWN_WORDS)]
+        return Answer(done.returncode, done.stdout, "\n".join(said).strip())
+
+    def removal(self, instance: Instance) -> str:
+        # The pod alone would come back as it was; claims stay.
+        namespace = instance.name.partition("/")[0]
+        selector = f"{LABEL_COMPONENT}={instance.component}"
+        return self._shown("delete", "deployments.apps,statefulsets.apps", "-n", namespace, "-l", selector)
+
+    def restart(self, instance: Instance) -> str:
+        namespace, _, name = instance.name.partition("/")
+        return self._shown("delete", "pod", "-n", namespace, name)
+
+    def space(self, instance: Instance, path: str) -> str:
+        return self.shell(instance, f"du -ak {path} | sort -n | tail")
+
+    def shell(self, instance: Instance, script: str) -> str:
+        return self._shown(*_exec(instance, "-i"), "bash", "-c", script)
+
+    def _shown(self, *words: str) -> str:
+        return shlex.join(self._cluster.words(*words))
+
+    def _look(self, project: str, stack: str) -> tuple[list[Manifest], list[Manifest]]:
+        """The pods that are to run, and what keeps them."""
+        where = ["-n", self._namespace(project, stack)] if self._options else ["-A"]
+        labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
+        kinds = "pods,deployments.apps,statefulsets.apps"
+        found: list[Manifest] = self._cluster.json("get", kinds, *where, "-l", f"{labels},{LABEL_COMPONENT}")["items"]
+        pods = living([item for item in found if item["kind"] == "Pod"])
+        return pods, [item for item in found if item["kind"] in CONTROLLERS]
+
+    def _namespace(self, project: str, stack: str) -> str:
+        assert self._options is not None
+        return KubernetesPlan(project, stack, (), self._options).namespace
+
+    def _texts(self, wanted: Iterable[Source]) -> dict[Source, dict[str, str]]:
+        """The contents of these Secrets and ConfigMaps, as far as they are there."""
+        names: dict[tuple[str, str], list[str]] = {}
+        for kind, namespace, name in sorted(wanted):
+            names.setdefault((kind, namespace), []).append(name)
+        found = {}
+        for (kind, namespace), some in names.items():
+            for manifest in self._some(kind.lower(), namespace, *some):
+                found[kind, namespace, str(manifest["metadata"]["name"])] = texts_of(manifest)
+        return found
+
+    def _warnings(self, namespace: str) -> list[Manifest]:
+        chosen = ("-n", namespace, "--field-selector", "type=Warning")
+        found: list[Manifest] = self._cluster.json("get", "events", *chosen)["items"]
+        return found
+
+    def _made(self, namespace: str, objects: Sequence[Manifest]) -> list[Manifest]:
+        """The Deployments and pods that a controller of the Gateway API made for the stack's Gateways."""
+        names = [str(item["metadata"]["name"]) for item in objects if item["kind"] == "Gateway"]
+        if not names:
+            return []
+        chosen = ("-n", namespace, "-l", f"gateway.networking.k8s.io/gateway-name in ({','.join(names)})")
+        found: list[Manifest] = self._cluster.json("get", "pods,deployments.apps", *chosen)["items"]
+        return found
+
+    def _some(self, kind: str, namespace: str, *names: str) -> list[Manifest]:
+        text = self._cluster.run("get", kind, *names, "-n", namespace, "--ignore-not-found", "-o", "json")
+        if not text.strip():
+            return []
+        document: Manifest = json.loads(text)
+        # One name is answered by the object itself, several by a list.
+        return list(document["items"]) if document["kind"] == "List" else [document]
+
+
+def _exec(instance: Instance, *options: str) -> tuple[str, ...]:
+    namespace, _, name = instance.name.partition("/")
+    return ("exec", *(o for o in options if o), "-n", namespace, name, "-c", instance.component, "--")

@@ -1,0 +1,1 @@
+"""What is written to a cluster: the manifests of a stack."""

@@ -1,0 +1,81 @@
+"""Secrets that an operator fetches from a store outside the cluster (External Secrets Operator, API v1).
+
+The stack says what each Secret is made of and never sees a value. What a Secret is asked to hold is in its name,
+as with every object that pods depend on; a value that changes in the store comes under the same name.
+"""
+
+from __future__ import annotations
+
+import json
+
+from platforms.kubernetes.objects.pods import secret_texts, secret_type
+from platforms.kubernetes.plan import KubernetesPlan, Manifest, content_name
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.workload import Workload
+from settings.kubernetes import ExternalSecrets
+
+API = "external-secrets.io/v1"
+# What turns the form encoding of Go's templates into the percent-encoding of URLs: a space is their only difference.
+_QUOTED = ' | urlquery | replace "+" "%20"'
+
+
+def external(plan: KubernetesPlan) -> ExternalSecrets:
+    found = plan.options.external_secrets
+    assert found is not None
+    return found
+
+
+def remote_key(options: ExternalSecrets, secret: Secret) -> str:
+    """Where the store has a secret of the stack."""
+    return f"{options.prefix}{secret.name}"
+
+
+def workload_secrets(plan: KubernetesPlan, workload: Workload) -> dict[str, Manifest]:
+    """The ExternalSecrets of a workload, by the first part of their names."""
+    found = {}
+    for first, texts in secret_texts(plan, workload).items():
+        asked = json.dumps(_asked(plan, texts), sort_keys=True)
+        found[first] = external_secret(plan, content_name(first, {"spec": asked}), texts, workload.name)
+    return found
+
+
+def external_secret(plan: KubernetesPlan, name: str, texts: dict[str, SecretText], component: str = "") -> Manifest:
+    """An ExternalSecret that makes a Secret of its own name, and takes it along when it goes."""
+    metadata = plan.metadata(name, component)
+    asked = _asked(plan, texts)
+    asked["target"] |= {"name": name}
+    # The last one lets an operator of Postgres follow a password that has changed under the same name.
+    asked["target"]["template"] |= {"metadata": {"labels": {**metadata["labels"], "cnpg.io/reload": "true"}}}
+    return {"apiVersion": API, "kind": "ExternalSecret", "metadata": metadata, "spec": asked}
+
+
+def _asked(plan: KubernetesPlan, texts: dict[str, SecretText]) -> Manifest:
+    options = external(plan)
+    secrets = {secret.variable: secret for text in texts.values() for secret in text.secrets}
+    more = {"property": options.property} if options.property else {}
+    return {
+        "refreshInterval": options.refresh,
+        "secretStoreRef": {"name": options.store, "kind": options.kind},
+        "target": {
+            "creationPolicy": "Owner",
+            "deletionPolicy": "Retain",
+            "template": {
+                "type": secret_type(texts),
+                "engineVersion": "v2",
+                "data": {name: "".join(map(_template, text.parts)) for name, text in sorted(texts.items())},
+            },
+        },
+        "data": [
+            {"secretKey": variable, "remoteRef": {"key": remote_key(options, secret), **more}}
+            for variable, secret in sorted(secrets.items())
+        ],
+    }
+
+
+def _template(part: str | Secret | UrlQuoted) -> str:
+    """A part of a text in the language of Go's templates."""
+    if isinstance(part, UrlQuoted):
+        return f"{{{{ .{part.secret.variable}{_QUOTED} }}}}"
+    if isinstance(part, Secret):
+        return f"{{{{ .{part.variable} }}}}"
+    return part.replace("{{", '{{ "{{" }}')

@@ -1,0 +1,166 @@
+"""What a stack is on a cluster, whoever makes it: its names, its labels, and who may speak to whom.
+
+The Pulumi platform and the rendered YAML both start from it, so a stack has the same objects by the same
+names under either engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from platforms.labels import LABEL_COMPONENT, stack_labels
+from platforms.secrets import Secret
+from platforms.workload import Volume, Workload
+from problems import Problem
+from settings.kubernetes import Kubernetes
+from settings.types import is_loopback
+
+Manifest = dict[str, Any]
+# Immutable objects carry a digest of their content in their name. For secret content the digest is keyed:
+# without this key a name says nothing about the value.
+NAME_KEY = Secret("kubernetes-name-key")
+# The port of HBONE, the tunnel of Istio ambient, and the address its node proxy gives the kubelet's probes
+# (Istio documentation, "Ambient and Kubernetes NetworkPolicy").
+HBONE_PORT = 15008
+AMBIENT_PROBES = "169.254.7.127/32"
+# Share of a core that is promised for each one that may be used: programs that mostly wait share well.
+CPU_PROMISED = 0.1
+# The label that puts a namespace or a pod into the mesh.
+DATAPLANE_MODE, AMBIENT = "istio.io/dataplane-mode", "ambient"
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A port here, on loopback, and the Service and port that it leads to."""
+
+    service: str
+    port: int
+    local: int
+
+
+@dataclass(frozen=True)
+class KubernetesPlan:
+    """The objects of one stack in one namespace."""
+
+    project: str
+    stack: str
+    workloads: tuple[Workload, ...]
+    options: Kubernetes
+
+    @property
+    def scoped(self) -> str:
+        """A name that belongs to this stack alone, as DNS spells names."""
+        return f"{self.project}-{self.stack}".lower().replace("_", "-").replace(".", "-")
+
+    @property
+    def namespace(self) -> str:
+        return self.options.namespace or self.scoped
+
+    @property
+    def mesh(self) -> bool:
+        return self.options.mesh.enabled
+
+    @property
+    def guarded(self) -> tuple[Workload, ...]:
+        """The workloads whose requests a waypoint reads before they do."""
+        return tuple(w for w in self.workloads if w.reserved) if self.mesh else ()
+
+    def operated(self, workload: Workload) -> bool:
+        """Whether an operator of the cluster runs it, from an object of that operator's own."""
+        return workload.databases is not None and self.options.cloud_native_pg is not None
+
+    def labels(self, component: str = "") -> dict[str, str]:
+        """The labels of an object; the `app.kubernetes.io` ones are those that Kubernetes recommends."""
+        own = stack_labels(self.project, self.stack) | {"app.kubernetes.io/part-of": self.project}
+        if component:
+            own |= {LABEL_COMPONENT: component, "app.kubernetes.io/name": component}
+            own |= {"app.kubernetes.io/instance": f"{self.project}-{self.stack}"}
+        return own
+
+    def selector(self, component: str) -> dict[str, str]:
+        """What selects the pods of one workload; it never changes, as a selector is immutable."""
+        return stack_labels(self.project, self.stack) | {LABEL_COMPONENT: component}
+
+    def metadata(self, name: str, component: str = "", **labels: str) -> Manifest:
+        return {"name": name, "namespace": self.namespace, "labels": {**self.labels(component), **labels}}
+
+    def image(self, name: str) -> str:
+        """Where the cluster finds an image: in the registry it was pushed to, or loaded under its own name."""
+        registry = self.options.registry
+        return f"{registry.rstrip('/')}/{name}" if registry else name
+
+    def images(self) -> dict[str, str]:
+        """The stack's images: their names here, and those the cluster knows them by."""
+        return {w.image: self.image(w.image) for w in self.workloads}
+
+    def claim(self, workload: Workload, volume: Volume) -> str:
+        name = f"{workload.name}-{volume.name}"
+        return self.options.storage.claims.get(name, name)
+
+    def callees(self, workload: Workload) -> tuple[Workload, ...]:
+        """The workloads that this one may call, itself included where its replicas speak to each other."""
+        return tuple(w for w in self.workloads if workload.name in w.callers)
+
+    def outside_callers(self) -> tuple[str, ...]:
+        """The namespaces from where people's requests come."""
+        options = self.options
+        routes = [options.gateway.namespace] if options.gateway else []
+        routes += [options.ingress.namespace] if options.ingress else []
+        return tuple(dict.fromkeys((*routes, *options.callers)))
+
+    def forwarded(self) -> tuple[Forward, ...]:
+        """What has to be forwarded here: people's ports where nothing routes to them, otherwise the engine's own."""
+        found = []
+        for workload in self.workloads:
+            for port in workload.published:
+                parts = urlsplit(port.managed_url)
+                if not self.options.routed:
+                    found.append(Forward(workload.name, port.number, port.published or port.number))
+                elif is_loopback(parts.hostname or ""):
+                    found.append(Forward(workload.name, port.number, parts.port or port.number))
+        return tuple(found)
+
+    def check(self) -> list[Problem]:
+        """What cannot be on any cluster, whatever it has."""
+        problems = []
+        if not _LABEL.fullmatch(self.namespace):
+            expected = "expected a DNS label of at most 63 characters; name one with kubernetes.namespace"
+            problems.append(Problem("namespace", self.namespace, expected))
+        if len(self.stack) > 63:
+            problems.append(Problem("stack", self.stack, "expected at most 63 characters: it is the value of a label"))
+        known = {f"{w.name}-{v.name}" for w in self.workloads for v in w.volumes if not self.operated(w)}
+        for name in sorted(set(self.options.storage.claims) - known):
+            expected = f"expected one of {', '.join(sorted(known)) or 'none: this stack has no volume'}"
+            problems.append(Problem("kubernetes.storage.claims", name, expected))
+        problems += self._check_external()
+        for workload in self.workloads:
+            single = [v for v in workload.volumes if not v.shared]
+            if workload.replicas > 1 and single:
+                expected = f"expected 1: its volume {single[0].name} belongs to one pod at a time"
+                problems.append(Problem(f"workload {workload.name}", f"{workload.replicas} replicas", expected))
+        return problems
+
+    def _check_external(self) -> list[Problem]:
+        """What a stack whose secrets come from a store elsewhere must not hold itself."""
+        if self.options.external_secrets is None:
+            return []
+        expected = "expected no value in the settings: kubernetes.externalSecrets has it in its store"
+        given = sorted({s.name for w in self.workloads for s in w.secrets if s.value is not None})
+        problems = [Problem(f"secret {name}", "[secret]", f"{expected}, or existingSecret names it") for name in given]
+        private = sorted({f.path for w in self.workloads for f in w.files if f.secret})
+        expected = "expected none with kubernetes.externalSecrets: TLS ends at kubernetes.gateway or kubernetes.ingress"
+        return problems + [Problem("private file", path, expected) for path in private]
+
+
+def content_name(prefix: str, data: Mapping[str, str], key: str = "") -> str:
+    """A name that changes with the content: prefix and 10 hex digits of an HMAC-SHA256 of it."""
+    text = json.dumps(dict(data), sort_keys=True)
+    return f"{prefix}-{hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()[:10]}"

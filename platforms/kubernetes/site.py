@@ -1,0 +1,161 @@
+"""Kubernetes: the same objects that are rendered as YAML, made through pulumi-kubernetes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_kubernetes
+
+from platforms.kubernetes.objects.every import (
+    every_object,
+    namespace,
+    secret_object,
+    shared_objects,
+    workload_objects,
+)
+from platforms.kubernetes.objects.pods import secret_texts
+from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest, content_name
+from platforms.kubernetes.preflight import check_cluster
+from platforms.loopback import strangers
+from platforms.secrets import SecretText
+from platforms.site import Deployed, Secrets
+from platforms.workload import Port, Workload
+from problems import Problem
+from settings.kubernetes import Kubernetes
+from settings.types import is_loopback
+
+# The provider would wait for a Service's endpoints, an Ingress's address and a claim's volume, all of which
+# need the pods that come after them. What runs is waited for once: at its controller.
+_AWAITED = frozenset({"Namespace", "Deployment", "StatefulSet"})
+_SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
+_URL_SECONDS = 60
+
+
+class KubernetesPlatform:
+    """Runs workloads through pulumi-kubernetes."""
+
+    def __init__(self, project: str, stack: str, options: Kubernetes) -> None:
+        self._plan = KubernetesPlan(project, stack, (), options)
+
+    def check(self, workloads: Sequence[Workload]) -> list[Problem]:
+        self._plan = KubernetesPlan(self._plan.project, self._plan.stack, tuple(workloads), self._plan.options)
+        problems = self._plan.check()
+        if self._plan.options.external_secrets:
+            expected = "expected ENGINE=render: the engine manages the realm, and would have to know its secrets"
+            problems.append(Problem("kubernetes.externalSecrets", "", expected))
+        return problems + check_cluster(self._plan, every_object(self._plan))
+
+    def prepare(self) -> KubernetesSite:
+        return KubernetesSite(self._plan)
+
+
+class KubernetesSite:
+    """The namespace of a stack with its rules, and the objects that are made in it."""
+
+    def __init__(self, plan: KubernetesPlan) -> None:
+        self._plan = plan
+        provider = pulumi_kubernetes.Provider(
+            "kubernetes", context=self._plan.options.context, enable_server_side_apply=True
+        )
+        self._opts = pulumi.ResourceOptions(provider=provider)
+        own = namespace(self._plan)
+        if own is not None:
+            made = self._make(own)
+            # All of it goes with the namespace, in one step and even where a kind is not known there any more.
+            self._opts = pulumi.ResourceOptions.merge(self._after(made), pulumi.ResourceOptions(deleted_with=made))
+        # Nothing runs before the rules that fence it in are there.
+        self._opts = self._after(*(self._make(manifest) for manifest in shared_objects(self._plan)))
+
+    def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
+        texts = {key: secrets.text(text) for key, text in values.items()}
+        self._make(secret_object(self._plan, self._plan.options.oauth_secret, texts))
+
+    def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
+        child = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(parent=parent))
+        names: dict[str, pulumi.Output[str]] = {}
+        given = []
+        for first, texts in secret_texts(self._plan, workload).items():
+            values = {key: secrets.text(text) for key, text in texts.items()}
+            names[first] = _secret_name(first, values, secrets)
+            given.append(self._make(secret_object(self._plan, names[first], values, workload.name), child, first))
+        child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=given))
+        made = {
+            (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, child)
+            for manifest in workload_objects(self._plan, workload, names)
+        }
+        running = next(made[key] for key in made if key[0] in ("StatefulSet", "Deployment", "Cluster"))
+        claims = {v.name: made.get(("PersistentVolumeClaim", self._plan.claim(workload, v))) for v in workload.volumes}
+        if self._plan.operated(workload):
+            claims = {v.name: running for v in workload.volumes}
+        data = {volume: claim for volume, claim in claims.items() if claim is not None}
+        return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)
+
+    def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=list(resources)))
+
+    def _make(
+        self, manifest: Manifest, opts: pulumi.ResourceOptions | None = None, logical: str = ""
+    ) -> pulumi.CustomResource:
+        """Register an object as it stands. Logical names hold no digest: a new content replaces, it does not add."""
+        version, kind = manifest["apiVersion"], manifest["kind"]
+        metadata = dict(manifest["metadata"])
+        if kind not in _AWAITED:
+            metadata["annotations"] = {**metadata.get("annotations", {}), **_SKIP_AWAIT}
+        content: dict[str, Any] = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
+        group = version if "/" in version else f"core/{version}"
+        return pulumi.CustomResource(
+            f"kubernetes:{group}:{kind}",
+            logical or _logical(kind, metadata["name"], immutable=bool(manifest.get("immutable"))),
+            {"apiVersion": version, "kind": kind, **content, "metadata": metadata},
+            opts or self._opts,
+        )
+
+    async def _reachable(self, workload: Workload) -> str:
+        """Its name, once the engine can use it too: the realm is managed from here."""
+        if pulumi.runtime.is_dry_run():
+            return workload.name
+        for port in workload.published:
+            if port.managed_url:
+                await asyncio.to_thread(_wait_open, self._plan, workload, port)
+        return workload.name
+
+
+def _secret_name(first: str, texts: Mapping[str, pulumi.Output[str]], secrets: Secrets) -> pulumi.Output[str]:
+    """The same name that the rendered YAML has. Its digest is keyed, so it is no secret."""
+    found = pulumi.Output.all(key=secrets.value(NAME_KEY), data=pulumi.Output.all(**texts))
+    return pulumi.Output.unsecret(found.apply(lambda given: content_name(first, given["data"], given["key"])))
+
+
+def _logical(kind: str, name: str, *, immutable: bool) -> str:
+    base = name.rpartition("-")[0] if immutable else name
+    return f"{base}-{kind.lower()}"
+
+
+def _wait_open(plan: KubernetesPlan, workload: Workload, port: Port) -> None:
+    parts = urlsplit(port.managed_url)
+    host, number = parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)
+    local = next((f.local for f in plan.forwarded() if (f.service, f.port) == (workload.name, port.number)), None)
+    if local is not None and is_loopback(host):
+        host, number = "127.0.0.1", local
+    deadline = time.monotonic() + _URL_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, number), timeout=2).close()
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                hint = f"; is `stackctl forward --stack {plan.stack}` running beside it?" if local is not None else ""
+                what = f"{workload.name} runs, but {port.managed_url} takes no connection after {_URL_SECONDS} s"
+                raise pulumi.RunError(f"{what} ({error}){hint}") from None
+        time.sleep(0.5)
+    # Nobody holds the port while the forward waits for a pod, and what answers is given the credentials of Keycloak.
+    others = strangers(number) if local is not None else set()
+    if others:
+        who = ", ".join(f"uid {uid}" for uid in sorted(others))
+        raise pulumi.RunError(f"port {number} of this machine, forwarded to {workload.name}, is held by {who}")

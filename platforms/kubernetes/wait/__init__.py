@@ -1,0 +1,1 @@
+"""What is waited for in a cluster: workloads that serve, and conditions of objects."""

@@ -1,0 +1,86 @@
+"""What the Pulumi engine needs of a platform, and the secrets it generates for the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import quote
+
+import pulumi
+import pulumi_random as random
+
+from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.workload import Workload
+from problems import Problem
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A workload on its target.
+
+    ready: its name, known once it serves. What depends on a running server derives from this output.
+    data: what holds its data, by the name of the workload's volume; its removal takes the data with it.
+    """
+
+    ready: pulumi.Output[str]
+    data: Mapping[str, pulumi.Resource]
+
+
+class EnginePlatform(Protocol):
+    """Makes workloads real through Pulumi resources."""
+
+    def check(self, workloads: Sequence[Workload]) -> list[Problem]:
+        """What the target cannot honour, found before anything is created."""
+        ...
+
+    def prepare(self) -> Site:
+        """Register what the workloads share: networks, a namespace, the rules in it."""
+        ...
+
+
+class Site(Protocol):
+    """A target with all that workloads share on it."""
+
+    def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
+        """Let other programs of the target read these, where it has a store of secrets for that."""
+        ...
+
+    def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
+        """Register the resources of one workload below `parent`."""
+        ...
+
+
+class Secrets(pulumi.ComponentResource):
+    """The stack's secrets: generated once, encrypted in state, known by name."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlflow-sso:index:Secrets", name, None, opts)
+        self._values: dict[str, pulumi.Output[str]] = {}
+        self.register_outputs({})
+
+    def value(self, secret: Secret) -> pulumi.Output[str]:
+        """A secret output: the operator's value, or one generated at the first `up`."""
+        if secret.name not in self._values:
+            if secret.value is not None:
+                self._values[secret.name] = pulumi.Output.secret(secret.value)
+            else:
+                made = random.RandomPassword(
+                    secret.name,
+                    length=secret.length,
+                    special=False,
+                    opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["result", "bcryptHash"]),
+                )
+                self._values[secret.name] = pulumi.Output.secret(made.result)
+        return self._values[secret.name]
+
+    def text(self, text: SecretText) -> pulumi.Output[str]:
+        """The text with its secrets filled in, itself a secret."""
+        if len(text.parts) == 1 and isinstance(text.parts[0], Secret):
+            return self.value(text.parts[0])
+        return pulumi.Output.secret(pulumi.Output.concat(*(self._part(part) for part in text.parts)))
+
+    def _part(self, part: str | Secret | UrlQuoted) -> pulumi.Input[str]:
+        if isinstance(part, UrlQuoted):
+            return self.value(part.secret).apply(lambda value: quote(value, safe=""))
+        return self.value(part) if isinstance(part, Secret) else part

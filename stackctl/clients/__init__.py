@@ -1,0 +1,1 @@
+"""The HTTP interfaces of the stack's programs: OpenID Connect, Keycloak's administration, MLflow."""

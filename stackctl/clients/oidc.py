@@ -1,0 +1,222 @@
+"""Asks an issuer for tokens as a native application does: the grants of OAuth 2.0, each in one function.
+
+Sources: RFC 6749 (grants, refresh), RFC 7009 (revocation), RFC 7636 (PKCE), RFC 8252 (loopback redirect),
+RFC 8628 (device grant), OpenID Connect Discovery 1.0.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from stackctl.clients.web import KEYCLOAK, Web, refuse_clear
+from stackctl.errors import AccessError, CredentialsError, NotLoggedInError, RefusedError
+
+SCOPE = "openid email profile"
+OFFLINE = "offline_access"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An issuer and its endpoints."""
+
+    issuer: str
+    token_endpoint: str
+    authorization_endpoint: str
+    device_endpoint: str
+    revocation_endpoint: str
+    http: requests.Session = field(repr=False)
+
+    def web(self) -> Web:
+        return Web(KEYCLOAK, self.issuer, self.http)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a grant gave. Lifetimes are in seconds from now; refresh_expires_in 0 means no fixed end."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    refresh_token: str = field(default="", repr=False)
+    refresh_expires_in: int = 0
+
+
+def discover(issuer: str, http: requests.Session) -> Provider:
+    """Read the issuer's description. Refuses one that speaks for another issuer (Discovery 1.0, 4.3), or in clear."""
+    refuse_clear(issuer)
+    web = Web(KEYCLOAK, issuer, http)
+    answer = web.ask("GET", "/.well-known/openid-configuration")
+    if answer.status_code != 200:
+        raise RefusedError(
+            f"{issuer} is not an issuer (discovery answered {answer.status_code})",
+            "give it as https://keycloak.example.com/realms/NAME",
+        )
+    document = web.json(answer)
+    if document.get("issuer") != issuer:
+        raise RefusedError(f"{issuer} calls itself {document.get('issuer')}", "give that one with --issuer")
+    found = Provider(
+        issuer=issuer,
+        token_endpoint=document["token_endpoint"],
+        authorization_endpoint=document["authorization_endpoint"],
+        device_endpoint=document.get("device_authorization_endpoint", ""),
+        revocation_endpoint=document.get("revocation_endpoint", ""),
+        http=http,
+    )
+    for endpoint in (found.token_endpoint, found.device_endpoint, found.revocation_endpoint):
+        refuse_clear(endpoint)
+    return found
+
+
+def scope(*, offline: bool) -> str:
+    return f"{SCOPE} {OFFLINE}" if offline else SCOPE
+
+
+def password_grant(provider: Provider, client_id: str, username: str, password: str, *, offline: bool) -> Tokens:
+    form = {"grant_type": "password", "client_id": client_id, "username": username, "password": password}
+    return _grant(provider, {**form, "scope": scope(offline=offline)}, f"user {username}")
+
+
+def client_credentials(provider: Provider, client_id: str, client_secret: str) -> Tokens:
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+    return _grant(provider, {**form, "scope": SCOPE}, f"client {client_id}")
+
+
+def refresh(provider: Provider, client_id: str, refresh_token: str) -> Tokens:
+    """Raises NotLoggedInError when the session has ended or was revoked."""
+    form = {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": refresh_token}
+    return _grant(provider, form, "this login")
+
+
+def revoke(provider: Provider, client_id: str, refresh_token: str) -> None:
+    """End the login at the issuer: its refresh token and the session behind it."""
+    form = {"client_id": client_id, "token": refresh_token, "token_type_hint": "refresh_token"}
+    answer = provider.web().ask("POST", provider.revocation_endpoint, data=form)
+    # A token that is dead already is no error (RFC 7009, section 2.2).
+    if answer.status_code != 200:
+        raise AccessError(f"Keycloak did not revoke the login ({_error(provider, answer)})", "try `stackctl sessions`")
+
+
+@dataclass(frozen=True)
+class DeviceCode:
+    """What a person has to do: open `url` and check `user_code`. interval: seconds between two questions."""
+
+    url: str
+    user_code: str
+    device_code: str = field(repr=False)
+    interval: float
+    expires_in: int
+    verifier: str = field(repr=False)
+
+
+def start_device(provider: Provider, client_id: str, *, offline: bool) -> DeviceCode:
+    verifier, challenge = pkce()
+    form = {"client_id": client_id, "scope": scope(offline=offline)}
+    form |= {"code_challenge": challenge, "code_challenge_method": "S256"}
+    if not provider.device_endpoint:
+        raise RefusedError(f"{provider.issuer} offers no device grant", "use --browser")
+    answer = provider.web().ask("POST", provider.device_endpoint, data=form)
+    if answer.status_code != 200:
+        error = _error(provider, answer)
+        raise CredentialsError(
+            f"Keycloak refuses a login of client {client_id} ({error})", "check the client's name (--client-id)"
+        )
+    document = provider.web().json(answer)
+    return DeviceCode(
+        url=document.get("verification_uri_complete") or document["verification_uri"],
+        user_code=document["user_code"],
+        device_code=document["device_code"],
+        interval=float(document.get("interval", 5)),
+        expires_in=int(document["expires_in"]),
+        verifier=verifier,
+    )
+
+
+def finish_device(
+    provider: Provider, client_id: str, code: DeviceCode, sleep: Callable[[float], None] = time.sleep
+) -> Tokens:
+    """Wait for the person (RFC 8628, section 3.4). Raises NotLoggedInError when they refuse or take too long."""
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "client_id": client_id, "device_code": code.device_code, "code_verifier": code.verifier,
+    }  # fmt: skip
+    interval, deadline = code.interval, time.monotonic() + code.expires_in
+    while time.monotonic() < deadline:
+        sleep(interval)
+        answer = provider.web().ask("POST", provider.token_endpoint, data=form)
+        if answer.status_code == 200:
+            return _tokens(provider.web().json(answer))
+        error = _error(provider, answer)
+        if error == "slow_down":
+            interval += 5
+        elif error == "access_denied":
+            raise NotLoggedInError("the login was refused in the browser", "run `stackctl login` again")
+        elif error == "expired_token":
+            break
+        elif error != "authorization_pending":
+            raise NotLoggedInError(f"Keycloak refused the login ({error})", "run `stackctl login` again")
+    raise NotLoggedInError("nobody confirmed the login in time", "run `stackctl login` again")
+
+
+def code_grant(provider: Provider, client_id: str, code: str, redirect_uri: str, verifier: str) -> Tokens:
+    form = {"grant_type": "authorization_code", "client_id": client_id, "code": code}
+    return _grant(provider, {**form, "redirect_uri": redirect_uri, "code_verifier": verifier}, "this login")
+
+
+def pkce() -> tuple[str, str]:
+    """A verifier and its S256 challenge (RFC 7636, section 4)."""
+    verifier = secrets.token_urlsafe(48)
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def claims(token: str) -> dict[str, Any]:
+    """The claims of a token, unverified: to show them, never to trust them."""
+    try:
+        part = token.split(".")[1]
+        return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
+    except (IndexError, ValueError):
+        return {}
+
+
+def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:
+    web = provider.web()
+    answer = web.ask("POST", provider.token_endpoint, data=form)
+    if answer.status_code == 200:
+        return _tokens(web.json(answer))
+    document = web.json(answer)
+    error, description = document.get("error", ""), document.get("error_description", "")
+    if form["grant_type"] in ("refresh_token", "authorization_code"):
+        raise NotLoggedInError(f"the login has expired or was revoked ({description or error})", "run `stackctl login`")
+    if error == "invalid_grant" and "credentials" in description.lower():
+        raise CredentialsError(
+            f"Keycloak refuses {who}: wrong name or password", "check both, and whether it is locked"
+        )
+    if error == "unauthorized_client" and form["grant_type"] == "password":
+        raise RefusedError(
+            f"client {form['client_id']} allows no login by password", "use `stackctl login` or --browser"
+        )
+    if error in ("invalid_client", "unauthorized_client"):
+        raise CredentialsError(f"Keycloak refuses {who} ({description or error})", "check the client's id and secret")
+    raise CredentialsError(f"Keycloak refuses {who} ({description or error})", "ask an administrator")
+
+
+def _error(provider: Provider, answer: requests.Response) -> str:
+    document = provider.web().json(answer)
+    return str(document.get("error", answer.status_code)) if isinstance(document, dict) else str(answer.status_code)
+
+
+def _tokens(document: Mapping[str, Any]) -> Tokens:
+    return Tokens(
+        access_token=document["access_token"],
+        expires_in=int(document["expires_in"]),
+        refresh_token=document.get("refresh_token", ""),
+        refresh_expires_in=int(document.get("refresh_expires_in", 0)),
+    )

@@ -1,0 +1,171 @@
+"""Brings a stack up from its rendered Compose file, for machines without the Pulumi engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from components.realm.document import importing_workloads
+from platforms.docker import compose, daemon
+from platforms.docker.plan import DockerPlan
+from platforms.workload import Workload
+from problems import Problem, StackError
+from settings import PROJECT
+from stackctl.context import Context, stack_directory
+from stackctl.engines.rendered import (
+    OUTPUTS_FILE,
+    REALM_FILE,
+    SECRETS_FILE,
+    check_keycloak,
+    read_outputs,
+    realm_of,
+    refuse_changed_realm,
+    resolve,
+)
+from stackctl.progress import Board
+from stackctl.state import SecretStore, env_file, private_directory, write_private
+
+COMPOSE_FILE = "compose.yaml"
+TOOL = "Compose"
+PLUGIN = "docker"
+ENGINES = frozenset({"compose", "render"})
+
+
+def plan(context: Context) -> DockerPlan:
+    return DockerPlan(PROJECT, context.stack, importing_workloads(context.spec))
+
+
+def check(context: Context) -> list[Problem]:
+    """What Compose cannot do for this stack."""
+    return compose.check_secrets(context.spec.secrets) + check_keycloak(context)
+
+
+def preflight(context: Context) -> list[Problem]:
+    """What is in the way of this stack on this machine, before its images are built."""
+    stack = DockerPlan(PROJECT, context.stack, context.spec.workloads)
+    return stack.check() + daemon.examine(stack, context.settings.docker.bind_address, images=False).problems
+
+
+def deliver(context: Context, images: Collection[str]) -> None:
+    """The engine that builds the images is the one that runs them."""
+
+
+def open_routes(context: Context) -> None:
+    """The engine itself publishes the ports."""
+
+
+def written(directory: Path) -> str:
+    """What `write` leaves in a directory, for people."""
+    return f"{directory}: {COMPOSE_FILE}, {REALM_FILE} and, for you alone, secrets.env"
+
+
+def write(context: Context, directory: Path) -> dict[str, str]:
+    """Write the Compose file, the realm and the secrets into `directory`; returns every secret by name."""
+    stack = plan(context)
+    problems = check(context) + stack.check()
+    if problems:
+        raise StackError("Compose cannot run this stack; nothing was written.", problems)
+    rendered = compose.render(stack, context.settings.docker.bind_address)
+    # The directory is private; a file in it has to be readable by a container's user, whoever that is.
+    private_directory(directory)
+    for name, text in rendered.files.items():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        target.chmod(0o644)
+    values = SecretStore(directory / SECRETS_FILE).values(context.spec.secrets)
+    variables = {
+        "COMPOSE_PROJECT_NAME": compose.project_name(stack),
+        **compose.env_values(context.spec.secrets, values),
+    }
+    write_private(directory / "secrets.env", env_file(variables))
+    write_private(directory / REALM_FILE, realm_of(stack.workloads))
+    write_private(directory / COMPOSE_FILE, rendered.compose)
+    return values
+
+
+def owns(stack: str) -> bool:
+    """Whether this stack was brought up by Compose on this machine."""
+    return (stack_directory(stack) / OUTPUTS_FILE).exists()
+
+
+def disown(stack: str) -> None:
+    """Forget that the stack is up, and keep its secrets: volumes that were left know them."""
+    (stack_directory(stack) / OUTPUTS_FILE).unlink(missing_ok=True)
+
+
+def up(context: Context) -> None:
+    """Bring the stack up. Raises StackError before anything changes, or daemon.DockerError."""
+    directory, stack = context.directory, plan(context)
+    _refuse_another_owner(context)
+    refuse_changed_realm(stack.workloads, directory / REALM_FILE)
+    values = write(context, directory)
+    write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
+    run(directory, "up", "-d", "--remove-orphans")
+    with Board(tuple(w.name for w in stack.workloads)).shown() as board, ThreadPoolExecutor() as pool:
+
+        def wait(workload: Workload) -> None:
+            daemon.wait_ready(workload, stack.physical(workload.name), lambda m: board.update(workload.name, m))
+            board.update(workload.name, "ready", done=True)
+
+        list(pool.map(wait, stack.workloads))
+
+
+def destroy(stack: str) -> None:
+    """Remove every container, network and volume of the stack, and its secrets with them."""
+    directory = stack_directory(stack)
+    run(directory, "down", "--volumes", "--remove-orphans")
+    shutil.rmtree(directory)
+
+
+def kept(stack: str) -> dict[str, str]:
+    """The stack's secrets by name, as far as this machine has them."""
+    return SecretStore(stack_directory(stack) / SECRETS_FILE).kept()
+
+
+def outputs(stack: str) -> dict[str, Any]:
+    return read_outputs(stack_directory(stack) / OUTPUTS_FILE)
+
+
+def run(directory: Path, *args: str) -> None:
+    """Run Compose on the files in `directory`. Raises DockerError with its last lines."""
+    files = ("--env-file", str(directory / "secrets.env"), "-f", str(directory / COMPOSE_FILE))
+    done = subprocess.run(
+        (*command(), *files, *args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False, cwd=directory,
+    )  # fmt: skip
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.strip().splitlines()[-12:])
+        raise daemon.DockerError(f"Compose {args[0]} failed:\n{last}")
+
+
+@cache
+def command() -> tuple[str, ...]:
+    """`docker compose`, or docker-compose where the plugin is not installed."""
+    try:
+        daemon.docker("compose", "version")
+    except daemon.DockerError:
+        if shutil.which("docker-compose") is None:
+            expected = "expected `docker compose` or docker-compose; run `make engine`"
+            raise StackError("Compose is not installed.", [Problem("compose", "", expected)]) from None
+        return ("docker-compose",)
+    return ("docker", "compose")
+
+
+def _refuse_another_owner(context: Context) -> None:
+    if (context.directory / SECRETS_FILE).exists():
+        # It is ours, or its data are: a cleanup that kept the volumes has kept their secrets too.
+        return
+    words = daemon.of_stack(PROJECT, context.stack)
+    found = daemon.docker("ps", "-a", *words, "--format", "{{.Names}}").split()
+    found += daemon.docker("volume", "ls", *words, "--format", "{{.Name}}").split()
+    if found:
+        expected = "expected none: another engine or checkout made them; use ENGINE=pulumi, or destroy the stack first"
+        problem = Problem(f"stack {context.stack}", ", ".join(sorted(found)), expected)
+        raise StackError("This stack is there already, and not made by Compose; nothing was changed.", [problem])

@@ -1,0 +1,234 @@
+"""Brings a stack up on a cluster from its rendered YAML with `kubectl`, without the Pulumi engine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from components.realm.document import importing_workloads
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
+from platforms.kubernetes.objects.every import every_object
+from platforms.kubernetes.objects.external_secrets import workload_secrets
+from platforms.kubernetes.objects.pods import secret_texts
+from platforms.kubernetes.objects.render import SECRETS_FILE as SECRET_OBJECTS
+from platforms.kubernetes.objects.render import Rendered, render
+from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan
+from platforms.kubernetes.preflight import check_cluster
+from platforms.kubernetes.remove import Place, find, prune, remove
+from platforms.kubernetes.wait import conditions
+from platforms.kubernetes.wait.workloads import wait_ready
+from platforms.secrets import Secret, SecretText
+from problems import Problem, StackError
+from settings import PROJECT
+from stackctl.context import Context, stack_directory
+from stackctl.engines import forward
+from stackctl.engines.rendered import (
+    OUTPUTS_FILE,
+    REALM_FILE,
+    SECRETS_FILE,
+    WRITTEN_AGAIN,
+    check_keycloak,
+    read_outputs,
+    realm_of,
+    refuse_changed_realm,
+    resolve,
+)
+from stackctl.progress import Board, say
+from stackctl.state import SecretStore, private_directory, read_kept, write_private
+
+PLACE_FILE = "place.json"
+MANIFESTS = "manifests"
+TOOL = "kubectl"
+PLUGIN = "kubernetes"
+ENGINES = frozenset({"render"})
+# A command that takes the names of images and brings them into the cluster, for clusters without a registry.
+LOADER = "IMAGE_LOADER"
+# Who owns which field, as server-side apply writes it down.
+MANAGER = PROJECT
+# Marks, in kept outputs, a secret by the Secret and key that hold it.
+_IN_CLUSTER = "secretKeyRef"
+
+
+def plan(context: Context) -> KubernetesPlan:
+    return KubernetesPlan(PROJECT, context.stack, importing_workloads(context.spec), context.settings.kubernetes)
+
+
+def preflight(context: Context) -> list[Problem]:
+    """What is in the way of this stack on this cluster."""
+    stack = KubernetesPlan(PROJECT, context.stack, context.spec.workloads, context.settings.kubernetes)
+    return stack.check() + check_cluster(stack, every_object(stack)) + forward.check(stack)
+
+
+def deliver(context: Context, images: Collection[str]) -> None:
+    """Bring images to where the cluster finds them: by IMAGE_LOADER, or by a push to the registry of the settings."""
+    stack = plan(context)
+    wanted = {name: there for name, there in stack.images().items() if name in images}
+    loader = shlex.split(os.environ.get(LOADER, ""))
+    if loader:
+        say(f"Loading {len(wanted)} images with {loader[0]} ...")
+        _checked(*loader, *wanted)
+    elif stack.options.registry:
+        for name, there in wanted.items():
+            say(f"Pushing {there} ...")
+            _checked("docker", "tag", name, there)
+            _checked("docker", "push", "-q", there)
+
+
+def _checked(*command: str) -> None:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+    except OSError as error:
+        raise StackError(
+            "Images cannot be brought to the cluster.", [Problem(LOADER, command[0], str(error))]
+        ) from None
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.strip().splitlines()[-5:])
+        raise KubernetesError(f"images were not brought to the cluster: {command[0]} exited {done.returncode}:\n{last}")
+
+
+def open_routes(context: Context) -> None:
+    """Keep the loopback URLs forwarded, where nothing else serves them."""
+    forward.start(context, plan(context))
+
+
+def home(stack: str) -> Path:
+    return stack_directory(stack) / "kubernetes"
+
+
+def written(directory: Path) -> str:
+    """What `write` leaves in a directory, for people."""
+    return f"{directory}/{MANIFESTS}: YAML in the order of its application; {SECRET_OBJECTS} is for you alone"
+
+
+def write(context: Context, directory: Path) -> dict[str, str]:
+    """Write the YAML, the realm and the secrets below `directory`; returns every secret by name."""
+    return _write(context, directory)[1]
+
+
+def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]:
+    stack = plan(context)
+    problems = check_keycloak(context) + stack.check()
+    if problems:
+        raise StackError("This stack cannot be rendered; nothing was written.", problems)
+    if stack.options.external_secrets:
+        values: dict[str, str] = {}
+    else:
+        values = SecretStore(directory / SECRETS_FILE).values((*context.spec.secrets, NAME_KEY))
+    rendered = render(stack, values, context.spec.shared())
+    target = private_directory(directory / MANIFESTS)
+    for old in target.glob("*.yaml"):
+        old.unlink()
+    for name, text in rendered.files().items():
+        write_private(target / name, text)
+        if name != SECRET_OBJECTS:
+            (target / name).chmod(0o644)
+    write_private(directory / REALM_FILE, realm_of(stack.workloads))
+    return rendered, values
+
+
+def owns(stack: str) -> bool:
+    """Whether this stack was brought up with kubectl from here."""
+    return (home(stack) / PLACE_FILE).exists()
+
+
+def disown(stack: str) -> None:
+    """Forget that the stack is up, and keep its secrets: claims that were left know them."""
+    (home(stack) / PLACE_FILE).unlink(missing_ok=True)
+
+
+def up(context: Context) -> None:
+    """Bring the stack up. Raises StackError before anything changes, or KubernetesError."""
+    directory, stack = home(context.stack), plan(context)
+    cluster = Kubectl(stack.options.context)
+    refuse_changed_realm(stack.workloads, directory / REALM_FILE)
+    if not (directory / (REALM_FILE if stack.options.external_secrets else SECRETS_FILE)).exists():
+        # With its files here it is ours, or its data are: a cleanup that kept the claims has kept them too.
+        _refuse_another_owner(cluster, stack)
+    rendered, values = _write(context, directory)
+    place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
+    write_private(directory / PLACE_FILE, json.dumps(asdict(place), indent=2) + "\n")
+    shown = _references(context.spec.outputs(), stack) if stack.options.external_secrets else context.spec.outputs()
+    write_private(directory / OUTPUTS_FILE, json.dumps(resolve(shown, values), indent=2) + "\n")
+    cluster.run(
+        "apply", "--server-side", "--force-conflicts", "--field-manager", MANAGER, "-f", str(directory / MANIFESTS),
+        timeout=180,
+    )  # fmt: skip
+    conditions.wait(stack, conditions.fetched(stack))
+    with Board(tuple(w.name for w in stack.workloads)).shown() as board:
+        wait_ready(stack, lambda name, state, done: board.update(name, state, done=done))
+    conditions.wait(stack, conditions.waypoint(stack))
+    kept = {(m["kind"], m["metadata"]["name"]) for m in (*rendered.secrets, *rendered.objects)}
+    for name in prune(cluster, stack.namespace, PROJECT, context.stack, kept):
+        say(f"removed {name}, which the stack no longer names")
+
+
+def _refuse_another_owner(cluster: Kubectl, stack: KubernetesPlan) -> None:
+    """What another engine or machine made has secrets that are not here: new ones would lock it out of its data."""
+    items = find(cluster, stack.namespace, PROJECT, stack.stack)
+    if items:
+        first = f"{items[0]['kind']}/{items[0]['metadata']['name']}"
+        expected = "expected none: another engine or checkout made them; use ENGINE=pulumi, or destroy the stack first"
+        shown = f"{len(items)} objects such as {first} in {stack.namespace}"
+        problem = Problem(f"stack {stack.stack}", shown, expected)
+        raise StackError("This stack is there already, and not made from here; nothing was changed.", [problem])
+
+
+def destroy(stack: str) -> None:
+    """Remove every object of the stack with its data, its own namespace, and its secrets here."""
+    forward.stop(stack)
+    remove(_place(stack), PROJECT, stack, say)
+    shutil.rmtree(stack_directory(stack))
+
+
+def _place(stack: str) -> Place:
+    return Place(**read_kept(home(stack) / PLACE_FILE, "place", WRITTEN_AGAIN))
+
+
+def kept(stack: str) -> dict[str, str]:
+    """The stack's secrets by name, as far as this machine has them."""
+    return SecretStore(home(stack) / SECRETS_FILE).kept()
+
+
+def outputs(stack: str) -> dict[str, Any]:
+    """The outputs; secrets that are fetched from a store are read from the cluster, as they are not kept here."""
+    found = read_outputs(home(stack) / OUTPUTS_FILE)
+    place = _place(stack)
+    return dict(_read(found, Kubectl(place.context), place.namespace, {}))
+
+
+def _references(value: object, stack: KubernetesPlan) -> object:
+    """Outputs with the place in the cluster where each secret is."""
+    if isinstance(value, Mapping):
+        return {key: _references(inner, stack) for key, inner in value.items()}
+    if not isinstance(value, Secret):
+        return value
+    return next(
+        {_IN_CLUSTER: [workload_secrets(stack, workload)[first]["metadata"]["name"], variable]}
+        for workload in stack.workloads
+        for first, texts in secret_texts(stack, workload).items()
+        for variable, text in texts.items()
+        if text == SecretText.of(value)
+    )
+
+
+def _read(value: Any, cluster: Kubectl, namespace: str, seen: dict[str, dict[str, str]]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {_IN_CLUSTER}:
+        return {key: _read(inner, cluster, namespace, seen) for key, inner in value.items()}
+    name, key = value[_IN_CLUSTER]
+    if name not in seen:
+        seen[name] = (cluster.get("secret", name, namespace) or {}).get("data", {})
+    if key not in seen[name]:
+        raise KubernetesError(f"Secret {name} in namespace {namespace} has no {key}: was it fetched from its store?")
+    return base64.b64decode(seen[name][key]).decode()

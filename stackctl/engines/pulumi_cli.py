@@ -1,0 +1,179 @@
+"""Drives the Pulumi CLI: finds or installs it, and runs it as its user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from problems import Problem, StackError
+from settings import ROOT, Environment
+from stackctl.context import Context
+from stackctl.progress import console, say
+from stackctl.state import generated_passphrase
+
+# The plugins that every stack needs beside its platform's own; plugin and SDK package share their version.
+PLUGINS = ("random", "keycloak")
+PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+INSTALL_SECONDS = 180
+
+
+class PulumiError(Exception):
+    """The Pulumi CLI failed. It has told why on its own output."""
+
+
+def find() -> str | None:
+    """The Pulumi CLI: on PATH, or where its own installer or SDK puts it."""
+    homes = (Path.home() / ".pulumi" / "bin", Path.home() / ".pulumi" / "versions" / version("pulumi") / "bin")
+    return shutil.which("pulumi") or next((str(h / "pulumi") for h in homes if (h / "pulumi").is_file()), None)
+
+
+def unavailable(platform_plugin: str = "docker") -> str | None:
+    """Why the engine cannot be used here, after trying to install what is missing; None when it can."""
+    if find() is None:
+        say("The Pulumi CLI is not installed; trying to install it ...")
+        failed = _attempt(sys.executable, "-c", "from pulumi.automation import PulumiCommand; PulumiCommand.install()")
+        if failed or find() is None:
+            return f"the Pulumi CLI is not installed and cannot be downloaded here ({failed or 'no such file'})"
+    for name in (*PLUGINS, platform_plugin):
+        wanted = version(f"pulumi-{name}")
+        if not _has_plugin(name, wanted):
+            failed = _attempt(str(find()), "plugin", "install", "resource", name, f"v{wanted}")
+            if failed:
+                return f"the Pulumi plugin {name} {wanted} cannot be downloaded here ({failed})"
+    return None
+
+
+def _has_plugin(name: str, wanted: str) -> bool:
+    """Whether the engine finds a plugin: on PATH, or where `pulumi plugin install` puts it (PULUMI_HOME)."""
+    if shutil.which(f"pulumi-resource-{name}"):
+        return True
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    folder = home / "plugins" / f"resource-{name}-v{wanted}"
+    # The engine leaves a second file beside a plugin while it has not all of it.
+    return (folder / f"pulumi-resource-{name}").is_file() and not folder.with_name(f"{folder.name}.partial").exists()
+
+
+def _attempt(*command: str) -> str | None:
+    """Run a command that may need the network; returns its last line when it failed."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False, stdin=subprocess.DEVNULL,
+            env=_environment(),
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"no answer in {INSTALL_SECONDS} s"
+    if done.returncode == 0:
+        return None
+    return ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
+
+
+def up(context: Context, *, new: bool) -> None:
+    """Bring the stack up. new: the backend does not know it yet (see `exists`)."""
+    if new:
+        _init(context)
+    _run(context, "up", "--yes", "--skip-preview")
+
+
+def preview(context: Context) -> None:
+    if not exists(context.stack):
+        _init(context)
+    _run(context, "preview", "--diff")
+
+
+def destroy(context: Context) -> None:
+    _run(context, "destroy", "--yes", "--skip-preview")
+    _run(context, "stack", "rm", "--yes", "--preserve-config")
+    _drop_unused_salt(context.config_file)
+
+
+def forget(stack: str) -> None:
+    """Remove the stack's state, whatever it still names. Needs no passphrase."""
+    _output("stack", "rm", stack, "--force", "--yes", "--preserve-config")
+
+
+def exists(stack: str) -> bool:
+    """Whether the backend knows the stack. Needs no passphrase."""
+    return any(row["name"].split("/")[-1] == stack for row in json.loads(_output("stack", "ls", "--json") or "[]"))
+
+
+def outputs(stack: str, environment: Environment) -> dict[str, Any]:
+    """The stack's outputs with their secrets in clear."""
+    shown = _output(
+        "stack", "output", "--json", "--show-secrets", "--stack", stack, env=_passphrase(stack, environment)
+    )
+    return dict(json.loads(shown))
+
+
+def _init(context: Context) -> None:
+    # `init` writes a salt into the usual settings file alone; it belongs into the stack's own.
+    usual = ROOT / f"Pulumi.{context.stack}.yaml"
+    elsewhere = not (usual.exists() and usual.samefile(context.config_file))
+    before = usual.read_bytes() if elsewhere and usual.exists() else None
+    _run(context, "stack", "init", context.stack, "--no-select", new=True)
+    if not elsewhere:
+        return
+    if before is None:
+        usual.unlink(missing_ok=True)
+    else:
+        # Somebody's settings, for another occasion.
+        usual.write_bytes(before)
+
+
+def _drop_unused_salt(config_file: Path) -> None:
+    """Without a stack and without an encrypted value, the salt of a passphrase is of no use to anybody."""
+    text = config_file.read_text()
+    if "secure:" not in text:
+        config_file.write_text(re.sub(r"^encryptionsalt: .*\n?", "", text, flags=re.MULTILINE))
+
+
+def _environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    return {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **(extra or {})}
+
+
+def _passphrase(stack: str, environment: Environment, *, new: bool = False) -> dict[str, str]:
+    """A development stack gets a passphrase of its own, kept in a private file; others are given theirs.
+
+    new: the stack is being made. One that is there has its passphrase, which no new file could replace.
+    """
+    if any(name in os.environ for name in PASSPHRASE_VARIABLES):
+        return {}
+    secrets_elsewhere = not os.environ.get("PULUMI_SECRETS_PROVIDER", "passphrase").startswith("passphrase")
+    if secrets_elsewhere:
+        return {}
+    if environment is Environment.DEV:
+        path = generated_passphrase(create=new)
+        if path is not None:
+            return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(path)}
+    if sys.stdin.isatty():
+        return {}
+    expected = "expected PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE in the environment"
+    raise StackError(f"Stack {stack} needs its passphrase; nothing was changed.", [Problem("passphrase", "", expected)])
+
+
+def _run(context: Context, *args: str, new: bool = False) -> None:
+    words = [] if new else ["--stack", context.stack]
+    config = ["--config-file", str(context.config_file)] if args[0] != "stack" else []
+    interactive = [] if console.is_terminal else ["--non-interactive"]
+    command = (str(find()), "-C", str(ROOT), *args, *words, *config, *interactive)
+    env = _environment(_passphrase(context.stack, context.settings.environment, new=new))
+    # Standard output is for data alone; what the engine shows is for people.
+    done = subprocess.run(command, stdout=sys.stderr, check=False, env=env)
+    if done.returncode != 0:
+        raise PulumiError(f"pulumi {args[0]} failed (exit code {done.returncode}); its messages are above.")
+
+
+def _output(*args: str, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        (str(find()), "-C", str(ROOT), *args, "--non-interactive"),
+        capture_output=True, text=True, check=False, env=_environment(env),
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise PulumiError(done.stderr.strip() or f"pulumi {args[0]} exited {done.returncode}")
+    return done.stdout

@@ -1,0 +1,1 @@
+"""Who may come in: connections, logins, sessions and their end."""

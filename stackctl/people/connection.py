@@ -1,0 +1,185 @@
+"""Which Keycloak and MLflow a command is about: from the stack's outputs, a kept login, or a URL alone.
+
+On the machine that brought a stack up its outputs say everything. A laptop has no state: there the MLflow
+URL is enough, since MLflow's own login names the issuer, and the issuer describes itself (OpenID Connect
+Discovery 1.0).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from problems import StackError
+from settings import ROOT, from_files
+from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
+from stackctl.clients.mlflow_api import MlflowApi
+from stackctl.clients.oidc import Provider, discover
+from stackctl.clients.web import MLFLOW, Web, refuse_clear, session
+from stackctl.context import check_name
+from stackctl.engines import pulumi_cli
+from stackctl.engines.targets import owner
+from stackctl.errors import AccessError, NotAdminError, RefusedError
+from stackctl.people.logins import LoginStore
+
+URL, ISSUER, CLIENT, CA = "STACKCTL_URL", "STACKCTL_ISSUER", "STACKCTL_CLIENT_ID", "STACKCTL_CA_BUNDLE"
+KEYCLOAK_CLIENT, KEYCLOAK_SECRET_FILE = "STACKCTL_KEYCLOAK_CLIENT_ID", "STACKCTL_KEYCLOAK_CLIENT_SECRET_FILE"
+KEYCLOAK_REALM = "STACKCTL_KEYCLOAK_REALM"
+CLI_CLIENT = "mlflow-cli"
+AUTHORIZE = "/protocol/openid-connect/auth"
+
+
+@dataclass(frozen=True)
+class Where:
+    """What the command line said of the stack; everything but its name may be left out."""
+
+    stack: str = "dev"
+    config_file: Path | None = None
+    url: str | None = None
+    issuer: str | None = None
+    client_id: str | None = None
+    ca_bundle: str | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """A stack as its users and operators reach it.
+
+    outputs: those of the engine that made it, with secrets in clear; None away from its state.
+    """
+
+    stack: str
+    mlflow_url: str
+    issuer: str
+    cli_client_id: str
+    ca_bundle: str | None = None
+    outputs: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def realm(self) -> str:
+        return self.issuer.rpartition("/realms/")[2]
+
+    @property
+    def keycloak_url(self) -> str:
+        return self.issuer.rpartition("/realms/")[0]
+
+    def http(self) -> requests.Session:
+        return session(self.ca_bundle)
+
+    def provider(self) -> Provider:
+        """The issuer's own description of itself, asked for anew."""
+        return discover(self.issuer, self.http())
+
+    def logins(self) -> LoginStore:
+        return LoginStore(self.stack)
+
+    def mlflow(self) -> MlflowApi:
+        """MLflow with the kept login, refreshed whenever it is about to expire."""
+        return MlflowApi(self.mlflow_url, self.logins().access_token, http=self.http())
+
+    def keycloak_admin(self) -> KeycloakAdmin:
+        """Keycloak with the service account that may manage the realm. Raises NotAdminError without one."""
+        known = (self.outputs or {}).get("provisioner", {})
+        # Stacks that an older version brought up do not name it.
+        url = known.get("url") or self.keycloak_url
+        return KeycloakAdmin(url, self.realm, self._provisioner(), self.http())
+
+    def _provisioner(self) -> Provisioner:
+        if self.outputs is not None and "provisioner" in self.outputs:
+            known = self.outputs["provisioner"]
+            return Provisioner(known["client_id"], known["client_secret"], known["realm"])
+        client, file = os.environ.get(KEYCLOAK_CLIENT), os.environ.get(KEYCLOAK_SECRET_FILE)
+        if client and file:
+            try:
+                secret = Path(file).read_text().strip()
+            except OSError as error:
+                raise RefusedError(f"{KEYCLOAK_SECRET_FILE}={file} cannot be read", f"{error.strerror}") from None
+            return Provisioner(client, secret, os.environ.get(KEYCLOAK_REALM, "master"))
+        raise NotAdminError(
+            f"nothing on this machine may administer Keycloak for stack {self.stack}",
+            f"run this where the stack was brought up, or set {KEYCLOAK_CLIENT} and {KEYCLOAK_SECRET_FILE}",
+        )
+
+
+def resolve(where: Where) -> Access:
+    """Find the stack. Raises RefusedError naming what was tried when there is no trace of it."""
+    check_name(where.stack)
+    url = where.url or os.environ.get(URL)
+    ca = where.ca_bundle or os.environ.get(CA)
+    client = where.client_id or os.environ.get(CLIENT)
+    if url:
+        url = _origin(url)
+        issuer = where.issuer or os.environ.get(ISSUER) or issuer_of(url, session(ca))
+        return Access(where.stack, url, issuer.rstrip("/"), client or CLI_CLIENT, ca)
+    kept = LoginStore(where.stack).find()
+    try:
+        found = outputs(where.stack, where.config_file)
+    except pulumi_cli.PulumiError:
+        # A laptop may have the engine and no access to the backend that keeps the stack.
+        if kept is None:
+            raise
+        found = None
+    if found is not None:
+        ca = ca or _ca_bundle(where)
+        cli = client or found["cli_client_id"]
+        return Access(where.stack, found["mlflow_url"], found["issuer_url"], cli, ca, found)
+    if kept is not None:
+        return Access(where.stack, kept.mlflow_url, kept.issuer, client or kept.client_id, ca or kept.ca_bundle)
+    raise RefusedError(
+        f"there is no stack {where.stack} on this machine and no login for it",
+        f"give its address with --url (or {URL}), or name another with --stack",
+    )
+
+
+def outputs(stack: str, config_file: Path | None = None) -> dict[str, Any] | None:
+    """The outputs of whichever engine made the stack, with secrets in clear; None when neither did, here."""
+    target = owner(stack)
+    if target is not None:
+        return target.outputs(stack)
+    if pulumi_cli.find() is None:
+        return None
+    try:
+        settings = from_files(stack, file=config_file, encrypted=True)
+        return pulumi_cli.outputs(stack, settings.environment)
+    except (StackError, pulumi_cli.PulumiError):
+        # Most stacks that are asked for are there, so whether this one is comes last.
+        if pulumi_cli.exists(stack):
+            raise
+        return None
+
+
+def issuer_of(mlflow_url: str, http: requests.Session) -> str:
+    """The issuer that MLflow sends a browser to for its login."""
+    answer = Web(MLFLOW, mlflow_url, http).ask("GET", "/login")
+    target = answer.headers.get("Location", "")
+    if answer.status_code not in (302, 303, 307) or AUTHORIZE not in target:
+        raise AccessError(
+            f"{mlflow_url} does not send a login to Keycloak (it answered {answer.status_code})",
+            "give the issuer with --issuer https://keycloak.example.com/realms/NAME",
+        )
+    return target.partition(AUTHORIZE)[0]
+
+
+def _ca_bundle(where: Where) -> str | None:
+    """The CA bundle of the stack's own settings, where these are at hand."""
+    path = where.config_file or ROOT / f"Pulumi.{where.stack}.yaml"
+    if not path.exists():
+        return None
+    bundle = from_files(where.stack, file=path, encrypted=True).ca_bundle
+    return str(ROOT / bundle) if bundle else None
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise RefusedError("the URL holds a user name or password, and is not a URL of MLflow", "leave these out")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise RefusedError(f"{url.partition('?')[0]} is not a URL", "give one such as https://mlflow.example.com")
+    refuse_clear(url)
+    return url.rstrip("/")

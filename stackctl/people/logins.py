@@ -1,0 +1,159 @@
+"""Logins kept in the user's config directory: one 0600 file for each stack, refreshed by whoever needs it.
+
+Several processes may share one login. A lock beside the file lets one of them refresh while the others
+wait for what it writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from stackctl.clients.oidc import Provider, Tokens, client_credentials, discover, refresh
+from stackctl.clients.web import session
+from stackctl.errors import NotLoggedInError
+from stackctl.state import config_home, private_directory, write_private
+
+# An access token is renewed this long before it ends, or a fifth of its lifetime before, if that is less.
+MARGIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Login:
+    """One kept login. Times are seconds since the epoch.
+
+    kind: how it was made: device, browser, password or client-credentials.
+    refresh_until: when its session ends unless it is used; 0 when the issuer names no end.
+    client_secret: of a client-credentials login alone, which has no refresh token.
+    """
+
+    mlflow_url: str
+    issuer: str
+    client_id: str
+    username: str
+    kind: str
+    offline: bool
+    access_token: str = field(repr=False)
+    access_from: float
+    access_until: float
+    refresh_token: str = field(default="", repr=False)
+    refresh_until: float = 0.0
+    client_secret: str = field(default="", repr=False)
+    ca_bundle: str | None = None
+
+    def fresh(self, now: float) -> bool:
+        """Whether the access token is good for a request made now."""
+        margin = min(MARGIN_SECONDS, (self.access_until - self.access_from) / 5)
+        return self.access_from - 60 <= now < self.access_until - margin
+
+    def serves(self, address: str) -> bool:
+        """Whether an address is that of this login's MLflow, or lies below it, as those of artifacts do."""
+        base = self.mlflow_url.rstrip("/")
+        return address.rstrip("/") == base or address.startswith(base + "/")
+
+    def usable(self, now: float) -> bool:
+        """Whether the access token has not ended yet, however soon it will."""
+        return now < self.access_until
+
+    def with_tokens(self, tokens: Tokens, now: float) -> Login:
+        return replace(
+            self,
+            access_token=tokens.access_token,
+            access_from=now,
+            access_until=now + tokens.expires_in,
+            refresh_token=tokens.refresh_token or self.refresh_token,
+            refresh_until=now + tokens.refresh_expires_in if tokens.refresh_expires_in else 0.0,
+        )
+
+    def provider(self) -> Provider:
+        return discover(self.issuer, session(self.ca_bundle))
+
+    def renewed(self) -> Login:
+        """The same login with a new access token. Raises NotLoggedInError when it has ended."""
+        provider, now = self.provider(), time.time()
+        if self.client_secret:
+            return self.with_tokens(client_credentials(provider, self.client_id, self.client_secret), now)
+        return self.with_tokens(refresh(provider, self.client_id, self.refresh_token), now)
+
+
+class LoginStore:
+    """The login of one stack."""
+
+    def __init__(self, stack: str) -> None:
+        self.stack = stack
+        self.path = logins_directory() / f"{stack}.json"
+
+    def find(self) -> Login | None:
+        return read_login(self.path)
+
+    def read(self) -> Login:
+        login = self.find()
+        if login is None:
+            raise NotLoggedInError(f"there is no login for stack {self.stack} here", "run `stackctl login`")
+        return login
+
+    def write(self, login: Login) -> None:
+        with self._lock():
+            self._write(login)
+
+    def remove(self) -> None:
+        with self._lock():
+            self.path.unlink(missing_ok=True)
+
+    def access_token(self) -> str:
+        """An access token that is good now; refreshed at most once however many processes ask."""
+        login = self.read()
+        if login.fresh(time.time()):
+            return login.access_token
+        with self._lock():
+            # Another process may have refreshed it while this one waited.
+            login = self.read()
+            if not login.fresh(time.time()):
+                login = login.renewed()
+                self._write(login)
+        return login.access_token
+
+    def _write(self, login: Login) -> None:
+        write_private(self.path, json.dumps(asdict(login), indent=1) + "\n")
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        private_directory(self.path.parent)
+        with self.path.with_suffix(".lock").open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                # Closing is not enough: a process forked meanwhile has the same open file.
+                fcntl.flock(held, fcntl.LOCK_UN)
+
+
+def logins_directory() -> Path:
+    return config_home() / "logins"
+
+
+def read_login(path: Path) -> Login | None:
+    """The login in a file; None when there is none, or none that can be read."""
+    try:
+        return Login(**json.loads(path.read_text()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError):
+        raise NotLoggedInError(f"the login kept in {path} cannot be read", "run `stackctl login`") from None
+
+
+def login_for(address: str) -> LoginStore | None:
+    """The login of the MLflow that an address belongs to."""
+    for path in sorted(logins_directory().glob("*.json")):
+        try:
+            login = read_login(path)
+        except NotLoggedInError:
+            continue
+        if login is not None and login.serves(address):
+            return LoginStore(path.stem)
+    return None
