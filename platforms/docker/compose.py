@@ -84,7 +84,7 @@ def render(plan: DockerPlan, bind_address: str) -> Rendered:
 
 
 def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dict[str, str]) -> dict[str, Any]:
-    probe = workload.probe
+    probe = workload.service.probe
     service: dict[str, Any] = {
         "container_name": plan.physical(workload.name),
         "hostname": workload.name,
@@ -96,7 +96,7 @@ def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dic
             **{name: _text(text) for name, text in workload.secret_env.items()},
         },
         "networks": {n: {"aliases": [n]} if n == workload.name else {} for n in plan.joined(workload)},
-        "ports": [f"{_host(bind_address)}:{p.published}:{p.number}" for p in workload.published],
+        "ports": [f"{_host(bind_address)}:{e.host_port}:{p.number}" for p, e in workload.entrances],
         "volumes": [
             *(f"{workload.name}-{v.name}:{v.path}" for v in workload.volumes),
             *(f"./{_keep(files, file)}:{file.path}:ro" for file in workload.files),

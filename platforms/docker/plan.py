@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from posixpath import dirname
 
 from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
-from platforms.workload import File, Workload
+from platforms.workload import File, Service, Workload
 from problems import Problem
 
 LOG_DRIVER = "json-file"
@@ -43,7 +43,7 @@ class DockerPlan:
 
     def networks(self) -> dict[str, bool]:
         """The stack's networks by the workload that owns each; the value tells whether it is internal."""
-        return {w.name: not w.published for w in self.workloads if w.callers or w.published}
+        return {w.name: not w.entrances for w in self.workloads if w.callers or w.entrances}
 
     def joined(self, workload: Workload) -> tuple[str, ...]:
         """The networks a workload is on: its own, and those of the workloads it may call."""
@@ -53,9 +53,9 @@ class DockerPlan:
     def check(self) -> list[Problem]:
         """What Docker cannot honour."""
         return [
-            Problem(f"workload {w.name}", f"{w.max_replicas or w.replicas} replicas", "expected 1 on Docker")
+            Problem(f"workload {w.name}", f"{w.runs.max_replicas or w.runs.replicas} replicas", "expected 1 on Docker")
             for w in self.workloads
-            if (w.max_replicas or w.replicas) != 1
+            if isinstance(w.runs, Service) and (w.runs.max_replicas or w.runs.replicas) != 1
         ]
 
 

@@ -84,7 +84,7 @@ class DockerSite:
     def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
         child = pulumi.ResourceOptions(parent=parent)
         physical = self._plan.physical(workload.name)
-        probe = workload.probe
+        probe = workload.service.probe
         volumes = {volume.name: self._volume(workload, volume.name, child) for volume in workload.volumes}
         data = [
             docker.ContainerVolumeArgs(volume_name=volumes[volume.name].name, container_path=volume.path)
@@ -106,8 +106,8 @@ class DockerSite:
                 for name in self._plan.joined(workload)
             ],
             ports=[
-                docker.ContainerPortArgs(internal=p.number, external=p.published, ip=self._bind_address)
-                for p in workload.published
+                docker.ContainerPortArgs(internal=port.number, external=entrance.host_port, ip=self._bind_address)
+                for port, entrance in workload.entrances
             ],
             volumes=[*data, *files],
             healthcheck=docker.ContainerHealthcheckArgs(
