@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
 from platforms.schedule import ScheduleError, parse
-from platforms.workload import HttpCheck, Port, Scheduled, Service, Workload
+from platforms.secrets import Change
+from platforms.workload import HttpCheck, Port, Protocol, Scheduled, Service, Workload
 from problems import Problem
 
 
@@ -22,7 +23,8 @@ def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
         problems += _itself(workload)
         problems += _ports(workload, names)
         problems += _outside(workload)
-    return [*problems, *_entrances(workloads)]
+        problems += _reserved(workload, names)
+    return [*problems, *_entrances(workloads), *_readings(workloads), *_secrets(workloads)]
 
 
 def _itself(workload: Workload) -> Iterator[Problem]:
@@ -68,15 +70,50 @@ def _ports(workload: Workload, names: Sequence[str]) -> Iterator[Problem]:
             yield Problem(where, f"port {port.name} = {port.number}", "expected a number from 1 to 65535")
         if port.metrics and not port.metrics.startswith("/"):
             yield Problem(where, f"metrics {port.metrics} of port {port.name}", "expected a path that starts with /")
+        if port.metrics and port.protocol not in (Protocol.HTTP, Protocol.HTTPS):
+            yield Problem(where, f"metrics of port {port.name} = {port.protocol}", "expected http or https")
         if not _used(port, probed):
             expected = "expected a caller, an entrance, a probe or metrics: nobody uses it"
             yield Problem(where, f"port {port.name}", expected)
+    read = [port.name for port in workload.ports if port.metrics]
+    if len(read) > 1:
+        yield Problem(where, f"metrics of ports {', '.join(read)}", "expected those of one port")
     for number in sorted(probed - {port.number for port in workload.ports}):
         yield Problem(where, f"probe of port {number}", "expected one of its ports")
 
 
 def _used(port: Port, probed: set[int]) -> bool:
     return bool(port.callers or port.entrance or port.metrics or port.number in probed)
+
+
+def _reserved(workload: Workload, names: Sequence[str]) -> Iterator[Problem]:
+    senders = workload.reserved.senders if workload.reserved else ()
+    for sender in senders:
+        if isinstance(sender, str) and sender not in workload.callers:
+            expected = "expected a caller of one of its ports" if sender in names else "expected a workload's name"
+            yield Problem(f"workload {workload.name}", f"reserved for {sender}", expected)
+
+
+def _readings(workloads: Sequence[Workload]) -> Iterator[Problem]:
+    before: set[tuple[str, str]] = set()
+    for workload in workloads:
+        for reading in workload.readings:
+            if (reading.workload, reading.volume) not in before:
+                shown = f"volume {reading.volume} of {reading.workload}"
+                expected = "expected a volume of a workload that stands before this one"
+                yield Problem(f"workload {workload.name}", shown, expected)
+        before |= {(workload.name, volume.name) for volume in workload.volumes}
+
+
+def _secrets(workloads: Sequence[Workload]) -> Iterator[Problem]:
+    for secret in {s.name: s for w in workloads for s in w.secrets}.values():
+        where = f"secret {secret.name}"
+        if secret.version < 1:
+            yield Problem(where, f"version {secret.version}", "expected 1 or more")
+        if secret.version > 1 and (secret.value is not None or secret.kept is not None):
+            yield Problem(where, f"version {secret.version}", "expected 1: whoever gives the value gives a new one")
+        if secret.version > 1 and secret.change is Change.LOSES_DATA:
+            yield Problem(where, f"version {secret.version}", "expected 1: what it encrypts could no longer be read")
 
 
 def _outside(workload: Workload) -> Iterator[Problem]:

@@ -69,6 +69,8 @@ class Secrets(pulumi.ComponentResource):
                     secret.name,
                     length=secret.length,
                     special=False,
+                    # A value that depends on nothing is never made anew; one of the first version depends on nothing.
+                    keepers={"version": str(secret.version)} if secret.version > 1 else None,
                     opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["result", "bcryptHash"]),
                 )
                 self._values[secret.name] = pulumi.Output.secret(made.result)

@@ -71,12 +71,42 @@ class Port:
 
 @dataclass(frozen=True)
 class Volume:
-    """Data that outlives the container. `size_gib` is a request where the target has quotas."""
+    """Data that outlives the container.
+
+    size_gib: a request where the target has quotas.
+    shared: all replicas mount it.
+    protected: nothing but a person who names it removes it: neither the engine nor `cleanup`.
+    """
 
     name: str
     path: str
     size_gib: int = 10
     shared: bool = False
+    protected: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Another workload's volume, mounted at `path` for reading alone.
+
+    The reader's user is given the group that the volume belongs to, which is the owner's.
+    """
+
+    workload: str
+    volume: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A directory on disk that is empty at each start and goes with the container; for what memory is too small for.
+
+    size_mib: what the target holds it to, where it can: an engine of Docker has no quota for it. The image has the
+    directory, and it belongs to the workload's user there.
+    """
+
+    path: str
+    size_mib: int
 
 
 @dataclass(frozen=True)
@@ -138,15 +168,25 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Account:
+    """An identity outside the stack, as a target with identities of its own knows it (Kubernetes: a ServiceAccount)."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Reserved:
-    """Requests that only the trace collector named in the settings may send.
+    """Requests that only some may send.
 
     A target with a proxy that reads requests enforces it there; the program's own authorization decides on
     every target. paths: exact, or with a last part `*` for everything below.
+    senders: names of workloads, which call the port as well, and accounts outside the stack.
     """
 
     methods: tuple[str, ...]
     paths: tuple[str, ...]
+    senders: tuple[str | Account, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,7 +258,9 @@ class Workload:
         name of that workload.
     databases: set for a Postgres server, which a target may run in a way of its own.
     uid: the non-root user it runs as; its volumes belong to the group of the same number.
+    readings: volumes of other workloads, for reading.
     writable: paths that need a memory-backed scratch directory; the root file system is read-only.
+    scratch: the same on disk.
     stop_seconds: how long it may take to end once it is asked to, before it is killed.
     """
 
@@ -233,7 +275,9 @@ class Workload:
     files: tuple[File, ...] = ()
     ports: tuple[Port, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    readings: tuple[Reading, ...] = ()
     writable: tuple[str, ...] = ("/tmp",)
+    scratch: tuple[Scratch, ...] = ()
     outside: tuple[Outside, ...] = ()
     reserved: Reserved | None = None
     authorities: Mapping[str, str] = field(default_factory=dict)

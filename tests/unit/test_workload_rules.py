@@ -15,6 +15,7 @@ from platforms.workload import (
     Outside,
     Port,
     Probe,
+    Protocol,
     Resources,
     Scheduled,
     Service,
@@ -33,7 +34,8 @@ def named(*workloads: Workload) -> list[str]:
 
 def test_what_is_right_has_no_problem() -> None:
     probe = Probe(ExecCheck(("true",)), http=HttpCheck(9000, "/ready"))
-    ports = (PEOPLE, Port("probed", 9000), Port("called", 81, callers=("other",)), Port("read", 82, metrics="/metrics"))
+    read = Port("read", 82, Protocol.HTTP, metrics="/metrics")
+    ports = (PEOPLE, Port("probed", 9000), Port("called", 81, callers=("other",)), read)
     ways = tuple(Outside(host, 443) for host in ("s3.example.com", "10.0.0.0/8", "192.0.2.1"))
     nightly = replace(ONE, name="nightly", runs=Scheduled("0 3 * * *", 60))
     asked = replace(ONE, name="asked", runs=OnDemand(60))
@@ -46,7 +48,15 @@ def test_what_is_right_has_no_problem() -> None:
         ((Port("http", 80),), "one = port http: expected a caller, an entrance, a probe or metrics: nobody uses it"),
         ((Port("http", 80, callers=("three",)),), "one = caller three of port http: expected a workload's name"),
         ((Port("http", 0, callers=("other",)),), "one = port http = 0: expected a number from 1 to 65535"),
-        ((Port("m", 80, metrics="metrics"),), "one = metrics metrics of port m: expected a path that starts with /"),
+        (
+            (Port("m", 80, Protocol.HTTP, metrics="metrics"),),
+            "one = metrics metrics of port m: expected a path that starts with /",
+        ),
+        ((Port("m", 80, metrics="/metrics"),), "one = metrics of port m = tcp: expected http or https"),
+        (
+            (Port("a", 80, Protocol.HTTP, metrics="/m"), Port("b", 81, Protocol.HTTP, metrics="/m")),
+            "one = metrics of ports a, b: expected those of one port",
+        ),
         (
             (Port("a", 80, callers=("other",)), Port("b", 80, callers=("other",))),
             "one = port 80: expected a number used once",
