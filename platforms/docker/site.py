@@ -21,7 +21,7 @@ from platforms.docker.plan import (
 )
 from platforms.duration import go_duration
 from platforms.secrets import SecretText
-from platforms.site import Deployed, Secrets
+from platforms.site import Deployed, Scope, Secrets
 from platforms.workload import File, Probe, Service, Volume, Workload
 from problems import Problem
 
@@ -29,11 +29,11 @@ from problems import Problem
 class Networks(pulumi.ComponentResource):
     """The stack's networks: each is shared by several workloads and so belongs to none of them."""
 
-    def __init__(self, name: str, plan: DockerPlan) -> None:
-        super().__init__("mlflow-sso:index:Networks", name)
+    def __init__(self, name: str, plan: DockerPlan, scope: Scope) -> None:
+        super().__init__("mlflow-sso:index:Networks", scope.logical(name), None, scope.merged())
         self._networks = {
             network: docker.Network(
-                network,
+                scope.logical(network),
                 name=plan.physical(network),
                 internal=internal,
                 labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in plan.labels(network).items()],
@@ -62,8 +62,8 @@ class DockerPlatform:
         self._healthy = engine.healthy
         return self._plan.check() + engine.problems
 
-    def prepare(self) -> DockerSite:
-        return DockerSite(self._plan, self._bind_address, self._healthy)
+    def prepare(self, scope: Scope) -> DockerSite:
+        return DockerSite(self._plan, scope, self._bind_address, self._healthy)
 
 
 class DockerSite:
@@ -72,11 +72,12 @@ class DockerSite:
     healthy: the ids of containers that were found healthy already and need not be waited for.
     """
 
-    def __init__(self, plan: DockerPlan, bind_address: str, healthy: frozenset[str]) -> None:
+    def __init__(self, plan: DockerPlan, scope: Scope, bind_address: str, healthy: frozenset[str]) -> None:
         self._plan = plan
+        self._scope = scope
         self._bind_address = bind_address
         self._healthy = healthy
-        self._networks = Networks("networks", plan)
+        self._networks = Networks("networks", plan, scope)
         self._volumes: dict[tuple[str, str], docker.Volume] = {}
 
     def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
@@ -106,7 +107,7 @@ class DockerSite:
         joined = self._plan.joined(workload)
         files = [self._files(workload, slug, files, child) for slug, files in file_volumes(workload).items()]
         container = docker.Container(
-            workload.name,
+            self._scope.logical(workload.name),
             name=physical,
             hostname=workload.name,
             image=workload.image,
@@ -177,7 +178,7 @@ class DockerSite:
         volume = self._volume(workload, slug, self._plan.labels(workload.name), opts)
         directory = dirname(files[0].path)
         carrier = docker.Container(
-            f"{workload.name}-{slug}-carrier",
+            self._scope.logical(f"{workload.name}-{slug}-carrier"),
             name=self._plan.physical(f"{workload.name}-{slug}-carrier"),
             image=workload.image,
             start=False,
@@ -207,7 +208,7 @@ class DockerSite:
         self, workload: Workload, name: str, labels: Mapping[str, str], opts: pulumi.ResourceOptions
     ) -> docker.Volume:
         return docker.Volume(
-            f"{workload.name}-{name}",
+            self._scope.logical(f"{workload.name}-{name}"),
             name=self._plan.physical(f"{workload.name}-{name}"),
             labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in labels.items()],
             opts=opts,

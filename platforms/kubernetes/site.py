@@ -24,7 +24,7 @@ from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest, conten
 from platforms.kubernetes.preflight import check_cluster
 from platforms.loopback import strangers
 from platforms.secrets import SecretText
-from platforms.site import Deployed, Secrets
+from platforms.site import Deployed, Scope, Secrets
 from platforms.workload import Workload
 from problems import Problem
 from settings.kubernetes import Kubernetes
@@ -51,19 +51,23 @@ class KubernetesPlatform:
             problems.append(Problem("kubernetes.externalSecrets", "", expected))
         return problems + check_cluster(self._plan, every_object(self._plan))
 
-    def prepare(self) -> KubernetesSite:
-        return KubernetesSite(self._plan)
+    def prepare(self, scope: Scope) -> KubernetesSite:
+        return KubernetesSite(self._plan, scope)
 
 
 class KubernetesSite:
     """The namespace of a stack with its rules, and the objects that are made in it."""
 
-    def __init__(self, plan: KubernetesPlan) -> None:
+    def __init__(self, plan: KubernetesPlan, scope: Scope) -> None:
         self._plan = plan
+        self._scope = scope
         provider = pulumi_kubernetes.Provider(
-            "kubernetes", context=self._plan.options.context, enable_server_side_apply=True
+            scope.logical("kubernetes"),
+            context=self._plan.options.context,
+            enable_server_side_apply=True,
+            opts=scope.merged(),
         )
-        self._opts = pulumi.ResourceOptions(provider=provider)
+        self._opts = scope.merged(pulumi.ResourceOptions(provider=provider))
         own = namespace(self._plan)
         if own is not None:
             made = self._make(own)
@@ -111,7 +115,7 @@ class KubernetesSite:
         group = version if "/" in version else f"core/{version}"
         return pulumi.CustomResource(
             f"kubernetes:{group}:{kind}",
-            logical or _logical(kind, metadata["name"], immutable=bool(manifest.get("immutable"))),
+            self._scope.logical(logical or _logical(kind, metadata["name"], immutable=bool(manifest.get("immutable")))),
             {"apiVersion": version, "kind": kind, **content, "metadata": metadata},
             opts or self._opts,
         )

@@ -15,7 +15,7 @@ from platforms.docker.plan import DockerPlan
 from platforms.docker.site import DockerPlatform
 from platforms.rules import check_workloads
 from platforms.secrets import Secret, SecretText
-from platforms.site import Secrets
+from platforms.site import ONLY, Secrets
 from platforms.workload import (
     Account,
     Entrance,
@@ -89,8 +89,8 @@ def on_docker(workloads: Sequence[Workload] = WORKLOADS) -> Run:
     def program() -> Mapping[str, pulumi.Input[object]]:
         platform = DockerPlatform(PROJECT, STACK, "127.0.0.1")
         assert platform.check(workloads) == []
-        site, secrets = platform.prepare(), Secrets("secrets")
-        return {w.name: Component(w, site, secrets).ready for w in workloads}
+        site, secrets = platform.prepare(ONLY), Secrets("secrets", ONLY)
+        return {w.name: Component(w, site, secrets, ONLY).ready for w in workloads}
 
     return run_program(program, STACK)
 
