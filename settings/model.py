@@ -12,7 +12,20 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
 from settings.kubernetes import ExistingAccessKey, ExistingSecret, Kubernetes
-from settings.types import Address, Group, GroupName, Host, Name, OptionalText, Origin, Scope, Seconds, TcpPort, Version
+from settings.types import (
+    Address,
+    Destination,
+    Group,
+    GroupName,
+    Host,
+    Name,
+    OptionalText,
+    Origin,
+    Scope,
+    Seconds,
+    TcpPort,
+    Version,
+)
 
 PROJECT = "mlflow-sso"
 
@@ -77,6 +90,15 @@ class S3(Group):
         return self
 
 
+class Egress(Group):
+    """A server outside the stack that a program may connect to."""
+
+    host: Destination = Field(
+        description="Host name, IPv4 address or network; of a name a NetworkPolicy opens the port alone"
+    )
+    port: TcpPort = Field(description="Its TCP port")
+
+
 class Mlflow(Group):
     """The MLflow server and its mlflow-oidc-auth plugin."""
 
@@ -107,6 +129,9 @@ class Mlflow(Group):
     secret_env: dict[str, SecretStr | ExistingSecret] = Field(
         {}, description="The same, for values that are secret, or on Kubernetes in a Secret: {name, key}"
     )
+    egress: tuple[Egress, ...] = Field(
+        (), description="Servers that it may connect to beside those of these settings: webhooks, model APIs"
+    )
     tls: Tls = Tls()
 
 
@@ -134,6 +159,9 @@ class Keycloak(Group):
         "With it a Gateway or Ingress lets in logins alone at the public one",
     )
     existing: ExistingKeycloak | None = Field(None, description="Use a Keycloak that runs already")
+    egress: tuple[Egress, ...] = Field(
+        (), description="Servers that it may connect to: mail, directories, other identity providers"
+    )
     tls: Tls = Tls()
 
 
