@@ -323,6 +323,23 @@ def test_one_disk_of_the_host_is_reported_once() -> None:
     assert [f.evidence for f in found] == ["x-a: /data has 9 MiB free of 976 MiB"]
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("//nas/my share 1000000 990000 10000 99% /data", ["x-a: /data has 9 MiB free of 976 MiB"]),
+        ("/dev/sda 1000000 990000 10000 99% /my data", ["x-a: /my data has 9 MiB free of 976 MiB"]),
+        # What the kernel cannot tell of a file system.
+        ("overlay - - - - /", []),
+        ("df: /data: Permission denied", []),
+        ("", []),
+    ],
+)
+def test_every_line_of_the_disks_is_read_as_it_is(line: str, expected: list[str]) -> None:
+    table = f"Filesystem 1024-blocks Used Available Capacity Mounted on\n{line}\n"
+    seen = observed(Instance("x-a", "a", True, ""), running=FakeRunning({"df": Answer(0, table, "")}))
+    assert [f.evidence for f in checks_containers.disks(seen)] == expected
+
+
 def test_values_that_only_the_engine_can_read_are_not_compared(tmp_path: Path) -> None:
     cipher = {"secure": "v1:abc"}
     config = {"mlflow": {"env": {"REGION": cipher}, "secretEnv": {"MODEL_API_KEY": cipher}}}
