@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from platforms.running import Instance, Running, Trouble
 from platforms.workload import Workload
 from settings import PROJECT, Settings
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner, RealmClient
+from stackctl.clients.oidc import claims
 from stackctl.doctor.findings import Mask
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask, login_path, look_inside
 from stackctl.errors import CredentialsError, UnknownNameError
@@ -138,10 +137,14 @@ class Observed:
         return self.token_endpoint("/introspect", {"token": "none"})
 
     @cached_property
-    def own_token(self) -> dict[str, Any]:
-        """The claims of a token that MLflow's client gets for itself; empty when it gets none."""
+    def own_token(self) -> dict[str, Any] | None:
+        """The claims of a token that MLflow's client gets for itself; empty when it gets none.
+
+        None when what it gets is no token.
+        """
         reply = self.token_endpoint("", {"grant_type": "client_credentials", "scope": "openid"})
-        return claims(str(reply.document.get("access_token", ""))) if reply else {}
+        token = reply.document.get("access_token") if reply is not None else None
+        return claims(str(token)) if token else {}
 
     # The realm.
 
@@ -218,12 +221,3 @@ class Observed:
         host = urlsplit(url).hostname or ""
         names = {i.component for i in self.instances} | {w.name for w in (self.spec.workloads if self.spec else ())}
         return host in names or host in (KEYCLOAK, MLFLOW) or host.endswith((".internal", ".svc.cluster.local"))
-
-
-def claims(token: str) -> dict[str, Any]:
-    """The payload of a token (RFC 7519, section 3), unverified: it came from Keycloak a moment ago."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    return dict(found) if isinstance(found, dict) else {}

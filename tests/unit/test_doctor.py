@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import threading
 import time
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from typer.testing import CliRunner
 
 from components.observed import Login, keycloak_view, mlflow_view
 from components.plugin.profile import plugin_profile
@@ -22,15 +25,18 @@ from platforms.inventory import InventoryError
 from platforms.running import Answer, Instance, Trouble
 from platforms.secrets import SecretText, UrlQuoted
 from platforms.workload import Workload
-from settings import PROJECT, ROOT, from_files, parse
+from settings import PROJECT, ROOT, Platform, from_files, parse
+from stackctl.cli import app
 from stackctl.clients.keycloak_admin import Provisioner
+from stackctl.clients.oidc import claims
 from stackctl.commands.common import Output
 from stackctl.commands.doctor import CHECKED_BY, _write, missing
-from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores
+from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores, checks_tokens
 from stackctl.doctor.findings import KINDS, Finding, Mask
-from stackctl.doctor.observed import Observed, claims
+from stackctl.doctor.observed import Observed
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask
 from stackctl.doctor.registry import CHECKS, Needs, Registered, Report, examine
+from stackctl.people.connection import Where
 
 
 @dataclass
@@ -385,9 +391,77 @@ def test_a_connection_that_is_cut_off_is_tried_once_more(monkeypatch: pytest.Mon
     assert len(waited) == 1
 
 
-def test_claims_of_what_is_no_token_are_empty() -> None:
-    assert claims("") == {}
+def jwt(payload: bytes) -> str:
+    return f"e30.{base64.urlsafe_b64encode(payload).decode().rstrip('=')}.x"
+
+
+# Whatever may stand where a token is expected (RFC 7519, section 7.2: three parts, the second a JSON object).
+NO_TOKENS = [
+    "", ".", "..", "a.b", "a.b.c.d.e", "opaque-0123", "a.%%%.c", "a.bb\xfcro.c", "a.YQ.c", "a.b!c.d", "a.e.c",
+    *(jwt(text) for text in (b"", b"5", b"null", b"[]", b'["ab", "cd"]', b'[["iss", "x"]]', b'"text"', b'{"iss": ')),
+    *(jwt(text) for text in (b"\xff\xfe", b"[" * 100_000)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", NO_TOKENS, ids=range(len(NO_TOKENS)))
+def test_what_is_no_token_has_no_claims(token: str) -> None:
+    assert claims(token) is None
+
+
+def test_a_token_has_the_claims_that_it_says() -> None:
     assert claims("a.eyJpc3MiOiAieCJ9.c") == {"iss": "x"}
+    assert claims(jwt(b"{}")) == {}
+
+
+@pytest.mark.parametrize("token", NO_TOKENS, ids=range(len(NO_TOKENS)))
+def test_a_token_that_cannot_be_read_is_a_finding_and_ends_no_check(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"OIDC_ISSUER": "http://localhost:8080/realms/mlflow", "OIDC_CLIENT_ID": "mlflow", "OIDC_AUDIENCE": "mlflow"}
+    seen = observed(mlflow(**told))
+    vars(seen)["discovery"] = Reply("http://localhost:8080", 404)
+    monkeypatch.setattr(
+        Observed, "token_endpoint", lambda self, path, form: Reply("", 200, json.dumps({"access_token": token}))
+    )
+    assert ids(checks_tokens.issuer(seen)) == ([] if token == "" else ["issuer"])
+    assert ids(checks_edge.inner_clocks(seen)) == []
+    assert not [f for f in checks_tokens.issuer(seen) if len(token) > 8 and token in str(f)]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("hunter2"), KeyError("hunter2"), RecursionError(), AssertionError(), TypeError("hunter2")]
+)
+def test_a_check_that_fails_is_one_finding_and_the_others_are_shown(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(seen: Observed) -> Iterator[Finding]:
+        yield Finding("scope", "seen before", "", "")
+        raise error
+
+    def works(seen: Observed) -> Iterator[Finding]:
+        yield Finding("audience", "seen after", "", "")
+
+    both = [Registered("the-broken-one", Needs.URL, fails), Registered("two", Needs.URL, works)]
+    monkeypatch.setattr("stackctl.doctor.registry.CHECKS", both)
+    report = examine(observed())
+    assert not report.healthy
+    assert ids(iter(report.findings)) == ["scope", "not-examined", "audience"]
+    told = report.findings[1]
+    assert "the-broken-one" in told.evidence
+    assert type(error).__name__ in told.evidence
+    # The text of an unknown error may hold anything.
+    assert "hunter2" not in str(told)
+
+
+def test_a_stack_that_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(where: Where, on: Platform | None) -> None:
+        raise KeyError("State")
+
+    monkeypatch.setattr("stackctl.commands.doctor.gather", fails)
+    result = CliRunner().invoke(app, ("doctor", "--stack", "x", "--output", "json"))
+    assert result.exit_code == 1
+    assert [found["id"] for found in json.loads(result.stdout)["findings"]] == ["not-examined"]
+    assert "Traceback" not in result.output
 
 
 def test_evidence_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
