@@ -15,7 +15,7 @@ from components.keycloak import SERVER as KEYCLOAK
 from components.keycloak import KeycloakAddress
 from components.mlflow import SERVER as MLFLOW
 from components.observed import KeycloakView, Login, MlflowView, address_of, keycloak_view, mlflow_view
-from components.realm.document import importing_workloads
+from components.realm.document import IMPORT_PATH, importing_workloads
 from components.stack import StackSpec
 from platforms.running import Instance, Running, Trouble
 from platforms.workload import Workload
@@ -41,7 +41,7 @@ class Observed:
 
     running, instances: empty away from the machine it runs on; then only its URL is asked.
     settings, spec: what it should be; None where its settings are not here.
-    kept: the values of its secrets by name, as far as this machine knows them.
+    kept: the values of its secrets by name, as far as this machine knows them. kept_realm: the realm import likewise.
     """
 
     stack: str
@@ -53,6 +53,7 @@ class Observed:
     spec: StackSpec | None = None
     provisioner: Provisioner | None = None
     kept: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kept_realm: str = field(default="", repr=False)
 
     # The parts.
 
@@ -68,7 +69,15 @@ class Observed:
         """The workloads that the stack should have; none where its settings are not here."""
         if self.spec is None:
             return ()
-        return importing_workloads(self.spec) if self.imported else self.spec.workloads
+        return importing_workloads(self.spec, self._imported_realm()) if self.imported else self.spec.workloads
+
+    def _imported_realm(self) -> str:
+        """The document that Keycloak imported, which names the secrets: its container's, or the one kept here."""
+        keycloak = self.instance(KEYCLOAK)
+        if self.running is None or keycloak is None or not keycloak.running:
+            return self.kept_realm
+        answer = self.running.execute(keycloak, ("cat", IMPORT_PATH))
+        return answer.out if answer.code == 0 else self.kept_realm
 
     @cached_property
     def troubles(self) -> list[Trouble]:
@@ -188,7 +197,7 @@ class Observed:
 
     @cached_property
     def imported(self) -> bool:
-        """Whether the realm was imported once, by Compose, and no engine keeps it as it is declared."""
+        """Whether the realm was imported once, from rendered files, and no engine keeps it as it is declared."""
         found = self.instance(KEYCLOAK)
         return found is not None and IMPORTS_REALM in found.args
 

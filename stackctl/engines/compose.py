@@ -23,6 +23,7 @@ from stackctl.engines.rendered import (
     REALM_FILE,
     SECRETS_FILE,
     check_keycloak,
+    kept_realm,
     read_outputs,
     realm_of,
     refuse_changed_realm,
@@ -37,8 +38,9 @@ PLUGIN = "docker"
 ENGINES = frozenset({"compose", "render"})
 
 
-def plan(context: Context) -> DockerPlan:
-    return DockerPlan(PROJECT, context.stack, importing_workloads(context.spec))
+def plan(context: Context, directory: Path) -> DockerPlan:
+    """The stack as it is written into a directory, with the names that the realm has there already."""
+    return DockerPlan(PROJECT, context.stack, importing_workloads(context.spec, kept_realm(directory)))
 
 
 def check(context: Context) -> list[Problem]:
@@ -67,7 +69,7 @@ def written(directory: Path) -> str:
 
 def write(context: Context, directory: Path) -> dict[str, str]:
     """Write the Compose file, the realm and the secrets into `directory`; returns every secret by name."""
-    stack = plan(context)
+    stack = plan(context, directory)
     problems = check(context) + stack.check()
     if problems:
         raise StackError("Compose cannot run this stack; nothing was written.", problems)
@@ -102,7 +104,7 @@ def disown(stack: str) -> None:
 
 def up(context: Context) -> None:
     """Bring the stack up. Raises StackError before anything changes, or daemon.DockerError."""
-    directory, stack = context.directory, plan(context)
+    directory, stack = context.directory, plan(context, context.directory)
     _refuse_another_owner(context)
     refuse_changed_realm(stack.workloads, directory / REALM_FILE)
     values = write(context, directory)
@@ -127,6 +129,11 @@ def destroy(stack: str) -> None:
 def kept(stack: str) -> dict[str, str]:
     """The stack's secrets by name, as far as this machine has them."""
     return SecretStore(stack_directory(stack) / SECRETS_FILE).kept()
+
+
+def realm(stack: str) -> str:
+    """The realm import that was written for the stack; empty where this machine has none."""
+    return kept_realm(stack_directory(stack))
 
 
 def outputs(stack: str) -> dict[str, Any]:

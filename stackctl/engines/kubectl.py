@@ -36,6 +36,7 @@ from stackctl.engines.rendered import (
     SECRETS_FILE,
     WRITTEN_AGAIN,
     check_keycloak,
+    kept_realm,
     read_outputs,
     realm_of,
     refuse_changed_realm,
@@ -57,8 +58,10 @@ MANAGER = PROJECT
 _IN_CLUSTER = "secretKeyRef"
 
 
-def plan(context: Context) -> KubernetesPlan:
-    return KubernetesPlan(PROJECT, context.stack, importing_workloads(context.spec), context.settings.kubernetes)
+def plan(context: Context, directory: Path | None = None) -> KubernetesPlan:
+    """The stack as it is written into a directory, or else its own, with the names that the realm has there already."""
+    workloads = importing_workloads(context.spec, kept_realm(directory or home(context.stack)))
+    return KubernetesPlan(PROJECT, context.stack, workloads, context.settings.kubernetes)
 
 
 def preflight(context: Context) -> list[Problem]:
@@ -116,7 +119,7 @@ def write(context: Context, directory: Path) -> dict[str, str]:
 
 
 def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]:
-    stack = plan(context)
+    stack = plan(context, directory)
     problems = check_keycloak(context) + stack.check()
     if problems:
         raise StackError("This stack cannot be rendered; nothing was written.", problems)
@@ -197,6 +200,11 @@ def _place(stack: str) -> Place:
 def kept(stack: str) -> dict[str, str]:
     """The stack's secrets by name, as far as this machine has them."""
     return SecretStore(home(stack) / SECRETS_FILE).kept()
+
+
+def realm(stack: str) -> str:
+    """The realm import that was written for the stack; empty where this machine has none."""
+    return kept_realm(home(stack))
 
 
 def outputs(stack: str) -> dict[str, Any]:
