@@ -39,7 +39,7 @@ from stackctl.commands.common import (
     show,
 )
 from stackctl.context import Context, load, stack_directory
-from stackctl.engines import forward, kubectl, pulumi_cli
+from stackctl.engines import forward, pulumi_cli
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
 from stackctl.people import connection
@@ -158,13 +158,11 @@ def render(
 
 
 @app.command("forward")
-def forward_(stack: StackOption = "k8s", config_file: ConfigOption = None) -> None:
+def forward_(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
     """Keep the stack's URLs on this machine forwarded to the cluster, until interrupted."""
     with reported():
-        plan = kubectl.plan(load(stack, config_file, encrypted=True))
-        for route in plan.forwarded():
-            say(f"http://localhost:{route.local} -> {route.service} in namespace {plan.namespace}")
-        forward.run(plan)
+        context = load(stack, config_file, encrypted=True)
+        TARGETS[context.settings.platform].keep_routes(context)
 
 
 @app.command()

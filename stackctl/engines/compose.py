@@ -62,6 +62,13 @@ def open_routes(context: Context) -> None:
     """The engine itself publishes the ports."""
 
 
+def keep_routes(context: Context) -> None:
+    """Raises StackError: there is nothing to forward."""
+    expected = "expected kubernetes: Docker publishes the stack's ports itself"
+    problem = Problem(f"{PROJECT}:platform", context.settings.platform, expected)
+    raise StackError(f"Nothing of stack {context.stack} has to be forwarded.", [problem])
+
+
 def written(directory: Path) -> str:
     """What `write` leaves in a directory, for people."""
     return f"{directory}: {COMPOSE_FILE}, {REALM_FILE} and, for you alone, secrets.env"

@@ -104,6 +104,20 @@ def open_routes(context: Context) -> None:
     forward.start(context, plan(context))
 
 
+def keep_routes(context: Context) -> None:
+    """Forward in the foreground until interrupted. Raises StackError where there is nothing to forward."""
+    stack = plan(context)
+    if not stack.forwarded():
+        kind = "gateway" if stack.options.gateway else "ingress"
+        served = stack.options.gateway or stack.options.ingress
+        where = f"{PROJECT}:kubernetes.{kind}"
+        problem = Problem(where, getattr(served, "name", ""), "expected none: it serves the stack's URLs")
+        raise StackError(f"Nothing of stack {context.stack} has to be forwarded.", [problem])
+    for route in stack.forwarded():
+        say(f"http://localhost:{route.local} -> {route.service} in namespace {stack.namespace}")
+    forward.run(stack)
+
+
 def home(stack: str) -> Path:
     return stack_directory(stack) / "kubernetes"
 
