@@ -52,8 +52,10 @@ app.command()(login.token)
 app.command()(login.env)
 app.command()(login.logout)
 app.command("revoke")(sessions.revoke_user)
-app.command("restore")(sessions.restore_user)
-app.command()(realm.users)
+# Whatever is written behind it, it says the same.
+app.command("restore", hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+    sessions.restore
+)
 app.command()(realm.groups)
 app.command()(realm.service_accounts)
 app.command()(doctor.doctor)
@@ -61,6 +63,7 @@ app.command()(cleanup.cleanup)
 app.command()(cleanup.verify_clean)
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(realm.users_app, name="users")
 
 
 class Engine(StrEnum):

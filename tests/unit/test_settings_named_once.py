@@ -232,7 +232,7 @@ def test_a_route_over_http_is_one_mistake() -> None:
 def test_whatever_is_written_is_taken_or_refused_in_one_message(bases: dict[str, dict[str, Any]]) -> None:
     """Any number of wrong values, of any shape, in any place: no other error, and no key twice."""
     chance = random.Random(7)  # noqa: S311
-    junk = [
+    junk: list[Any] = [
         None,
         True,
         -1,
