@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
 from platforms.secrets import Secret, SecretText
-from platforms.workload import File, HttpCheck, Port, Probe, Resources, Workload, bash_http_check
+from platforms.workload import (
+    Entrance,
+    File,
+    HttpCheck,
+    Port,
+    Probe,
+    Protocol,
+    Resources,
+    Service,
+    Workload,
+    bash_http_check,
+)
 from settings import ROOT, Settings, behind_proxy, published_port, reveal
 from settings.versions import image
 
@@ -143,11 +153,13 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
     url = settings.keycloak.url
     # With an address of its own for administration, the public one needs no more than logins do.
     paths = PUBLIC_PATHS if settings.keycloak.admin_url else ()
-    people = partial(Port, published=published, url=url, paths=paths, managed_url=keycloak_address(settings).admin_url)
-    http = Port("http", HTTP_PORT, protocol="http") if own_tls else people("http", HTTP_PORT, protocol="http")
-    https = (people("https", HTTPS_PORT, protocol="https"),) if own_tls else ()
-    several = settings.keycloak.replicas > 1
-    cluster = (Port("jgroups", CLUSTER_PORT), Port("jgroups-fd", FAILURE_PORT)) if several else ()
+    people = Entrance(url, published, paths, keycloak_address(settings).admin_url)
+    http = Port("http", HTTP_PORT, Protocol.HTTP, callers=("mlflow",), entrance=None if own_tls else people)
+    https = (Port("https", HTTPS_PORT, Protocol.HTTPS, entrance=people),) if own_tls else ()
+    # No program but the probes asks the management port, and only servers of the cluster speak JGroups.
+    management = Port("management", MANAGEMENT_PORT, Protocol.HTTP)
+    members = (Port("jgroups", CLUSTER_PORT, callers=(SERVER,)), Port("jgroups-fd", FAILURE_PORT, callers=(SERVER,)))
+    cluster = members if settings.keycloak.replicas > 1 else ()
     return (
         Workload(
             name=SERVER,
@@ -161,17 +173,18 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
                 "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(PROVISIONER_SECRET),
             },
             files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
-            ports=(http, *https, Port("management", MANAGEMENT_PORT, protocol="http"), *cluster),
+            ports=(http, *https, management, *cluster),
             writable=("/tmp", "/opt/keycloak/data"),
-            probe=Probe(
-                local=bash_http_check(MANAGEMENT_PORT, "/health/ready"),
-                http=HttpCheck(MANAGEMENT_PORT, "/health/ready"),
-                live=HttpCheck(MANAGEMENT_PORT, "/health/live"),
-                start_seconds=120,
+            runs=Service(
+                Probe(
+                    local=bash_http_check(MANAGEMENT_PORT, "/health/ready"),
+                    http=HttpCheck(MANAGEMENT_PORT, "/health/ready"),
+                    live=HttpCheck(MANAGEMENT_PORT, "/health/live"),
+                    start_seconds=120,
+                ),
+                replicas=settings.keycloak.replicas,
             ),
-            callers=("mlflow", SERVER) if several else ("mlflow",),
             outside=database.outside,
             authorities=database.authorities,
-            replicas=settings.keycloak.replicas,
         ),
     )

@@ -18,7 +18,21 @@ from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
 from components.redis import redis_address
 from components.secret import given_secret
 from platforms.secrets import Kept, Secret, SecretText
-from platforms.workload import ExecCheck, HttpCheck, Port, Probe, Reserved, Resources, Volume, Workload, bash_http_check
+from platforms.workload import (
+    Entrance,
+    ExecCheck,
+    HttpCheck,
+    Outside,
+    Port,
+    Probe,
+    Protocol,
+    Reserved,
+    Resources,
+    Service,
+    Volume,
+    Workload,
+    bash_http_check,
+)
 from problems import Problem, StackError
 from settings import PROJECT, Settings, published_port, reveal, serves_metrics
 from settings.model import Mlflow
@@ -170,38 +184,39 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
                 Port(
                     "http",
                     PORT,
-                    published_port(settings, "mlflow"),
-                    settings.mlflow.url,
-                    "https" if tls.certificate_file else "http",
+                    Protocol.HTTPS if tls.certificate_file else Protocol.HTTP,
+                    entrance=Entrance(settings.mlflow.url, published_port(settings, "mlflow")),
                 ),
             ),
             volumes=() if s3 else (Volume("artifacts", ARTIFACTS_PATH, size_gib=50, shared=True),),
-            probe=Probe(
-                local=check,
-                http=HttpCheck(PORT, profile.ready_path, tls=bool(tls.certificate_file)),
-                live=HttpCheck(PORT, profile.live_path, tls=bool(tls.certificate_file)),
-                interval_seconds=15,
-                start_seconds=90,
+            runs=Service(
+                Probe(
+                    local=check,
+                    http=HttpCheck(PORT, profile.ready_path, tls=bool(tls.certificate_file)),
+                    live=HttpCheck(PORT, profile.live_path, tls=bool(tls.certificate_file)),
+                    interval_seconds=15,
+                    start_seconds=90,
+                ),
+                replicas=settings.mlflow.replicas,
+                max_replicas=settings.mlflow.max_replicas,
             ),
             outside=_outside(settings),
             authorities={**database.authorities, **users.authorities},
             reserved=TRACE_INTAKE,
-            replicas=settings.mlflow.replicas,
-            max_replicas=settings.mlflow.max_replicas,
         ),
     )
 
 
-def _outside(settings: Settings) -> tuple[tuple[str, int], ...]:
+def _outside(settings: Settings) -> tuple[Outside, ...]:
     """The servers outside the stack that MLflow connects to: stores and an identity provider it does not run."""
     found = [*mlflow_database(settings).outside, *oidc_database(settings).outside]
     if settings.redis.external:
-        found.append((settings.redis.external.host, settings.redis.external.port))
+        found.append(Outside(settings.redis.external.host, settings.redis.external.port))
     urls = [keycloak_address(settings).internal_url] if settings.keycloak.existing else []
     if settings.mlflow.s3:
         urls.append(settings.mlflow.s3.endpoint_url or "https://s3.amazonaws.com")
     for parts in map(urlsplit, urls):
-        found.append((parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)))
+        found.append(Outside(parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)))
     return tuple(dict.fromkeys(found))
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from components.secret import given_secret
 from platforms.secrets import Secret, SecretText, UrlQuoted
-from platforms.workload import Databases, ExecCheck, Port, Probe, Resources, Volume, Workload
+from platforms.workload import Databases, ExecCheck, Outside, Port, Probe, Resources, Service, Volume, Workload
 from settings import Settings, postgres_has_certificates
 from settings.model import DatabaseLogin
 from settings.versions import image
@@ -47,9 +47,9 @@ class Database:
         return {self.root_certificate: self.authority} if self.authority else {}
 
     @property
-    def outside(self) -> tuple[tuple[str, int], ...]:
+    def outside(self) -> tuple[Outside, ...]:
         """What a program connects to outside the stack for it."""
-        return ((self.host, self.port),) if self.external else ()
+        return (Outside(self.host, self.port),) if self.external else ()
 
     @property
     def sqlalchemy_url(self) -> SecretText:
@@ -145,11 +145,10 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
             "POSTGRES_PASSWORD": SecretText.of(Secret(f"{name}-superuser-password")),
             **{f"{role.upper()}_PASSWORD": SecretText.of(_password(role)) for role in roles},
         },
-        ports=(Port("postgres", PORT),),
+        ports=(Port("postgres", PORT, callers=tuple(sorted(set(callers.values())))),),
         volumes=(Volume(DATA_VOLUME, "/var/lib/postgresql/data"),),
         writable=("/tmp", "/run/postgresql"),
         # A TCP check: while the databases are made, the server listens on its socket alone.
-        probe=Probe(local=ExecCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(PORT)))),
-        callers=tuple(sorted(set(callers.values()))),
+        runs=Service(Probe(local=ExecCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(PORT))))),
         databases=Databases({role: _password(role) for role in roles}, PARAMETERS),
     )

@@ -13,7 +13,7 @@ from components.postgres import DATA_VOLUME, keycloak_database
 from components.stack import StackSpec, stack_spec
 from platforms.secrets import Secret
 from platforms.select import engine_platform
-from platforms.site import Secrets, Site
+from platforms.site import ONLY, Scope, Secrets, Site
 from platforms.workload import Workload
 from problems import StackError
 from settings import Settings
@@ -30,18 +30,20 @@ class Component(pulumi.ComponentResource):
         workload: Workload,
         site: Site,
         secrets: Secrets,
-        opts: pulumi.ResourceOptions | None = None,
+        scope: Scope,
     ) -> None:
         kind = "".join(part.capitalize() for part in workload.name.split("-"))
-        super().__init__(f"mlflow-sso:index:{kind}", workload.name, None, opts)
+        super().__init__(f"mlflow-sso:index:{kind}", scope.logical(workload.name), None, scope.merged())
         deployed = site.deploy(workload, secrets, self)
         self.ready, self.data = deployed.ready, deployed.data
         self.register_outputs({"ready": self.ready})
 
 
-def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.Input[object]]:
+def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) -> Mapping[str, pulumi.Input[object]]:
     """Register every resource; returns the stack's outputs.
 
+    project, stack: scope every physical name, so two instances of one program take two names of stacks.
+    scope: where the logical names of this instance begin, and what its resources belong to.
     Raises StackError, before the first resource, when the target cannot honour what is asked.
     """
     spec = stack_spec(settings)
@@ -54,10 +56,10 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
     if problems:
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
-    site = platform.prepare()
-    secrets = Secrets("secrets")
+    site = platform.prepare(scope)
+    secrets = Secrets("secrets", scope)
     site.share(spec.shared(), secrets)
-    components = {workload.name: Component(workload, site, secrets) for workload in spec.workloads}
+    components = {workload.name: Component(workload, site, secrets, scope) for workload in spec.workloads}
     keycloak = components.get(KEYCLOAK)
     database = components.get(keycloak_database(settings).host) if keycloak else None
     realm = KeycloakRealm(
@@ -66,6 +68,7 @@ def deploy(settings: Settings, project: str, stack: str) -> Mapping[str, pulumi.
         keycloak.ready if keycloak else None,
         secrets,
         removed_with=database.data.get(DATA_VOLUME) if database else None,
+        scope=scope,
     )
     return outputs(spec, components["mlflow"].ready, realm, secrets)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from components.secret import given_secret
 from platforms.secrets import Secret, SecretText, UrlQuoted
-from platforms.workload import ExecCheck, Port, Probe, Resources, Volume, Workload
+from platforms.workload import ExecCheck, Port, Probe, Resources, Service, Volume, Workload
 from settings import Settings
 from settings.versions import image
 
@@ -69,10 +69,9 @@ def redis_workloads(settings: Settings) -> tuple[Workload, ...]:
                 # redis-cli reads its password here, so the probe's command line holds none.
                 "REDISCLI_AUTH": SecretText.of(Secret("redis-password")),
             },
-            ports=(Port("redis", PORT),),
+            ports=(Port("redis", PORT, callers=("mlflow",)),),
             volumes=(Volume("data", "/data", size_gib=1),) if settings.redis.persistent else (),
             writable=("/tmp",) if settings.redis.persistent else ("/tmp", "/data"),
-            probe=Probe(local=ExecCheck(("redis-cli", "-e", "-h", "127.0.0.1", "ping"))),
-            callers=("mlflow",),
+            runs=Service(Probe(local=ExecCheck(("redis-cli", "-e", "-h", "127.0.0.1", "ping")))),
         ),
     )

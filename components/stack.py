@@ -17,8 +17,9 @@ from components.mlflow import client_secret, mlflow_workloads
 from components.postgres import postgres_workloads
 from components.realm.spec import RealmSpec, realm_spec
 from components.redis import redis_workloads
+from platforms.rules import check_workloads
 from platforms.secrets import Secret, SecretText
-from platforms.workload import Workload, check_workloads
+from platforms.workload import Workload
 from problems import StackError
 from settings import Settings
 

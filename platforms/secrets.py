@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,19 @@ class Kept:
 
     name: str
     key: str
+
+
+class Change(StrEnum):
+    """What a new value of a secret costs."""
+
+    # The programs that hold it start anew with it.
+    RESTART = "restart"
+    # Two programs hold it, and both have to learn it.
+    COORDINATED = "coordinated"
+    # Who is logged in has to log in again.
+    ENDS_SESSIONS = "ends-sessions"
+    # What was written with it can no longer be read.
+    LOSES_DATA = "loses-data"
 
 
 @dataclass(frozen=True)
@@ -24,12 +38,21 @@ class Secret:
         alone need no quoting in URLs, SQL, env files or JSON.
     value: the operator's own value. Kept out of `repr`, so a traceback cannot show it.
     kept: where the target keeps the value. Programs are given it there, and the stack never learns it.
+    version: another number is another generated value. The first is 1.
+    change: what that costs.
     """
 
     name: str
     length: int = 32
     value: str | None = field(default=None, repr=False)
     kept: Kept | None = None
+    version: int = 1
+    change: Change = Change.RESTART
+
+    @property
+    def stored(self) -> str:
+        """The name under which a generated value is kept: another one for each version."""
+        return self.name if self.version == 1 else f"{self.name}@{self.version}"
 
     @property
     def variable(self) -> str:

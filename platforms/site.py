@@ -16,6 +16,30 @@ from problems import Problem
 
 
 @dataclass(frozen=True)
+class Scope:
+    """One instance of the stack in a Pulumi program.
+
+    name: the first part of every logical name, so that several instances live in one program; empty for the only one.
+    opts: options of what the instance registers first: its parent among them.
+    """
+
+    name: str = ""
+    opts: pulumi.ResourceOptions | None = None
+
+    def logical(self, name: str) -> str:
+        """The logical name of a resource of this instance."""
+        return f"{self.name}-{name}" if self.name else name
+
+    def merged(self, opts: pulumi.ResourceOptions | None = None) -> pulumi.ResourceOptions:
+        """The options of the instance, and more."""
+        return pulumi.ResourceOptions.merge(self.opts, opts)
+
+
+# The only instance of a program: its names have no first part, and it belongs to the stack itself.
+ONLY = Scope()
+
+
+@dataclass(frozen=True)
 class Deployed:
     """A workload on its target.
 
@@ -34,7 +58,7 @@ class EnginePlatform(Protocol):
         """What the target cannot honour, found before anything is created."""
         ...
 
-    def prepare(self) -> Site:
+    def prepare(self, scope: Scope) -> Site:
         """Register what the workloads share: networks, a namespace, the rules in it."""
         ...
 
@@ -54,8 +78,9 @@ class Site(Protocol):
 class Secrets(pulumi.ComponentResource):
     """The stack's secrets: generated once, encrypted in state, known by name."""
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("mlflow-sso:index:Secrets", name, None, opts)
+    def __init__(self, name: str, scope: Scope) -> None:
+        super().__init__("mlflow-sso:index:Secrets", scope.logical(name), None, scope.merged())
+        self._scope = scope
         self._values: dict[str, pulumi.Output[str]] = {}
         self.register_outputs({})
 
@@ -66,9 +91,11 @@ class Secrets(pulumi.ComponentResource):
                 self._values[secret.name] = pulumi.Output.secret(secret.value)
             else:
                 made = random.RandomPassword(
-                    secret.name,
+                    self._scope.logical(secret.name),
                     length=secret.length,
                     special=False,
+                    # A value that depends on nothing is never made anew; one of the first version depends on nothing.
+                    keepers={"version": str(secret.version)} if secret.version > 1 else None,
                     opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["result", "bcryptHash"]),
                 )
                 self._values[secret.name] = pulumi.Output.secret(made.result)

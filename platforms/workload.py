@@ -6,11 +6,11 @@ knows Pulumi, Docker or Kubernetes, so the same values feed the engine and the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from platforms.secrets import Kept, Secret, SecretText
-from problems import Problem
 
 
 @dataclass(frozen=True)
@@ -25,34 +25,88 @@ class File:
     secret: bool = False
 
 
-@dataclass(frozen=True)
-class Port:
-    """A TCP port a container listens on.
+class Protocol(StrEnum):
+    """What a proxy in between may read of a port's traffic. Values are Kubernetes' `appProtocol`, as Istio reads it."""
 
-    published: the port opened on the host for people, or None when only `callers` may connect.
-        url: where people find a published port; targets that route by host name read it there.
-    protocol: http, https or tcp: what a proxy in between may read.
+    TCP = "tcp"
+    HTTP = "http"
+    HTTPS = "https"
+    GRPC = "grpc"
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """How people come to a port.
+
+    url: where they find it; targets that route by host name read the name there.
+    host_port: the port opened on the host, where the target opens one.
     paths: what of it people need, as prefixes; empty: all of it. Targets that route by path let nothing else in.
     managed_url: where the engine itself uses the program. It counts as ready once that takes connections.
     """
 
-    name: str
-    number: int
-    published: int | None = None
-    url: str = ""
-    protocol: str = "tcp"
+    url: str
+    host_port: int
     paths: tuple[str, ...] = ()
     managed_url: str = ""
 
 
 @dataclass(frozen=True)
+class Port:
+    """A TCP port a container listens on.
+
+    callers: names of the workloads that may connect to it. On a target that separates ports nobody else can; on Docker
+        a network separates workloads, and whoever may call one port of a workload reaches the others too. Its own
+        workload's name among them lets the replicas speak to each other.
+    entrance: set where people come in.
+    metrics: the path at which Prometheus reads metrics (its text format over HTTP); empty: none are there.
+    """
+
+    name: str
+    number: int
+    protocol: Protocol = Protocol.TCP
+    callers: tuple[str, ...] = ()
+    entrance: Entrance | None = None
+    metrics: str = ""
+
+
+@dataclass(frozen=True)
 class Volume:
-    """Data that outlives the container. `size_gib` is a request where the target has quotas."""
+    """Data that outlives the container.
+
+    size_gib: a request where the target has quotas.
+    shared: all replicas mount it.
+    protected: nothing but a person who names it removes it: neither the engine nor `cleanup`.
+    """
 
     name: str
     path: str
     size_gib: int = 10
     shared: bool = False
+    protected: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Another workload's volume, mounted at `path` for reading alone.
+
+    The reader's user is given the group that the volume belongs to, which is the owner's.
+    """
+
+    workload: str
+    volume: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A directory on disk that is empty at each start and goes with the container; for what memory is too small for.
+
+    size_mib: what the target holds it to, where it can: an engine of Docker has no quota for it. The image has the
+    directory, and it belongs to the workload's user there.
+    """
+
+    path: str
+    size_mib: int
 
 
 @dataclass(frozen=True)
@@ -114,15 +168,25 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Account:
+    """An identity outside the stack, as a target with identities of its own knows it (Kubernetes: a ServiceAccount)."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Reserved:
-    """Requests that only the trace collector named in the settings may send.
+    """Requests that only some may send.
 
     A target with a proxy that reads requests enforces it there; the program's own authorization decides on
     every target. paths: exact, or with a last part `*` for everything below.
+    senders: names of workloads, which call the port as well, and accounts outside the stack.
     """
 
     methods: tuple[str, ...]
     paths: tuple[str, ...]
+    senders: tuple[str | Account, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,48 +201,105 @@ class Databases:
     parameters: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Outside:
+    """A server outside the stack: a host name or an IPv4 network (CIDR, RFC 4632), and a TCP port.
+
+    A target opens the way as narrowly as it can. Docker opens all of the outside to a workload that has any. A
+    NetworkPolicy of Kubernetes knows no host names, so a name opens its port to every address.
+    """
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Service:
+    """Runs for ever, and serves.
+
+    replicas: copies side by side. max_replicas: under load the target may add copies up to this; None: it never does.
+    wait_seconds: how long a first start may take before `up` gives up on it.
+    """
+
+    probe: Probe
+    replicas: int = 1
+    max_replicas: int | None = None
+    wait_seconds: int = 300
+
+
+@dataclass(frozen=True)
+class OnDemand:
+    """Exists, and runs when somebody asks for it. timeout_seconds: a run that takes longer is ended, and has failed."""
+
+    timeout_seconds: int
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """Runs at set times, one run at a time; a time that comes while a run lasts is passed over.
+
+    cron: five fields in UTC (POSIX crontab; Kubernetes, "CronJob"), as `platforms.schedule.parse` takes them.
+    timeout_seconds: a run that takes longer is ended, and has failed.
+    """
+
+    cron: str
+    timeout_seconds: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """One program of the stack.
 
     name: DNS label; other workloads reach it as `name:port` on every platform.
-    callers: names of the workloads that may connect. Nobody else can, on any platform. Its own name
-        among them lets its replicas speak to each other.
-    outside: (host, TCP port) of every server outside the stack that it connects to.
+    runs: for ever, on demand, or at set times.
+    outside: every server outside the stack that it connects to. Nothing else out there is open to it where the target
+        can tell.
     authorities: files with the certificate of the CA that a target made for another workload's server: by path, the
         name of that workload.
     databases: set for a Postgres server, which a target may run in a way of its own.
-    max_replicas: under load the target may add replicas up to this; None: it never does.
     uid: the non-root user it runs as; its volumes belong to the group of the same number.
+    readings: volumes of other workloads, for reading.
     writable: paths that need a memory-backed scratch directory; the root file system is read-only.
-    wait_seconds: how long a first start may take before `up` gives up on it.
+    scratch: the same on disk.
+    stop_seconds: how long it may take to end once it is asked to, before it is killed.
     """
 
     name: str
     image: str
     uid: int
     resources: Resources
-    probe: Probe
+    runs: Service | OnDemand | Scheduled
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     secret_env: Mapping[str, SecretText] = field(default_factory=dict)
     files: tuple[File, ...] = ()
     ports: tuple[Port, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    readings: tuple[Reading, ...] = ()
     writable: tuple[str, ...] = ("/tmp",)
-    callers: tuple[str, ...] = ()
-    outside: tuple[tuple[str, int], ...] = ()
+    scratch: tuple[Scratch, ...] = ()
+    outside: tuple[Outside, ...] = ()
     reserved: Reserved | None = None
     authorities: Mapping[str, str] = field(default_factory=dict)
     databases: Databases | None = None
-    replicas: int = 1
-    max_replicas: int | None = None
     stop_seconds: int = 30
-    wait_seconds: int = 300
 
     @property
-    def published(self) -> tuple[Port, ...]:
-        return tuple(port for port in self.ports if port.published is not None)
+    def service(self) -> Service:
+        """The way it serves. Raises TypeError for one that does not run for ever."""
+        if not isinstance(self.runs, Service):
+            raise TypeError(f"{self.name} does not run for ever")
+        return self.runs
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """The workloads that may connect to any of its ports."""
+        return tuple(dict.fromkeys(name for port in self.ports for name in port.callers))
+
+    @property
+    def entrances(self) -> tuple[tuple[Port, Entrance], ...]:
+        """The ports that people come in by."""
+        return tuple((port, port.entrance) for port in self.ports if port.entrance is not None)
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -190,32 +311,3 @@ class Workload:
     def kept(self) -> tuple[Kept, ...]:
         """What the target has to keep for it already."""
         return tuple(dict.fromkeys(secret.kept for secret in self.secrets if secret.kept))
-
-
-def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
-    """What no platform can honour: the rules every `Workload` set keeps, whatever the target."""
-    problems: list[Problem] = []
-    names = [w.name for w in workloads]
-    for name in sorted({n for n in names if names.count(n) > 1}):
-        problems.append(Problem(f"workload {name}", "", "expected a name used once"))
-    taken: dict[int, str] = {}
-    for workload in workloads:
-        where = f"workload {workload.name}"
-        if workload.uid == 0:
-            problems.append(Problem(where, "uid 0", "expected a non-root user"))
-        for caller in workload.callers:
-            if caller not in names:
-                problems.append(Problem(where, f"caller {caller}", "expected a workload's name"))
-        both = set(workload.env) & set(workload.secret_env)
-        for key in sorted(both):
-            problems.append(Problem(where, key, "set both as plain and as secret variable"))
-        for key, text in workload.secret_env.items():
-            if text.kept and not all(secret.kept for secret in text.secrets):
-                problems.append(Problem(where, key, "expected all of its secrets to be kept by the target, or none"))
-        for port in workload.published:
-            assert port.published is not None
-            if port.published in taken:
-                other = taken[port.published]
-                problems.append(Problem(where, f"port {port.published}", f"already published by {other}"))
-            taken[port.published] = workload.name
-    return problems

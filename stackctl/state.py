@@ -104,8 +104,10 @@ class SecretStore:
         for secret in wanted:
             if secret.value is not None:
                 given[secret.name] = secret.value
-            elif secret.name not in found:
-                found[secret.name] = "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+                continue
+            if secret.stored not in found:
+                found[secret.stored] = "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+            given[secret.name] = found[secret.stored]
         if found != kept:
             write_private(self._path, json.dumps(found, indent=1, sort_keys=True) + "\n")
         return {**found, **given}

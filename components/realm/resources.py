@@ -9,7 +9,7 @@ from pulumi_keycloak import openid
 from components.realm.spec import Client
 from components.stack import StackSpec
 from platforms.duration import go_duration
-from platforms.site import Secrets
+from platforms.site import Scope, Secrets
 
 
 class KeycloakRealm(pulumi.ComponentResource):
@@ -30,12 +30,13 @@ class KeycloakRealm(pulumi.ComponentResource):
         ready: pulumi.Output[str] | None,
         secrets: Secrets,
         removed_with: pulumi.Resource | None,
-        opts: pulumi.ResourceOptions | None = None,
+        scope: Scope,
     ) -> None:
-        super().__init__("mlflow-sso:index:KeycloakRealm", name, None, opts)
+        super().__init__("mlflow-sso:index:KeycloakRealm", scope.logical(name), None, scope.merged())
         realm = spec.realm
+        self._logical = scope.logical
         provider = keycloak.Provider(
-            "keycloak",
+            self._logical("keycloak"),
             url=spec.keycloak.admin_url,
             client_id=spec.admin.client_id,
             client_secret=secrets.value(spec.admin.client_secret),
@@ -50,7 +51,9 @@ class KeycloakRealm(pulumi.ComponentResource):
         self._spec = realm
         self._realm_id = self._make_realm(ready)
         self._groups = {
-            group: keycloak.Group(f"group-{group}", realm_id=self._realm_id, name=group, opts=self._child)
+            group: keycloak.Group(
+                self._logical(f"group-{group}"), realm_id=self._realm_id, name=group, opts=self._child
+            )
             for group in realm.groups
         }
         self._clients: dict[str, openid.Client] = {}
@@ -69,7 +72,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             return pulumi.Output.from_input(realm.name)
         times, brute, headers = realm.lifetimes, realm.brute_force, realm.security_headers
         made = keycloak.Realm(
-            "realm",
+            self._logical("realm"),
             realm=realm.name,
             # Not by way of its name: a realm whose name may change is one that is to be replaced.
             enabled=True if ready is None or pulumi.runtime.is_dry_run() else ready.apply(lambda _: True),
@@ -112,7 +115,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         return made.id
 
     def _make_client(self, client: Client) -> None:
-        name = f"client-{client.client_id}"
+        name = self._logical(f"client-{client.client_id}")
         confidential = client.secret is not None
         made = openid.Client(
             name,
@@ -174,7 +177,7 @@ class KeycloakRealm(pulumi.ComponentResource):
     def _make_users(self) -> None:
         for user in self._spec.users:
             made = keycloak.User(
-                f"user-{user.username}",
+                self._logical(f"user-{user.username}"),
                 realm_id=self._realm_id,
                 username=user.username,
                 email=user.email,
@@ -189,7 +192,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             )
             if user.groups:
                 keycloak.UserGroups(
-                    f"user-{user.username}-membership",
+                    self._logical(f"user-{user.username}-membership"),
                     realm_id=self._realm_id,
                     user_id=made.id,
                     group_ids=[self._groups[group].id for group in user.groups],

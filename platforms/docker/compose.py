@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 import yaml
 
+from platforms.docker import jobs
 from platforms.docker.plan import LOG_DRIVER, LOG_OPTIONS, SECURITY_OPTIONS, DockerPlan, shares, tmpfs_options
 from platforms.secrets import Secret, SecretText, UrlQuoted
-from platforms.workload import File, Workload
+from platforms.workload import File, Probe, Workload
 from problems import Problem
 
 # What an env file cannot carry so that both generations of Compose read it back unchanged.
@@ -75,7 +76,7 @@ def render(plan: DockerPlan, bind_address: str) -> Rendered:
             for name, internal in plan.networks().items()
         },
         "volumes": {
-            f"{w.name}-{v.name}": {"name": plan.physical(f"{w.name}-{v.name}"), "labels": plan.labels(w.name)}
+            f"{w.name}-{v.name}": {"name": plan.physical(f"{w.name}-{v.name}"), "labels": plan.volume_labels(w, v)}
             for w in plan.workloads
             for v in w.volumes
         },
@@ -84,30 +85,29 @@ def render(plan: DockerPlan, bind_address: str) -> Rendered:
 
 
 def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dict[str, str]) -> dict[str, Any]:
-    probe = workload.probe
+    joined = plan.joined(workload)
     service: dict[str, Any] = {
         "container_name": plan.physical(workload.name),
         "hostname": workload.name,
         "image": workload.image,
         "user": f"{workload.uid}:{workload.uid}",
-        "command": [_literal(word) for word in workload.args],
+        "command": [_literal(word) for word in jobs.command(workload)],
         "environment": {
             **{name: _literal(value) for name, value in workload.env.items()},
             **{name: _text(text) for name, text in workload.secret_env.items()},
         },
-        "networks": {n: {"aliases": [n]} if n == workload.name else {} for n in plan.joined(workload)},
-        "ports": [f"{_host(bind_address)}:{p.published}:{p.number}" for p in workload.published],
+        "group_add": list(plan.groups(workload)),
+        "networks": {n: {"aliases": [n]} if n == workload.name else {} for n in joined},
+        "network_mode": "" if joined else "none",
+        "ports": [f"{_host(bind_address)}:{e.host_port}:{p.number}" for p, e in workload.entrances],
         "volumes": [
             *(f"{workload.name}-{v.name}:{v.path}" for v in workload.volumes),
+            *(f"{r.workload}-{r.volume}:{r.path}:ro" for r in workload.readings),
+            # A volume without a name, which goes with its container.
+            *(scratch.path for scratch in workload.scratch),
             *(f"./{_keep(files, file)}:{file.path}:ro" for file in workload.files),
         ],
-        "healthcheck": {
-            "test": ["CMD", *(_literal(word) for word in probe.local.command)],
-            "interval": f"{probe.interval_seconds}s",
-            "timeout": f"{probe.timeout_seconds}s",
-            "retries": probe.failures,
-            "start_period": f"{probe.start_seconds}s",
-        },
+        "healthcheck": _health(jobs.probe(workload)),
         "mem_limit": f"{workload.resources.memory_mib}m",
         "memswap_limit": f"{workload.resources.memory_mib}m",
         "cpu_shares": shares(workload),
@@ -115,12 +115,26 @@ def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dic
         "tmpfs": [f"{path}:{tmpfs_options(workload.uid)}" for path in workload.writable],
         "cap_drop": ["ALL"],
         "security_opt": list(SECURITY_OPTIONS),
-        "restart": "unless-stopped",
+        "restart": jobs.restart(workload),
+        # Of a profile that `up` does not name, so that it is there for those who do.
+        "profiles": [] if jobs.starts(workload) else ["on-demand"],
         "stop_grace_period": f"{workload.stop_seconds}s",
         "logging": {"driver": LOG_DRIVER, "options": dict(LOG_OPTIONS)},
-        "labels": plan.labels(workload.name),
+        "labels": plan.container_labels(workload),
     }
-    return {key: value for key, value in service.items() if value not in ([], {})}
+    return {key: value for key, value in service.items() if value not in ([], {}, "")}
+
+
+def _health(probe: Probe | None) -> dict[str, Any]:
+    if probe is None:
+        return {}
+    return {
+        "test": ["CMD", *(_literal(word) for word in probe.local.command)],
+        "interval": f"{probe.interval_seconds}s",
+        "timeout": f"{probe.timeout_seconds}s",
+        "retries": probe.failures,
+        "start_period": f"{probe.start_seconds}s",
+    }
 
 
 def _keep(files: dict[str, str], file: File) -> str:

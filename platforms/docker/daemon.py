@@ -115,13 +115,12 @@ def _images(workloads: Sequence[Workload]) -> list[Problem]:
 def _ports(plan: DockerPlan, bind_address: str, held: set[int]) -> list[Problem]:
     problems = []
     for workload in plan.workloads:
-        for port in workload.published:
-            assert port.published is not None
-            if port.published not in held and not _free(bind_address, port.published):
+        for _, entrance in workload.entrances:
+            if entrance.host_port not in held and not _free(bind_address, entrance.host_port):
                 problems.append(
                     Problem(
                         f"port of {workload.name}",
-                        str(port.published),
+                        str(entrance.host_port),
                         f"in use on {bind_address}; expected a free one",
                     )
                 )
@@ -232,12 +231,12 @@ def wait_ready(
             sleep(0.1)
             continue
         asked = clock()
-        if _passes(workload.probe.local, container):
+        if _passes(workload.service.probe.local, container):
             return
         waited = clock() - start
         now = state(container)
         gave_up = now is not None and (now.restarts >= 3 or now.status in ("exited", "dead"))
-        if now is None or gave_up or waited > workload.wait_seconds:
+        if now is None or gave_up or waited > workload.service.wait_seconds:
             shown = now.status if now else "gone"
             code = f", last exit code {now.exit_code}" if now and now.exit_code else ""
             raise DockerError(
@@ -247,8 +246,8 @@ def wait_ready(
             )
         if clock() - told >= 5:
             told = clock()
-            progress(f"not ready yet ({now.status}, {waited:.0f} s of at most {workload.wait_seconds} s)")
-        sleep(0.5 if workload.published else 1)
+            progress(f"not ready yet ({now.status}, {waited:.0f} s of at most {workload.service.wait_seconds} s)")
+        sleep(0.5 if workload.entrances else 1)
 
 
 def _answers(workload: Workload) -> bool:
@@ -257,11 +256,11 @@ def _answers(workload: Workload) -> bool:
     The engine accepts connections before the program does, so an answer counts, and no connection; and not the
     answer that it cannot serve yet (503: RFC 9110, section 15.6.4), which Keycloak gives while it makes its realm.
     """
-    path = workload.probe.http.path if workload.probe.http else "/"
-    for port in workload.published:
-        assert port.published is not None
+    http = workload.service.probe.http
+    path = http.path if http else "/"
+    for _, entrance in workload.entrances:
         try:
-            with socket.create_connection(("127.0.0.1", port.published), timeout=0.5) as connection:
+            with socket.create_connection(("127.0.0.1", entrance.host_port), timeout=0.5) as connection:
                 connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
                 # "HTTP/1.1 503": enough to tell. TLS answers plain HTTP with something else.
                 answer = connection.recv(12)
@@ -269,7 +268,7 @@ def _answers(workload: Workload) -> bool:
                     return True
         except OSError:
             continue
-    return not workload.published
+    return not workload.entrances
 
 
 def _passes(check: ExecCheck, container: str) -> bool:

@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from posixpath import dirname
 
-from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
-from platforms.workload import File, Workload
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_PROTECTED, LABEL_RUNS, LABEL_STACK, metrics_marks
+from platforms.workload import File, OnDemand, Service, Volume, Workload
 from problems import Problem
 
 LOG_DRIVER = "json-file"
@@ -26,7 +26,8 @@ class DockerPlan:
     """The objects of one stack on one engine.
 
     A workload that others may call has a network of its own, which they join; a network without a published
-    port is internal: nothing on it reaches the outside or is reached from there.
+    port is internal: nothing on it reaches the outside or is reached from there. A workload that nobody comes to and
+    that has a way out has a second network for that, which it shares with nobody.
     """
 
     project: str
@@ -43,20 +44,44 @@ class DockerPlan:
 
     def networks(self) -> dict[str, bool]:
         """The stack's networks by the workload that owns each; the value tells whether it is internal."""
-        return {w.name: not w.published for w in self.workloads if w.callers or w.published}
+        own = {w.name: not w.entrances for w in self.workloads if w.callers or w.entrances}
+        return own | {_way_out(w): False for w in self.workloads if _way_out(w)}
 
     def joined(self, workload: Workload) -> tuple[str, ...]:
         """The networks a workload is on: its own, and those of the workloads it may call."""
-        own = [workload.name] if workload.name in self.networks() else []
+        own = [name for name in (workload.name, _way_out(workload)) if name in self.networks()]
         return (*own, *sorted(w.name for w in self.workloads if workload.name in w.callers))
+
+    def groups(self, workload: Workload) -> tuple[str, ...]:
+        """The groups that its user is in beside its own: those of the owners of what it reads."""
+        owners = {w.name: w.uid for w in self.workloads}
+        return tuple(sorted({str(owners[reading.workload]) for reading in workload.readings}))
+
+    def container_labels(self, workload: Workload) -> dict[str, str]:
+        """The labels of a container: whose it is, how it runs, and where its metrics are."""
+        labels = self.labels(workload.name)
+        if not isinstance(workload.runs, Service):
+            labels[LABEL_RUNS] = "on-demand" if isinstance(workload.runs, OnDemand) else "scheduled"
+        for port in workload.ports:
+            if port.metrics:
+                labels |= metrics_marks(port)
+        return labels
+
+    def volume_labels(self, workload: Workload, volume: Volume) -> dict[str, str]:
+        """The labels of data."""
+        return self.labels(workload.name) | ({LABEL_PROTECTED: "true"} if volume.protected else {})
 
     def check(self) -> list[Problem]:
         """What Docker cannot honour."""
         return [
-            Problem(f"workload {w.name}", f"{w.max_replicas or w.replicas} replicas", "expected 1 on Docker")
+            Problem(f"workload {w.name}", f"{w.runs.max_replicas or w.runs.replicas} replicas", "expected 1 on Docker")
             for w in self.workloads
-            if (w.max_replicas or w.replicas) != 1
+            if isinstance(w.runs, Service) and (w.runs.max_replicas or w.runs.replicas) != 1
         ]
+
+
+def _way_out(workload: Workload) -> str:
+    return f"{workload.name}-outside" if workload.outside and not workload.entrances else ""
 
 
 def shares(workload: Workload) -> int:

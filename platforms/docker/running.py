@@ -11,7 +11,7 @@ from typing import Any
 
 from platforms.docker.daemon import DockerError, containers, docker, host_ports, last_lines
 from platforms.inventory import InventoryError
-from platforms.labels import LABEL_COMPONENT
+from platforms.labels import LABEL_COMPONENT, LABEL_RUNS
 from platforms.running import Answer, Instance, Trouble
 from platforms.workload import Workload
 
@@ -69,7 +69,9 @@ def _containers(project: str, stack: str) -> list[dict[str, Any]]:
 
 def _carries_files(container: dict[str, Any]) -> bool:
     """Whether it is there only to bring files into a volume, and never starts (platforms.docker.site)."""
-    return bool(container["State"]["Status"] == "created" and container["HostConfig"]["NetworkMode"] == "none")
+    state, host = container["State"], container["HostConfig"]
+    job = container["Config"]["Labels"].get(LABEL_RUNS)
+    return bool(not job and state["Status"] == "created" and host["NetworkMode"] == "none")
 
 
 def _image_env(image: str) -> set[str]:
@@ -97,6 +99,9 @@ def _instance(container: dict[str, Any], image_env: set[str]) -> Instance:
 
 
 def _troubles(container: dict[str, Any]) -> Iterator[Trouble]:
+    if container["Config"]["Labels"].get(LABEL_RUNS):
+        yield from _failed_run(container)
+        return
     name, state = str(container["Name"]).lstrip("/"), container["State"]
     status, code = state["Status"], state["ExitCode"]
     if state["OOMKilled"]:
@@ -124,6 +129,20 @@ def _troubles(container: dict[str, Any]) -> Iterator[Trouble]:
         evidence = f"{name}: unhealthy, {streak} checks failed in a row{': ' + said if said else ''}"
         cause = f"its program runs and does not serve; it last said: {_last(name)}"
         yield Trouble("container-unhealthy", evidence, cause, f"docker restart {name}")
+
+
+def _failed_run(container: dict[str, Any]) -> Iterator[Trouble]:
+    """What is wrong with one that does not run for ever: its last run, or that it does not wait for the next."""
+    name, state = str(container["Name"]).lstrip("/"), container["State"]
+    status, code = state["Status"], state["ExitCode"]
+    scheduled = container["Config"]["Labels"][LABEL_RUNS] == "scheduled"
+    if scheduled and status != "running":
+        cause = "what waits for the times of its schedule was stopped"
+        evidence = f"{name}: status {status}, exit code {code}"
+        yield Trouble("container-not-running", evidence, cause, f"docker start {name}")
+    elif (state.get("Health") or {}).get("Status") == "unhealthy" or (status == "exited" and code != 0):
+        evidence = f"{name}: its last run failed" + ("" if scheduled else f" with exit code {code}")
+        yield Trouble("job-failed", evidence, f"it last said: {_last(name)}", f"docker logs {name}")
 
 
 def _last(name: str) -> str:

@@ -9,7 +9,7 @@ from posixpath import dirname
 import pulumi
 import pulumi_docker as docker
 
-from platforms.docker import daemon
+from platforms.docker import daemon, jobs
 from platforms.docker.plan import (
     LOG_DRIVER,
     LOG_OPTIONS,
@@ -21,19 +21,19 @@ from platforms.docker.plan import (
 )
 from platforms.duration import go_duration
 from platforms.secrets import SecretText
-from platforms.site import Deployed, Secrets
-from platforms.workload import File, Workload
+from platforms.site import Deployed, Scope, Secrets
+from platforms.workload import File, Probe, Service, Volume, Workload
 from problems import Problem
 
 
 class Networks(pulumi.ComponentResource):
     """The stack's networks: each is shared by several workloads and so belongs to none of them."""
 
-    def __init__(self, name: str, plan: DockerPlan) -> None:
-        super().__init__("mlflow-sso:index:Networks", name)
+    def __init__(self, name: str, plan: DockerPlan, scope: Scope) -> None:
+        super().__init__("mlflow-sso:index:Networks", scope.logical(name), None, scope.merged())
         self._networks = {
             network: docker.Network(
-                network,
+                scope.logical(network),
                 name=plan.physical(network),
                 internal=internal,
                 labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in plan.labels(network).items()],
@@ -62,8 +62,8 @@ class DockerPlatform:
         self._healthy = engine.healthy
         return self._plan.check() + engine.problems
 
-    def prepare(self) -> DockerSite:
-        return DockerSite(self._plan, self._bind_address, self._healthy)
+    def prepare(self, scope: Scope) -> DockerSite:
+        return DockerSite(self._plan, scope, self._bind_address, self._healthy)
 
 
 class DockerSite:
@@ -72,11 +72,13 @@ class DockerSite:
     healthy: the ids of containers that were found healthy already and need not be waited for.
     """
 
-    def __init__(self, plan: DockerPlan, bind_address: str, healthy: frozenset[str]) -> None:
+    def __init__(self, plan: DockerPlan, scope: Scope, bind_address: str, healthy: frozenset[str]) -> None:
         self._plan = plan
+        self._scope = scope
         self._bind_address = bind_address
         self._healthy = healthy
-        self._networks = Networks("networks", plan)
+        self._networks = Networks("networks", plan, scope)
+        self._volumes: dict[tuple[str, str], docker.Volume] = {}
 
     def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
         """Docker has no store of secrets for other programs; `stackctl outputs` shows these values."""
@@ -84,39 +86,48 @@ class DockerSite:
     def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
         child = pulumi.ResourceOptions(parent=parent)
         physical = self._plan.physical(workload.name)
-        probe = workload.probe
-        volumes = {volume.name: self._volume(workload, volume.name, child) for volume in workload.volumes}
+        volumes = {volume.name: self._data(workload, volume, child) for volume in workload.volumes}
+        self._volumes |= {(workload.name, name): volume for name, volume in volumes.items()}
         data = [
-            docker.ContainerVolumeArgs(volume_name=volumes[volume.name].name, container_path=volume.path)
-            for volume in workload.volumes
+            *(
+                docker.ContainerVolumeArgs(volume_name=volumes[volume.name].name, container_path=volume.path)
+                for volume in workload.volumes
+            ),
+            *(
+                docker.ContainerVolumeArgs(
+                    volume_name=self._volumes[reading.workload, reading.volume].name,
+                    container_path=reading.path,
+                    read_only=True,
+                )
+                for reading in workload.readings
+            ),
+            # Volumes without a name, which go with the container.
+            *(docker.ContainerVolumeArgs(container_path=scratch.path) for scratch in workload.scratch),
         ]
+        joined = self._plan.joined(workload)
         files = [self._files(workload, slug, files, child) for slug, files in file_volumes(workload).items()]
         container = docker.Container(
-            workload.name,
+            self._scope.logical(workload.name),
             name=physical,
             hostname=workload.name,
             image=workload.image,
-            command=list(workload.args) or None,
+            command=list(jobs.command(workload)) or None,
             envs=_envs(workload, secrets),
             user=f"{workload.uid}:{workload.uid}",
+            group_adds=list(self._plan.groups(workload)) or None,
+            network_mode=None if joined else "none",
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(
                     name=self._networks.name(name), aliases=[name] if name == workload.name else None
                 )
-                for name in self._plan.joined(workload)
+                for name in joined
             ],
             ports=[
-                docker.ContainerPortArgs(internal=p.number, external=p.published, ip=self._bind_address)
-                for p in workload.published
+                docker.ContainerPortArgs(internal=port.number, external=entrance.host_port, ip=self._bind_address)
+                for port, entrance in workload.entrances
             ],
             volumes=[*data, *files],
-            healthcheck=docker.ContainerHealthcheckArgs(
-                tests=["CMD", *probe.local.command],
-                interval=go_duration(probe.interval_seconds),
-                timeout=go_duration(probe.timeout_seconds),
-                retries=probe.failures,
-                start_period=go_duration(probe.start_seconds),
-            ),
+            healthcheck=_health(jobs.probe(workload)),
             memory=workload.resources.memory_mib,
             memory_swap=workload.resources.memory_mib,
             cpu_shares=shares(workload),
@@ -124,20 +135,24 @@ class DockerSite:
             tmpfs={path: tmpfs_options(workload.uid) for path in workload.writable},
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=list(SECURITY_OPTIONS),
-            restart="unless-stopped",
+            restart=jobs.restart(workload),
+            start=None if jobs.starts(workload) else False,
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
             stop_timeout=workload.stop_seconds,
             destroy_grace_seconds=workload.stop_seconds,
-            labels=[docker.ContainerLabelArgs(**label) for label in self._labels(workload.name)],
-            must_run=True,
+            labels=[
+                docker.ContainerLabelArgs(label=key, value=value)
+                for key, value in self._plan.container_labels(workload).items()
+            ],
+            must_run=jobs.starts(workload),
             # Two containers cannot hold one name, one port or one volume at the same time.
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
         return Deployed(container.id.apply(lambda made: self._wait(workload, physical, made, container)), volumes)
 
     async def _wait(self, workload: Workload, physical: str, made: str, container: pulumi.Resource) -> str:
-        if pulumi.runtime.is_dry_run() or made in self._healthy:
+        if pulumi.runtime.is_dry_run() or made in self._healthy or not isinstance(workload.runs, Service):
             return workload.name
 
         loop = asyncio.get_running_loop()
@@ -160,10 +175,10 @@ class DockerSite:
         Docker writes no file into a container whose root file system is read-only, not even into a volume of it.
         So a container that never starts carries them into the volume.
         """
-        volume = self._volume(workload, slug, opts)
+        volume = self._volume(workload, slug, self._plan.labels(workload.name), opts)
         directory = dirname(files[0].path)
         carrier = docker.Container(
-            f"{workload.name}-{slug}-carrier",
+            self._scope.logical(f"{workload.name}-{slug}-carrier"),
             name=self._plan.physical(f"{workload.name}-{slug}-carrier"),
             image=workload.image,
             start=False,
@@ -183,12 +198,19 @@ class DockerSite:
         name = pulumi.Output.all(volume.name, carrier.id).apply(lambda made: str(made[0]))
         return docker.ContainerVolumeArgs(volume_name=name, container_path=directory, read_only=True)
 
-    def _volume(self, workload: Workload, name: str, opts: pulumi.ResourceOptions) -> docker.Volume:
-        labels = self._labels(workload.name)
+    def _data(self, workload: Workload, volume: Volume, opts: pulumi.ResourceOptions) -> docker.Volume:
+        """A volume that holds data. Docker cannot change a label of it, and no label is worth the data."""
+        kept = pulumi.ResourceOptions(ignore_changes=["labels"], protect=volume.protected or None)
+        labels = self._plan.volume_labels(workload, volume)
+        return self._volume(workload, volume.name, labels, pulumi.ResourceOptions.merge(opts, kept))
+
+    def _volume(
+        self, workload: Workload, name: str, labels: Mapping[str, str], opts: pulumi.ResourceOptions
+    ) -> docker.Volume:
         return docker.Volume(
-            f"{workload.name}-{name}",
+            self._scope.logical(f"{workload.name}-{name}"),
             name=self._plan.physical(f"{workload.name}-{name}"),
-            labels=[docker.VolumeLabelArgs(**label) for label in labels],
+            labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in labels.items()],
             opts=opts,
         )
 
@@ -196,10 +218,24 @@ class DockerSite:
         return [{"label": key, "value": value} for key, value in self._plan.labels(component).items()]
 
 
-def _envs(workload: Workload, secrets: Secrets) -> pulumi.Output[Sequence[str]]:
+def _health(probe: Probe | None) -> docker.ContainerHealthcheckArgs | None:
+    if probe is None:
+        return None
+    return docker.ContainerHealthcheckArgs(
+        tests=["CMD", *probe.local.command],
+        interval=go_duration(probe.interval_seconds),
+        timeout=go_duration(probe.timeout_seconds),
+        retries=probe.failures,
+        start_period=go_duration(probe.start_seconds),
+    )
+
+
+def _envs(workload: Workload, secrets: Secrets) -> pulumi.Input[Sequence[pulumi.Input[str]]]:
     texts = {name: secrets.text(text) for name, text in workload.secret_env.items()}
+    if not texts:
+        return sorted(f"{name}={value}" for name, value in workload.env.items())
     # What is plain is no output: each of those costs the program some turns of its loop.
     joined = pulumi.Output.all(**texts).apply(
         lambda made: sorted(f"{name}={value}" for name, value in {**workload.env, **made}.items())
     )
-    return pulumi.Output.secret(joined) if texts else joined
+    return pulumi.Output.secret(joined)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.secrets import Secret
-from platforms.workload import Volume, Workload
+from platforms.workload import Port, Service, Volume, Workload
 from problems import Problem
 from settings.kubernetes import Kubernetes
 from settings.types import is_loopback
@@ -109,6 +109,10 @@ class KubernetesPlan:
         """The workloads that this one may call, itself included where its replicas speak to each other."""
         return tuple(w for w in self.workloads if workload.name in w.callers)
 
+    def called_ports(self, workload: Workload, caller: str) -> tuple[Port, ...]:
+        """The ports of a workload that another one may connect to."""
+        return tuple(port for port in workload.ports if caller in port.callers)
+
     def outside_callers(self) -> tuple[str, ...]:
         """The namespaces from where people's requests come."""
         options = self.options
@@ -120,10 +124,10 @@ class KubernetesPlan:
         """What has to be forwarded here: people's ports where nothing routes to them, otherwise the engine's own."""
         found = []
         for workload in self.workloads:
-            for port in workload.published:
-                parts = urlsplit(port.managed_url)
+            for port, entrance in workload.entrances:
+                parts = urlsplit(entrance.managed_url)
                 if not self.options.routed:
-                    found.append(Forward(workload.name, port.number, port.published or port.number))
+                    found.append(Forward(workload.name, port.number, entrance.host_port))
                 elif is_loopback(parts.hostname or ""):
                     found.append(Forward(workload.name, port.number, parts.port or port.number))
         return tuple(found)
@@ -143,9 +147,10 @@ class KubernetesPlan:
         problems += self._check_external()
         for workload in self.workloads:
             single = [v for v in workload.volumes if not v.shared]
-            if workload.replicas > 1 and single:
+            replicas = workload.runs.replicas if isinstance(workload.runs, Service) else 1
+            if replicas > 1 and single:
                 expected = f"expected 1: its volume {single[0].name} belongs to one pod at a time"
-                problems.append(Problem(f"workload {workload.name}", f"{workload.replicas} replicas", expected))
+                problems.append(Problem(f"workload {workload.name}", f"{replicas} replicas", expected))
         return problems
 
     def _check_external(self) -> list[Problem]:

@@ -24,8 +24,8 @@ from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest, conten
 from platforms.kubernetes.preflight import check_cluster
 from platforms.loopback import strangers
 from platforms.secrets import SecretText
-from platforms.site import Deployed, Secrets
-from platforms.workload import Port, Workload
+from platforms.site import Deployed, Scope, Secrets
+from platforms.workload import Workload
 from problems import Problem
 from settings.kubernetes import Kubernetes
 from settings.types import is_loopback
@@ -51,19 +51,23 @@ class KubernetesPlatform:
             problems.append(Problem("kubernetes.externalSecrets", "", expected))
         return problems + check_cluster(self._plan, every_object(self._plan))
 
-    def prepare(self) -> KubernetesSite:
-        return KubernetesSite(self._plan)
+    def prepare(self, scope: Scope) -> KubernetesSite:
+        return KubernetesSite(self._plan, scope)
 
 
 class KubernetesSite:
     """The namespace of a stack with its rules, and the objects that are made in it."""
 
-    def __init__(self, plan: KubernetesPlan) -> None:
+    def __init__(self, plan: KubernetesPlan, scope: Scope) -> None:
         self._plan = plan
+        self._scope = scope
         provider = pulumi_kubernetes.Provider(
-            "kubernetes", context=self._plan.options.context, enable_server_side_apply=True
+            scope.logical("kubernetes"),
+            context=self._plan.options.context,
+            enable_server_side_apply=True,
+            opts=scope.merged(),
         )
-        self._opts = pulumi.ResourceOptions(provider=provider)
+        self._opts = scope.merged(pulumi.ResourceOptions(provider=provider))
         own = namespace(self._plan)
         if own is not None:
             made = self._make(own)
@@ -111,7 +115,7 @@ class KubernetesSite:
         group = version if "/" in version else f"core/{version}"
         return pulumi.CustomResource(
             f"kubernetes:{group}:{kind}",
-            logical or _logical(kind, metadata["name"], immutable=bool(manifest.get("immutable"))),
+            self._scope.logical(logical or _logical(kind, metadata["name"], immutable=bool(manifest.get("immutable")))),
             {"apiVersion": version, "kind": kind, **content, "metadata": metadata},
             opts or self._opts,
         )
@@ -120,9 +124,9 @@ class KubernetesSite:
         """Its name, once the engine can use it too: the realm is managed from here."""
         if pulumi.runtime.is_dry_run():
             return workload.name
-        for port in workload.published:
-            if port.managed_url:
-                await asyncio.to_thread(_wait_open, self._plan, workload, port)
+        for port, entrance in workload.entrances:
+            if entrance.managed_url:
+                await asyncio.to_thread(_wait_open, self._plan, workload.name, port.number, entrance.managed_url)
         return workload.name
 
 
@@ -137,10 +141,11 @@ def _logical(kind: str, name: str, *, immutable: bool) -> str:
     return f"{base}-{kind.lower()}"
 
 
-def _wait_open(plan: KubernetesPlan, workload: Workload, port: Port) -> None:
-    parts = urlsplit(port.managed_url)
+def _wait_open(plan: KubernetesPlan, service: str, inside: int, url: str) -> None:
+    """Wait until `url`, or what is forwarded here to that port of a Service, takes connections."""
+    parts = urlsplit(url)
     host, number = parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)
-    local = next((f.local for f in plan.forwarded() if (f.service, f.port) == (workload.name, port.number)), None)
+    local = next((f.local for f in plan.forwarded() if (f.service, f.port) == (service, inside)), None)
     if local is not None and is_loopback(host):
         host, number = "127.0.0.1", local
     deadline = time.monotonic() + _URL_SECONDS
@@ -151,11 +156,11 @@ def _wait_open(plan: KubernetesPlan, workload: Workload, port: Port) -> None:
         except OSError as error:
             if time.monotonic() > deadline:
                 hint = f"; is `stackctl forward --stack {plan.stack}` running beside it?" if local is not None else ""
-                what = f"{workload.name} runs, but {port.managed_url} takes no connection after {_URL_SECONDS} s"
+                what = f"{service} runs, but {url} takes no connection after {_URL_SECONDS} s"
                 raise pulumi.RunError(f"{what} ({error}){hint}") from None
         time.sleep(0.5)
     # Nobody holds the port while the forward waits for a pod, and what answers is given the credentials of Keycloak.
     others = strangers(number) if local is not None else set()
     if others:
         who = ", ".join(f"uid {uid}" for uid in sorted(others))
-        raise pulumi.RunError(f"port {number} of this machine, forwarded to {workload.name}, is held by {who}")
+        raise pulumi.RunError(f"port {number} of this machine, forwarded to {service}, is held by {who}")

@@ -55,7 +55,7 @@ def _differences(workload: Workload, instance: Instance, seen: Observed) -> Iter
         yield f"image is {instance.image}, defined is {workload.image}"
     if workload.args and instance.args != workload.args:
         yield f"arguments are {' '.join(instance.args)!r}, defined are {' '.join(workload.args)!r}"
-    ports = frozenset((p.number, p.published) for p in workload.published if p.published is not None)
+    ports = frozenset((port.number, entrance.host_port) for port, entrance in workload.entrances)
     if instance.ports is not None and instance.ports != ports:
         yield f"published ports are {_ports(instance.ports)}, defined are {_ports(ports)}"
     if instance.memory_mib != workload.resources.memory_mib:

@@ -12,6 +12,7 @@ KINDS: Mapping[str, str] = {
     "container-restarting": "A program of the stack starts again and again",
     "container-out-of-memory": "A program of the stack needed more memory than it may have",
     "container-unhealthy": "A program of the stack runs and does not serve",
+    "job-failed": "The last run of a job failed",
     "container-outdated": "A running container differs from the stack's definition",
     "pod-pending": "A pod of the stack waits for a node, a volume or a network",
     "pod-refused": "The cluster does not take a pod of the stack",

@@ -14,7 +14,7 @@ from typing import Any
 from components.realm.document import importing_workloads
 from platforms.docker import compose, daemon
 from platforms.docker.plan import DockerPlan
-from platforms.workload import Workload
+from platforms.workload import Service, Workload
 from problems import Problem, StackError
 from settings import PROJECT
 from stackctl.context import Context, stack_directory
@@ -120,7 +120,8 @@ def up(context: Context) -> None:
     with Board(tuple(w.name for w in stack.workloads)).shown() as board, ThreadPoolExecutor() as pool:
 
         def wait(workload: Workload) -> None:
-            daemon.wait_ready(workload, stack.physical(workload.name), lambda m: board.update(workload.name, m))
+            if isinstance(workload.runs, Service):
+                daemon.wait_ready(workload, stack.physical(workload.name), lambda m: board.update(workload.name, m))
             board.update(workload.name, "ready", done=True)
 
         list(pool.map(wait, stack.workloads))

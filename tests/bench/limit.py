@@ -86,7 +86,9 @@ class Limit:
         )  # fmt: skip
         keycloak = self._workload("keycloak")
         # It is asked where this run publishes it, or its answer would be noticed up to three seconds late.
-        ports = tuple(replace(port, published=self._port) for port in keycloak.published)
+        ports = tuple(
+            replace(port, entrance=replace(entrance, host_port=self._port)) for port, entrance in keycloak.entrances
+        )
         wait_ready(replace(keycloak, ports=ports), f"{self._tag}-keycloak", lambda _: None)
         base = f"http://localhost:{self._port}"
         form = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ class Registered:
     secret_outputs: frozenset[str]
     provider: str
     deleted_with: str
+    protect: bool = False
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass
@@ -100,6 +102,8 @@ class _Monitor(MockMonitor):
                 secret_outputs=frozenset(request.additionalSecretOutputs),
                 provider=request.provider,
                 deleted_with=request.deletedWith,
+                protect=request.protect,
+                ignored=tuple(request.ignoreChanges),
             )
         return answer
 
@@ -118,12 +122,19 @@ def run(settings: Settings, stack: str = "test") -> Run:
 
 def fresh_run(settings: Settings, stack: str = "test", *, preview: bool = False) -> Run:
     """Run `deploy` to its end, whether or not equal settings were run before."""
+    return run_program(lambda: deploy(settings, PROJECT, stack), stack, preview=preview)
+
+
+def run_program(
+    program: Callable[[], Mapping[str, pulumi.Input[object]]], stack: str = "test", *, preview: bool = False
+) -> Run:
+    """Run a program to its end; it returns its outputs."""
     done = Run()
     pulumi.runtime.set_mocks(_Values(), PROJECT, stack, preview, monitor=_Monitor(done))
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
-    def program() -> pulumi.Output[None]:
-        outputs = {name: pulumi.Output.from_input(value) for name, value in deploy(settings, PROJECT, stack).items()}
+    def whole() -> pulumi.Output[None]:
+        outputs = {name: pulumi.Output.from_input(value) for name, value in program().items()}
 
         async def collect() -> None:
             for name, output in outputs.items():
@@ -133,7 +144,7 @@ def fresh_run(settings: Settings, stack: str = "test", *, preview: bool = False)
 
         return pulumi.Output.from_input(collect())
 
-    program()
+    whole()
     return done
 
 

@@ -32,7 +32,8 @@ def test_ports_are_open_on_the_bind_address_alone_and_only_those_meant_for_peopl
     target: Target, sample: Settings
 ) -> None:
     for workload, made in pairs(target, sample):
-        assert made.published == {("127.0.0.1", port.published, port.number) for port in workload.published}
+        entrances = {("127.0.0.1", entrance.host_port, port.number) for port, entrance in workload.entrances}
+        assert made.published == entrances
 
 
 def test_the_bind_address_is_the_one_in_the_settings(target: Target) -> None:
@@ -50,7 +51,7 @@ def test_the_bind_address_is_the_one_in_the_settings(target: Target) -> None:
 
 def test_the_probe_is_run_without_a_shell_of_the_target(target: Target, sample: Settings) -> None:
     for workload, made in pairs(target, sample):
-        probe = workload.probe
+        probe = workload.service.probe
         assert made.probe == ("CMD", *probe.local.command)
         assert made.probe_seconds == (probe.interval_seconds, probe.timeout_seconds, probe.start_seconds)
 
@@ -78,7 +79,7 @@ def test_a_workload_is_reached_by_its_name_on_the_network_it_owns(target: Target
 
 def test_what_nobody_outside_may_reach_is_on_internal_networks_alone(target: Target, sample: Settings) -> None:
     for workload, made in pairs(target, sample):
-        if not workload.published:
+        if not workload.entrances:
             assert made.networks == made.internal
         else:
             assert made.networks - made.internal, "a published port on an internal network is not published"
@@ -93,6 +94,7 @@ def test_everything_says_whose_it_is(target: Target, sample: Settings) -> None:
 
 def test_what_docker_cannot_honour_is_refused_by_name() -> None:
     plain = TARGETS["docker"].workloads(settings(), "test")[-1]
-    for workload in (replace(plain, replicas=2), replace(plain, max_replicas=2)):
+    for runs in (replace(plain.service, replicas=2), replace(plain.service, max_replicas=2)):
+        workload = replace(plain, runs=runs)
         problems = DockerPlan(PROJECT, "test", (workload,)).check()
         assert [str(problem) for problem in problems] == ["workload mlflow = 2 replicas: expected 1 on Docker"]

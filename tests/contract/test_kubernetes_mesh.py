@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import yaml
 
 from tests.contract.kubernetes_samples import OUTSIDE, SCALED, every, of_kind, plan
@@ -33,18 +36,24 @@ def test_nobody_goes_round_the_waypoint() -> None:
     assert principals == [f"cluster.local/ns/{plan({}).namespace}/sa/waypoint"]
 
 
-def test_stores_take_their_declared_callers_alone() -> None:
-    policies = of_kind(every({}), "AuthorizationPolicy")
-    for workload in plan({}).workloads:
+@pytest.mark.parametrize("config", [{}, SCALED])
+def test_each_port_takes_its_declared_callers_alone(config: dict[str, Any]) -> None:
+    policies = of_kind(every(config), "AuthorizationPolicy")
+    for workload in plan(config).workloads:
         if workload.reserved:
             continue
         spec = policies[f"{workload.name}-connections"]["spec"]
         assert spec["selector"]["matchLabels"]["mlflow-sso.component"] == workload.name
-        (rule,) = spec["rules"]
-        found = [p.rpartition("/")[2] for p in rule["from"][0]["source"]["principals"]]
-        assert found == list(workload.callers)
-        assert rule["to"][0]["operation"]["ports"] == [str(p.number) for p in workload.ports]
-        assert not {"methods", "paths", "hosts"} & set(rule["to"][0]["operation"]), "the node's proxy reads no request"
+        pairs = {
+            (principal.rpartition("/")[2], port)
+            for rule in spec["rules"]
+            for principal in rule["from"][0]["source"].get("principals", ())
+            for port in rule["to"][0]["operation"]["ports"]
+        }
+        assert pairs == {(caller, str(port.number)) for port in workload.ports for caller in port.callers}
+        for rule in spec["rules"]:
+            read = {"methods", "paths", "hosts"} & set(rule["to"][0]["operation"])
+            assert not read, "the node's proxy reads no request"
 
 
 def test_names_and_identities_are_settings() -> None:

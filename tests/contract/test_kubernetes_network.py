@@ -30,8 +30,8 @@ def test_exactly_the_declared_callers_connect(config: dict[str, Any]) -> None:
             for port in callee.ports:
                 out = allows(policies, "Egress", labels[caller.name], labels[callee.name], own, own, port.number)
                 into = allows(policies, "Ingress", labels[callee.name], labels[caller.name], own, own, port.number)
-                assert into == (caller.name in callee.callers), f"{caller.name} -> {callee.name}:{port.number}"
-                assert out == into or (out and port.number in [p for _, p in caller.outside])
+                assert into == (caller.name in port.callers), f"{caller.name} -> {callee.name}:{port.number}"
+                assert out == into or (out and port.number in [way.port for way in caller.outside])
         for port in callee.ports:
             assert not allows(policies, "Ingress", labels[callee.name], ELSEWHERE, own, own, port.number)
             assert not allows(policies, "Ingress", labels[callee.name], ELSEWHERE, "elsewhere", own, port.number)
@@ -45,7 +45,7 @@ def test_the_namespaces_of_gateways_reach_published_ports_alone() -> None:
             labels = controllers(manifests)[workload.name]["spec"]["template"]["metadata"]["labels"]
             for port in workload.ports:
                 found = allows(policies, "Ingress", labels, ELSEWHERE, namespace, stack.namespace, port.number)
-                assert found == (port.published is not None)
+                assert found == (port.entrance is not None)
 
 
 def test_what_a_program_uses_outside_is_open_and_nothing_else_is() -> None:

@@ -56,11 +56,11 @@ def test_a_port_that_somebody_else_holds_is_not_taken_for_the_forward(monkeypatc
     chosen = settings({})
     plan = KubernetesPlan(PROJECT, STACK, stack_spec(chosen).workloads, chosen.kubernetes)
     workload = next(w for w in plan.workloads if w.name == "keycloak")
-    (port,) = workload.published
+    ((port, entrance),) = workload.entrances
     with pytest.raises(pulumi.RunError, match="port 8080 of this machine, forwarded to keycloak, is held by uid 4711"):
-        site._wait_open(plan, workload, port)
+        site._wait_open(plan, "keycloak", port.number, entrance.managed_url)
     monkeypatch.setattr(site, "strangers", lambda port: set())
-    site._wait_open(plan, workload, port)
+    site._wait_open(plan, "keycloak", port.number, entrance.managed_url)
 
 
 def planned(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:

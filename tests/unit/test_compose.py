@@ -16,7 +16,7 @@ from components.stack import stack_spec
 from platforms.docker.compose import check_secrets, env_values, project_name, render
 from platforms.docker.plan import DockerPlan
 from platforms.secrets import Secret, SecretText, UrlQuoted
-from platforms.workload import ExecCheck, Probe, Resources, Workload
+from platforms.workload import ExecCheck, Probe, Resources, Service, Workload
 from problems import StackError
 from settings import PROJECT
 from stackctl.context import Context
@@ -34,8 +34,8 @@ def context(config: dict[str, Any] | None = None, stack: str = "test") -> Contex
 
 
 def workload(**more: Any) -> Workload:
-    probe = Probe(local=ExecCheck(("true",)))
-    given: dict[str, Any] = {"name": "one", "image": "x:1", "uid": 1, "resources": Resources(64, 1.0), "probe": probe}
+    runs = Service(Probe(local=ExecCheck(("true",))))
+    given: dict[str, Any] = {"name": "one", "image": "x:1", "uid": 1, "resources": Resources(64, 1.0), "runs": runs}
     return Workload(**{**given, **more})
 
 
@@ -82,7 +82,7 @@ def test_a_dollar_sign_stands_for_itself_everywhere() -> None:
         workload(
             env={"A": "$5 ${B} $$"},
             args=("--price=$5",),
-            probe=probe,
+            runs=Service(probe),
             secret_env={"C": SecretText.of("$", Secret("s"), "${x}")},
         )
     )

@@ -17,7 +17,7 @@ from platforms.docker import daemon
 from platforms.docker.daemon import DockerError, examine, last_lines, state, wait_ready
 from platforms.docker.plan import DockerPlan
 from platforms.labels import LABEL_STACK
-from platforms.workload import Port, Workload
+from platforms.workload import Entrance, Port, Workload
 from settings import PROJECT
 from settings.catalogue import refs
 from tests.fakes import FakeDocker
@@ -39,8 +39,9 @@ def plan() -> DockerPlan:
     return DockerPlan(PROJECT, "test", stack_spec(settings()).workloads)
 
 
-def one() -> Workload:
-    return next(w for w in plan().workloads if w.name == "redis")
+def one(wait_seconds: int = 300) -> Workload:
+    workload = next(w for w in plan().workloads if w.name == "redis")
+    return replace(workload, runs=replace(workload.service, wait_seconds=wait_seconds))
 
 
 def problems(*, images: bool = True) -> list[str]:
@@ -132,7 +133,8 @@ def test_a_port_in_use_is_named_with_who_wants_it(address: str, docker: FakeDock
             pytest.skip(f"this machine has no {address}")
         holder.listen()
         port = holder.getsockname()[1]
-        asked = DockerPlan(PROJECT, "test", (replace(one(), ports=(Port("redis", 6379, port),)),))
+        people = Port("redis", 6379, entrance=Entrance("", port))
+        asked = DockerPlan(PROJECT, "test", (replace(one(), ports=(people,)),))
         found = [str(problem) for problem in examine(asked, address, images=False).problems]
         assert found == [f"port of redis = {port}: in use on {address}; expected a free one"]
         # What the stack holds itself is no hindrance to bringing it up again.
@@ -224,7 +226,7 @@ def test_any_other_status_is_not_believed(status: str, health: str, docker: Fake
 
 
 def published(number: int) -> Workload:
-    return replace(one(), ports=(Port("http", 80, published=number),), wait_seconds=20)
+    return replace(one(20), ports=(Port("http", 80, entrance=Entrance("http://localhost", number)),))
 
 
 def questions(docker: FakeDocker, port: int) -> int:
@@ -272,7 +274,7 @@ def test_it_waits_as_long_as_the_workload_allows_and_says_so(docker: FakeDocker)
     docker.answer("logs", "loading ...\n")
     clock, told = Clock(), list[str]()
     with pytest.raises(DockerError) as caught:
-        wait(replace(one(), wait_seconds=20), clock, told)
+        wait(one(20), clock, told)
     assert clock.now == 21
     assert told == [f"not ready yet (running, {seconds} s of at most 20 s)" for seconds in (5, 10, 15, 20)]
     assert str(caught.value).splitlines() == [
@@ -310,7 +312,7 @@ def test_a_container_that_restarts_once_or_twice_is_waited_for(docker: FakeDocke
     docker.container("restarting", 1, restarts=2)
     clock = Clock()
     with pytest.raises(DockerError):
-        wait(replace(one(), wait_seconds=3), clock)
+        wait(one(3), clock)
     assert clock.now > 3
 
 

@@ -355,7 +355,7 @@ def test_values_that_only_the_engine_can_read_are_not_compared(tmp_path: Path) -
     spec = stack_spec(settings)
     [workload] = [w for w in spec.workloads if w.name == "mlflow"]
     env = {**workload.env, **dict.fromkeys(workload.secret_env, "known to the engine"), "REGION": "north"}
-    ports = frozenset((p.number, p.published) for p in workload.published if p.published is not None)
+    ports = frozenset((port.number, entrance.host_port) for port, entrance in workload.entrances)
     made = Instance(
         "x-mlflow", "mlflow", False, workload.image, workload.args, env, ports, workload.resources.memory_mib
     )

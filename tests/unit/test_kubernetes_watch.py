@@ -102,7 +102,7 @@ def test_what_time_will_not_mend_is_given_up_early(
 
 
 def test_the_time_a_workload_may_take_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = next(w.wait_seconds for w in PLAN.workloads if w.name == "mlflow")
+    given = next(w.service.wait_seconds for w in PLAN.workloads if w.name == "mlflow")
     with pytest.raises(KubernetesError, match=f"mlflow is not ready after {given + 1} s: no pod yet"):
         wait(monkeypatch, OTHERS)
 

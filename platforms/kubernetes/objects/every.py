@@ -18,7 +18,7 @@ from platforms.kubernetes.objects.pods import (
     secret_type,
 )
 from platforms.kubernetes.plan import AMBIENT, DATAPLANE_MODE, KubernetesPlan, Manifest
-from platforms.workload import Port, Volume, Workload
+from platforms.workload import Entrance, Port, Volume, Workload
 
 # Average CPU use, in percent of what is promised, above which MLflow gets another replica.
 SCALE_AT_PERCENT = 300
@@ -83,9 +83,9 @@ def workload_objects(plan: KubernetesPlan, workload: Workload, names: Mapping[st
     if workload.ports:
         objects.append(_service(plan, workload))
     objects += [controller(plan, workload, names.get(secret_prefix(workload))), _budget(plan, workload)]
-    if workload.max_replicas is not None:
+    if workload.service.max_replicas is not None:
         objects.append(_scaler(plan, workload))
-    objects += [route for port in workload.published for route in _entrance(plan, workload, port)]
+    objects += [route for port, way in workload.entrances for route in _entrance(plan, workload, port, way)]
     return objects
 
 
@@ -139,7 +139,7 @@ def _claim(plan: KubernetesPlan, workload: Workload, volume: Volume) -> Manifest
 
 def _service(plan: KubernetesPlan, workload: Workload) -> Manifest:
     ports = [
-        {"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP", "appProtocol": p.protocol}
+        {"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP", "appProtocol": p.protocol.value}
         for p in workload.ports
     ]
     # Replicas that form a cluster find each other before they are ready to serve.
@@ -175,17 +175,17 @@ def _scaler(plan: KubernetesPlan, workload: Workload) -> Manifest:
         "metadata": plan.metadata(workload.name, workload.name),
         "spec": {
             "scaleTargetRef": target,
-            "minReplicas": workload.replicas,
-            "maxReplicas": workload.max_replicas,
+            "minReplicas": workload.service.replicas,
+            "maxReplicas": workload.service.max_replicas,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": load}}],
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": SCALE_DOWN_AFTER}},
         },
     }
 
 
-def _entrance(plan: KubernetesPlan, workload: Workload, port: Port) -> list[Manifest]:
+def _entrance(plan: KubernetesPlan, workload: Workload, port: Port, entrance: Entrance) -> list[Manifest]:
     """How people's requests for the host of a port come in; none where its URL is forwarded by hand."""
-    public = urlsplit(port.url)
+    public = urlsplit(entrance.url)
     host = public.hostname
     gateway, ingress = plan.options.gateway, plan.options.ingress
     metadata = plan.metadata(workload.name, workload.name)
@@ -203,8 +203,8 @@ def _entrance(plan: KubernetesPlan, workload: Workload, port: Port) -> list[Mani
             "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": headers}],
             "backendRefs": [{"name": workload.name, "port": port.number}],
         }
-        if port.paths:
-            rule["matches"] = [{"path": {"type": "PathPrefix", "value": path}} for path in port.paths]
+        if entrance.paths:
+            rule["matches"] = [{"path": {"type": "PathPrefix", "value": path}} for path in entrance.paths]
         spec: Manifest = {"parentRefs": [parent], "hostnames": [host], "rules": [rule]}
         return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": spec}]
     if ingress is not None:
@@ -212,7 +212,7 @@ def _entrance(plan: KubernetesPlan, workload: Workload, port: Port) -> list[Mani
         annotations |= {"cert-manager.io/issuer": ingress.issuer} if ingress.issuer else {}
         annotations |= {"cert-manager.io/cluster-issuer": ingress.cluster_issuer} if ingress.cluster_issuer else {}
         backend = {"service": {"name": workload.name, "port": {"number": port.number}}}
-        paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in port.paths or ("/",)]
+        paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in entrance.paths or ("/",)]
         spec = {
             "tls": [{"hosts": [host], "secretName": ingress.tls_secret or f"{workload.name}-tls"}],
             "rules": [{"host": host, "http": {"paths": paths}}],

@@ -110,12 +110,13 @@ def _connections(plan: KubernetesPlan, workload: Workload) -> Manifest:
         waypoint = identity(plan, plan.namespace, plan.options.mesh.waypoint)
         rules.append({"from": [{"source": {"principals": [waypoint]}}]})
     else:
-        callers = [identity(plan, plan.namespace, name) for name in workload.callers]
-        if callers:
-            ports = [str(port.number) for port in workload.ports]
-            rules.append({"from": [{"source": {"principals": callers}}], "to": [{"operation": {"ports": ports}}]})
-        if workload.published and plan.outside_callers():
-            ports = [str(port.number) for port in workload.published]
+        # HBONE reaches every port of a pod, so what each caller may connect to is told apart here.
+        for callers in dict.fromkeys(port.callers for port in workload.ports if port.callers):
+            ports = [str(port.number) for port in workload.ports if port.callers == callers]
+            principals = [identity(plan, plan.namespace, name) for name in callers]
+            rules.append({"from": [{"source": {"principals": principals}}], "to": [{"operation": {"ports": ports}}]})
+        if workload.entrances and plan.outside_callers():
+            ports = [str(port.number) for port, _ in workload.entrances]
             source = {"namespaces": list(plan.outside_callers())}
             rules.append({"from": [{"source": source}], "to": [{"operation": {"ports": ports}}]})
     spec = {"selector": {"matchLabels": plan.selector(workload.name)}, "action": "ALLOW", "rules": rules}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from ipaddress import ip_network
 
 from platforms.kubernetes.plan import AMBIENT_PROBES, HBONE_PORT, KubernetesPlan, Manifest
-from platforms.workload import Workload
+from platforms.workload import Port, Workload
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 # The Service of cluster DNS carries this label in every common distribution (CoreDNS and its forerunner).
@@ -28,24 +29,25 @@ def default_deny(plan: KubernetesPlan) -> Manifest:
 
 def workload_policy(plan: KubernetesPlan, workload: Workload) -> Manifest:
     """Its callers in, its callees and name lookups out. In the mesh the same pairs tunnel through HBONE as well."""
-    ingress = [_from([{"podSelector": {"matchLabels": plan.selector(name)}}], plan, workload) for name in
-               workload.callers]  # fmt: skip
-    if workload.published:
+    ingress = [
+        {"from": [_pods(plan, name)], "ports": _tunnelled(plan, plan.called_ports(workload, name))}
+        for name in workload.callers
+    ]
+    if workload.entrances:
+        ports = _tunnelled(plan, [port for port, _ in workload.entrances])
         ingress += [
-            _from([{"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}}], plan, workload, published=True)
+            {"from": [{"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}}], "ports": ports}
             for name in plan.outside_callers()
         ]
     egress: list[Manifest] = [DNS] if plan.callees(workload) or workload.outside else []
     egress += [
-        {"to": [{"podSelector": {"matchLabels": plan.selector(w.name)}}], "ports": _ports(plan, w)}
+        {"to": [_pods(plan, w.name)], "ports": _tunnelled(plan, plan.called_ports(w, workload.name))}
         for w in plan.callees(workload)
     ]
-    # A NetworkPolicy knows no host names: what is outside is opened by port.
-    outside = sorted({port for _, port in workload.outside})
-    if outside:
-        egress.append({"ports": [{"protocol": "TCP", "port": port} for port in outside]})
+    egress += _outside(workload)
     if plan.mesh:
-        ingress.append({"from": [{"ipBlock": {"cidr": AMBIENT_PROBES}}], "ports": _ports(plan, workload, hbone=False)})
+        probed = _numbers([port for port in workload.ports if port.number in _probed(workload)])
+        ingress += [{"from": [{"ipBlock": {"cidr": AMBIENT_PROBES}}], "ports": probed}] if probed else []
         if workload.reserved:
             waypoint = {"podSelector": {"matchLabels": waypoint_pods(plan)}}
             ingress.append({"from": [waypoint], "ports": [{"protocol": "TCP", "port": HBONE_PORT}]})
@@ -83,14 +85,46 @@ def waypoint_policy(plan: KubernetesPlan) -> Manifest:
     )
 
 
-def _from(peers: list[Any], plan: KubernetesPlan, workload: Workload, *, published: bool = False) -> Manifest:
-    return {"from": peers, "ports": _ports(plan, workload, published=published)}
+def _outside(workload: Workload) -> list[Manifest]:
+    """The ways out. A NetworkPolicy knows no host names: what has a name is opened by its port alone."""
+    networks: dict[str, set[int]] = {}
+    for outside in workload.outside:
+        networks.setdefault(_network(outside.host), set()).add(outside.port)
+    return [
+        {**({"to": [{"ipBlock": {"cidr": network}}]} if network else {}), "ports": _tcp(sorted(ports))}
+        for network, ports in sorted(networks.items())
+    ]
 
 
-def _ports(plan: KubernetesPlan, workload: Workload, *, published: bool = False, hbone: bool = True) -> list[Manifest]:
-    numbers = [p.number for p in (workload.published if published else workload.ports)]
-    if plan.mesh and hbone:
-        numbers.append(HBONE_PORT)
+def _network(host: str) -> str:
+    """An address or a network as a CIDR; empty for a name."""
+    try:
+        network = ip_network(host)
+    except ValueError:
+        return ""
+    return str(network)
+
+
+def _probed(workload: Workload) -> set[int]:
+    """The ports that the kubelet asks from outside the container."""
+    probe = workload.service.probe
+    return {check.port for check in (probe.http, probe.live) if check}
+
+
+def _pods(plan: KubernetesPlan, name: str) -> Manifest:
+    return {"podSelector": {"matchLabels": plan.selector(name)}}
+
+
+def _tunnelled(plan: KubernetesPlan, ports: Iterable[Port]) -> list[Manifest]:
+    """These ports; in the mesh what is sent to them comes through HBONE, and its node's proxy knows the port meant."""
+    return _numbers(ports) + (_tcp([HBONE_PORT]) if plan.mesh else [])
+
+
+def _numbers(ports: Iterable[Port]) -> list[Manifest]:
+    return _tcp([port.number for port in ports])
+
+
+def _tcp(numbers: Iterable[int]) -> list[Manifest]:
     return [{"protocol": "TCP", "port": number} for number in numbers]
 
 

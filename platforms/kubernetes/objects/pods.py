@@ -85,9 +85,10 @@ def controller(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Ma
     selector = {"matchLabels": plan.selector(workload.name)}
     template = {"metadata": {"labels": _pod_labels(plan, workload)}, "spec": _pod(plan, workload, secret_name)}
     spec: Manifest = {"selector": selector, "template": template, "revisionHistoryLimit": 3}
-    if workload.max_replicas is None:
+    service = workload.service
+    if service.max_replicas is None:
         # Where something scales it, a number here would undo that at every `up`.
-        spec["replicas"] = workload.replicas
+        spec["replicas"] = service.replicas
     if stateful(workload):
         spec |= {"serviceName": workload.name, "updateStrategy": {"type": "RollingUpdate"}}
         return _top("StatefulSet", plan, workload, spec)
@@ -96,7 +97,7 @@ def controller(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Ma
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     spec |= {
         "strategy": {"type": "Recreate"} if single else rolling,
-        "progressDeadlineSeconds": workload.wait_seconds + workload.probe.start_seconds,
+        "progressDeadlineSeconds": service.wait_seconds + service.probe.start_seconds,
     }
     return _top("Deployment", plan, workload, spec)
 
@@ -218,7 +219,7 @@ def _in_pod(part: str | Secret | UrlQuoted) -> str:
 
 def _probes(workload: Workload) -> Manifest:
     """Startup and readiness ask whether it serves; liveness, which ends in a restart, asks only whether it lives."""
-    probe = workload.probe
+    probe = workload.service.probe
     serves = _check(probe.http or probe.local)
     lives = _check(probe.live or probe.local)
     patience = {"timeoutSeconds": probe.timeout_seconds, "periodSeconds": probe.interval_seconds}
@@ -227,7 +228,7 @@ def _probes(workload: Workload) -> Manifest:
             **serves,
             "timeoutSeconds": probe.timeout_seconds,
             "periodSeconds": STARTUP_PERIOD,
-            "failureThreshold": ceil(max(workload.wait_seconds, probe.start_seconds) / STARTUP_PERIOD),
+            "failureThreshold": ceil(max(workload.service.wait_seconds, probe.start_seconds) / STARTUP_PERIOD),
         },
         "readinessProbe": {**serves, **patience, "failureThreshold": 2},
         "livenessProbe": {**lives, **patience, "failureThreshold": probe.failures},

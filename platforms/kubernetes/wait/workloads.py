@@ -42,7 +42,7 @@ def wait_ready(
                 continue
             waited = clock() - start
             state, hopeless = _state(own)
-            if (hopeless and waited > _GRACE_SECONDS) or waited > workload.wait_seconds:
+            if (hopeless and waited > _GRACE_SECONDS) or waited > workload.service.wait_seconds:
                 raise KubernetesError(_failure(cluster, plan, workload, state, waited))
             if told.get(name) != state:
                 told[name] = state

@@ -1,0 +1,145 @@
+"""The rules that every set of workloads keeps, whatever the target: what no platform can honour."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
+
+from platforms.schedule import ScheduleError, parse
+from platforms.secrets import Change
+from platforms.workload import HttpCheck, Port, Protocol, Scheduled, Service, Workload
+from problems import Problem
+
+
+def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
+    """Everything that is wrong with them, all at once."""
+    names = [w.name for w in workloads]
+    problems = [
+        Problem(f"workload {name}", "", "expected a name used once")
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+    for workload in workloads:
+        problems += _itself(workload)
+        problems += _ports(workload, names)
+        problems += _outside(workload)
+        problems += _reserved(workload, names)
+    return [*problems, *_entrances(workloads), *_readings(workloads), *_secrets(workloads)]
+
+
+def _itself(workload: Workload) -> Iterator[Problem]:
+    where = f"workload {workload.name}"
+    if workload.uid == 0:
+        yield Problem(where, "uid 0", "expected a non-root user")
+    for key in sorted(set(workload.env) & set(workload.secret_env)):
+        yield Problem(where, key, "set both as plain and as secret variable")
+    for key, text in workload.secret_env.items():
+        if text.kept and not all(secret.kept for secret in text.secrets):
+            yield Problem(where, key, "expected all of its secrets to be kept by the target, or none")
+    if isinstance(workload.runs, Service):
+        return
+    if isinstance(workload.runs, Scheduled):
+        try:
+            parse(workload.runs.cron)
+        except ScheduleError as error:
+            yield Problem(f"{where}, schedule", workload.runs.cron, str(error))
+    if workload.runs.timeout_seconds < 1:
+        yield Problem(f"{where}, timeout", str(workload.runs.timeout_seconds), "expected at least 1 second")
+    if workload.ports:
+        expected = "expected none: nobody can call what does not run for ever"
+        yield Problem(where, f"port {workload.ports[0].name}", expected)
+
+
+def _ports(workload: Workload, names: Sequence[str]) -> Iterator[Problem]:
+    if not isinstance(workload.runs, Service):
+        return
+    where = f"workload {workload.name}"
+    probe = workload.runs.probe
+    probed = {check.port for check in (probe.http, probe.live) if isinstance(check, HttpCheck)}
+    for kind, count in (
+        ("name", Counter(port.name for port in workload.ports)),
+        ("number", Counter(str(port.number) for port in workload.ports)),
+    ):
+        for value in sorted(value for value, times in count.items() if times > 1):
+            yield Problem(where, f"port {value}", f"expected a {kind} used once")
+    for port in workload.ports:
+        for caller in port.callers:
+            if caller not in names:
+                yield Problem(where, f"caller {caller} of port {port.name}", "expected a workload's name")
+        if not 0 < port.number < 65536:
+            yield Problem(where, f"port {port.name} = {port.number}", "expected a number from 1 to 65535")
+        if port.metrics and not port.metrics.startswith("/"):
+            yield Problem(where, f"metrics {port.metrics} of port {port.name}", "expected a path that starts with /")
+        if port.metrics and port.protocol not in (Protocol.HTTP, Protocol.HTTPS):
+            yield Problem(where, f"metrics of port {port.name} = {port.protocol}", "expected http or https")
+        if not _used(port, probed):
+            expected = "expected a caller, an entrance, a probe or metrics: nobody uses it"
+            yield Problem(where, f"port {port.name}", expected)
+    read = [port.name for port in workload.ports if port.metrics]
+    if len(read) > 1:
+        yield Problem(where, f"metrics of ports {', '.join(read)}", "expected those of one port")
+    for number in sorted(probed - {port.number for port in workload.ports}):
+        yield Problem(where, f"probe of port {number}", "expected one of its ports")
+
+
+def _used(port: Port, probed: set[int]) -> bool:
+    return bool(port.callers or port.entrance or port.metrics or port.number in probed)
+
+
+def _reserved(workload: Workload, names: Sequence[str]) -> Iterator[Problem]:
+    senders = workload.reserved.senders if workload.reserved else ()
+    for sender in senders:
+        if isinstance(sender, str) and sender not in workload.callers:
+            expected = "expected a caller of one of its ports" if sender in names else "expected a workload's name"
+            yield Problem(f"workload {workload.name}", f"reserved for {sender}", expected)
+
+
+def _readings(workloads: Sequence[Workload]) -> Iterator[Problem]:
+    before: set[tuple[str, str]] = set()
+    for workload in workloads:
+        for reading in workload.readings:
+            if (reading.workload, reading.volume) not in before:
+                shown = f"volume {reading.volume} of {reading.workload}"
+                expected = "expected a volume of a workload that stands before this one"
+                yield Problem(f"workload {workload.name}", shown, expected)
+        before |= {(workload.name, volume.name) for volume in workload.volumes}
+
+
+def _secrets(workloads: Sequence[Workload]) -> Iterator[Problem]:
+    for secret in {s.name: s for w in workloads for s in w.secrets}.values():
+        where = f"secret {secret.name}"
+        if secret.version < 1:
+            yield Problem(where, f"version {secret.version}", "expected 1 or more")
+        if secret.version > 1 and (secret.value is not None or secret.kept is not None):
+            yield Problem(where, f"version {secret.version}", "expected 1: whoever gives the value gives a new one")
+        if secret.version > 1 and secret.change is Change.LOSES_DATA:
+            yield Problem(where, f"version {secret.version}", "expected 1: what it encrypts could no longer be read")
+
+
+def _outside(workload: Workload) -> Iterator[Problem]:
+    where = f"workload {workload.name}"
+    for outside in workload.outside:
+        shown = f"way out to {outside.host or 'nowhere'}"
+        if not 0 < outside.port < 65536:
+            yield Problem(where, shown, f"expected a port from 1 to 65535, not {outside.port}")
+        if not outside.host:
+            yield Problem(where, shown, "expected a host name, an address or a network")
+        elif "/" in outside.host and not _network(outside.host):
+            yield Problem(where, shown, "expected an IPv4 network such as 10.0.0.0/8")
+
+
+def _network(text: str) -> bool:
+    try:
+        return ip_network(text).version == 4
+    except ValueError:
+        return False
+
+
+def _entrances(workloads: Sequence[Workload]) -> Iterator[Problem]:
+    taken: dict[int, str] = {}
+    for workload in workloads:
+        for _, entrance in workload.entrances:
+            number = entrance.host_port
+            if number in taken:
+                yield Problem(f"workload {workload.name}", f"port {number}", f"already published by {taken[number]}")
+            taken[number] = workload.name
