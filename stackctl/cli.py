@@ -23,7 +23,6 @@ from typing import Annotated
 
 import typer
 
-from platforms.docker.daemon import DockerError
 from problems import Problem, StackError
 from settings import ROOT
 from settings.versions import selection
@@ -137,11 +136,12 @@ def outputs(
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Secrets in clear.")] = False,
     config_file: ConfigOption = None,
 ) -> None:
-    """The stack's URLs, client and users; the same for both engines."""
+    """The stack's URLs, client and users; the same whatever brought it up."""
     with reported():
         found = connection.outputs(stack, config_file)
         if found is None:
-            raise DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
+            problem = Problem("stack", stack, f"expected one that is up; `make up STACK={stack}` makes it")
+            raise StackError(f"There is no stack {stack} here.", [problem])
         show(found if show_secrets else redacted(found), output)
 
 

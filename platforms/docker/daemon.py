@@ -211,6 +211,7 @@ def wait_ready(
     container: str,
     progress: Callable[[str], None],
     *,
+    address: str = "127.0.0.1",
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -219,6 +220,7 @@ def wait_ready(
     Docker's health status is made only every interval, so it comes seconds late; this asks twice a second (once where
     nobody but the stack's own programs waits), unless that status is there already. A command in a container costs the
     processor time that its program needs to start, so a published port that gives no answer yet saves most of them.
+    address: the host address that its ports are published on.
     Raises DockerError with the container's last lines when it gives up.
     """
     found = state(container)
@@ -227,7 +229,7 @@ def wait_ready(
     start = clock()
     told, asked = start, start - UNASKED_SECONDS
     while True:
-        if clock() - asked < UNASKED_SECONDS and not _answers(workload):
+        if clock() - asked < UNASKED_SECONDS and not _answers(workload, _reached(address)):
             sleep(0.1)
             continue
         asked = clock()
@@ -250,7 +252,12 @@ def wait_ready(
         sleep(0.5 if workload.entrances else 1)
 
 
-def _answers(workload: Workload) -> bool:
+def _reached(address: str) -> str:
+    """Where something that is bound to an address is reached from this machine: at loopback for every address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+
+
+def _answers(workload: Workload, address: str) -> bool:
     """Whether the workload may be ready: what a published port says, or yes where there is none to ask.
 
     The engine accepts connections before the program does, so an answer counts, and no connection; and not the
@@ -260,7 +267,7 @@ def _answers(workload: Workload) -> bool:
     path = http.path if http else "/"
     for _, entrance in workload.entrances:
         try:
-            with socket.create_connection(("127.0.0.1", entrance.host_port), timeout=0.5) as connection:
+            with socket.create_connection((address, entrance.host_port), timeout=0.5) as connection:
                 connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
                 # "HTTP/1.1 503": enough to tell. TLS answers plain HTTP with something else.
                 answer = connection.recv(12)

@@ -121,7 +121,12 @@ def up(context: Context) -> None:
 
         def wait(workload: Workload) -> None:
             if isinstance(workload.runs, Service):
-                daemon.wait_ready(workload, stack.physical(workload.name), lambda m: board.update(workload.name, m))
+                daemon.wait_ready(
+                    workload,
+                    stack.physical(workload.name),
+                    lambda message: board.update(workload.name, message),
+                    address=context.settings.docker.bind_address,
+                )
             board.update(workload.name, "ready", done=True)
 
         list(pool.map(wait, stack.workloads))

@@ -160,7 +160,7 @@ def neighbours() -> Iterator[list[int]]:
 
 def test_neighbouring_ports_that_the_stack_holds_are_its_own(docker: FakeDocker, neighbours: list[int]) -> None:
     """Docker lists them as one range, which is for people to read."""
-    ports = tuple(Port(f"p{port}", port, port) for port in neighbours)
+    ports = tuple(Port(f"p{port}", port, entrance=Entrance("", port)) for port in neighbours)
     asked = DockerPlan(PROJECT, "test", (replace(one(), ports=ports),))
     assert len(examine(asked, ADDRESS, images=False).problems) == len(neighbours)
     docker.publishes(*neighbours)
@@ -169,7 +169,7 @@ def test_neighbouring_ports_that_the_stack_holds_are_its_own(docker: FakeDocker,
 
 def test_only_the_ports_that_the_stack_holds_are_its_own(docker: FakeDocker, neighbours: list[int]) -> None:
     first, between, last = neighbours
-    asked = DockerPlan(PROJECT, "test", (replace(one(), ports=(Port("redis", 6379, between),)),))
+    asked = DockerPlan(PROJECT, "test", (replace(one(), ports=(Port("redis", 6379, entrance=Entrance("", between)),)),))
     docker.publishes(first, last)
     (problem,) = examine(asked, ADDRESS, images=False).problems
     assert problem.value == str(between)
@@ -266,6 +266,28 @@ def test_a_published_port_that_answers_503_is_not_ready(docker: FakeDocker) -> N
 
     with served(Starting) as port:
         assert questions(docker, port) <= 8
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("::1", "::1"), ("192.0.2.7", "192.0.2.7")],
+)
+def test_a_published_port_is_asked_where_it_is_bound(
+    bound: str, asked: str, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[tuple[str, int]] = []
+
+    def connect(place: tuple[str, int], timeout: float) -> socket.socket:
+        places.append(place)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    docker.fail("exec", "not yet")
+    docker.container("running")
+    clock = Clock()
+    with pytest.raises(DockerError):
+        wait_ready(published(5000), "c", lambda _: None, address=bound, clock=clock, sleep=clock.sleep)
+    assert set(places) == {(asked, 5000)}
 
 
 def test_it_waits_as_long_as_the_workload_allows_and_says_so(docker: FakeDocker) -> None:
