@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from platforms.running import Instance
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import Secret, SecretText
 from platforms.workload import Workload
 from settings import ENCRYPTED
 from stackctl.doctor.findings import Finding
@@ -83,21 +83,20 @@ def _ports(ports: frozenset[tuple[int, int]]) -> str:
 
 def _resolved(text: SecretText, seen: Observed) -> str | None:
     """The text with its secrets; None when one of them is not known here."""
-    parts = []
-    for part in text.parts:
-        if isinstance(part, str):
-            parts.append(part)
-            continue
-        value = _value(part.secret if isinstance(part, UrlQuoted) else part, seen)
-        if value is None:
-            return None
-        parts.append(quote(value, safe="") if isinstance(part, UrlQuoted) else value)
-    return "".join(parts)
 
+    def value(secret: Secret) -> str | None:
+        given = secret.value if secret.value is not None else seen.kept.get(secret.name)
+        return None if given == ENCRYPTED else given
 
-def _value(secret: Secret, seen: Observed) -> str | None:
-    given = secret.value if secret.value is not None else seen.kept.get(secret.name)
-    return None if given == ENCRYPTED else given
+    def quoted(secret: Secret) -> str | None:
+        known = value(secret)
+        return None if known is None else quote(known, safe="")
+
+    def plain(part: str) -> str | None:
+        return part
+
+    parts = [part for part in text.fold(plain, value, quoted) if part is not None]
+    return "".join(parts) if len(parts) == len(text.parts) else None
 
 
 def _changed_files(workload: Workload, instance: Instance, seen: Observed) -> Iterator[str]:

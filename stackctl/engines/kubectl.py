@@ -25,7 +25,7 @@ from platforms.kubernetes.preflight import check_cluster
 from platforms.kubernetes.remove import Place, find, prune, remove
 from platforms.kubernetes.wait import conditions
 from platforms.kubernetes.wait.workloads import wait_ready
-from platforms.secrets import Secret, SecretText
+from platforms.secrets import Secret
 from problems import Problem, StackError
 from settings import PROJECT
 from stackctl.context import Context, stack_directory
@@ -239,7 +239,7 @@ def _references(value: object, stack: KubernetesPlan) -> object:
         for workload in stack.workloads
         for first, texts in secret_texts(stack, workload).items()
         for variable, text in texts.items()
-        if text == SecretText.of(value)
+        if text.alone == value
     )
 
 

@@ -23,7 +23,7 @@ from components.redis import redis_address
 from components.stack import stack_spec
 from platforms.inventory import InventoryError
 from platforms.running import Answer, Instance, Trouble
-from platforms.secrets import SecretText, UrlQuoted
+from platforms.secrets import SecretText
 from platforms.workload import Workload
 from settings import PROJECT, ROOT, Platform, from_files, parse
 from stackctl.cli import app
@@ -106,8 +106,7 @@ def test_what_mlflow_was_told_is_read_back_as_it_was_meant() -> None:
     inputs, profile = plugin_inputs(settings), plugin_profile("11.0.2")
 
     def fill(text: SecretText) -> str:
-        return "".join(p if isinstance(p, str) else "s3cret/" if not isinstance(p, UrlQuoted) else "s3cret%2F"
-                       for p in text.parts)  # fmt: skip
+        return "".join(text.fold(str, lambda _: "s3cret/", lambda _: "s3cret%2F"))
 
     env = {**profile.env(inputs), **{name: fill(text) for name, text in profile.secret_env(inputs).items()}}
     view, redis = mlflow_view(env), redis_address(settings)
