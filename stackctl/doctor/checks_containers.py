@@ -85,7 +85,7 @@ def _resolved(text: SecretText, seen: Observed) -> str | None:
     """The text with its secrets; None when one of them is not known here."""
 
     def value(secret: Secret) -> str | None:
-        given = secret.value if secret.value is not None else seen.kept.get(secret.name)
+        given = secret.value if secret.value is not None else seen.kept.get(secret.stored)
         return None if given == ENCRYPTED else given
 
     def quoted(secret: Secret) -> str | None:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +343,27 @@ def test_every_line_of_the_disks_is_read_as_it_is(line: str, expected: list[str]
     table = f"Filesystem 1024-blocks Used Available Capacity Mounted on\n{line}\n"
     seen = observed(Instance("x-a", "a", True, ""), running=FakeRunning({"df": Answer(0, table, "")}))
     assert [f.evidence for f in checks_containers.disks(seen)] == expected
+
+
+def test_a_secret_is_compared_with_the_value_of_its_version() -> None:
+    spec = stack_spec(parse({}, "x"))
+    [defined] = [w for w in spec.workloads if w.name == "redis"]
+    name, text = next((name, text) for name, text in defined.secret_env.items() if text.alone is not None)
+    assert text.alone is not None
+    second = replace(text.alone, version=2)
+    kept = {text.alone.name: "of the first version", second.stored: "of the second version"}
+    workload = replace(defined, secret_env={name: SecretText.of(second)})
+    ports: frozenset[tuple[int, int]] = frozenset()
+    env = {**workload.env, name: "of the second version"}
+    memory = workload.resources.memory_mib
+    instance = Instance("x-redis", "redis", True, workload.image, workload.args, env, ports, memory)
+    seen = observed(instance, kept=kept)
+    vars(seen)["defined"] = (workload,)
+    assert list(checks_containers.definition(seen)) == []
+    stale = replace(instance, env={**workload.env, name: "of the first version"})
+    seen = observed(stale, kept=kept)
+    vars(seen)["defined"] = (workload,)
+    assert ids(checks_containers.definition(seen)) == ["container-outdated"]
 
 
 def test_values_that_only_the_engine_can_read_are_not_compared(tmp_path: Path) -> None:
