@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
+
+# What a reader makes of one part of a text.
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,40 @@ class SecretText:
     def of(*parts: str | Secret | UrlQuoted) -> SecretText:
         return SecretText(parts)
 
+    def fold(
+        self, plain: Callable[[str], Part], secret: Callable[[Secret], Part], quoted: Callable[[Secret], Part]
+    ) -> list[Part]:
+        """Every part in its order, as one of three functions makes it.
+
+        plain: of text without a secret. secret: of a secret as it is. quoted: of one that is a part of a URL.
+        """
+        made = []
+        for part in self.parts:
+            if isinstance(part, UrlQuoted):
+                made.append(quoted(part.secret))
+            else:
+                made.append(secret(part) if isinstance(part, Secret) else plain(part))
+        return made
+
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        found = (part.secret if isinstance(part, UrlQuoted) else part for part in self.parts)
-        return tuple(part for part in found if isinstance(part, Secret))
+        """Its secrets, in their order."""
+
+        def itself(secret: Secret) -> Secret | None:
+            return secret
+
+        return tuple(secret for secret in self.fold(lambda _: None, itself, itself) if secret is not None)
+
+    @property
+    def alone(self) -> Secret | None:
+        """The secret that it is, with nothing beside it and as it is; None for every other text."""
+        part = self.parts[0] if len(self.parts) == 1 else None
+        return part if isinstance(part, Secret) else None
+
+    @property
+    def quotes(self) -> bool:
+        """Whether a part of it is percent-encoded."""
+        return any(self.fold(lambda _: False, lambda _: False, lambda _: True))
 
     @property
     def kept(self) -> bool:

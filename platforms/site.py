@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pulumi
 import pulumi_random as random
 
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import Secret, SecretText
 from platforms.workload import Workload
 from problems import Problem
 
@@ -103,11 +103,13 @@ class Secrets(pulumi.ComponentResource):
 
     def text(self, text: SecretText) -> pulumi.Output[str]:
         """The text with its secrets filled in, itself a secret."""
-        if len(text.parts) == 1 and isinstance(text.parts[0], Secret):
-            return self.value(text.parts[0])
-        return pulumi.Output.secret(pulumi.Output.concat(*(self._part(part) for part in text.parts)))
+        if text.alone is not None:
+            return self.value(text.alone)
 
-    def _part(self, part: str | Secret | UrlQuoted) -> pulumi.Input[str]:
-        if isinstance(part, UrlQuoted):
-            return self.value(part.secret).apply(lambda value: quote(value, safe=""))
-        return self.value(part) if isinstance(part, Secret) else part
+        def plain(part: str) -> pulumi.Input[str]:
+            return part
+
+        def quoted(secret: Secret) -> pulumi.Input[str]:
+            return self.value(secret).apply(lambda value: quote(value, safe=""))
+
+        return pulumi.Output.secret(pulumi.Output.concat(*text.fold(plain, self.value, quoted)))

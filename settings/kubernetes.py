@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from settings.types import DataKey, DnsName, Group, Host, ObjectName
 
@@ -92,12 +92,6 @@ class Ingress(Group):
     issuer: DnsName | None = Field(None, description="cert-manager Issuer in the stack's namespace")
     cluster_issuer: DnsName | None = Field(None, description="cert-manager ClusterIssuer")
 
-    @model_validator(mode="after")
-    def _one_certificate(self) -> Ingress:
-        if sum(bool(way) for way in (self.tls_secret, self.issuer, self.cluster_issuer)) != 1:
-            raise ValueError("expected one of tlsSecret, issuer and clusterIssuer")
-        return self
-
 
 class Mesh(Group):
     """Istio ambient: mutual TLS between all parts, and a waypoint that guards MLflow's trace intake."""
@@ -144,9 +138,3 @@ class Kubernetes(Group):
     def routed(self) -> bool:
         """Whether people come in by a Gateway or an Ingress, where TLS ends."""
         return self.gateway is not None or self.ingress is not None
-
-    @model_validator(mode="after")
-    def _one_entrance(self) -> Kubernetes:
-        if self.gateway and self.ingress:
-            raise ValueError("expected gateway or ingress, not both")
-        return self

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import SecretStr
 
 from problems import Problem, StackError
 from settings.model import PROJECT, Platform, Settings
+from settings.refused import shown, validate
 from settings.rules import check
 
 ROOT = Path(__file__).resolve().parent.parent
 # Stands for a value that only the engine can read.
 ENCRYPTED = "encrypted"
-_SECRET_NAME = re.compile("secret|pass|pwd|token|key|credential", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 # Namespaces of providers: theirs to validate, not ours.
 PROVIDER_NAMESPACES = ("pulumi", "docker", "keycloak", "kubernetes", "random")
 
@@ -85,143 +81,14 @@ def parse(config: Mapping[str, object], stack: str, root: Path = ROOT) -> Settin
         if namespace == PROJECT:
             raw[rest] = value
         elif namespace not in PROVIDER_NAMESPACES:
-            shown = "[secret]" if _SECRET_NAME.search(name) else _shown(value)
-            problems.append(Problem(name, shown, f"unknown; expected {PROJECT}:<key>"))
-    settings, found = _validate(raw)
+            problems.append(Problem(name, shown(name, value), f"unknown; expected {PROJECT}:<key>"))
+    settings, found, known = validate(raw)
     problems += found
-    problems += check(settings, root)
+    problems += check(settings, known, root)
     if problems:
         count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
         raise StackError(f"{count} wrong in stack {stack} (Pulumi.{stack}.yaml); nothing was created.", problems)
     return settings
-
-
-def _validate(raw: dict[str, Any]) -> tuple[Settings, list[Problem]]:
-    """Validate, replacing what is wrong by its default, so that later rules are checked as well."""
-    problems: list[Problem] = []
-    current = json.loads(json.dumps(raw, default=str))
-    for _ in range(100):
-        try:
-            return Settings.model_validate(current), problems
-        except ValidationError as error:
-            details = error.errors()
-            places = [detail["loc"] for detail in details]
-            for detail in details:
-                # A list whose items were refused is also reported as too short.
-                inside = (p for p in places if len(p) > len(detail["loc"]) and p[: len(detail["loc"])] == detail["loc"])
-                if detail["type"] != "too_short" or not any(inside):
-                    problems.append(_problem(detail, raw))
-            for detail in details:
-                _drop(current, detail["loc"])
-    return Settings(), problems
-
-
-def _problem(detail: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
-    loc = detail["loc"]
-    where = f"{PROJECT}:" + _path(loc)
-    value: Any = raw
-    for part in loc:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            value = ""
-            break
-    shown = _shown(value)
-    if shown and _may_be_secret(loc, known=detail["type"] != "extra_forbidden"):
-        shown = "[secret]"
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys(loc[:-1])
-        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-        return Problem(where, shown, f"unknown key; {hint}")
-    if detail["type"] == "missing":
-        return Problem(where, "", "required, and not given")
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "string_pattern_mismatch":
-        message = f"expected text matching {detail.get('ctx', {}).get('pattern', '')}"
-    return Problem(where, shown, message[0].lower() + message[1:])
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def _drop(tree: Any, loc: tuple[int | str, ...]) -> None:
-    """Remove the value at `loc`; a rejected list or required key takes its parent with it."""
-    for cut in range(len(loc), 0, -1):
-        node = tree
-        try:
-            for part in loc[: cut - 1]:
-                node = node[part]
-            if isinstance(node, dict) and loc[cut - 1] in node:
-                del node[loc[cut - 1]]
-                return
-        except (KeyError, IndexError, TypeError):
-            continue
-
-
-def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = Settings
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        field = next((f for f in (model.model_fields if model else {}).values() if f.alias == part), None)
-        model = _model_in(field.annotation) if field else None
-    return model
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
-        if found:
-            return found
-    return None
-
-
-def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
-    model = _model_at(loc)
-    return [str(field.alias) for field in model.model_fields.values()] if model else []
-
-
-def _may_be_secret(loc: tuple[int | str, ...], *, known: bool) -> bool:
-    """Whether a wrong value is a secret, or could be one that stands in the wrong place."""
-    group = _model_at(loc[:-1])
-    if not known:
-        # A misspelt key, or a secret that the settings have no place for.
-        return bool(_SECRET_NAME.search(str(loc[-1]))) or (group is not None and _holds_secrets(group, deep=False))
-    inner = _model_at(loc)
-    return any(_is_secret(loc[:end]) for end in range(1, len(loc) + 1)) or (
-        inner is not None and _holds_secrets(inner, deep=True)
-    )
-
-
-def _is_secret(loc: tuple[int | str, ...]) -> bool:
-    """Whether the key at `loc` holds a secret, or a map of them."""
-    group = _model_at(loc[:-1])
-    field = next((f for f in (group.model_fields if group else {}).values() if f.alias == loc[-1]), None)
-    return field is not None and "SecretStr" in str(field.annotation)
-
-
-def _holds_secrets(model: type[BaseModel], *, deep: bool) -> bool:
-    for field in model.model_fields.values():
-        inner = _model_in(field.annotation)
-        # A misspelt key stands for one value; a map has its own place for each.
-        secret = "SecretStr" in str(field.annotation) and (deep or "dict" not in str(field.annotation))
-        if secret or (deep and inner and _holds_secrets(inner, deep=True)):
-            return True
-    return False
-
-
-def _shown(value: Any) -> str:
-    """A wrong value for people to read, without the credentials that a URL may hold."""
-    if value == "" or isinstance(value, dict | list):
-        return ""
-    return _CREDENTIALS.sub("//[secret]@", json.dumps(value, default=str))
 
 
 def _decode(key: str, value: str) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import Discriminator, Field, SecretStr, StringConstraints, Tag
 
 from settings.kubernetes import ExistingAccessKey, ExistingSecret, Kubernetes
 from settings.types import (
@@ -24,6 +24,7 @@ from settings.types import (
     Scope,
     Seconds,
     TcpPort,
+    Url,
     Version,
 )
 
@@ -53,6 +54,16 @@ class ImageSource(StrEnum):
     BUILD = "build"
 
 
+def _is_existing(value: object) -> str:
+    return "=existing" if isinstance(value, dict | ExistingSecret) else "=text"
+
+
+# A secret's text, or the place of one that Kubernetes keeps.
+GivenSecret = Annotated[
+    Annotated[SecretStr, Tag("=text")] | Annotated[ExistingSecret, Tag("=existing")], Discriminator(_is_existing)
+]
+
+
 class Tls(Group):
     """How https is served: from certificate files, or by a TLS proxy in front."""
 
@@ -61,33 +72,19 @@ class Tls(Group):
     proxy: bool = Field(False, description="A proxy in front ends TLS and sets X-Forwarded-*")
     trusted_proxies: tuple[str, ...] = Field((), description="Addresses or networks whose X-Forwarded-* are believed")
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Tls:
-        if bool(self.certificate_file) != bool(self.key_file):
-            raise ValueError("expected certificateFile and keyFile together")
-        if self.proxy and self.certificate_file:
-            raise ValueError("expected certificate files or proxy: true, not both")
-        return self
-
 
 class S3(Group):
     """An S3-compatible store for artifacts; MLflow's server reads and writes it for its users."""
 
     bucket: Name = Field(description="The bucket's name")
     prefix: str = Field("", description="Path in the bucket below which everything is kept")
-    endpoint_url: str | None = Field(None, description="URL of a store other than AWS")
+    endpoint_url: Url | None = Field(None, description="URL of a store other than AWS")
     region: str | None = Field(None, description="The bucket's region")
     access_key_id: str | None = Field(None, description="Id of an access key; none: the machine's own role")
     secret_access_key: SecretStr | None = Field(None, description="The access key's secret")
     existing_secret: ExistingAccessKey | None = Field(
         None, description="Where the access key is on Kubernetes, in place of the two above"
     )
-
-    @model_validator(mode="after")
-    def _one_key(self) -> S3:
-        if self.existing_secret and (self.access_key_id or self.secret_access_key):
-            raise ValueError("expected existingSecret, or accessKeyId and secretAccessKey, not both")
-        return self
 
 
 class Egress(Group):
@@ -126,7 +123,7 @@ class Mlflow(Group):
     )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
     env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
-    secret_env: dict[str, SecretStr | ExistingSecret] = Field(
+    secret_env: dict[str, GivenSecret] = Field(
         {}, description="The same, for values that are secret, or on Kubernetes in a Secret: {name, key}"
     )
     egress: tuple[Egress, ...] = Field(
@@ -141,7 +138,7 @@ class ExistingKeycloak(Group):
     admin_client_id: Name = Field(description="Confidential client whose service account may manage the realm")
     admin_client_secret: SecretStr = Field(description="Its secret")
     admin_realm: Name = Field("master", description="Realm of the admin client")
-    internal_url: str | None = Field(None, description="URL for containers where it is not the public one")
+    internal_url: Url | None = Field(None, description="URL for containers where it is not the public one")
     create_realm: bool = Field(True, description="false: the realm exists and stays as it is")
 
 
@@ -175,21 +172,6 @@ class Lifetimes(Group):
     )
     offline_idle_seconds: Seconds = Field(2592000, description="An offline token ends when unused for this long")
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Lifetimes:
-        token, idle, longest = self.access_token_seconds, self.sso_idle_seconds, self.sso_max_seconds
-        offline = self.offline_idle_seconds
-        broken = []
-        if idle > longest:
-            broken.append(f"ssoIdleSeconds ({idle}) <= ssoMaxSeconds ({longest})")
-        if token > idle:
-            broken.append(f"accessTokenSeconds ({token}) <= ssoIdleSeconds ({idle})")
-        if offline < idle:
-            broken.append(f"offlineIdleSeconds ({offline}) >= ssoIdleSeconds ({idle})")
-        if broken:
-            raise ValueError(f"expected {' and '.join(broken)}")
-        return self
-
 
 class Groups(Group):
     """Group names, from here to Keycloak, the token and MLflow."""
@@ -200,14 +182,6 @@ class Groups(Group):
     users: Annotated[tuple[GroupName, ...], Field(min_length=1)] = Field(
         ("mlflow-users",), description="Members may log in"
     )
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Groups:
-        every = [*self.admins, *self.users]
-        twice = sorted({name for name in every if every.count(name) > 1})
-        if twice:
-            raise ValueError(f"expected each group once; twice: {', '.join(twice)}")
-        return self
 
 
 class User(Group):
@@ -260,12 +234,6 @@ class DatabaseLogin(Group):
         None, description="Where the password is on Kubernetes, in place of password"
     )
 
-    @model_validator(mode="after")
-    def _one_password(self) -> DatabaseLogin:
-        if (self.password is None) == (self.existing_secret is None):
-            raise ValueError("expected password or, on Kubernetes, existingSecret")
-        return self
-
 
 class ExternalPostgres(Group):
     """A Postgres server that is already there, with its three databases and roles."""
@@ -288,12 +256,6 @@ class Postgres(Group):
     memory_mib: Annotated[int, Field(ge=128)] = Field(512, description="Memory limit in MiB")
     external: ExternalPostgres | None = None
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> Postgres:
-        if self.external and self.separate_keycloak:
-            raise ValueError("expected external or separateKeycloak, not both")
-        return self
-
 
 class ExternalRedis(Group):
     """A Redis server that is already there."""
@@ -305,12 +267,6 @@ class ExternalRedis(Group):
         None, description="Where the password is on Kubernetes, in place of password"
     )
     tls: bool = Field(True, description="Whether the connection is encrypted")
-
-    @model_validator(mode="after")
-    def _one_password(self) -> ExternalRedis:
-        if self.password and self.existing_secret:
-            raise ValueError("expected password or existingSecret, not both")
-        return self
 
 
 class Redis(Group):

@@ -1,92 +1,116 @@
-"""Rules between settings, checked once all types are right, and what follows from the settings."""
+"""Rules between settings, each once, and none about a value that was refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from problems import Problem
 from settings.derived import behind_proxy, published_port, wants_sample_users
-from settings.model import Settings, Tls
-from settings.rules_kubernetes import check_kubernetes, key
-from settings.types import Group, is_loopback
+from settings.known import Known
+from settings.model import PROJECT, Keycloak, Mlflow, Settings, Tls
+from settings.rules_groups import GROUP_RULES
+from settings.rules_kubernetes import KUBERNETES_RULES
+from settings.types import is_loopback
 from settings.versions import unsupported_plugin, versions
+from settings.wrong import Wrong
+
+PARTS = ("mlflow", "keycloak")
 
 
-def check(settings: Settings, root: Path) -> list[Problem]:
+def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
     """Every broken rule, each with its key, its value and what was expected."""
-    return [
-        *_versions(settings),
-        *_exposure(settings),
-        *_tls(settings, "mlflow", settings.mlflow.url, settings.mlflow.tls, root),
-        *_tls(settings, "keycloak", settings.keycloak.url, settings.keycloak.tls, root),
-        *_files(settings, root),
-        *_realm(settings),
-        *_existing(settings),
-        *_replicas(settings),
-        *_reachable(settings),
-        *check_kubernetes(settings),
-    ]
+    problems = []
+    for wrong in (w for rule in RULES for w in rule(settings, known)):
+        problems.append(Problem(" and ".join(f"{PROJECT}:{key}" for key in wrong.keys), wrong.value, wrong.expected))
+        for key in wrong.keys:
+            # A generator goes on from here: later rules, and the rest of this one, leave the key alone.
+            known.refuse(key)
+    return problems + _files(settings, root)
 
 
-def _versions(settings: Settings) -> Iterator[Problem]:
-    known = versions()
+def _versions(settings: Settings, known: Known) -> Iterator[Wrong]:
     plugin = settings.mlflow.plugin_version
     reason = unsupported_plugin(plugin)
     if reason:
-        yield Problem(key("mlflow.pluginVersion"), plugin, reason)
+        yield Wrong(("mlflow.pluginVersion",), plugin, reason)
+    listed = versions()
     for part, given, choices in (
-        ("postgres", settings.postgres.version, known.postgres),
-        ("redis", settings.redis.version, known.redis),
-        ("keycloak", settings.keycloak.version, known.keycloak),
+        ("postgres", settings.postgres.version, listed.postgres),
+        ("redis", settings.redis.version, listed.redis),
+        ("keycloak", settings.keycloak.version, listed.keycloak),
     ):
         if given is not None and given not in choices:
-            listed = ", ".join(choices)
-            yield Problem(key(f"{part}.version"), given, f"expected one of {listed}")
+            yield Wrong((f"{part}.version",), given, f"expected one of {', '.join(choices)}")
 
 
-def _exposure(settings: Settings) -> Iterator[Problem]:
-    if settings.keycloak.existing is None:
-        mlflow, keycloak = (published_port(settings, p) for p in ("mlflow", "keycloak"))
-        if mlflow == keycloak:
-            yield Problem(f"{key('mlflow')} and {key('keycloak')}", f"port {mlflow}", "expected two ports")
-    if settings.docker.bind_address not in ("127.0.0.1", "::1"):
-        urls = (("mlflow", settings.mlflow.url), ("keycloak", settings.keycloak.url))
-        plain = [key(f"{part}.url") for part, url in urls if url.startswith("http://")]
-        if plain:
-            expected = f"expected 127.0.0.1 while http is in {' and '.join(plain)}"
-            yield Problem(key("docker.bindAddress"), settings.docker.bind_address, expected)
-        own = {"mlflow": settings.mlflow.tls}
-        if settings.keycloak.existing is None:
-            own["keycloak"] = settings.keycloak.tls
-        for part, tls in own.items():
-            if tls.proxy and not tls.trusted_proxies:
-                # Keycloak believes X-Forwarded-* of everybody then, and that is how it tells https from http.
-                expected = f"expected the proxy's addresses with {key('docker.bindAddress')} open to other machines"
-                yield Problem(key(f"{part}.tls.trustedProxies"), "", expected)
-
-
-def _tls(settings: Settings, part: str, url: str, tls: Tls, root: Path) -> Iterator[Problem]:
-    ways = bool(tls.certificate_file) or behind_proxy(settings, tls)
-    if url.startswith("https://") and not ways:
-        yield Problem(key(f"{part}.tls"), "", f"expected certificateFile and keyFile, or proxy, for {url}")
-    if url.startswith("http://") and ways:
-        yield Problem(key(f"{part}.tls"), "", f"expected an https url with it; the url is {url}")
-    for name, path in (("certificateFile", tls.certificate_file), ("keyFile", tls.key_file)):
-        yield from _readable(key(f"{part}.tls.{name}"), path, root)
-
-
-def _files(settings: Settings, root: Path) -> Iterator[Problem]:
-    yield from _readable(key("caBundle"), settings.ca_bundle, root)
-
-
-def _readable(where: str, path: str | None, root: Path) -> Iterator[Problem]:
-    if path is None:
+def _bind_address(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """What other machines reach is https, and believes the headers of its proxy alone."""
+    if settings.docker.bind_address in ("127.0.0.1", "::1"):
         return
+    urls = (("mlflow.url", settings.mlflow.url), ("keycloak.url", settings.keycloak.url))
+    plain = [f"{PROJECT}:{name}" for name, url in urls if known.values(name) and url.startswith("http://")]
+    if plain:
+        expected = f"expected 127.0.0.1 while http is in {' and '.join(plain)}"
+        yield Wrong(("docker.bindAddress",), settings.docker.bind_address, expected)
+    for part, tls in (("mlflow", settings.mlflow.tls), ("keycloak", settings.keycloak.tls)):
+        elsewhere = part == "keycloak" and not (known.presence("keycloak.existing") and not settings.keycloak.existing)
+        proxies = f"{part}.tls.trustedProxies"
+        if tls.proxy and not tls.trusted_proxies and known.values(proxies) and not elsewhere:
+            # Keycloak believes X-Forwarded-* of everybody then, and that is how it tells https from http.
+            expected = f"expected the proxy's addresses with {PROJECT}:docker.bindAddress open to other machines"
+            yield Wrong((proxies,), "", expected)
+
+
+def _https(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """Whoever has an https URL says how it is served, and nobody else does."""
+    for part, url, tls in (
+        ("mlflow", settings.mlflow.url, settings.mlflow.tls),
+        ("keycloak", settings.keycloak.url, settings.keycloak.tls),
+    ):
+        served = known.values(f"{part}.tls") and known.presence("kubernetes.gateway", "kubernetes.ingress")
+        if not (served and known.values(f"{part}.url")):
+            continue
+        ways = bool(tls.certificate_file) or behind_proxy(settings, tls)
+        if url.startswith("https://") and not ways:
+            yield Wrong((f"{part}.tls",), "", f"expected certificateFile and keyFile, or proxy, for {url}")
+        if url.startswith("http://") and ways:
+            yield Wrong((f"{part}.tls",), "", f"expected an https url with it; the url is {url}")
+
+
+def _ports(settings: Settings, known: Known) -> Iterator[Wrong]:
+    if settings.keycloak.existing is not None or not known.presence("keycloak.existing"):
+        return
+    groups: dict[str, Mlflow | Keycloak] = {"mlflow": settings.mlflow, "keycloak": settings.keycloak}
+    # Where the port of each comes from.
+    sources = {part: f"{part}.port" if group.port is not None else f"{part}.url" for part, group in groups.items()}
+    derived = [f"{part}.tls.proxy" for part, group in groups.items() if group.port is None]
+    ports = [f"{part}.port" for part in PARTS]
+    routed = known.presence("kubernetes.gateway", "kubernetes.ingress")
+    if not known.values(*sources.values(), *derived, *ports) or (derived and not routed):
+        return
+    mlflow, keycloak = (published_port(settings, part) for part in PARTS)
+    if mlflow == keycloak:
+        yield Wrong((sources["mlflow"], sources["keycloak"]), f"port {mlflow}", "expected two ports")
+
+
+def _files(settings: Settings, root: Path) -> list[Problem]:
+    """The files that are named and cannot be used. A file says nothing of other keys, so it is told of in any case."""
+
+    def of(part: str, tls: Tls) -> list[tuple[str, str | None]]:
+        return [(f"{part}.tls.certificateFile", tls.certificate_file), (f"{part}.tls.keyFile", tls.key_file)]
+
+    files = [*of("mlflow", settings.mlflow.tls), *of("keycloak", settings.keycloak.tls)]
+    files.append(("caBundle", settings.ca_bundle))
+    return [problem for key, path in files if path is not None for problem in _readable(key, path, root)]
+
+
+def _readable(key: str, path: str, root: Path) -> Iterator[Problem]:
+    where = f"{PROJECT}:{key}"
     try:
         text = (root / path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         yield Problem(where, path, f"expected a readable PEM file ({reason})")
         return
@@ -94,53 +118,83 @@ def _readable(where: str, path: str | None, root: Path) -> Iterator[Problem]:
         yield Problem(where, path, "expected a PEM file with a -----BEGIN line")
 
 
-def _realm(settings: Settings) -> Iterator[Problem]:
+def _members(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """Accounts are in groups that there are."""
     realm = settings.realm
+    if not known.values("realm.groups.admins", "realm.groups.users"):
+        return
     declared = {*realm.groups.admins, *realm.groups.users}
-    usernames = [user.username for user in realm.users]
-    if wants_sample_users(settings):
+    members = {f"realm.users[{i}].groups": user.groups for i, user in enumerate(realm.users)}
+    members |= {f"realm.serviceAccounts[{i}].groups": one.groups for i, one in enumerate(realm.service_accounts)}
+    for key, groups in members.items():
+        unknown = [g for i, g in enumerate(groups) if g not in declared and known.values(f"{key}[{i}]")]
+        if unknown:
+            yield Wrong((key,), ", ".join(unknown), f"expected one of {', '.join(sorted(declared))}")
+
+
+def _names(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """No two users and no two clients have one name."""
+    realm = settings.realm
+    users = {f"realm.users[{i}].username": user.username for i, user in enumerate(realm.users)}
+    usernames = [name for key, name in users.items() if known.values(key)]
+    asked = known.values("realm.sampleUsers") and (realm.sample_users is not None or known.values("environment"))
+    if asked and wants_sample_users(settings):
         usernames += ["alice", "bob"]
-    clients = [realm.client_id, realm.cli_client_id, *(s.client_id for s in realm.service_accounts)]
-    for where, names in (("realm.users", usernames), ("realm.serviceAccounts", clients)):
-        for name in sorted({n for n in names if names.count(n) > 1}):
-            yield Problem(key(where), name, "expected each name once")
-    members: list[tuple[str, Group, tuple[str, ...]]] = [
-        *((f"realm.users[{i}]", u, u.groups) for i, u in enumerate(realm.users)),
-        *((f"realm.serviceAccounts[{i}]", s, s.groups) for i, s in enumerate(realm.service_accounts)),
-    ]
-    for where, _, groups in members:
-        for group in groups:
-            if group not in declared:
-                listed = ", ".join(sorted(declared))
-                yield Problem(key(f"{where}.groups"), group, f"expected one of {listed}")
+    clients = {"realm.clientId": realm.client_id, "realm.cliClientId": realm.cli_client_id}
+    accounts = {f"realm.serviceAccounts[{i}].clientId": one.client_id for i, one in enumerate(realm.service_accounts)}
+    ids = [name for key, name in {**clients, **accounts}.items() if known.values(key)]
+    for key, names in (("realm.users", usernames), ("realm.serviceAccounts", ids)):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            yield Wrong((key,), ", ".join(twice), "expected each name once")
 
 
-def _existing(settings: Settings) -> Iterator[Problem]:
-    existing = settings.keycloak.existing
-    external = settings.postgres.external
-    if existing is None and external is not None and external.keycloak is None:
-        yield Problem(key("postgres.external.keycloak"), "", "expected Keycloak's database and login")
-    if existing is not None and existing.create_realm and settings.realm.name == "master":
-        yield Problem(key("keycloak.existing.createRealm"), "true", "expected false: master always exists")
+def _existing(settings: Settings, known: Known) -> Iterator[Wrong]:
+    existing, external = settings.keycloak.existing, settings.postgres.external
+    if not known.presence("keycloak.existing"):
+        return
+    database = "postgres.external.keycloak"
+    if existing is None and external is not None and external.keycloak is None and known.presence(database):
+        yield Wrong((database,), "", "expected Keycloak's database and login")
+    create = "keycloak.existing.createRealm"
+    if existing is not None and existing.create_realm and settings.realm.name == "master" and known.values(create):
+        yield Wrong((create,), "true", "expected false: master always exists")
     if existing is None and settings.realm.name == "master":
-        yield Problem(key("realm.name"), "master", "expected another name: master is for administrators")
+        yield Wrong(("realm.name",), "master", "expected another name: master is for administrators")
 
 
-def _replicas(settings: Settings) -> Iterator[Problem]:
+def _replicas(settings: Settings, known: Known) -> Iterator[Wrong]:
     mlflow = settings.mlflow
-    if mlflow.max_replicas is not None and mlflow.max_replicas <= mlflow.replicas:
+    if mlflow.max_replicas is not None and mlflow.max_replicas <= mlflow.replicas and known.values("mlflow.replicas"):
         expected = f"expected more than mlflow.replicas ({mlflow.replicas})"
-        yield Problem(key("mlflow.maxReplicas"), str(mlflow.max_replicas), expected)
+        yield Wrong(("mlflow.maxReplicas",), str(mlflow.max_replicas), expected)
 
 
-def _reachable(settings: Settings) -> Iterator[Problem]:
+def _reachable(settings: Settings, known: Known) -> Iterator[Wrong]:
     """In a container, localhost is the container itself."""
     expected = "expected a name that containers reach: localhost is each container itself"
     for part, external in (("postgres", settings.postgres.external), ("redis", settings.redis.external)):
         if external is not None and is_loopback(external.host):
-            yield Problem(key(f"{part}.external.host"), external.host, expected)
-    existing = settings.keycloak.existing
-    if existing is not None:
-        internal = existing.internal_url or settings.keycloak.url
-        if is_loopback(urlsplit(internal).hostname or ""):
-            yield Problem(key("keycloak.existing.internalUrl"), internal, expected)
+            yield Wrong((f"{part}.external.host",), external.host, expected)
+    existing, internal = settings.keycloak.existing, "keycloak.existing.internalUrl"
+    if existing is not None and known.values(internal) and (existing.internal_url or known.values("keycloak.url")):
+        url = existing.internal_url or settings.keycloak.url
+        if is_loopback(urlsplit(url).hostname or ""):
+            yield Wrong((internal,), url, expected)
+
+
+Rule = Callable[[Settings, Known], Iterator[Wrong]]
+# What says more of a key comes first: the key is named once.
+RULES: tuple[Rule, ...] = (
+    *GROUP_RULES,
+    _versions,
+    _bind_address,
+    *KUBERNETES_RULES,
+    _https,
+    _ports,
+    _members,
+    _names,
+    _existing,
+    _replicas,
+    _reachable,
+)

@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from problems import Problem
+from settings.known import Known
 from settings.kubernetes import ExistingSecret, Kubernetes
 from settings.model import PROJECT, Platform, Settings
+from settings.wrong import Wrong
 
 
 def key(path: str) -> str:
     return f"{PROJECT}:{path}"
 
 
-def check_kubernetes(settings: Settings) -> Iterator[Problem]:
-    """Every contradiction between the kubernetes group and the rest."""
-    if settings.platform is not Platform.KUBERNETES:
-        if settings.kubernetes != Kubernetes():
-            yield Problem(key("kubernetes"), "", f"expected {key('platform')}: kubernetes with it")
-        for where, name, instead in _existing_secrets(settings):
-            expected = f"expected {instead} in its place, or {key('platform')}: kubernetes, which keeps Secrets"
-            yield Problem(key(where), name, expected)
+def _elsewhere(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """What only Kubernetes can do is asked of nothing else."""
+    if settings.platform is Platform.KUBERNETES or not known.values("platform"):
         return
-    yield from _operated(settings)
-    yield from _volumes(settings)
-    yield from _entrance(settings)
-    yield from _mesh(settings)
+    if settings.kubernetes != Kubernetes() and known.values("kubernetes"):
+        yield Wrong(("kubernetes",), "", f"expected {key('platform')}: kubernetes with it")
+    for where, name, instead in _existing_secrets(settings):
+        if known.values(where):
+            expected = f"expected {instead} in its place, or {key('platform')}: kubernetes, which keeps Secrets"
+            yield Wrong((where,), name, expected)
 
 
 def _existing_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -45,43 +43,57 @@ def _existing_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield f"mlflow.secretEnv.{name}", value.name, "the value"
 
 
-def _operated(settings: Settings) -> Iterator[Problem]:
-    if settings.kubernetes.cloud_native_pg and settings.postgres.external:
+def _operated(settings: Settings, known: Known) -> Iterator[Wrong]:
+    where = "kubernetes.cloudNativePg"
+    both = settings.kubernetes.cloud_native_pg and settings.postgres.external
+    if _here(settings) and both and known.values(where):
         expected = f"expected none with {key('postgres.external')}: there is no server to run"
-        yield Problem(key("kubernetes.cloudNativePg"), "", expected)
+        yield Wrong((where,), "", expected)
 
 
-def _volumes(settings: Settings) -> Iterator[Problem]:
+def _volumes(settings: Settings, known: Known) -> Iterator[Wrong]:
     mlflow, storage = settings.mlflow, settings.kubernetes.storage
     most = mlflow.max_replicas or mlflow.replicas
-    if most > 1 and mlflow.s3 is None and storage.shared_access != "ReadWriteMany":
-        where = key("mlflow.maxReplicas" if mlflow.max_replicas else "mlflow.replicas")
+    shared = known.values("kubernetes.storage.sharedAccess") and known.presence("mlflow.s3", "mlflow.maxReplicas")
+    if _here(settings) and shared and most > 1 and mlflow.s3 is None and storage.shared_access != "ReadWriteMany":
+        where = "mlflow.maxReplicas" if mlflow.max_replicas else "mlflow.replicas"
         expected = f"expected 1, {key('mlflow.s3')}, or {key('kubernetes.storage.sharedAccess')}: ReadWriteMany"
-        yield Problem(where, str(most), expected)
+        yield Wrong((where,), str(most), expected)
 
 
-def _entrance(settings: Settings) -> Iterator[Problem]:
-    if not settings.kubernetes.routed:
+def _entrance(settings: Settings, known: Known) -> Iterator[Wrong]:
+    if not (_here(settings) and settings.kubernetes.routed and known.presence("keycloak.existing")):
         return
     name = "gateway" if settings.kubernetes.gateway else "ingress"
-    parts = ["mlflow"] if settings.keycloak.existing else ["mlflow", "keycloak"]
     hosts = []
-    for part in parts:
+    for part in ("mlflow",) if settings.keycloak.existing else ("mlflow", "keycloak"):
         group = settings.mlflow if part == "mlflow" else settings.keycloak
-        hosts.append(urlsplit(group.url).hostname)
-        if group.url.startswith("http://"):
-            expected = f"expected the https URL that {key('kubernetes.' + name)} serves"
-            yield Problem(key(f"{part}.url"), group.url, expected)
-        if group.tls.certificate_file:
+        url, certificate = f"{part}.url", f"{part}.tls.certificateFile"
+        if known.values(url):
+            hosts.append(urlsplit(group.url).hostname)
+        if known.values(url) and group.url.startswith("http://"):
+            yield Wrong((url,), group.url, f"expected the https URL that {key('kubernetes.' + name)} serves")
+        if known.values(certificate) and group.tls.certificate_file:
             expected = f"expected none: TLS ends at {key('kubernetes.' + name)}"
-            yield Problem(key(f"{part}.tls.certificateFile"), group.tls.certificate_file, expected)
-    if len(hosts) > len(set(hosts)):
-        where = f"{key('mlflow.url')} and {key('keycloak.url')}"
-        yield Problem(where, str(hosts[0]), "expected two host names: routes are told apart by them")
+            yield Wrong((certificate,), group.tls.certificate_file, expected)
+    if len(hosts) > len(set(hosts)) and known.values("mlflow.url", "keycloak.url"):
+        expected = "expected two host names: routes are told apart by them"
+        yield Wrong(("mlflow.url", "keycloak.url"), str(hosts[0]), expected)
 
 
-def _mesh(settings: Settings) -> Iterator[Problem]:
-    tls = settings.mlflow.tls
-    if settings.kubernetes.mesh.enabled and tls.certificate_file and not settings.kubernetes.routed:
+def _mesh(settings: Settings, known: Known) -> Iterator[Wrong]:
+    tls, where = settings.mlflow.tls, "mlflow.tls.certificateFile"
+    judged = known.values("kubernetes.mesh.enabled", where) and known.presence(
+        "kubernetes.gateway", "kubernetes.ingress"
+    )
+    read = settings.kubernetes.mesh.enabled and not settings.kubernetes.routed
+    if _here(settings) and judged and read and tls.certificate_file:
         expected = f"expected none, or {key('kubernetes.mesh.enabled')}: false: the waypoint has to read requests"
-        yield Problem(key("mlflow.tls.certificateFile"), tls.certificate_file, expected)
+        yield Wrong((where,), tls.certificate_file, expected)
+
+
+def _here(settings: Settings) -> bool:
+    return settings.platform is Platform.KUBERNETES
+
+
+KUBERNETES_RULES = (_elsewhere, _operated, _volumes, _entrance, _mesh)

@@ -24,11 +24,11 @@ def is_loopback(host: str) -> bool:
 def _origin(value: str) -> str:
     """An http(s) origin without path, query or credentials; returned without a trailing slash."""
     expected = "expected a URL such as http://localhost:5000, without path, query or credentials"
-    parts: SplitResult = urlsplit(value)
     try:
+        parts: SplitResult = urlsplit(value)
         port_ok = parts.port is None or 0 < parts.port < 65536
     except ValueError:
-        port_ok = False
+        raise ValueError(expected) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok:
         raise ValueError(expected)
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
@@ -89,12 +89,31 @@ def _number_as_text(value: object) -> object:
     return value
 
 
+def _url(value: str) -> str:
+    """An http(s) URL of another service, which may have a path; returned as it is."""
+    expected = "expected a URL such as https://service.example.com, without query or credentials"
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if not known or parts.query or parts.fragment or parts.username:
+        raise ValueError(expected)
+    return value
+
+
+def is_tag(part: object) -> bool:
+    """Whether a part of an error's place names a member of a union, and no key: those begin with this sign."""
+    return str(part).startswith("=")
+
+
 def _none_if_empty(value: object) -> object:
     """The engine's config schema has no optional text; its default is the empty one."""
     return None if value == "" else value
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
+Url = Annotated[str, AfterValidator(_url)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
 GroupName = Annotated[

@@ -23,7 +23,6 @@ from typing import Annotated
 
 import typer
 
-from platforms.docker.daemon import DockerError
 from problems import Problem, StackError
 from settings import ROOT
 from settings.versions import selection
@@ -39,7 +38,7 @@ from stackctl.commands.common import (
     show,
 )
 from stackctl.context import Context, load, stack_directory
-from stackctl.engines import forward, kubectl, pulumi_cli
+from stackctl.engines import forward, pulumi_cli
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
 from stackctl.people import connection
@@ -52,8 +51,10 @@ app.command()(login.token)
 app.command()(login.env)
 app.command()(login.logout)
 app.command("revoke")(sessions.revoke_user)
-app.command("restore")(sessions.restore_user)
-app.command()(realm.users)
+# Whatever is written behind it, it says the same.
+app.command("restore", hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+    sessions.restore
+)
 app.command()(realm.groups)
 app.command()(realm.service_accounts)
 app.command()(doctor.doctor)
@@ -61,6 +62,7 @@ app.command()(cleanup.cleanup)
 app.command()(cleanup.verify_clean)
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(realm.users_app, name="users")
 
 
 class Engine(StrEnum):
@@ -134,11 +136,12 @@ def outputs(
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Secrets in clear.")] = False,
     config_file: ConfigOption = None,
 ) -> None:
-    """The stack's URLs, client and users; the same for both engines."""
+    """The stack's URLs, client and users; the same whatever brought it up."""
     with reported():
         found = connection.outputs(stack, config_file)
         if found is None:
-            raise DockerError(f"there is no stack {stack} here; `make up STACK={stack}` makes it")
+            problem = Problem("stack", stack, f"expected one that is up; `make up STACK={stack}` makes it")
+            raise StackError(f"There is no stack {stack} here.", [problem])
         show(found if show_secrets else redacted(found), output)
 
 
@@ -158,13 +161,11 @@ def render(
 
 
 @app.command("forward")
-def forward_(stack: StackOption = "k8s", config_file: ConfigOption = None) -> None:
+def forward_(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
     """Keep the stack's URLs on this machine forwarded to the cluster, until interrupted."""
     with reported():
-        plan = kubectl.plan(load(stack, config_file, encrypted=True))
-        for route in plan.forwarded():
-            say(f"http://localhost:{route.local} -> {route.service} in namespace {plan.namespace}")
-        forward.run(plan)
+        context = load(stack, config_file, encrypted=True)
+        TARGETS[context.settings.platform].keep_routes(context)
 
 
 @app.command()

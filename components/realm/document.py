@@ -24,19 +24,17 @@ OPTIONAL_SCOPES = ("address", "microprofile-jwt", "offline_access", "organizatio
 IMPORT_PATH = "/opt/keycloak/data/import/realm.json"
 
 
-def importing_workloads(spec: StackSpec) -> tuple[Workload, ...]:
+def importing_workloads(spec: StackSpec, kept: str = "") -> tuple[Workload, ...]:
     """The workloads with a Keycloak that imports the realm at its first start.
 
     For targets without a provider that manages the realm. A realm that is there already is left alone.
+    kept: the document that was imported, empty for a new stack. Its names of secrets stay in use: others would make
+        Keycloak's container anew, and look like a realm that has changed.
     """
-    used: dict[str, SecretText] = {}
-
-    def placeholder(secret: Secret) -> str:
-        name = "REALM_" + re.sub(r"[^A-Z0-9]", "_", secret.name.upper()) + f"_{len(used)}"
-        used[name] = SecretText.of(secret)
-        return f"${{{name}}}"
-
-    document = json.dumps(realm_import(spec.realm, placeholder), indent=2, sort_keys=True) + "\n"
+    names = _variables(spec.realm, kept)
+    used = {names[secret.name]: SecretText.of(secret) for _, secret in _owners(spec.realm)}
+    tree = realm_import(spec.realm, lambda secret: f"${{{names[secret.name]}}}")
+    document = json.dumps(tree, indent=2, sort_keys=True) + "\n"
     return tuple(
         replace(
             workload,
@@ -48,6 +46,39 @@ def importing_workloads(spec: StackSpec) -> tuple[Workload, ...]:
         else workload
         for workload in spec.workloads
     )
+
+
+def _owners(realm: RealmSpec) -> list[tuple[tuple[str, str], Secret]]:
+    """Every secret of the realm with the list of the import and the name in it that it belongs to, in that order."""
+    clients = [(("clients", client.client_id), client.secret) for client in realm.clients if client.secret]
+    return [*clients, *((("users", user.username), user.password) for user in realm.users)]
+
+
+def _variables(realm: RealmSpec, kept: str) -> dict[str, str]:
+    """The variable that carries each secret to Keycloak, by the secret's name: the kept one, or else its own."""
+    try:
+        document = json.loads(kept or "{}")
+    except ValueError:
+        # The engine that keeps it tells of the damage.
+        document = {}
+    known: dict[tuple[str, str], str] = {}
+    for client in _entries(document, "clients"):
+        known["clients", str(client.get("clientId"))] = _variable(client.get("secret"))
+    for user in _entries(document, "users"):
+        for credential in _entries(user, "credentials"):
+            known["users", str(user.get("username"))] = _variable(credential.get("value"))
+    return {secret.name: known.get(owner) or f"REALM_{secret.variable}" for owner, secret in _owners(realm)}
+
+
+def _entries(tree: object, key: str) -> list[dict[str, Any]]:
+    entries = tree.get(key) if isinstance(tree, dict) else None
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _variable(placeholder: object) -> str:
+    """The variable that a placeholder names; empty for what is none."""
+    match = re.fullmatch(r"\$\{(REALM_\w+)\}", str(placeholder))
+    return match[1] if match else ""
 
 
 def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[str, Any]:

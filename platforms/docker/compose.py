@@ -18,7 +18,7 @@ import yaml
 
 from platforms.docker import jobs
 from platforms.docker.plan import LOG_DRIVER, LOG_OPTIONS, SECURITY_OPTIONS, DockerPlan, shares, tmpfs_options
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import Secret, SecretText
 from platforms.workload import File, Probe, Workload
 from problems import Problem
 
@@ -151,15 +151,11 @@ def _literal(text: str) -> str:
 
 
 def _text(text: SecretText) -> str:
-    return "".join(_literal(part) if isinstance(part, str) else _reference(part) for part in text.parts)
-
-
-def _reference(part: Secret | UrlQuoted) -> str:
-    if isinstance(part, UrlQuoted):
+    def quoted(secret: Secret) -> str:
         # Generated secrets are letters and digits: the same text in a URL.
-        ending = "" if part.secret.value is None else "_URL"
-        return f"${{{part.secret.variable}{ending}}}"
-    return f"${{{part.variable}}}"
+        return f"${{{secret.variable}{'' if secret.value is None else '_URL'}}}"
+
+    return "".join(text.fold(_literal, lambda secret: f"${{{secret.variable}}}", quoted))
 
 
 def _host(address: str) -> str:

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +67,7 @@ def examine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> Exam
     with ThreadPoolExecutor() as pool:
         told = pool.submit(docker, "info", "--format", "{{json .}}", timeout=ANSWER_SECONDS)
         lacking = pool.submit(_images, plan.workloads if images else ())
-        listed = pool.submit(_listed, plan.project, plan.stack)
+        running = pool.submit(containers, plan.project, plan.stack, stopped=False)
     try:
         info = json.loads(told.result())
     except DockerError as error:
@@ -82,9 +82,9 @@ def examine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> Exam
         problems.append(Problem("docker engine", version, "expected 20.10 or later"))
     problems += _disk(str(info.get("DockerRootDir", "")))
     problems += lacking.result()
-    held, healthy = listed.result()
+    held = {host for container in running.result() for _, host in host_ports(container)}
     problems += _ports(plan, bind_address, held)
-    return Examined(problems, healthy)
+    return Examined(problems, frozenset(str(c["Id"]) for c in running.result() if is_healthy(c)))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -132,18 +132,36 @@ def of_stack(project: str, stack: str) -> tuple[str, ...]:
     return ("--filter", f"label={LABEL_PROJECT}={project}", "--filter", f"label={LABEL_STACK}={stack}")
 
 
-def _listed(project: str, stack: str) -> tuple[set[int], frozenset[str]]:
-    """The host ports that this very stack holds already, and the ids of its healthy containers."""
-    wanted = ("--no-trunc", "--format", "{{.ID}}\t{{.Status}}\t{{.Ports}}")
-    shown = docker("ps", *of_stack(project, stack), *wanted, timeout=ANSWER_SECONDS)
-    ports, healthy = set[int](), set[str]()
-    for line in shown.splitlines():
-        container, status, published = line.split("\t")
-        ends = [part.split("->")[0].rsplit(":", 1)[-1] for part in published.split(",") if "->" in part]
-        ports |= {int(end) for end in ends if end.isdigit()}
-        if status.endswith("(healthy)"):
-            healthy.add(container)
-    return ports, frozenset(healthy)
+def containers(project: str, stack: str, *, stopped: bool = True) -> list[dict[str, Any]]:
+    """The stack's containers as `docker inspect` describes them; with those that do not run, unless told not to.
+
+    `docker ps` writes for people: neighbouring ports in one range, the state and its age in one text.
+    Raises DockerError.
+    """
+    which = ("-aq",) if stopped else ("-q",)
+    ids = docker("ps", *which, "--no-trunc", *of_stack(project, stack), timeout=ANSWER_SECONDS).split()
+    return list(json.loads(docker("inspect", "--type", "container", *ids))) if ids else []
+
+
+def host_ports(container: Mapping[str, Any]) -> frozenset[tuple[int, int]]:
+    """The pairs of a container's port and the host's, by what `docker inspect` tells of it.
+
+    Those that the engine has bound, or that it will bind when the container starts. A port that the engine is left to
+    choose, from all or from a range, has none until then.
+    """
+    bound = container.get("NetworkSettings", {}).get("Ports") or container["HostConfig"].get("PortBindings") or {}
+    return frozenset(
+        (int(inside.partition("/")[0]), int(end["HostPort"]))
+        for inside, ends in bound.items()
+        for end in ends or ()
+        if str(end.get("HostPort", "")).isdigit()
+    )
+
+
+def is_healthy(container: Mapping[str, Any]) -> bool:
+    """Whether a container runs, and its own check passed when the engine last asked it."""
+    state = container["State"]
+    return bool(state["Status"] == "running" and (state.get("Health") or {}).get("Status") == "healthy")
 
 
 def _free(address: str, port: int) -> bool:
@@ -174,8 +192,7 @@ def state(container: str) -> State | None:
     except DockerError:
         return None
     told = found["State"]
-    healthy = told["Status"] == "running" and told.get("Health", {}).get("Status") == "healthy"
-    return State(told["Status"], int(told["ExitCode"]), int(found["RestartCount"]), healthy)
+    return State(told["Status"], int(told["ExitCode"]), int(found["RestartCount"]), is_healthy(found))
 
 
 def last_lines(container: str, count: int = 15) -> str:
@@ -194,6 +211,7 @@ def wait_ready(
     container: str,
     progress: Callable[[str], None],
     *,
+    address: str = "127.0.0.1",
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -202,6 +220,7 @@ def wait_ready(
     Docker's health status is made only every interval, so it comes seconds late; this asks twice a second (once where
     nobody but the stack's own programs waits), unless that status is there already. A command in a container costs the
     processor time that its program needs to start, so a published port that gives no answer yet saves most of them.
+    address: the host address that its ports are published on.
     Raises DockerError with the container's last lines when it gives up.
     """
     found = state(container)
@@ -210,7 +229,7 @@ def wait_ready(
     start = clock()
     told, asked = start, start - UNASKED_SECONDS
     while True:
-        if clock() - asked < UNASKED_SECONDS and not _answers(workload):
+        if clock() - asked < UNASKED_SECONDS and not _answers(workload, _reached(address)):
             sleep(0.1)
             continue
         asked = clock()
@@ -233,7 +252,12 @@ def wait_ready(
         sleep(0.5 if workload.entrances else 1)
 
 
-def _answers(workload: Workload) -> bool:
+def _reached(address: str) -> str:
+    """Where something that is bound to an address is reached from this machine: at loopback for every address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+
+
+def _answers(workload: Workload, address: str) -> bool:
     """Whether the workload may be ready: what a published port says, or yes where there is none to ask.
 
     The engine accepts connections before the program does, so an answer counts, and no connection; and not the
@@ -243,7 +267,7 @@ def _answers(workload: Workload) -> bool:
     path = http.path if http else "/"
     for _, entrance in workload.entrances:
         try:
-            with socket.create_connection(("127.0.0.1", entrance.host_port), timeout=0.5) as connection:
+            with socket.create_connection((address, entrance.host_port), timeout=0.5) as connection:
                 connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
                 # "HTTP/1.1 503": enough to tell. TLS answers plain HTTP with something else.
                 answer = connection.recv(12)

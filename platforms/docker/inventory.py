@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
+from platforms.docker import daemon
 from platforms.docker.daemon import DockerError, docker, of_stack
 from platforms.inventory import InventoryError, Item
 from platforms.labels import LABEL_COMPONENT, LABEL_PROTECTED
@@ -21,7 +22,7 @@ class DockerInventory:
     def find(self, project: str, stack: str, *, images: Collection[str] | None = None) -> list[Item]:
         labelled = of_stack(project, stack)
         try:
-            containers = _inspect("container", _lines("ps", "-aq", "--no-trunc", *labelled))
+            containers = daemon.containers(project, stack)
             networks = _inspect("network", _lines("network", "ls", "-q", "--no-trunc", *labelled))
             volumes = _inspect("volume", _lines("volume", "ls", "-q", *labelled))
             own = {str(c["Name"]).lstrip("/") for c in containers}

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from platforms.docker.daemon import DockerError, docker, last_lines, of_stack
+from platforms.docker.daemon import DockerError, containers, docker, host_ports, last_lines
 from platforms.inventory import InventoryError
 from platforms.labels import LABEL_COMPONENT, LABEL_RUNS
 from platforms.running import Answer, Instance, Trouble
@@ -60,10 +60,8 @@ class DockerRunning:
 
 
 def _containers(project: str, stack: str) -> list[dict[str, Any]]:
-    filters = of_stack(project, stack)
     try:
-        ids = docker("ps", "-aq", "--no-trunc", *filters).split()
-        found = json.loads(docker("inspect", "--type", "container", *ids)) if ids else []
+        found = containers(project, stack)
     except DockerError as error:
         raise InventoryError(str(error)) from None
     return sorted((c for c in found if not _carries_files(c)), key=lambda c: str(c["Name"]))
@@ -88,7 +86,6 @@ def _instance(container: dict[str, Any], image_env: set[str]) -> Instance:
     config, host = container["Config"], container["HostConfig"]
     # Compose 1 notes there, for a scheduler of old, which container it has replaced.
     own = [e for e in config.get("Env") or () if e not in image_env and not e.startswith("affinity:")]
-    bindings = (host.get("PortBindings") or {}).items()
     return Instance(
         name=str(container["Name"]).lstrip("/"),
         component=str(config["Labels"].get(LABEL_COMPONENT, "")),
@@ -96,9 +93,7 @@ def _instance(container: dict[str, Any], image_env: set[str]) -> Instance:
         image=str(config["Image"]),
         args=tuple(config.get("Cmd") or ()),
         env=dict(entry.partition("=")[::2] for entry in own),
-        ports=frozenset(
-            (int(inside.partition("/")[0]), int(one["HostPort"])) for inside, ends in bindings for one in ends or ()
-        ),
+        ports=host_ports(container),
         memory_mib=int(host.get("Memory") or 0) >> 20,
     )
 

@@ -162,7 +162,7 @@ class DockerSite:
             loop.call_soon_threadsafe(lambda: pulumi.log.info(message, resource=container, ephemeral=True))
 
         try:
-            await asyncio.to_thread(daemon.wait_ready, workload, physical, progress)
+            await asyncio.to_thread(daemon.wait_ready, workload, physical, progress, address=self._bind_address)
         except daemon.DockerError as error:
             raise pulumi.RunError(str(error)) from None
         return workload.name

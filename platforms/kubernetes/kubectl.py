@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from platforms.kubernetes.plan import Manifest
+
+# A line of kubectl's own log (klog): its level, month and day. "Error from server" is no such line.
+_LOG_LINE = re.compile(r"[IWEF]\d{4} ")
 
 
 class KubernetesError(Exception):
@@ -36,7 +40,7 @@ class Kubectl:
         except subprocess.TimeoutExpired:
             raise KubernetesError(f"kubectl {args[0]} gave no answer in {timeout:.0f} s") from None
         if done.returncode != 0:
-            lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("E")]
+            lines = [line for line in done.stderr.strip().splitlines() if not _LOG_LINE.match(line)]
             reason = "\n".join(lines[-12:]) or done.stderr.strip()[-600:]
             raise KubernetesError(reason or f"kubectl {args[0]} exited {done.returncode}")
         return done.stdout

@@ -177,13 +177,20 @@ def pkce() -> tuple[str, str]:
     return verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def claims(token: str) -> dict[str, Any]:
-    """The claims of a token, unverified: to show them, never to trust them."""
+def claims(token: str) -> dict[str, Any] | None:
+    """The claims of a token, unverified: to show them, never to trust them. None for what is no token.
+
+    A token has three parts, and its second is a JSON object in base64url (RFC 7519, section 7.2).
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
     try:
-        part = token.split(".")[1]
-        return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
-    except (IndexError, ValueError):
-        return {}
+        text = base64.b64decode(parts[1] + "=" * (-len(parts[1]) % 4), altchars=b"-_", validate=True)
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:

@@ -56,6 +56,13 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 TABLE = Output.TABLE
 
 
+# What a command may fail with, by what its exit code says of it.
+_REFUSALS = (StackError, VersionsError)
+_FAILURES = (daemon.DockerError, ImageError, InventoryError, KubernetesError, pulumi_cli.PulumiError)
+# Every error with a message for people; any other is a defect.
+FORESEEN = (AccessError, *_REFUSALS, *_FAILURES, OSError, typer.Exit, typer.Abort)
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Turn what can go wrong into one message and an exit code; a traceback is for defects alone."""
@@ -64,16 +71,10 @@ def reported() -> Iterator[None]:
     except AccessError as error:
         say(f"error: {error}")
         raise typer.Exit(error.exit_code) from None
-    except (StackError, VersionsError) as error:
+    except _REFUSALS as error:
         say(f"error: {error}")
         raise typer.Exit(REFUSED) from None
-    except (
-        daemon.DockerError,
-        ImageError,
-        InventoryError,
-        KubernetesError,
-        pulumi_cli.PulumiError,
-    ) as error:
+    except _FAILURES as error:
         say(f"error: {error}")
         raise typer.Exit(FAILED) from None
     except OSError as error:

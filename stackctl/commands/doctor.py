@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from stackctl.commands.common import (
+    FORESEEN,
     TABLE,
     CaOption,
     ConfigOption,
@@ -30,7 +31,7 @@ from stackctl.doctor import (
 )
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.gather import gather
-from stackctl.doctor.registry import Report, examine
+from stackctl.doctor.registry import Report, examine, not_examined
 from stackctl.people.connection import Where
 from stackctl.progress import printable, say
 
@@ -51,8 +52,13 @@ def doctor(
     With --url, or where only a login is kept, what can be seen from afar is examined.
     """
     with reported():
-        seen = gather(Where(stack, config_file, url, ca_bundle=ca_bundle), target)
-        report = examine(seen) if seen is not None else missing(stack)
+        try:
+            seen = gather(Where(stack, config_file, url, ca_bundle=ca_bundle), target)
+            report = examine(seen) if seen is not None else missing(stack)
+        except FORESEEN:
+            raise
+        except Exception as error:
+            report = Report((not_examined("the stack as a whole", error, stack),), (), 1)
     _write(report, stack, output)
     if not report.healthy:
         raise typer.Exit(1)

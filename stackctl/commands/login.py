@@ -127,7 +127,7 @@ def _device(access: Access, client_id: str, *, offline: bool) -> Tokens:
 
 
 def _login(access: Access, client_id: str, kind: str, tokens: Tokens, secret: str, *, offline: bool) -> Login:
-    said = claims(tokens.access_token)
+    said = claims(tokens.access_token) or {}
     empty = Login(
         mlflow_url=access.mlflow_url,
         issuer=access.issuer,

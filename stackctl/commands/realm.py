@@ -1,19 +1,29 @@
-"""`stackctl users`, `groups` and `service-accounts`: what is declared against what there is."""
+"""`users [list]`, `groups` and `service-accounts`: what is declared against what there is; and `users enable`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from components.realm.spec import RealmSpec
 from stackctl.clients.mlflow_api import PluginUser
-from stackctl.commands.common import TABLE, ConfigOption, OutputOption, StackOption, reported, show_rows
+from stackctl.commands.common import (
+    TABLE,
+    CaOption,
+    ConfigOption,
+    IssuerOption,
+    OutputOption,
+    StackOption,
+    UrlOption,
+    reported,
+    show_rows,
+)
 from stackctl.context import Context, load
-from stackctl.errors import AccessError
-from stackctl.people import drift
+from stackctl.errors import AccessError, RefusedError
+from stackctl.people import drift, revocation
 from stackctl.people.connection import Access, Where, resolve
 from stackctl.progress import say
 
@@ -25,13 +35,53 @@ Compare = Callable[
 ]
 
 
-def users(stack: StackOption = "dev", output: OutputOption = TABLE, config_file: ConfigOption = None) -> None:
+users_app = typer.Typer(help="People: as declared, in Keycloak, and in MLflow; and to let them in again.")
+
+
+@users_app.callback(invoke_without_command=True)
+def users(
+    context: typer.Context,
+    stack: StackOption = "dev",
+    output: OutputOption = TABLE,
+    config_file: ConfigOption = None,
+) -> None:
+    """People: `list`, which is what is done without a command, and `enable USER`."""
+    command = context.invoked_subcommand
+    if command is None:
+        list_users(stack, output, config_file)
+        return
+    with reported():
+        for option in context.command.params:
+            source = context.get_parameter_source(str(option.name))
+            if source is not None and source.name == "COMMANDLINE":
+                # It would be passed over: the command behind it has options of its own.
+                raise RefusedError(f"{option.opts[0]} stands before {command}", "write it after")
+
+
+@users_app.command("list")
+def list_users(stack: StackOption = "dev", output: OutputOption = TABLE, config_file: ConfigOption = None) -> None:
     """People: as declared, in Keycloak, and in MLflow when logged in. Exit code 1 when they differ."""
     with reported():
         access, context = _where(stack, config_file)
         rows = _accounts(access, context, drift.keycloak_users(access.keycloak_admin()), drift.user_rows)
         show_rows(rows, ACCOUNT_COLUMNS, output)
     _exit(rows)
+
+
+@users_app.command()
+def enable(
+    username: Annotated[str, typer.Argument(metavar="USER", help="Whom to let in again.")],
+    stack: StackOption = "dev",
+    url: UrlOption = None,
+    issuer: IssuerOption = None,
+    ca_bundle: CaOption = None,
+    config_file: ConfigOption = None,
+) -> None:
+    """Undo `revoke --disable`: let the user in again. Revoked sessions and tokens stay dead."""
+    with reported():
+        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
+        revocation.enable(access, revocation.find(access, username))
+        say(f"{username} may log in again.")
 
 
 def service_accounts(

@@ -121,19 +121,10 @@ def revoke_user(
             raise typer.Exit(1)
 
 
-def restore_user(
-    username: Annotated[str, typer.Argument(metavar="USER", help="Whom to let in again.")],
-    stack: StackOption = "dev",
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
-) -> None:
-    """Undo `revoke --disable`: enable the user again. Revoked sessions and tokens stay dead."""
+def restore(context: typer.Context) -> None:
+    """Says which command enables a user now: restoring is what is done to data."""
     with reported():
-        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
-        revocation.restore(access, revocation.find(access, username))
-        say(f"{username} may log in again.")
+        raise RefusedError("`stackctl restore` enables nobody any more", "use `stackctl users enable USER`")
 
 
 def _found(access: Access, user: str | None, client: str | None, session_id: str | None) -> list[AnySession]:

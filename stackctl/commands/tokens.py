@@ -100,7 +100,7 @@ def delete(
     every: Annotated[bool, typer.Option("--all", help="Every token of the user.")] = False,
     user: UserOption = None,
     yes: YesOption = False,
-    force: Annotated[bool, typer.Option("--force", help="No error where there is nothing to delete.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Do not ask, and no error where there is nothing.")] = False,
     stack: StackOption = "dev",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name each token that goes.")] = False,
     url: UrlOption = None,
@@ -124,7 +124,7 @@ def delete(
         if not gone:
             say(f"{owner} has no tokens.")
             return
-        confirm(f"Delete {len(gone)} token(s) of {owner} ({', '.join(t.name for t in gone)})", yes=yes)
+        confirm(f"Delete {len(gone)} token(s) of {owner} ({', '.join(t.name for t in gone)})", yes=yes or force)
         for one in gone:
             _delete(api, one, user, force=force)
             if verbose:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
 from platforms.running import Instance
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import Secret, SecretText
 from platforms.workload import Workload
 from settings import ENCRYPTED
 from stackctl.doctor.findings import Finding
@@ -17,6 +18,9 @@ from stackctl.doctor.registry import Needs, check
 FULL_PERCENT = 95
 # A large disk that is 96 percent full still has room.
 FULL_BYTES = 1 << 30
+# A line of `df -Pk` (POSIX, df -P), sizes in KiB. The file system's name and the place may have spaces in them, and
+# there are dashes where the kernel tells no size.
+_DISK = re.compile(r"(?P<device>.+?) +(?P<size>\d+) +(?P<used>\d+) +(?P<available>\d+) +\d+% (?P<place>/.*)")
 # Kernel file systems that a container sees and nobody writes to.
 _NOT_DISKS = ("/proc", "/sys", "/dev", "/etc")
 
@@ -79,21 +83,20 @@ def _ports(ports: frozenset[tuple[int, int]]) -> str:
 
 def _resolved(text: SecretText, seen: Observed) -> str | None:
     """The text with its secrets; None when one of them is not known here."""
-    parts = []
-    for part in text.parts:
-        if isinstance(part, str):
-            parts.append(part)
-            continue
-        value = _value(part.secret if isinstance(part, UrlQuoted) else part, seen)
-        if value is None:
-            return None
-        parts.append(quote(value, safe="") if isinstance(part, UrlQuoted) else value)
-    return "".join(parts)
 
+    def value(secret: Secret) -> str | None:
+        given = secret.value if secret.value is not None else seen.kept.get(secret.stored)
+        return None if given == ENCRYPTED else given
 
-def _value(secret: Secret, seen: Observed) -> str | None:
-    given = secret.value if secret.value is not None else seen.kept.get(secret.name)
-    return None if given == ENCRYPTED else given
+    def quoted(secret: Secret) -> str | None:
+        known = value(secret)
+        return None if known is None else quote(known, safe="")
+
+    def plain(part: str) -> str | None:
+        return part
+
+    parts = [part for part in text.fold(plain, value, quoted) if part is not None]
+    return "".join(parts) if len(parts) == len(text.parts) else None
 
 
 def _changed_files(workload: Workload, instance: Instance, seen: Observed) -> Iterator[str]:
@@ -112,18 +115,18 @@ def disks(seen: Observed) -> Iterator[Finding]:
     for instance in seen.instances:
         if not instance.running or seen.running is None:
             continue
-        for line in seen.running.execute(instance, ("df", "-Pk")).out.splitlines()[1:]:
-            # File system, size, used, available, percentage, where it is mounted (POSIX, df -P); sizes in KiB.
-            cells = line.split(None, 5)
-            if len(cells) < 6 or cells[5].startswith(_NOT_DISKS) or not full(int(cells[2]), int(cells[3])):
+        for disk in map(_DISK.fullmatch, seen.running.execute(instance, ("df", "-Pk")).out.splitlines()):
+            if disk is None or disk["place"].startswith(_NOT_DISKS):
                 continue
-            device, free, place = cells[0], int(cells[3]) >> 10, cells[5]
+            device, place, used, available = disk["device"], disk["place"], int(disk["used"]), int(disk["available"])
+            if not full(used, available):
+                continue
             in_memory = device == "tmpfs"
             # One disk of the host is seen from every container; other hosts may have one of the same name.
-            if not in_memory and (device, cells[1]) in told:
+            if not in_memory and (device, disk["size"]) in told:
                 continue
-            told.add((device, cells[1]))
-            evidence = f"{instance.name}: {place} has {free} MiB free of {(int(cells[2]) + int(cells[3])) >> 10} MiB"
+            told.add((device, disk["size"]))
+            evidence = f"{instance.name}: {place} has {available >> 10} MiB free of {(used + available) >> 10} MiB"
             if in_memory:
                 cause = "scratch files fill this directory, which is memory and goes with the container's next start"
                 fix = seen.running.shell(instance, f"du -ak {place} | sort -n | tail")

@@ -61,7 +61,7 @@ def inner_clocks(seen: Observed) -> Iterator[Finding]:
         if skew is not None and abs(skew) > MAX_SKEW:
             yield Finding("clock-skew", f"the clock of {instance.name} is {_apart(skew)} this machine's", cause, fix)
     start = time.time()
-    issued = seen.own_token.get("iat")
+    issued = (seen.own_token or {}).get("iat")
     # Asked a moment ago or in another check; only a token from the future is certain.
     if isinstance(issued, int) and issued - max(start, time.time()) > MAX_SKEW:
         skew = issued - start

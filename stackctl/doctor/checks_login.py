@@ -164,7 +164,7 @@ def client_credentials(seen: Observed) -> Iterator[Finding]:
             cause += f"; the settings say {wanted}"
         yield Finding("client-credentials", evidence, cause, fix)
         return
-    kept = seen.kept.get(seen.spec.client_secret.name) if seen.spec is not None else None
+    kept = seen.kept.get(seen.spec.client_secret.stored) if seen.spec is not None else None
     if kept is not None and kept == view.client_secret and seen.server_client is not None:
         fix = _restore_secret(seen, seen.server_client.uuid, kept)
         yield Finding("client-credentials", evidence, "the client's secret was changed in Keycloak", fix)

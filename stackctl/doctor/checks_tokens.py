@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from components.keycloak import SERVER as KEYCLOAK
 from components.mlflow import SERVER as MLFLOW
 from components.realm.document import realm_import
 from stackctl.clients.keycloak_admin import RealmClient
@@ -142,7 +143,11 @@ def issuer(seen: Observed) -> Iterator[Finding]:
         cause = "unset means that MLflow accepts tokens of any realm whose keys it is shown"
         yield Finding("issuer", "OIDC_ISSUER is not set", cause, seen.remake(MLFLOW))
         return
-    found = [("its tokens", str(seen.own_token.get("iss", "")))]
+    if seen.own_token is None:
+        evidence = f"what Keycloak gives client {view.client_id} as an access token is no JSON Web Token (RFC 7519)"
+        cause = "something else than Keycloak answers there, or an extension changes its tokens; MLflow refuses them"
+        yield Finding("issuer", evidence, cause, seen.remake(KEYCLOAK))
+    found = [("its tokens", str((seen.own_token or {}).get("iss", "")))]
     if seen.discovery is not None:
         found.append(("its discovery document", str(seen.discovery.document.get("issuer", ""))))
     for where, name in found:

@@ -46,6 +46,7 @@ KINDS: Mapping[str, str] = {
     "ca-chain": "A certificate is not trusted",
     "clock-skew": "Two clocks differ by more than tokens allow for",
     "allowed-hosts": "MLflow refuses its own public name",
+    "not-examined": "A part of the stack could not be examined",
 }
 
 

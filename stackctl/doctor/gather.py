@@ -65,6 +65,7 @@ def gather(where: connection.Where, on: Platform | None = None) -> Observed | No
         spec=context.spec if context else None,
         provisioner=_provisioner(where, context),
         kept=TARGETS[platform].kept(where.stack),
+        kept_realm=TARGETS[platform].realm(where.stack),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +15,13 @@ from components.keycloak import SERVER as KEYCLOAK
 from components.keycloak import KeycloakAddress
 from components.mlflow import SERVER as MLFLOW
 from components.observed import KeycloakView, Login, MlflowView, address_of, keycloak_view, mlflow_view
-from components.realm.document import importing_workloads
+from components.realm.document import IMPORT_PATH, importing_workloads
 from components.stack import StackSpec
 from platforms.running import Instance, Running, Trouble
 from platforms.workload import Workload
 from settings import PROJECT, Settings
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner, RealmClient
+from stackctl.clients.oidc import claims
 from stackctl.doctor.findings import Mask
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask, login_path, look_inside
 from stackctl.errors import CredentialsError, UnknownNameError
@@ -42,7 +41,7 @@ class Observed:
 
     running, instances: empty away from the machine it runs on; then only its URL is asked.
     settings, spec: what it should be; None where its settings are not here.
-    kept: the values of its secrets by name, as far as this machine knows them.
+    kept: the values of its secrets by name, as far as this machine knows them. kept_realm: the realm import likewise.
     """
 
     stack: str
@@ -54,6 +53,7 @@ class Observed:
     spec: StackSpec | None = None
     provisioner: Provisioner | None = None
     kept: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kept_realm: str = field(default="", repr=False)
 
     # The parts.
 
@@ -69,7 +69,15 @@ class Observed:
         """The workloads that the stack should have; none where its settings are not here."""
         if self.spec is None:
             return ()
-        return importing_workloads(self.spec) if self.imported else self.spec.workloads
+        return importing_workloads(self.spec, self._imported_realm()) if self.imported else self.spec.workloads
+
+    def _imported_realm(self) -> str:
+        """The document that Keycloak imported, which names the secrets: its container's, or the one kept here."""
+        keycloak = self.instance(KEYCLOAK)
+        if self.running is None or keycloak is None or not keycloak.running:
+            return self.kept_realm
+        answer = self.running.execute(keycloak, ("cat", IMPORT_PATH))
+        return answer.out if answer.code == 0 else self.kept_realm
 
     @cached_property
     def troubles(self) -> list[Trouble]:
@@ -138,10 +146,14 @@ class Observed:
         return self.token_endpoint("/introspect", {"token": "none"})
 
     @cached_property
-    def own_token(self) -> dict[str, Any]:
-        """The claims of a token that MLflow's client gets for itself; empty when it gets none."""
+    def own_token(self) -> dict[str, Any] | None:
+        """The claims of a token that MLflow's client gets for itself; empty when it gets none.
+
+        None when what it gets is no token.
+        """
         reply = self.token_endpoint("", {"grant_type": "client_credentials", "scope": "openid"})
-        return claims(str(reply.document.get("access_token", ""))) if reply else {}
+        token = reply.document.get("access_token") if reply is not None else None
+        return claims(str(token)) if token else {}
 
     # The realm.
 
@@ -185,7 +197,7 @@ class Observed:
 
     @cached_property
     def imported(self) -> bool:
-        """Whether the realm was imported once, by Compose, and no engine keeps it as it is declared."""
+        """Whether the realm was imported once, from rendered files, and no engine keeps it as it is declared."""
         found = self.instance(KEYCLOAK)
         return found is not None and IMPORTS_REALM in found.args
 
@@ -218,12 +230,3 @@ class Observed:
         host = urlsplit(url).hostname or ""
         names = {i.component for i in self.instances} | {w.name for w in (self.spec.workloads if self.spec else ())}
         return host in names or host in (KEYCLOAK, MLFLOW) or host.endswith((".internal", ".svc.cluster.local"))
-
-
-def claims(token: str) -> dict[str, Any]:
-    """The payload of a token (RFC 7519, section 3), unverified: it came from Keycloak a moment ago."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    return dict(found) if isinstance(found, dict) else {}

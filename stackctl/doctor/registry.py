@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from platforms.inventory import InventoryError
+from settings import ROOT
 from stackctl.doctor.findings import Finding, Mask
 from stackctl.doctor.observed import Observed
 from stackctl.errors import AccessError
@@ -67,6 +70,9 @@ def examine(seen: Observed) -> Report:
                 found.append(mask.finding(finding))
         except (AccessError, InventoryError) as error:
             return found, mask.text(str(error))
+        except Exception as error:
+            # One check that meets what nobody thought of must not hide what the others see.
+            found.append(not_examined(one.name, error, seen.stack))
         return found, ""
 
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -74,3 +80,13 @@ def examine(seen: Observed) -> Report:
     findings = {(f.id, f.evidence): f for found, _ in results for f in found}
     unchecked = [(one.name, reason) for one, (_, reason) in zip(chosen, results, strict=True) if reason]
     return Report(tuple(findings.values()), tuple(unchecked), len(chosen))
+
+
+def not_examined(what: str, error: Exception, stack: str) -> Finding:
+    """The finding for an error that nobody thought of. Its text may hold anything, so only kind and place are told."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(ROOT / "stackctl")]
+    place = (own or frames)[-1]
+    evidence = f"{what}: {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+    cause = "an answer that stackctl does not know how to read, or a defect of its own"
+    return Finding("not-examined", evidence, cause, f"stackctl doctor --stack {stack}")

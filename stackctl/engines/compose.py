@@ -24,6 +24,7 @@ from stackctl.engines.rendered import (
     REALM_FILE,
     SECRETS_FILE,
     check_keycloak,
+    kept_realm,
     read_outputs,
     realm_of,
     refuse_changed_realm,
@@ -39,8 +40,9 @@ PLUGIN = "docker"
 ENGINES = frozenset({"compose", "render"})
 
 
-def plan(context: Context) -> DockerPlan:
-    return DockerPlan(PROJECT, context.stack, importing_workloads(context.spec))
+def plan(context: Context, directory: Path) -> DockerPlan:
+    """The stack as it is written into a directory, with the names that the realm has there already."""
+    return DockerPlan(PROJECT, context.stack, importing_workloads(context.spec, kept_realm(directory)))
 
 
 def check(context: Context) -> list[Problem]:
@@ -62,6 +64,13 @@ def open_routes(context: Context) -> None:
     """The engine itself publishes the ports."""
 
 
+def keep_routes(context: Context) -> None:
+    """Raises StackError: there is nothing to forward."""
+    expected = "expected kubernetes: Docker publishes the stack's ports itself"
+    problem = Problem(f"{PROJECT}:platform", context.settings.platform, expected)
+    raise StackError(f"Nothing of stack {context.stack} has to be forwarded.", [problem])
+
+
 def written(directory: Path) -> str:
     """What `write` leaves in a directory, for people."""
     return f"{directory}: {COMPOSE_FILE}, {REALM_FILE} and, for you alone, secrets.env"
@@ -69,7 +78,7 @@ def written(directory: Path) -> str:
 
 def write(context: Context, directory: Path) -> dict[str, str]:
     """Write the Compose file, the realm and the secrets into `directory`; returns every secret by name."""
-    stack = plan(context)
+    stack = plan(context, directory)
     problems = check(context) + stack.check()
     if problems:
         raise StackError("Compose cannot run this stack; nothing was written.", problems)
@@ -104,7 +113,7 @@ def disown(stack: str) -> None:
 
 def up(context: Context) -> None:
     """Bring the stack up. Raises StackError before anything changes, or daemon.DockerError."""
-    directory, stack = context.directory, plan(context)
+    directory, stack = context.directory, plan(context, context.directory)
     _refuse_another_owner(context)
     refuse_changed_realm(stack.workloads, directory / REALM_FILE)
     values = write(context, directory)
@@ -114,7 +123,12 @@ def up(context: Context) -> None:
 
         def wait(workload: Workload) -> None:
             if isinstance(workload.runs, Service):
-                daemon.wait_ready(workload, stack.physical(workload.name), lambda m: board.update(workload.name, m))
+                daemon.wait_ready(
+                    workload,
+                    stack.physical(workload.name),
+                    lambda message: board.update(workload.name, message),
+                    address=context.settings.docker.bind_address,
+                )
             board.update(workload.name, "ready", done=True)
 
         list(pool.map(wait, stack.workloads))
@@ -131,6 +145,11 @@ def destroy(stack: str) -> None:
 def kept(stack: str) -> dict[str, str]:
     """The stack's secrets by name, as far as this machine has them."""
     return SecretStore(stack_directory(stack) / SECRETS_FILE).kept()
+
+
+def realm(stack: str) -> str:
+    """The realm import that was written for the stack; empty where this machine has none."""
+    return kept_realm(stack_directory(stack))
 
 
 def outputs(stack: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from platforms.kubernetes.preflight import check_cluster
 from platforms.kubernetes.remove import Place, find, prune, remove
 from platforms.kubernetes.wait import conditions
 from platforms.kubernetes.wait.workloads import wait_ready
-from platforms.secrets import Secret, SecretText
+from platforms.secrets import Secret
 from problems import Problem, StackError
 from settings import PROJECT
 from stackctl.context import Context, stack_directory
@@ -37,6 +37,7 @@ from stackctl.engines.rendered import (
     SECRETS_FILE,
     WRITTEN_AGAIN,
     check_keycloak,
+    kept_realm,
     read_outputs,
     realm_of,
     refuse_changed_realm,
@@ -59,8 +60,10 @@ MANAGER = PROJECT
 _IN_CLUSTER = "secretKeyRef"
 
 
-def plan(context: Context) -> KubernetesPlan:
-    return KubernetesPlan(PROJECT, context.stack, importing_workloads(context.spec), context.settings.kubernetes)
+def plan(context: Context, directory: Path | None = None) -> KubernetesPlan:
+    """The stack as it is written into a directory, or else its own, with the names that the realm has there already."""
+    workloads = importing_workloads(context.spec, kept_realm(directory or home(context.stack)))
+    return KubernetesPlan(PROJECT, context.stack, workloads, context.settings.kubernetes)
 
 
 def preflight(context: Context) -> list[Problem]:
@@ -103,6 +106,20 @@ def open_routes(context: Context) -> None:
     forward.start(context, plan(context))
 
 
+def keep_routes(context: Context) -> None:
+    """Forward in the foreground until interrupted. Raises StackError where there is nothing to forward."""
+    stack = plan(context)
+    if not stack.forwarded():
+        kind = "gateway" if stack.options.gateway else "ingress"
+        served = stack.options.gateway or stack.options.ingress
+        where = f"{PROJECT}:kubernetes.{kind}"
+        problem = Problem(where, getattr(served, "name", ""), "expected none: it serves the stack's URLs")
+        raise StackError(f"Nothing of stack {context.stack} has to be forwarded.", [problem])
+    for route in stack.forwarded():
+        say(f"http://localhost:{route.local} -> {route.service} in namespace {stack.namespace}")
+    forward.run(stack)
+
+
 def home(stack: str) -> Path:
     return stack_directory(stack) / "kubernetes"
 
@@ -118,7 +135,7 @@ def write(context: Context, directory: Path) -> dict[str, str]:
 
 
 def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]:
-    stack = plan(context)
+    stack = plan(context, directory)
     problems = check_keycloak(context) + stack.check()
     if problems:
         raise StackError("This stack cannot be rendered; nothing was written.", problems)
@@ -203,6 +220,11 @@ def kept(stack: str) -> dict[str, str]:
     return SecretStore(home(stack) / SECRETS_FILE).kept()
 
 
+def realm(stack: str) -> str:
+    """The realm import that was written for the stack; empty where this machine has none."""
+    return kept_realm(home(stack))
+
+
 def outputs(stack: str) -> dict[str, Any]:
     """The outputs; secrets that are fetched from a store are read from the cluster, as they are not kept here."""
     found = read_outputs(home(stack) / OUTPUTS_FILE)
@@ -221,7 +243,7 @@ def _references(value: object, stack: KubernetesPlan) -> object:
         for workload in stack.workloads
         for first, texts in secret_texts(stack, workload).items()
         for variable, text in texts.items()
-        if text == SecretText.of(value)
+        if text.alone == value
     )
 
 

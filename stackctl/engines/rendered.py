@@ -20,6 +20,8 @@ from stackctl.state import read_kept
 REALM_FILE = "realm.json"
 OUTPUTS_FILE = "outputs.json"
 SECRETS_FILE = "secrets.json"
+# What names an entry of each list in a realm import.
+_ENTRY_NAMES = {"clients": "clientId", "groups": "name", "users": "username"}
 WRITTEN_AGAIN = "expected the JSON that was written here; `stackctl up` with the same engine writes it again"
 
 
@@ -47,19 +49,36 @@ def _substituted(tree: object, path: str) -> list[Problem]:
     return []
 
 
+def kept_realm(directory: Path) -> str:
+    """The realm import that was written into a directory; empty where there is none."""
+    try:
+        return (directory / REALM_FILE).read_text(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
 def refuse_changed_realm(workloads: Sequence[Workload], kept: Path) -> None:
     """Keycloak imports a realm once; a later change would be ignored without a word."""
     if not kept.exists():
         return
     before = read_kept(kept, "realm", "expected the JSON that was written here; restore it, or `make destroy` first")
     after = json.loads(realm_of(workloads))
-    changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    if changed:
-        say(f"The realm differs from the one that was imported, in: {', '.join(changed)}.")
+    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    if keys:
+        changed = ", ".join(_difference(key, before.get(key), after.get(key)) for key in keys)
+        say(f"The realm differs from the one that was imported, in: {changed}.")
         expected = "expected no change: a realm is imported once; make the change in Keycloak, or `make destroy` first"
-        raise StackError(
-            "The realm has changed; nothing was changed.", [Problem("realm", ", ".join(changed), expected)]
-        )
+        raise StackError("The realm has changed; nothing was changed.", [Problem("realm", changed, expected)])
+
+
+def _difference(key: str, before: object, after: object) -> str:
+    """A key of the realm that differs, with the names of its entries that do where it is a list of them."""
+    name = _ENTRY_NAMES.get(key)
+    if name is None or not isinstance(before, list) or not isinstance(after, list):
+        return key
+    entries = [entry for entry in (*before, *after) if isinstance(entry, dict)]
+    differing = sorted({str(entry.get(name)) for entry in entries if entry not in before or entry not in after})
+    return f"{key} ({', '.join(differing)})" if differing else key
 
 
 def refuse_protected(inventory: Inventory, stack: str) -> None:

@@ -152,7 +152,7 @@ def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: 
     return report
 
 
-def restore(access: Access, target: Target) -> None:
+def enable(access: Access, target: Target) -> None:
     """Let a disabled user in again. What was revoked stays revoked."""
     if target.in_keycloak is not None:
         access.keycloak_admin().set_enabled(target.in_keycloak, enabled=True)

@@ -33,7 +33,7 @@ def workload(spec: StackSpec, name: str) -> Workload:
 
 def plain(text: SecretText) -> str:
     """The text with its secrets left out."""
-    return "".join(part for part in text.parts if isinstance(part, str))
+    return "".join(text.fold(str, lambda _: "", lambda _: ""))
 
 
 def imported(spec: StackSpec) -> dict[str, Any]:

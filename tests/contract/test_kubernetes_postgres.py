@@ -108,7 +108,7 @@ def test_programs_verify_the_server_against_the_operators_ca() -> None:
             assert mounts[name] == f"/etc/{secret['secretName']}"
     chosen = {w.name: w for w in plan(OPERATED).workloads}
     urls = [chosen["keycloak"].env["KC_DB_URL"].removeprefix("jdbc:")]
-    urls += ["".join(map(str, chosen["mlflow"].secret_env["OIDC_USERS_DB_URI"].parts))]
+    urls += ["".join(chosen["mlflow"].secret_env["OIDC_USERS_DB_URI"].fold(str, str, str))]
     for url, server in zip(urls, ("postgres-keycloak", "postgres"), strict=True):
         assert f"{server}:5432" in url
         query = parse_qs(urlsplit(url).query)

@@ -146,7 +146,9 @@ def test_logical_names_do_not_depend_on_the_stack(sample: Settings) -> None:
 def test_a_preview_waits_for_nothing_and_asks_no_container(docker: FakeDocker) -> None:
     done = fresh_run(settings(), preview=True)
     assert done.of_type("docker:index/container:Container")
-    assert not [call for call in docker.calls if call.startswith(("exec", "inspect", "logs"))]
+    assert not [call for call in docker.calls if call.startswith(("exec", "logs"))]
+    # What runs already is looked at once, for the ports that it holds.
+    assert [call for call in docker.calls if call.startswith("inspect")] == ["inspect --type container 0123abcd"]
 
 
 def test_an_up_asks_each_container_whether_it_serves(docker: FakeDocker) -> None:
@@ -156,7 +158,7 @@ def test_an_up_asks_each_container_whether_it_serves(docker: FakeDocker) -> None
 
 
 def test_an_up_does_not_ask_a_container_that_the_engine_calls_healthy(docker: FakeDocker) -> None:
-    docker.runs("id-of-keycloak", "Up 2 hours (healthy)", 5000, 8080)
+    docker.runs("id-of-keycloak", 5000, 8080, health="healthy")
     fresh_run(settings())
     asked = {call.split()[1] for call in docker.calls if call.startswith("exec")}
     assert asked == {f"mlflow-sso-test-{name}" for name in ("postgres", "redis", "mlflow")}

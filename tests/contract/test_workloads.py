@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import SecretText
 from platforms.workload import Workload
 from settings import Settings
 from tests.contract.targets import TARGETS, Made, Target, secret_value
@@ -33,13 +33,7 @@ def pairs(target: Target, sample: Settings) -> list[tuple[Workload, Made]]:
 
 
 def filled(text: SecretText) -> str:
-    parts = []
-    for part in text.parts:
-        if isinstance(part, UrlQuoted):
-            parts.append(quote(secret_value(part.secret), safe=""))
-        else:
-            parts.append(secret_value(part) if isinstance(part, Secret) else part)
-    return "".join(parts)
+    return "".join(text.fold(str, secret_value, lambda secret: quote(secret_value(secret), safe="")))
 
 
 def test_every_field_of_a_workload_is_under_contract() -> None:

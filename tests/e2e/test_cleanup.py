@@ -109,7 +109,7 @@ def test_data_that_was_kept_and_the_secrets_it_knows_serve_the_next_up(tmp_path:
         left = set(stack.leftovers())
         assert stack.container("postgres") + "-data" in left
         assert not left & {stack.container(name) for name in ("postgres", "redis", "keycloak", "mlflow")}
-        assert "there is no stack" in stack.stackctl("outputs", check=False).stderr
+        assert "There is no stack" in stack.stackctl("outputs", check=False).stderr
         stack.up()
         assert stack.outputs() == before
         # Keycloak still knows alice by the password of the first time, and MLflow's client by its secret.

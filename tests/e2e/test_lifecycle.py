@@ -182,4 +182,4 @@ def test_destroy_leaves_no_container_volume_or_network(stack: Stack) -> None:
     assert "nothing to remove" in again.stderr
     shown = stack.stackctl("outputs", check=False)
     assert shown.returncode == 1
-    assert "there is no stack" in shown.stderr
+    assert "There is no stack" in shown.stderr

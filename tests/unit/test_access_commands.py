@@ -208,12 +208,71 @@ class TestConsent:
     def test_force_is_content_with_nothing(self, server: Fake) -> None:
         run("tokens", "delete", "--token-id", "99", "--yes", "--force")
 
+    def test_force_asks_nothing(self, server: Fake) -> None:
+        server.routes[f"DELETE {USERS}/current/tokens/7"] = 200, {"deleted": 1}
+        run("tokens", "delete", "--token-id", "7", "--force")
+        assert server.times(f"DELETE {USERS}/current/tokens/7") == 1
+
     @pytest.mark.parametrize("options", [(), ("--all", "--token-id", "7"), ("--name", "x", "--all")])
     def test_it_has_to_be_said_what_goes(self, server: Fake, options: tuple[str, ...]) -> None:
         run("tokens", "delete", *options, "--yes", code=2)
 
     def test_revoke_wants_to_hear_everything(self, server: Fake) -> None:
         assert "--everything" in run("revoke", "bob", code=2).stderr
+
+
+@pytest.fixture
+def administrated(server: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """The same servers for a service account that may manage the realm, which has the user bob, disabled."""
+    (tmp_path / "secret").write_text("hunter2")
+    monkeypatch.setenv("STACKCTL_KEYCLOAK_CLIENT_ID", "provisioner")
+    monkeypatch.setenv("STACKCTL_KEYCLOAK_CLIENT_SECRET_FILE", str(tmp_path / "secret"))
+    bob = {"id": "1", "username": "bob", "enabled": False, "email": "", "notBefore": 0}
+    server.routes["POST /realms/master/protocol/openid-connect/token"] = 200, {"access_token": "t", "expires_in": 60}
+    server.routes["GET /admin/realms/mlflow/users"] = lambda asked: (
+        (200, [bob] if asked.query.get("username", "bob") == "bob" else [])
+    )
+    server.routes["GET /admin/realms/mlflow/users/1"] = 200, bob
+    server.routes["GET /admin/realms/mlflow/users/1/groups"] = 200, []
+    server.routes["PUT /admin/realms/mlflow/users/1"] = 204, ""
+    server.routes[f"GET {USERS}/details"] = 200, [{"username": "bob", "is_admin": False, "is_service_account": False}]
+    server.routes[f"PATCH {USERS}/bob/active"] = 200, {}
+    return server
+
+
+class TestUsers:
+    """`users [list] | enable USER`."""
+
+    def test_enable_lets_a_user_in_again_on_both_sides(self, administrated: Fake) -> None:
+        assert "bob may log in again." in run("users", "enable", "bob").stderr
+        (told,) = (one for one in administrated.asked if one.method == "PUT")
+        assert json.loads(told.body)["enabled"] is True
+        (told,) = (one for one in administrated.asked if one.method == "PATCH")
+        assert json.loads(told.body) == {"active": True}
+
+    def test_enable_knows_the_user_it_is_told(self, administrated: Fake) -> None:
+        assert "has a user nobody" in run("users", "enable", "nobody", code=5).stderr
+        assert not [one for one in administrated.asked if one.method in ("PUT", "PATCH")]
+
+    def test_the_list_is_what_is_done_by_default(self, administrated: Fake) -> None:
+        rows = json.loads(run("users", "--output", "json", code=1).stdout)
+        assert {row["name"] for row in rows} == {"alice", "bob"}
+        assert json.loads(run("users", "list", "--output", "json", code=1).stdout) == rows
+
+    @pytest.mark.parametrize("option", [("--stack", "other"), ("--output", "json"), ("--config-file", "/dev/null")])
+    @pytest.mark.parametrize("command", [("list",), ("enable", "bob")])
+    def test_an_option_in_front_of_the_command_is_not_passed_over(
+        self, command: tuple[str, ...], option: tuple[str, str], administrated: Fake
+    ) -> None:
+        told = run("users", *option, *command, code=2).stderr
+        assert f"{option[0]} stands before {command[0]}" in told
+        assert not [one for one in administrated.asked if one.method in ("PUT", "PATCH")]
+
+    @pytest.mark.parametrize("more", [(), ("bob",), ("bob", "--stack", "prod", "--url", "https://m.example.com")])
+    def test_the_word_of_old_says_the_new_one(self, more: tuple[str, ...], administrated: Fake) -> None:
+        told = run("restore", *more, code=2).stderr
+        assert "`stackctl users enable USER`" in told
+        assert not [one for one in administrated.asked if one.method in ("PUT", "PATCH")]
 
 
 class TestOutput:

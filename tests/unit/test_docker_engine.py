@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,9 +56,9 @@ def test_a_fit_engine_has_no_problem(docker: FakeDocker) -> None:
 
 
 def test_healthy_containers_are_named_by_their_whole_ids(docker: FakeDocker) -> None:
-    up = "0.0.0.0:5000->5000/tcp"
-    listed = {"0123abcd": "Up 2 minutes (healthy)", "4567ef01": "Up 1 second (health: starting)", "89ab": "Up 5 hours"}
-    docker.answer("ps", "".join(f"{container}\t{status}\t{up}\n" for container, status in listed.items()))
+    docker.runs("0123abcd", 5000, 8080, health="healthy")
+    docker.also_runs("4567ef01", health="starting")
+    docker.also_runs("89ab")
     assert examine(plan(), ADDRESS).healthy == {"0123abcd"}
     (asked,) = (call for call in docker.calls if call.startswith("ps "))
     assert f"label={LABEL_STACK}=test" in asked
@@ -66,7 +66,7 @@ def test_healthy_containers_are_named_by_their_whole_ids(docker: FakeDocker) -> 
 
 
 def test_an_engine_that_does_not_answer_has_no_healthy_container(docker: FakeDocker) -> None:
-    docker.runs("0123abcd", "Up 2 minutes (healthy)")
+    docker.runs("0123abcd", health="healthy")
     docker.fail("info", "Cannot connect to the Docker daemon.")
     assert examine(plan(), ADDRESS).healthy == frozenset()
 
@@ -140,6 +140,39 @@ def test_a_port_in_use_is_named_with_who_wants_it(address: str, docker: FakeDock
         # What the stack holds itself is no hindrance to bringing it up again.
         docker.publishes(port)
         assert examine(asked, address, images=False).problems == []
+
+
+@pytest.fixture
+def neighbours() -> Iterator[list[int]]:
+    """Three ports in a row that somebody listens on."""
+    for first in range(20000, 60000, 7):
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + 3):
+                    holder = held.enter_context(socket.socket())
+                    holder.bind((ADDRESS, port))
+                    holder.listen()
+            except OSError:
+                continue
+            yield [first, first + 1, first + 2]
+            return
+
+
+def test_neighbouring_ports_that_the_stack_holds_are_its_own(docker: FakeDocker, neighbours: list[int]) -> None:
+    """Docker lists them as one range, which is for people to read."""
+    ports = tuple(Port(f"p{port}", port, entrance=Entrance("", port)) for port in neighbours)
+    asked = DockerPlan(PROJECT, "test", (replace(one(), ports=ports),))
+    assert len(examine(asked, ADDRESS, images=False).problems) == len(neighbours)
+    docker.publishes(*neighbours)
+    assert examine(asked, ADDRESS, images=False).problems == []
+
+
+def test_only_the_ports_that_the_stack_holds_are_its_own(docker: FakeDocker, neighbours: list[int]) -> None:
+    first, between, last = neighbours
+    asked = DockerPlan(PROJECT, "test", (replace(one(), ports=(Port("redis", 6379, entrance=Entrance("", between)),)),))
+    docker.publishes(first, last)
+    (problem,) = examine(asked, ADDRESS, images=False).problems
+    assert problem.value == str(between)
 
 
 def test_everything_wrong_is_told_at_once(docker: FakeDocker) -> None:
@@ -233,6 +266,28 @@ def test_a_published_port_that_answers_503_is_not_ready(docker: FakeDocker) -> N
 
     with served(Starting) as port:
         assert questions(docker, port) <= 8
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("::1", "::1"), ("192.0.2.7", "192.0.2.7")],
+)
+def test_a_published_port_is_asked_where_it_is_bound(
+    bound: str, asked: str, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[tuple[str, int]] = []
+
+    def connect(place: tuple[str, int], timeout: float) -> socket.socket:
+        places.append(place)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    docker.fail("exec", "not yet")
+    docker.container("running")
+    clock = Clock()
+    with pytest.raises(DockerError):
+        wait_ready(published(5000), "c", lambda _: None, address=bound, clock=clock, sleep=clock.sleep)
+    assert set(places) == {(asked, 5000)}
 
 
 def test_it_waits_as_long_as_the_workload_allows_and_says_so(docker: FakeDocker) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from platforms.docker import running
+from platforms.docker import daemon, running
 from platforms.docker.daemon import DockerError
 from platforms.docker.running import DockerRunning
 from platforms.labels import LABEL_COMPONENT
@@ -40,6 +40,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, *found: dict[str, Any]) -> DockerRun
         return json.dumps(found)
 
     monkeypatch.setattr(running, "docker", docker)
+    monkeypatch.setattr(daemon, "docker", docker)
     monkeypatch.setattr(running, "last_lines", lambda name, count: "first\nlast words")
     return DockerRunning()
 
@@ -50,6 +51,39 @@ def test_a_container_is_read_without_what_its_image_and_compose_add(monkeypatch:
     assert found.env == {"REDIS_PASSWORD": "pw"}
     assert (found.args, found.ports, found.memory_mib) == (("--x",), frozenset({(5000, 80)}), 64)
     assert "pw" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("bound", "held", "ports"),
+    [
+        # The engine chose one of a range, or any.
+        (
+            [{"HostIp": "", "HostPort": "8000-8010"}],
+            [{"HostIp": "0.0.0.0", "HostPort": "8003"}],
+            frozenset({(5000, 8003)}),
+        ),
+        ([{"HostIp": "", "HostPort": ""}], [{"HostIp": "0.0.0.0", "HostPort": "32768"}], frozenset({(5000, 32768)})),
+        # It does not run.
+        ([{"HostIp": "", "HostPort": "8000-8010"}], None, frozenset()),
+        ([{"HostIp": "", "HostPort": ""}], None, frozenset()),
+        (
+            [{"HostIp": "", "HostPort": "80"}, {"HostIp": "", "HostPort": "81"}],
+            None,
+            frozenset({(5000, 80), (5000, 81)}),
+        ),
+        (None, None, frozenset()),
+    ],
+)
+def test_ports_are_read_however_the_engine_was_told_them(
+    bound: list[dict[str, str]] | None,
+    held: list[dict[str, str]] | None,
+    ports: frozenset[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = container(PortBindings={"5000/tcp": bound})
+    found["NetworkSettings"] = {"Ports": {"5000/tcp": held} if held else {}}
+    [instance] = engine(monkeypatch, found).instances("p", "x")
+    assert instance.ports == ports
 
 
 def test_a_carrier_of_files_is_no_part_that_should_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import yaml
+from typer.testing import CliRunner
 
 from components.observed import Login, keycloak_view, mlflow_view
 from components.plugin.profile import plugin_profile
@@ -20,17 +23,20 @@ from components.redis import redis_address
 from components.stack import stack_spec
 from platforms.inventory import InventoryError
 from platforms.running import Answer, Instance, Trouble
-from platforms.secrets import SecretText, UrlQuoted
+from platforms.secrets import SecretText
 from platforms.workload import Workload
-from settings import PROJECT, ROOT, from_files, parse
+from settings import PROJECT, ROOT, Platform, from_files, parse
+from stackctl.cli import app
 from stackctl.clients.keycloak_admin import Provisioner
+from stackctl.clients.oidc import claims
 from stackctl.commands.common import Output
 from stackctl.commands.doctor import CHECKED_BY, _write, missing
-from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores
+from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores, checks_tokens
 from stackctl.doctor.findings import KINDS, Finding, Mask
-from stackctl.doctor.observed import Observed, claims
+from stackctl.doctor.observed import Observed
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask
 from stackctl.doctor.registry import CHECKS, Needs, Registered, Report, examine
+from stackctl.people.connection import Where
 
 
 @dataclass
@@ -100,8 +106,7 @@ def test_what_mlflow_was_told_is_read_back_as_it_was_meant() -> None:
     inputs, profile = plugin_inputs(settings), plugin_profile("11.0.2")
 
     def fill(text: SecretText) -> str:
-        return "".join(p if isinstance(p, str) else "s3cret/" if not isinstance(p, UrlQuoted) else "s3cret%2F"
-                       for p in text.parts)  # fmt: skip
+        return "".join(text.fold(str, lambda _: "s3cret/", lambda _: "s3cret%2F"))
 
     env = {**profile.env(inputs), **{name: fill(text) for name, text in profile.secret_env(inputs).items()}}
     view, redis = mlflow_view(env), redis_address(settings)
@@ -323,6 +328,44 @@ def test_one_disk_of_the_host_is_reported_once() -> None:
     assert [f.evidence for f in found] == ["x-a: /data has 9 MiB free of 976 MiB"]
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("//nas/my share 1000000 990000 10000 99% /data", ["x-a: /data has 9 MiB free of 976 MiB"]),
+        ("/dev/sda 1000000 990000 10000 99% /my data", ["x-a: /my data has 9 MiB free of 976 MiB"]),
+        # What the kernel cannot tell of a file system.
+        ("overlay - - - - /", []),
+        ("df: /data: Permission denied", []),
+        ("", []),
+    ],
+)
+def test_every_line_of_the_disks_is_read_as_it_is(line: str, expected: list[str]) -> None:
+    table = f"Filesystem 1024-blocks Used Available Capacity Mounted on\n{line}\n"
+    seen = observed(Instance("x-a", "a", True, ""), running=FakeRunning({"df": Answer(0, table, "")}))
+    assert [f.evidence for f in checks_containers.disks(seen)] == expected
+
+
+def test_a_secret_is_compared_with_the_value_of_its_version() -> None:
+    spec = stack_spec(parse({}, "x"))
+    [defined] = [w for w in spec.workloads if w.name == "redis"]
+    name, text = next((name, text) for name, text in defined.secret_env.items() if text.alone is not None)
+    assert text.alone is not None
+    second = replace(text.alone, version=2)
+    kept = {text.alone.name: "of the first version", second.stored: "of the second version"}
+    workload = replace(defined, secret_env={name: SecretText.of(second)})
+    ports: frozenset[tuple[int, int]] = frozenset()
+    env = {**workload.env, name: "of the second version"}
+    memory = workload.resources.memory_mib
+    instance = Instance("x-redis", "redis", True, workload.image, workload.args, env, ports, memory)
+    seen = observed(instance, kept=kept)
+    vars(seen)["defined"] = (workload,)
+    assert list(checks_containers.definition(seen)) == []
+    stale = replace(instance, env={**workload.env, name: "of the first version"})
+    seen = observed(stale, kept=kept)
+    vars(seen)["defined"] = (workload,)
+    assert ids(checks_containers.definition(seen)) == ["container-outdated"]
+
+
 def test_values_that_only_the_engine_can_read_are_not_compared(tmp_path: Path) -> None:
     cipher = {"secure": "v1:abc"}
     config = {"mlflow": {"env": {"REGION": cipher}, "secretEnv": {"MODEL_API_KEY": cipher}}}
@@ -368,9 +411,77 @@ def test_a_connection_that_is_cut_off_is_tried_once_more(monkeypatch: pytest.Mon
     assert len(waited) == 1
 
 
-def test_claims_of_what_is_no_token_are_empty() -> None:
-    assert claims("") == {}
+def jwt(payload: bytes) -> str:
+    return f"e30.{base64.urlsafe_b64encode(payload).decode().rstrip('=')}.x"
+
+
+# Whatever may stand where a token is expected (RFC 7519, section 7.2: three parts, the second a JSON object).
+NO_TOKENS = [
+    "", ".", "..", "a.b", "a.b.c.d.e", "opaque-0123", "a.%%%.c", "a.bb\xfcro.c", "a.YQ.c", "a.b!c.d", "a.e.c",
+    *(jwt(text) for text in (b"", b"5", b"null", b"[]", b'["ab", "cd"]', b'[["iss", "x"]]', b'"text"', b'{"iss": ')),
+    *(jwt(text) for text in (b"\xff\xfe", b"[" * 100_000)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", NO_TOKENS, ids=range(len(NO_TOKENS)))
+def test_what_is_no_token_has_no_claims(token: str) -> None:
+    assert claims(token) is None
+
+
+def test_a_token_has_the_claims_that_it_says() -> None:
     assert claims("a.eyJpc3MiOiAieCJ9.c") == {"iss": "x"}
+    assert claims(jwt(b"{}")) == {}
+
+
+@pytest.mark.parametrize("token", NO_TOKENS, ids=range(len(NO_TOKENS)))
+def test_a_token_that_cannot_be_read_is_a_finding_and_ends_no_check(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"OIDC_ISSUER": "http://localhost:8080/realms/mlflow", "OIDC_CLIENT_ID": "mlflow", "OIDC_AUDIENCE": "mlflow"}
+    seen = observed(mlflow(**told))
+    vars(seen)["discovery"] = Reply("http://localhost:8080", 404)
+    monkeypatch.setattr(
+        Observed, "token_endpoint", lambda self, path, form: Reply("", 200, json.dumps({"access_token": token}))
+    )
+    assert ids(checks_tokens.issuer(seen)) == ([] if token == "" else ["issuer"])
+    assert ids(checks_edge.inner_clocks(seen)) == []
+    assert not [f for f in checks_tokens.issuer(seen) if len(token) > 8 and token in str(f)]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("hunter2"), KeyError("hunter2"), RecursionError(), AssertionError(), TypeError("hunter2")]
+)
+def test_a_check_that_fails_is_one_finding_and_the_others_are_shown(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(seen: Observed) -> Iterator[Finding]:
+        yield Finding("scope", "seen before", "", "")
+        raise error
+
+    def works(seen: Observed) -> Iterator[Finding]:
+        yield Finding("audience", "seen after", "", "")
+
+    both = [Registered("the-broken-one", Needs.URL, fails), Registered("two", Needs.URL, works)]
+    monkeypatch.setattr("stackctl.doctor.registry.CHECKS", both)
+    report = examine(observed())
+    assert not report.healthy
+    assert ids(iter(report.findings)) == ["scope", "not-examined", "audience"]
+    told = report.findings[1]
+    assert "the-broken-one" in told.evidence
+    assert type(error).__name__ in told.evidence
+    # The text of an unknown error may hold anything.
+    assert "hunter2" not in str(told)
+
+
+def test_a_stack_that_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(where: Where, on: Platform | None) -> None:
+        raise KeyError("State")
+
+    monkeypatch.setattr("stackctl.commands.doctor.gather", fails)
+    result = CliRunner().invoke(app, ("doctor", "--stack", "x", "--output", "json"))
+    assert result.exit_code == 1
+    assert [found["id"] for found in json.loads(result.stdout)["findings"]] == ["not-examined"]
+    assert "Traceback" not in result.output
 
 
 def test_evidence_does_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

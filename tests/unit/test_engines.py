@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from components.stack import stack_spec
+from platforms.docker import daemon
 from platforms.docker.daemon import DockerError
 from problems import StackError
 from settings import Environment
@@ -54,6 +55,15 @@ def test_compose_is_asked_once_and_each_container_is_waited_for(docker: FakeDock
     assert {call.split()[1] for call in docker.calls if call.startswith("exec")} == {
         f"mlflow-sso-test-{workload.name}" for workload in one.spec.workloads
     }
+
+
+def test_containers_are_waited_for_where_their_ports_are_bound(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(daemon, "wait_ready", lambda *_, address: asked.append(address))
+    compose.up(context({"docker": {"bindAddress": "::1"}}))
+    assert set(asked) == {"::1"}
 
 
 def test_no_secret_is_in_a_command_line(docker: FakeDocker, tmp_path: Path) -> None:
@@ -111,7 +121,8 @@ def test_a_realm_that_changed_is_refused_by_what_changed(docker: FakeDocker) -> 
     with pytest.raises(StackError) as caught:
         compose.up(changed)
     message = str(caught.value)
-    assert "realm = accessTokenLifespan, groups, users: expected no change" in message
+    differing = "accessTokenLifespan, groups (mlflow-users, others), users (bob, service-account-mlflow)"
+    assert f"realm = {differing}: expected no change" in message
     assert not [call for call in docker.calls[len(calls) :] if " up " in call]
 
 

@@ -63,11 +63,11 @@ def test_every_mistake_is_named_at_once() -> None:
     text = refused({
         "mlflow": {"replicas": 2},
         "keycloak": {"replicas": 0},
-        "kubernetes": {"namespace": "Not_A_Label", "oauthSecret": "UPPER", "storage": {"sharedAccess": "RWX"}},
+        "kubernetes": {"namespace": "Not_A_Label", "oauthSecret": "UPPER", "imagePullPolicy": "Sometimes"},
     })  # fmt: skip
     for key in ("mlflow.replicas", "keycloak.replicas", "kubernetes.namespace", "kubernetes.oauthSecret"):
         assert f"mlflow-sso:{key}" in text
-    assert "kubernetes.storage.sharedAccess" in text
+    assert "kubernetes.imagePullPolicy" in text
 
 
 def test_an_unknown_key_is_named_with_the_nearest_one() -> None:

@@ -115,7 +115,7 @@ def test_all_mistakes_are_in_one_message(tmp_path: Path) -> None:
                 "users": [{"username": "A B"}],
             },
             "redis": {"db": 99},
-            "docker": {"bindAddress": "0.0.0.0"},
+            "docker": {"bindAddress": "eth0"},
             "caBundle": "empty.pem",
         },
         tmp_path,

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner, Result
 
@@ -212,6 +214,39 @@ def test_a_preview_needs_the_engine_and_says_so(operator: Operator) -> None:
     assert "stackctl render" in message
 
 
+def test_a_forward_for_a_stack_on_docker_is_refused_and_no_cluster_is_asked(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = FakeCommand("kubectl", operator.home / "kubectl")
+    monkeypatch.setenv("PATH", str(cluster.path.parent), prepend=":")
+    message = refused(operator.runs("forward", "--stack", "test", "--config-file", operator.config({})))
+    assert "mlflow-sso:platform = docker: expected kubernetes: Docker publishes the stack's ports itself" in message
+    assert cluster.calls == []
+    assert operator.docker.calls == []
+
+
+def test_a_forward_for_what_a_gateway_serves_is_refused(operator: Operator) -> None:
+    served = {
+        "platform": "kubernetes",
+        "mlflow": {"url": "https://mlflow.example.com"},
+        "keycloak": {"url": "https://sso.example.com"},
+        "kubernetes": {"gateway": {"name": "public", "namespace": "gateways"}},
+    }
+    message = refused(operator.runs("forward", "--stack", "test", "--config-file", operator.config(served)))
+    assert "mlflow-sso:kubernetes.gateway = public: expected none" in message
+
+
+def test_every_command_has_the_same_stack_by_default() -> None:
+    def options(command: Any) -> Iterator[Any]:
+        yield from (option for option in command.params if "--stack" in option.opts)
+        for inner in getattr(command, "commands", {}).values():
+            yield from options(inner)
+
+    found = list(options(typer.main.get_command(app)))
+    assert len(found) > 15
+    assert {option.default for option in found} == {"dev"}
+
+
 # Outputs.
 
 
@@ -228,6 +263,14 @@ def test_secrets_are_hidden_unless_asked_for(operator: Operator) -> None:
         assert shown.stderr == ""
 
 
+@pytest.mark.parametrize("platform", ["docker", "kubernetes"])
+def test_outputs_of_no_stack_are_refused(platform: str, operator: Operator) -> None:
+    config = operator.config({"platform": platform})
+    message = refused(operator.runs("outputs", "--stack", "test", "--config-file", config))
+    assert "There is no stack test here." in message
+    assert "`make up STACK=test`" in message
+
+
 def test_json_and_yaml_are_data(operator: Operator) -> None:
     operator.compose_stack()
     args = ("outputs", "--stack", "test", "--show-secrets", "--output")
@@ -241,11 +284,6 @@ def test_redaction_keeps_everything_but_secrets() -> None:
     assert hidden["admin"]["username"] == "admin"
     assert hidden["client_id"] == "mlflow"
     assert redacted([{"password": SECRET}, "x"]) == [{"password": "[secret]"}, "x"]
-
-
-def test_outputs_of_no_stack_is_a_failure(operator: Operator) -> None:
-    message = refused(operator.runs("outputs", "--stack", "test"), code=1)
-    assert "there is no stack test here; `make up STACK=test` makes it" in message
 
 
 def test_destroying_what_is_not_there_is_done_already(operator: Operator) -> None:

@@ -11,7 +11,7 @@ import json
 from platforms.kubernetes.objects.pods import secret_type
 from platforms.kubernetes.objects.runners import runner
 from platforms.kubernetes.plan import KubernetesPlan, Manifest, content_name
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import Secret, SecretText
 from platforms.workload import Workload
 from settings.kubernetes import ExternalSecrets
 
@@ -63,7 +63,7 @@ def _asked(plan: KubernetesPlan, texts: dict[str, SecretText]) -> Manifest:
             "template": {
                 "type": secret_type(texts),
                 "engineVersion": "v2",
-                "data": {name: "".join(map(_template, text.parts)) for name, text in sorted(texts.items())},
+                "data": {name: _template(text) for name, text in sorted(texts.items())},
             },
         },
         "data": [
@@ -73,10 +73,12 @@ def _asked(plan: KubernetesPlan, texts: dict[str, SecretText]) -> Manifest:
     }
 
 
-def _template(part: str | Secret | UrlQuoted) -> str:
-    """A part of a text in the language of Go's templates."""
-    if isinstance(part, UrlQuoted):
-        return f"{{{{ .{part.secret.variable}{_QUOTED} }}}}"
-    if isinstance(part, Secret):
-        return f"{{{{ .{part.variable} }}}}"
-    return part.replace("{{", '{{ "{{" }}')
+def _template(text: SecretText) -> str:
+    """A text in the language of Go's templates."""
+    return "".join(
+        text.fold(
+            lambda plain: plain.replace("{{", '{{ "{{" }}'),
+            lambda secret: f"{{{{ .{secret.variable} }}}}",
+            lambda secret: f"{{{{ .{secret.variable}{_QUOTED} }}}}",
+        )
+    )

@@ -22,7 +22,7 @@ from platforms.kubernetes.plan import (
     content_name,
 )
 from platforms.labels import metrics_marks
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import Secret, SecretText
 from platforms.workload import ExecCheck, File, HttpCheck, Reading, Service, Workload
 
 # Seconds between two questions while a pod starts: what `up` waits for is seen at once.
@@ -206,14 +206,14 @@ def _secret_env(workload: Workload, secret_name: Any) -> list[Manifest]:
     first, as Kubernetes puts in only what stands before."""
     made = [n for n, text in workload.secret_env.items() if not text.kept]
     kept = {n: text for n, text in workload.secret_env.items() if text.kept}
-    whole = {n: s for n, text in kept.items() for s in text.secrets if text.parts == (s,)}
+    whole = {n: text.alone for n, text in kept.items() if text.alone is not None}
     built = {n: text for n, text in kept.items() if n not in whole}
     parts = {_part(secret): secret for text in built.values() for secret in text.secrets}
-    urls = sorted(n for n, text in built.items() if any(isinstance(part, UrlQuoted) for part in text.parts))
+    urls = sorted(n for n, text in built.items() if text.quotes)
     return [
         *(_reference(name, secret_name, name) for name in sorted(made)),
         *(_reference(name, s.kept.name, s.kept.key) for name, s in sorted((whole | parts).items()) if s.kept),
-        *({"name": name, "value": "".join(map(_in_pod, text.parts))} for name, text in sorted(built.items())),
+        *({"name": name, "value": _in_pod(text)} for name, text in sorted(built.items())),
         *([{"name": "STACK_URLS", "value": ",".join(urls)}] if urls else []),
     ]
 
@@ -226,11 +226,11 @@ def _part(secret: Secret) -> str:
     return f"STACK_KEPT_{secret.variable}"
 
 
-def _in_pod(part: str | Secret | UrlQuoted) -> str:
+def _in_pod(text: SecretText) -> str:
     """Kubernetes puts in $(NAME); what has to be percent-encoded, the image's entrypoint does as ${NAME}."""
-    if isinstance(part, UrlQuoted):
-        return _literal(f"${{{_part(part.secret)}}}")
-    return f"$({_part(part)})" if isinstance(part, Secret) else _literal(part)
+    return "".join(
+        text.fold(_literal, lambda secret: f"$({_part(secret)})", lambda secret: _literal(f"${{{_part(secret)}}}"))
+    )
 
 
 def _probes(service: Service) -> Manifest:

@@ -12,7 +12,7 @@ from platforms.kubernetes.objects.every import namespace, secret_object, shared_
 from platforms.kubernetes.objects.external_secrets import external_secret, workload_secrets
 from platforms.kubernetes.objects.runners import runner
 from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest, content_name
-from platforms.secrets import SecretText, UrlQuoted
+from platforms.secrets import SecretText
 
 # The order in which `kubectl apply -f DIRECTORY` takes them.
 NAMESPACE_FILE = "00-namespace.yaml"
@@ -69,13 +69,9 @@ def _fetched(plan: KubernetesPlan, shared: Mapping[str, SecretText]) -> list[Man
 
 def fill(text: SecretText, values: Mapping[str, str]) -> str:
     """The text with its secrets in place."""
-
-    def part(item: object) -> str:
-        if isinstance(item, UrlQuoted):
-            return quote(values[item.secret.name], safe="")
-        return item if isinstance(item, str) else values[item.name]  # type: ignore[attr-defined]
-
-    return "".join(part(item) for item in text.parts)
+    return "".join(
+        text.fold(str, lambda secret: values[secret.name], lambda secret: quote(values[secret.name], safe=""))
+    )
 
 
 def text(manifests: tuple[Manifest, ...]) -> str:

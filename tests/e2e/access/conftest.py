@@ -45,7 +45,7 @@ def bob(short: Stack, tmp_path: Path) -> Iterator[Person]:
     yield Person(short, "bob", tmp_path / "bob")
     helper = Person(short, "alice", tmp_path / "helper")
     helper.log_in()
-    helper.run("restore", "bob")
+    helper.run("users", "enable", "bob")
 
 
 @pytest.fixture

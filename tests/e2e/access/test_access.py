@@ -210,7 +210,7 @@ class TestRevokeEverything:
         assert report["access_token_seconds"] == 0
         assert bob.mlflow(access_token) == 401
         bob.run("login", "--username", "bob", "--password-stdin", given=bob.password + "\n", code=4)
-        alice.run("restore", "bob")
+        alice.run("users", "enable", "bob")
         bob.log_in()
 
     def test_nothing_happens_without_a_yes(self, alice: Person, bob: Person) -> None:

@@ -1,0 +1,263 @@
+"""A wrong value is named once, and nothing is said of values that nobody wrote: of every key, alone and in pairs."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from problems import StackError
+from settings import PROJECT, parse
+from settings.reference import rows
+from tests.contract.kubernetes_samples import FETCHED, KEPT, OPERATED, OUTSIDE, SCALED
+from tests.samples import elsewhere, everything
+
+TYPES = {row.key: row.type for row in rows()}
+# What a list of groups needs in an entry, for another key of it to be the only wrong one.
+ENTRIES: dict[str, dict[str, Any]] = {
+    "realm.users": {"username": "somebody"},
+    "realm.serviceAccounts": {"clientId": "some-client"},
+    "mlflow.egress": {"host": "hooks.example.com", "port": 443},
+    "keycloak.egress": {"host": "10.0.0.0/8", "port": 636},
+}
+INGRESS = {**OUTSIDE, "kubernetes": {"ingress": {"issuer": "letsencrypt", "annotations": {"a": "b"}}}}
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Stacks that are right: most keys stand in one of them, beside others that a rule holds them against."""
+    cluster = {"fetched": FETCHED, "kept": KEPT, "operated": OPERATED, "scaled": SCALED, "ingress": INGRESS}
+    config = {
+        "plain": {},
+        "everything": everything(tmp_path_factory.mktemp("pem")),
+        "elsewhere": elsewhere(),
+        "open": {
+            "docker": {"bindAddress": "0.0.0.0"},
+            "mlflow": {"url": "https://m.example.com", "tls": {"proxy": True, "trustedProxies": ["10.0.0.7"]}},
+            "keycloak": {"url": "https://k.example.com", "tls": {"proxy": True, "trustedProxies": ["10.0.0.7"]}},
+        },
+        **{name: {"platform": "kubernetes", **one} for name, one in cluster.items()},
+    }
+    for one in config.values():
+        assert named(one) == []
+    # Copies that share no group with each other, nor two groups of one.
+    return {name: json.loads(json.dumps(one)) for name, one in config.items()}
+
+
+def named(config: dict[str, Any]) -> list[str]:
+    """The keys that are named as wrong, each as often as it is."""
+    try:
+        parse({f"{PROJECT}:{key}": value for key, value in copy.deepcopy(config).items()}, "test", Path("/"))
+    except StackError as error:
+        return sorted(problem.where.replace(f"{PROJECT}:", "") for problem in error.problems)
+    return []
+
+
+def wrong(key: str) -> object:
+    """A value that the type of a key does not take."""
+    kind = TYPES[key]
+    return 5 if kind.startswith(("list", "group", "map")) else ["wrong"]
+
+
+def put(config: dict[str, Any], key: str, value: object) -> str | None:
+    """Put a value in its place and return how that is named; None where its group lacks what it requires."""
+    node: Any = config
+    *groups, last = key.split(".")
+    path = ""
+    for group in groups:
+        name = group.removesuffix("[]")
+        path = f"{path}.{name}" if path else name
+        if group.endswith("[]"):
+            entries = node.setdefault(name, [dict(ENTRIES[path])])
+            if not isinstance(entries, list):
+                return None
+            node, path = entries[0], f"{path}[0]"
+        else:
+            if name not in node and required(re.sub(r"\[\d+\]", "[]", path)):
+                return None
+            node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            return None
+    node[last.removesuffix("[]")] = value
+    return f"{path}.{last}" if path else last
+
+
+@cache
+def required(group: str) -> bool:
+    """Whether a group that is there has to hold some key."""
+    pattern = re.compile(re.escape(group) + r"\.[^.\[]+")
+    defaults = {row.key: row.default for row in rows()}
+    inner = [key for key in TYPES if pattern.fullmatch(key)]
+    known = {"postgres.external", "kubernetes.ingress"}
+    login = group.startswith("postgres.external.")
+    return group in known or login or any(defaults[key] == "required" for key in inner)
+
+
+def cases(bases: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(base, key) for base in bases for key in TYPES if put(copy.deepcopy(bases[base]), key, wrong(key))]
+
+
+def test_every_key_of_a_wrong_type_is_named_once_and_no_other_is(bases: dict[str, dict[str, Any]]) -> None:
+    found = cases(bases)
+    assert {key for _, key in found} == set(TYPES)
+    failed = {}
+    for base, key in found:
+        config = copy.deepcopy(bases[base])
+        expected = put(config, key, wrong(key))
+        if named(config) != [expected]:
+            failed[f"{base}: {expected}"] = named(config)
+    assert failed == {}
+
+
+def test_of_two_wrong_keys_each_is_named_once_and_no_other_is(bases: dict[str, dict[str, Any]]) -> None:
+    chance = random.Random(5)  # noqa: S311
+    failed, checked = {}, 0
+    for base, right in bases.items():
+        keys = [key for where, key in cases(bases) if where == base]
+        for _ in range(400):
+            pair = chance.sample(keys, 2)
+            if pair[0].startswith(pair[1]) or pair[1].startswith(pair[0]):
+                continue
+            config = copy.deepcopy(right)
+            expected = [put(config, key, wrong(key)) for key in pair]
+            if None in expected:
+                continue
+            checked += 1
+            if named(config) != sorted(str(key) for key in expected):
+                failed[f"{base}: {expected}"] = named(config)
+    assert checked > 2500
+    assert failed == {}
+
+
+# Values of the right type that are refused for what they say.
+SAYS: dict[str, list[object]] = {
+    "mlflow.url": ["http://localhost:5000/path", "localhost:5000", "http://10.0.0.5", "http://[::1"],
+    "keycloak.url": ["http://localhost:8080/auth", "ftp://localhost"],
+    "keycloak.adminUrl": ["http://sso.example.com", "x"],
+    "keycloak.existing.internalUrl": ["http://[", "keycloak:8080"],
+    "mlflow.s3.endpointUrl": ["minio:9000", "http://["],
+    "mlflow.pluginVersion": ["6.0.0", "latest"],
+    "mlflow.workers": [0, 65, "many", 1.5],
+    "mlflow.memoryMib": [1],
+    "mlflow.tls.trustedProxies": [["10.0.0.7", 5], [None]],
+    "postgres.version": ["9"],
+    "realm.users[].username": ["A B", "", "-x"],
+    "realm.users[].groups": [["nosuch"], ["nosuch", "neither"], [""]],
+    "realm.serviceAccounts[].clientId": ["", "a b"],
+    "realm.groups.admins": [[], [""], ["ok", "a,b"]],
+    "realm.lifetimes.ssoIdleSeconds": [0, "soon"],
+    "realm.scope": ["openid,email", "email"],
+    "docker.bindAddress": ["eth0"],
+    "environment": ["test"],
+    "platform": ["kubernets"],
+    "kubernetes.gateway.name": ["Not_A_Label"],
+    "kubernetes.storage.sharedAccess": ["RWX"],
+    "kubernetes.callers": [["ok", "Not_A_Label"]],
+    "redis.external.host": ["x y"],
+    "postgres.external.mlflow.username": [""],
+    "mlflow.secretEnv": [{"A": ["x"]}, {"A": {"name": "a", "value": "x"}}, {"A": {"name": "NOT OK"}}],
+}
+
+
+def test_a_value_that_is_refused_for_what_it_says_is_named_once(bases: dict[str, dict[str, Any]]) -> None:
+    failed, checked = {}, 0
+    for base, right in bases.items():
+        for key, values in SAYS.items():
+            for value in values:
+                config = copy.deepcopy(right)
+                place = put(config, key, value)
+                if place is None:
+                    continue
+                checked += 1
+                found = named(config)
+                if len(found) != 1 or not found[0].startswith(place):
+                    failed[f"{base}: {place} = {json.dumps(value)}"] = found
+    assert checked > 200
+    assert failed == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        # As the first report had them.
+        ({"mlflow": {"url": "https://m.example.com/path", "tls": {"proxy": True}}}, ["mlflow.url"]),
+        ({"realm": {"users": [{"username": "A B"}]}}, ["realm.users[0].username"]),
+        # What stands beside a wrong entry of a list is looked at too.
+        (
+            {"realm": {"users": [{"username": "A B"}, {"username": "carol", "groups": ["nosuch"]}, 5]}},
+            ["realm.users[0].username", "realm.users[1].groups", "realm.users[2]"],
+        ),
+        (
+            {"realm": {"users": [{"groups": ["nosuch"]}, {"username": "bob"}]}},
+            ["realm.users", "realm.users[0].groups", "realm.users[0].username"],
+        ),
+        ({"realm": {"groups": {"admins": ["", "x"], "users": ["x", "y/z"]}}},
+         ["realm.groups", "realm.groups.admins[0]", "realm.groups.users[1]"]),
+        # A name that was meant for another key is no value of that key.
+        ({"mlflow": {"s3": {"buket": "models"}}}, ["mlflow.s3.buket"]),
+        ({"mlflow": {"ulr": "https://m.example.com", "tls": {"proxy": True}}}, ["mlflow.ulr"]),
+        ({"mlflow": {"tls": {"certificatFile": "a.crt", "keyFile": "/dev/null"}}},
+         ["mlflow.tls.certificatFile", "mlflow.tls.keyFile"]),
+        # Contradictions are told beside what has nothing to do with them, and each once.
+        ({"realm": {"lifetimes": {"bogus": 1, "ssoIdleSeconds": 9, "ssoMaxSeconds": 8, "accessTokenSeconds": 1}}},
+         ["realm.lifetimes", "realm.lifetimes.bogus"]),
+        ({"realm": {"lifetimes": {"ssoIdleSeconds": "x", "ssoMaxSeconds": 1000}}}, ["realm.lifetimes.ssoIdleSeconds"]),
+        ({"mlflow": {"tls": {"certificateFile": "/dev/null", "keyFile": 5}}},
+         ["mlflow.tls.certificateFile", "mlflow.tls.keyFile"]),
+        ({"mlflow": {"url": "https://m.example.com", "tls": {"certificateFile": "no.pem"}}},
+         ["mlflow.tls", "mlflow.tls.certificateFile"]),
+        ({"redis": {"external": {"host": "cache", "password": ["x"], "existingSecret": {"name": "x"}}}},
+         ["redis.external.existingSecret", "redis.external.password"]),
+        ({"environment": "test", "realm": {"users": [{"username": "bob"}]}}, ["environment"]),
+        ({"environment": "prod", "realm": {"sampleUsers": "x", "users": [{"username": "bob"}]}}, ["realm.sampleUsers"]),
+        ({"platform": "kubernets", "kubernetes": {"namespace": "x"}, "mlflow": {"replicas": 3}}, ["platform"]),
+        ({"realm": "x", "keycloak": "y"}, ["keycloak", "realm"]),
+    ],
+)  # fmt: skip
+def test_no_rule_speaks_about_what_was_refused(config: dict[str, Any], expected: list[str]) -> None:
+    assert named(config) == expected
+
+
+def test_a_route_over_http_is_one_mistake() -> None:
+    served = {
+        "platform": "kubernetes",
+        "mlflow": {"url": "http://localhost:5000"},
+        "keycloak": {"url": "https://sso.example.com"},
+        "kubernetes": {"gateway": {"name": "public", "namespace": "gateways"}},
+    }
+    assert named(served) == ["mlflow.url"]
+
+
+def test_whatever_is_written_is_taken_or_refused_in_one_message(bases: dict[str, dict[str, Any]]) -> None:
+    """Any number of wrong values, of any shape, in any place: no other error, and no key twice."""
+    chance = random.Random(7)  # noqa: S311
+    junk: list[Any] = [
+        None,
+        True,
+        -1,
+        1.5,
+        "",
+        "x",
+        "http://[",
+        "\0",
+        [],
+        {},
+        [None],
+        [[]],
+        [{}],
+        {"": 1},
+        {"name": {}},
+        {"x": []},
+    ]
+    for _ in range(1500):
+        config = copy.deepcopy(chance.choice(list(bases.values())))
+        for key in chance.sample(sorted(TYPES), chance.randint(1, 6)):
+            put(config, key, chance.choice(junk))
+        found = named(config)
+        assert len(found) == len(set(found)), config
