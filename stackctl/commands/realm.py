@@ -79,8 +79,8 @@ def enable(
 ) -> None:
     """Undo `revoke --disable`: let the user in again. Revoked sessions and tokens stay dead."""
     with reported():
-        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
-        revocation.enable(access, revocation.find(access, username))
+        sides = resolve(Where(stack, config_file, url, issuer, None, ca_bundle)).sides()
+        revocation.enable(sides, revocation.find(sides, username))
         say(f"{username} may log in again.")
 
 
