@@ -9,18 +9,14 @@ import typer
 
 from stackctl.commands.common import (
     TABLE,
-    CaOption,
-    ConfigOption,
-    IssuerOption,
     OutputOption,
-    StackOption,
-    UrlOption,
     YesOption,
     confirm,
     reported,
     show,
     show_rows,
 )
+from stackctl.commands.options import about_a_stack
 from stackctl.errors import RefusedError
 from stackctl.people import revocation, sessions
 from stackctl.people.connection import Sides, Where, resolve
@@ -35,41 +31,35 @@ COLUMNS = ("kind", "id", "user", "clients", "ip_address", "started", "last_seen"
 
 
 @app.command("list")
+@about_a_stack
 def list_sessions(
+    where: Where,
     user: UserOption = None,
     client: ClientOption = None,
     session_id: Annotated[str | None, typer.Option("--session-id", help="This one alone.")] = None,
-    stack: StackOption = "dev",
     output: OutputOption = TABLE,
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """Who is logged in, where, and since when. Needs an administrator of both."""
     with reported():
-        sides = resolve(Where(stack, config_file, url, issuer, None, ca_bundle)).sides()
+        sides = resolve(where).sides()
         found = _found(sides, user, client, session_id)
         show_rows([_row(one) for one in found], COLUMNS, output)
 
 
 @app.command()
+@about_a_stack
 def revoke(
+    where: Where,
     user: UserOption = None,
     client: ClientOption = None,
     session_id: Annotated[str | None, typer.Option("--session-id", help="The id that `list` shows.")] = None,
     yes: YesOption = False,
-    stack: StackOption = "dev",
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """End sessions. Personal access tokens stay: `stackctl revoke USER --everything` takes them too."""
     with reported():
         if user is None and client is None and session_id is None:
             raise RefusedError("it is not said which sessions to end", "give --user, --client or --session-id")
-        sides = resolve(Where(stack, config_file, url, issuer, None, ca_bundle)).sides()
+        sides = resolve(where).sides()
         found = _found(sides, user, client, session_id)
         if not found:
             say("There is no such session.")
@@ -81,7 +71,9 @@ def revoke(
         say(f"MLflow accepts access tokens issued before for up to {lifetime} s more.")
 
 
+@about_a_stack
 def revoke_user(
+    where: Where,
     username: Annotated[str, typer.Argument(metavar="USER", help="Whose access to cut.")],
     everything: Annotated[
         bool, typer.Option("--everything", help="Keycloak sessions, offline tokens, MLflow sessions, personal tokens.")
@@ -91,12 +83,7 @@ def revoke_user(
         bool, typer.Option("--prove/--no-prove", help="Try credentials of the user before and after.")
     ] = True,
     yes: YesOption = False,
-    stack: StackOption = "dev",
     output: OutputOption = TABLE,
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """Cut a user's access of every kind, and prove that the old credentials are dead."""
     with reported():
@@ -105,7 +92,7 @@ def revoke_user(
                 f"`stackctl revoke {username}` takes every kind of access, and asks for --everything",
                 "or end sessions alone with `stackctl sessions revoke`, tokens with `stackctl tokens delete`",
             )
-        sides = resolve(Where(stack, config_file, url, issuer, None, ca_bundle)).sides()
+        sides = resolve(where).sides()
         target = revocation.find(sides, username)
         fate = " and disable the user" if disable else ""
         confirm(f"Revoke every session and token of {target.username}{fate}", yes=yes)

@@ -36,7 +36,7 @@ CLI_CLIENT = "mlflow-cli"
 AUTHORIZE = "/protocol/openid-connect/auth"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Where:
     """What the command line said of the stack; everything but its name may be left out."""
 
