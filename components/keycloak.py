@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from platforms.workload import (
     Entrance,
     File,
     HttpCheck,
+    Outside,
     Port,
     Probe,
     Protocol,
@@ -20,6 +22,7 @@ from platforms.workload import (
     bash_http_check,
 )
 from settings import ROOT, Settings, behind_proxy, published_port, reveal
+from settings.model import Egress
 from settings.versions import image
 
 SERVER = "keycloak"
@@ -110,6 +113,11 @@ def ca_files(settings: Settings, root: Path = ROOT) -> tuple[File, ...]:
     return (File(CA_BUNDLE_PATH, (root / settings.ca_bundle).read_text()),)
 
 
+def ways_out(declared: Sequence[Egress]) -> tuple[Outside, ...]:
+    """The servers that the settings let a program connect to."""
+    return tuple(Outside(egress.host, egress.port) for egress in declared)
+
+
 def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
     """The server the stack runs itself: none when one is there already."""
     if settings.keycloak.existing is not None:
@@ -184,7 +192,7 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
                 ),
                 replicas=settings.keycloak.replicas,
             ),
-            outside=database.outside,
+            outside=(*database.outside, *ways_out(settings.keycloak.egress)),
             authorities=database.authorities,
         ),
     )

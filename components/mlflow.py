@@ -12,6 +12,7 @@ from components.keycloak import (
     ca_files,
     keycloak_address,
     tls_files,
+    ways_out,
 )
 from components.plugin.profile import PluginInputs, PluginProfile, plugin_profile
 from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
@@ -19,6 +20,7 @@ from components.redis import redis_address
 from components.secret import given_secret
 from platforms.secrets import Kept, Secret, SecretText
 from platforms.workload import (
+    Account,
     Entrance,
     ExecCheck,
     HttpCheck,
@@ -34,7 +36,7 @@ from platforms.workload import (
     bash_http_check,
 )
 from problems import Problem, StackError
-from settings import PROJECT, Settings, published_port, reveal, serves_metrics
+from settings import PROJECT, Settings, published_port, reveal, serves_metrics, trace_senders
 from settings.model import Mlflow
 from settings.versions import image
 
@@ -49,7 +51,7 @@ CALLBACK_PATH = "/callback"
 # Where the plugin sends a browser after logout.
 LOGGED_OUT_PATH = "/oidc/ui/auth"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
-TRACE_INTAKE = Reserved(methods=("POST",), paths=("/v1/traces", "/v1/traces/*"))
+TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
 # By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
 SET_BY_THE_IMAGE = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 CLIENT_SECRET = Secret("mlflow-client-secret", length=48)
@@ -202,7 +204,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             ),
             outside=_outside(settings),
             authorities={**database.authorities, **users.authorities},
-            reserved=TRACE_INTAKE,
+            reserved=Reserved(("POST",), TRACE_PATHS, tuple(Account(*sender) for sender in trace_senders(settings))),
         ),
     )
 
@@ -217,7 +219,7 @@ def _outside(settings: Settings) -> tuple[Outside, ...]:
         urls.append(settings.mlflow.s3.endpoint_url or "https://s3.amazonaws.com")
     for parts in map(urlsplit, urls):
         found.append(Outside(parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys((*found, *ways_out(settings.mlflow.egress))))
 
 
 def _refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -> None:

@@ -23,6 +23,7 @@ class Item:
     component: the workload it belongs to, from its label; empty where the target has none.
     data: holds what only this stack knows; `--keep-data` leaves it.
     shared: others may use it too; while they do it stays, and that stops nothing.
+    protected: nothing removes it but a person who names it.
     used_by: objects outside the stack that hold it. It cannot be removed while there is one.
     """
 
@@ -31,6 +32,7 @@ class Item:
     component: str = ""
     data: bool = False
     shared: bool = False
+    protected: bool = False
     used_by: tuple[str, ...] = ()
 
 

@@ -72,6 +72,9 @@ def _ports(workload: Workload, names: Sequence[str]) -> Iterator[Problem]:
             yield Problem(where, f"metrics {port.metrics} of port {port.name}", "expected a path that starts with /")
         if port.metrics and port.protocol not in (Protocol.HTTP, Protocol.HTTPS):
             yield Problem(where, f"metrics of port {port.name} = {port.protocol}", "expected http or https")
+        if port.metrics and workload.reserved and (port.callers or port.entrance):
+            expected = "expected a port of their own: who reads them does not go by what guards the reserved requests"
+            yield Problem(where, f"metrics of port {port.name}", expected)
         if not _used(port, probed):
             expected = "expected a caller, an entrance, a probe or metrics: nobody uses it"
             yield Problem(where, f"port {port.name}", expected)

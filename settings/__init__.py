@@ -6,6 +6,7 @@ from settings.derived import (
     postgres_has_certificates,
     published_port,
     serves_metrics,
+    trace_senders,
     wants_sample_users,
 )
 from settings.load import ENCRYPTED, ROOT, from_engine, from_files, parse, reveal
@@ -36,5 +37,6 @@ __all__ = [
     "published_port",
     "reveal",
     "serves_metrics",
+    "trace_senders",
     "wants_sample_users",
 ]

@@ -46,6 +46,12 @@ def postgres_has_certificates(settings: Settings) -> bool:
     return settings.kubernetes.cloud_native_pg is not None
 
 
+def trace_senders(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Namespace and account of those outside the stack who may send traces."""
+    mesh = settings.kubernetes.mesh
+    return ((mesh.collector_namespace, mesh.collector_account),)
+
+
 def serves_metrics(settings: Settings) -> bool:
     """MLflow serves its metrics to anybody, so elsewhere than on loopback they have to be asked for."""
     given = settings.mlflow.metrics

@@ -117,6 +117,9 @@ class Kubernetes(Group):
     callers: tuple[DnsName, ...] = Field(
         (), description="Further namespaces whose pods may connect to MLflow and Keycloak"
     )
+    scrapers: tuple[DnsName, ...] = Field(
+        (), description="Namespaces whose pods may read metrics, at the ports that have some and no others"
+    )
     mesh: Mesh = Mesh()
     registry: str | None = Field(
         None, description="Registry and path that images are pushed to and pulled from, such as registry.example.com/ml"

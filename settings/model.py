@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, SecretStr, StringConstraints, Tag
 from settings.kubernetes import ExistingAccessKey, ExistingSecret, Kubernetes
 from settings.types import (
     Address,
+    Destination,
     Group,
     GroupName,
     Host,
@@ -86,6 +87,15 @@ class S3(Group):
     )
 
 
+class Egress(Group):
+    """A server outside the stack that a program may connect to."""
+
+    host: Destination = Field(
+        description="Host name, IPv4 address or network; of a name a NetworkPolicy opens the port alone"
+    )
+    port: TcpPort = Field(description="Its TCP port")
+
+
 class Mlflow(Group):
     """The MLflow server and its mlflow-oidc-auth plugin."""
 
@@ -116,6 +126,9 @@ class Mlflow(Group):
     secret_env: dict[str, GivenSecret] = Field(
         {}, description="The same, for values that are secret, or on Kubernetes in a Secret: {name, key}"
     )
+    egress: tuple[Egress, ...] = Field(
+        (), description="Servers that it may connect to beside those of these settings: webhooks, model APIs"
+    )
     tls: Tls = Tls()
 
 
@@ -143,6 +156,9 @@ class Keycloak(Group):
         "With it a Gateway or Ingress lets in logins alone at the public one",
     )
     existing: ExistingKeycloak | None = Field(None, description="Use a Keycloak that runs already")
+    egress: tuple[Egress, ...] = Field(
+        (), description="Servers that it may connect to: mail, directories, other identity providers"
+    )
     tls: Tls = Tls()
 
 

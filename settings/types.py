@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
@@ -67,6 +68,20 @@ def _address(value: str) -> str:
         raise ValueError("expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0") from None
 
 
+def _destination(value: str) -> str:
+    """A host name, an IPv4 address, or an IPv4 network (CIDR, RFC 4632) as it is written canonically."""
+    expected = "expected a host name, an IPv4 address, or an IPv4 network such as 10.0.0.0/8"
+    numbers = set(value) <= set("0123456789./") and value != ""
+    if not numbers and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+        raise ValueError(expected)
+    if numbers:
+        try:
+            ipaddress.IPv4Network(value)
+        except ValueError:
+            raise ValueError(expected) from None
+    return value
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -108,6 +123,7 @@ Version = Annotated[str, BeforeValidator(_number_as_text)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
 Seconds = Annotated[int, Field(ge=1)]
+Destination = Annotated[str, AfterValidator(_destination)]
 Address = Annotated[str, AfterValidator(_address)]
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 # A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.

@@ -10,7 +10,7 @@ from typing import Any
 from platforms.docker import daemon
 from platforms.docker.daemon import DockerError, docker, of_stack
 from platforms.inventory import InventoryError, Item
-from platforms.labels import LABEL_COMPONENT
+from platforms.labels import LABEL_COMPONENT, LABEL_PROTECTED
 
 _ORDER = ("container", "network", "volume", "image")
 _GONE = ("No such", "not found")
@@ -68,8 +68,10 @@ def _inspect(kind: str, ids: list[str]) -> list[dict[str, Any]]:
 
 
 def _item(kind: str, name: str, labelled: dict[str, Any], used_by: tuple[str, ...] = ()) -> Item:
-    component = str((labelled.get("Labels") or {}).get(LABEL_COMPONENT, ""))
-    return Item(kind, name, component, data=kind == "volume", used_by=used_by)
+    labels = labelled.get("Labels") or {}
+    protected = labels.get(LABEL_PROTECTED) == "true"
+    component = str(labels.get(LABEL_COMPONENT, ""))
+    return Item(kind, name, component, data=kind == "volume", protected=protected, used_by=used_by)
 
 
 def _users(kind: str, name: str, own: set[str]) -> tuple[str, ...]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from platforms.inventory import InventoryError, Item
-from platforms.kubernetes.kubectl import DATA_KINDS, RESOURCES, Kubectl, KubernetesError, owned, resource_name
+from platforms.kubernetes.kinds import KINDS, Kind, kind_of, resources, served
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError, owned
 from platforms.kubernetes.plan import Manifest
-from platforms.labels import LABEL_COMPONENT, stack_labels
+from platforms.labels import LABEL_COMPONENT, LABEL_PROTECTED, stack_labels
 
-# What runs goes first and with its pods, so that its claims are free; the namespace goes last.
-_FIRST = ("Deployment", "StatefulSet")
-_LAST = (*DATA_KINDS, "Namespace")
 # A pod is given 35 s to stop, and a namespace waits for all of its own.
 _SECONDS = 180
 
@@ -25,20 +23,21 @@ class KubernetesInventory:
     def find(self, project: str, stack: str, *, images: Collection[str] | None = None) -> list[Item]:
         labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
         try:
-            served = self._cluster.groups() | {""}
-            kinds = ",".join(resource_name(kind) for kind, (group, _) in RESOURCES.items() if group in served)
+            groups = self._cluster.groups() | {""}
+            kinds = resources(served(groups))
             found: list[Manifest] = self._cluster.json("get", kinds, "-A", "-l", labels)["items"]
         except KubernetesError as error:
             raise InventoryError(str(error)) from None
-        own = [item for item in found if not owned(item, served)]
-        return sorted((_item(manifest) for manifest in own), key=lambda item: (_place(item.kind), item.kind, item.name))
+        own = [item for item in found if not owned(item, groups)]
+        items = [_item(manifest) for manifest in own]
+        return sorted(items, key=lambda item: (_place(KINDS[item.kind]), item.kind, item.name))
 
     def remove(self, item: Item) -> None:
         namespace, _, name = item.name.rpartition("/")
         where = ("-n", namespace) if namespace else ()
         try:
             self._cluster.run(
-                "delete", resource_name(item.kind), name, *where, "--ignore-not-found", "--cascade=foreground",
+                "delete", KINDS[item.kind].resource, name, *where, "--ignore-not-found", "--cascade=foreground",
                 f"--timeout={_SECONDS}s", timeout=_SECONDS + 20,
             )  # fmt: skip
         except KubernetesError as error:
@@ -49,11 +48,22 @@ class KubernetesInventory:
 
 
 def _item(manifest: Manifest) -> Item:
-    kind, metadata = str(manifest["kind"]), manifest["metadata"]
+    kind, metadata = kind_of(manifest), manifest["metadata"]
     name = "/".join(part for part in (metadata.get("namespace"), metadata["name"]) if part)
     # A namespace takes its claims with it.
-    return Item(kind, name, str(metadata["labels"].get(LABEL_COMPONENT, "")), data=kind in _LAST)
+    return Item(
+        kind.name,
+        name,
+        str(metadata["labels"].get(LABEL_COMPONENT, "")),
+        data=kind.data or not kind.namespaced,
+        protected=metadata["labels"].get(LABEL_PROTECTED) == "true",
+    )
 
 
-def _place(kind: str) -> int:
-    return 0 if kind in _FIRST else 2 + _LAST.index(kind) if kind in _LAST else 1
+def _place(kind: Kind) -> int:
+    """What runs goes first and with its pods, so that its claims are free; then the rest, data, and the namespace."""
+    if not kind.namespaced:
+        return 4
+    if kind.data:
+        return 2 if kind.runs else 3
+    return 0 if kind.runs else 1

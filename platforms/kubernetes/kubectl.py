@@ -11,31 +11,6 @@ from typing import Any
 
 from platforms.kubernetes.plan import Manifest
 
-# Every kind a stack may be made of: its resource as the API and `kubectl` name it.
-RESOURCES = {
-    "Namespace": ("", "namespaces"),
-    "ResourceQuota": ("", "resourcequotas"),
-    "ServiceAccount": ("", "serviceaccounts"),
-    "Secret": ("", "secrets"),
-    "ConfigMap": ("", "configmaps"),
-    "PersistentVolumeClaim": ("", "persistentvolumeclaims"),
-    "Pod": ("", "pods"),
-    "Service": ("", "services"),
-    "NetworkPolicy": ("networking.k8s.io", "networkpolicies"),
-    "Ingress": ("networking.k8s.io", "ingresses"),
-    "Deployment": ("apps", "deployments"),
-    "StatefulSet": ("apps", "statefulsets"),
-    "PodDisruptionBudget": ("policy", "poddisruptionbudgets"),
-    "HorizontalPodAutoscaler": ("autoscaling", "horizontalpodautoscalers"),
-    "Gateway": ("gateway.networking.k8s.io", "gateways"),
-    "HTTPRoute": ("gateway.networking.k8s.io", "httproutes"),
-    "Cluster": ("postgresql.cnpg.io", "clusters"),
-    "ExternalSecret": ("external-secrets.io", "externalsecrets"),
-    "PeerAuthentication": ("security.istio.io", "peerauthentications"),
-    "AuthorizationPolicy": ("security.istio.io", "authorizationpolicies"),
-}
-# Those that take the stack's data along when they go.
-DATA_KINDS = ("Cluster", "PersistentVolumeClaim")
 # A line of kubectl's own log (klog): its level, month and day. "Error from server" is no such line.
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
 
@@ -128,8 +103,3 @@ def owned(item: Manifest, groups: Collection[str]) -> bool:
     """Whether another object, of a kind that the cluster still knows, takes this one along when it goes."""
     owners = item["metadata"].get("ownerReferences", [])
     return any(str(owner.get("apiVersion", "v1")).rpartition("/")[0] in groups for owner in owners)
-
-
-def resource_name(kind: str) -> str:
-    group, plural = RESOURCES[kind]
-    return f"{plural}.{group}" if group else plural

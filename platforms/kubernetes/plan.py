@@ -12,12 +12,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.secrets import Secret
-from platforms.workload import Port, Service, Volume, Workload
+from platforms.workload import Port, Reading, Service, Volume, Workload
 from problems import Problem
 from settings.kubernetes import Kubernetes
 from settings.types import is_loopback
@@ -35,6 +36,17 @@ CPU_PROMISED = 0.1
 # The label that puts a namespace or a pod into the mesh.
 DATAPLANE_MODE, AMBIENT = "istio.io/dataplane-mode", "ambient"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+class Way(StrEnum):
+    """What keeps the pods of a workload. The value is the kind of that object."""
+
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    # The CloudNativePG operator keeps them, by an object of its own.
+    CLOUD_NATIVE_PG = "Cluster"
+    # At set times; suspended where the workload runs on demand.
+    CRON_JOB = "CronJob"
 
 
 @dataclass(frozen=True)
@@ -73,9 +85,15 @@ class KubernetesPlan:
         """The workloads whose requests a waypoint reads before they do."""
         return tuple(w for w in self.workloads if w.reserved) if self.mesh else ()
 
-    def operated(self, workload: Workload) -> bool:
-        """Whether an operator of the cluster runs it, from an object of that operator's own."""
-        return workload.databases is not None and self.options.cloud_native_pg is not None
+    def way(self, workload: Workload) -> Way:
+        """What keeps the pods of a workload; decided here and nowhere else."""
+        if not isinstance(workload.runs, Service):
+            return Way.CRON_JOB
+        if workload.databases is not None and self.options.cloud_native_pg is not None:
+            return Way.CLOUD_NATIVE_PG
+        # Two pods of one that owns a volume must never run at once.
+        alone = any(not volume.shared for volume in workload.volumes)
+        return Way.STATEFUL_SET if alone else Way.DEPLOYMENT
 
     def labels(self, component: str = "") -> dict[str, str]:
         """The labels of an object; the `app.kubernetes.io` ones are those that Kubernetes recommends."""
@@ -104,6 +122,18 @@ class KubernetesPlan:
     def claim(self, workload: Workload, volume: Volume) -> str:
         name = f"{workload.name}-{volume.name}"
         return self.options.storage.claims.get(name, name)
+
+    def named(self, name: str) -> Workload:
+        """The workload of that name."""
+        return next(workload for workload in self.workloads if workload.name == name)
+
+    def volume_read(self, reading: Reading) -> Volume:
+        """The volume that a reader of it means."""
+        return next(volume for volume in self.named(reading.workload).volumes if volume.name == reading.volume)
+
+    def claim_read(self, reading: Reading) -> str:
+        """The claim of the volume that a reader of it means."""
+        return self.claim(self.named(reading.workload), self.volume_read(reading))
 
     def callees(self, workload: Workload) -> tuple[Workload, ...]:
         """The workloads that this one may call, itself included where its replicas speak to each other."""
@@ -140,10 +170,17 @@ class KubernetesPlan:
             problems.append(Problem("namespace", self.namespace, expected))
         if len(self.stack) > 63:
             problems.append(Problem("stack", self.stack, "expected at most 63 characters: it is the value of a label"))
-        known = {f"{w.name}-{v.name}" for w in self.workloads for v in w.volumes if not self.operated(w)}
+        operated = [w for w in self.workloads if self.way(w) is Way.CLOUD_NATIVE_PG]
+        known = {f"{w.name}-{v.name}" for w in self.workloads for v in w.volumes if w not in operated}
         for name in sorted(set(self.options.storage.claims) - known):
             expected = f"expected one of {', '.join(sorted(known)) or 'none: this stack has no volume'}"
             problems.append(Problem("kubernetes.storage.claims", name, expected))
+        problems += [
+            Problem(f"workload {w.name}", f"volume {r.volume} of {r.workload}", "expected one that no operator keeps")
+            for w in self.workloads
+            for r in w.readings
+            if self.way(self.named(r.workload)) is Way.CLOUD_NATIVE_PG
+        ]
         problems += self._check_external()
         for workload in self.workloads:
             single = [v for v in workload.volumes if not v.shared]
@@ -163,6 +200,11 @@ class KubernetesPlan:
         private = sorted({f.path for w in self.workloads for f in w.files if f.secret})
         expected = "expected none with kubernetes.externalSecrets: TLS ends at kubernetes.gateway or kubernetes.ingress"
         return problems + [Problem("private file", path, expected) for path in private]
+
+
+def authority(workload: str) -> tuple[str, str]:
+    """The Secret and its key in which CloudNativePG leaves the certificate of the CA that signs a server's own."""
+    return f"{workload}-ca", "ca.crt"
 
 
 def content_name(prefix: str, data: Mapping[str, str], key: str = "") -> str:

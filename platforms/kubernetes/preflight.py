@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from platforms.kubernetes.kubectl import RESOURCES, Kubectl, KubernetesError, resource_name
-from platforms.kubernetes.objects.cloudnativepg import API as POSTGRES_API
+from platforms.kubernetes.kinds import KINDS, Addition, Kind, kind_of
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.objects.external_secrets import API as EXTERNAL_API
 from platforms.kubernetes.objects.mesh import WAYPOINT_CLASS
-from platforms.kubernetes.plan import AMBIENT, DATAPLANE_MODE, KubernetesPlan, Manifest
+from platforms.kubernetes.plan import AMBIENT, DATAPLANE_MODE, KubernetesPlan, Manifest, Way
 from platforms.labels import LABEL_PROJECT, LABEL_STACK, stack_labels
 from problems import Problem
 
 # The oldest version whose kubelets can let a pod sleep before it stops (KEP-3960, on by default since 1.30).
 MINIMUM_VERSION = (1, 30)
 VERBS = ("create", "patch", "delete", "list")
-# What brings an API that is no part of Kubernetes, and the setting without which it is not used.
-_NEEDS = {
-    "gateway.networking.k8s.io/v1": ("the Gateway API (its CRDs)", "no kubernetes.gateway"),
-    "security.istio.io/v1": ("Istio (its CRDs)", "kubernetes.mesh.enabled: false"),
-    "postgresql.cnpg.io/v1": ("CloudNativePG (its CRDs)", "no kubernetes.cloudNativePg"),
-    "external-secrets.io/v1": ("the External Secrets Operator (its CRDs)", "no kubernetes.externalSecrets"),
-}
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -63,21 +56,24 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
 
 
 def _apis(objects: Sequence[Manifest], groups: set[str]) -> Iterator[Problem]:
-    for version, (what, instead) in _NEEDS.items():
-        kinds = sorted({m["kind"] for m in objects if m["apiVersion"] == version})
-        if kinds and version not in groups:
-            # The waypoint of the mesh is a Gateway of the Gateway API.
-            without = "kubernetes.mesh.enabled: false" if "Gateway" in kinds else instead
-            yield Problem("kubernetes cluster", f"no {', '.join(kinds)}", f"expected {what} there, or {without}")
+    lacking: dict[Addition, list[Kind]] = {}
+    for kind in sorted({kind_of(manifest) for manifest in objects}, key=lambda kind: kind.name):
+        if kind.addition and kind.api not in groups:
+            lacking.setdefault(kind.addition, []).append(kind)
+    for addition, kinds in lacking.items():
+        # The waypoint of the mesh is a Gateway of the Gateway API.
+        of_the_mesh = any(kind.makes_pods and not kind.runs for kind in kinds)
+        without = "kubernetes.mesh.enabled: false" if of_the_mesh else addition.without
+        names = ", ".join(kind.name for kind in kinds)
+        yield Problem("kubernetes cluster", f"no {names}", f"expected {addition.name} there, or {without}")
 
 
 def _permissions(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]) -> Iterator[Problem]:
     wanted = []
-    for kind in sorted({manifest["kind"] for manifest in objects}):
-        group, plural = RESOURCES[kind]
-        where = "" if kind == "Namespace" else plan.namespace
-        wanted += [(verb, group, plural, where) for verb in VERBS]
-    wanted.append(("list", "", "pods", plan.namespace))
+    for kind in sorted({kind_of(manifest) for manifest in objects}, key=lambda kind: kind.name):
+        where = plan.namespace if kind.namespaced else ""
+        wanted += [(verb, kind.group, kind.plural, where) for verb in VERBS]
+    wanted.append(("list", "", KINDS["Pod"].plural, plan.namespace))
     if plan.forwarded():
         wanted.append(("create", "", "pods/portforward", plan.namespace))
     for verb, group, resource, _ in cluster.denied(wanted):
@@ -118,12 +114,12 @@ def _neighbours(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
 
 
 def _storage(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]) -> Iterator[Problem]:
-    claims = [manifest for manifest in objects if manifest["kind"] == "PersistentVolumeClaim"]
+    claims = [manifest for manifest in objects if kind_of(manifest).data and not kind_of(manifest).runs]
     classes = cluster.json("get", "storageclasses", timeout=30)["items"]
     names = sorted(item["metadata"]["name"] for item in classes)
     known = ", ".join(names) or "none: the cluster has no StorageClass"
     wanted = {claim["spec"].get("storageClassName") for claim in claims}
-    wanted |= {m["spec"]["storage"].get("storageClass") for m in objects if m["apiVersion"] == POSTGRES_API}
+    wanted |= {m["spec"]["storage"].get("storageClass") for m in objects if kind_of(m).name == Way.CLOUD_NATIVE_PG}
     for name in sorted(n for n in wanted if n and n not in names):
         yield Problem("kubernetes.storage.className", name, f"expected one of {known}")
     default = any(c["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for c in classes)
@@ -164,13 +160,14 @@ def _store(cluster: Kubectl, plan: KubernetesPlan, groups: set[str]) -> Iterator
 def _operated(cluster: Kubectl, plan: KubernetesPlan, groups: set[str]) -> Iterator[Problem]:
     """Whether the operator can run Postgres, and whether its data are where this form of the stack looks for them."""
     where, chosen = "kubernetes.cloudNativePg", plan.options.cloud_native_pg
-    other = "statefulsets.apps" if chosen else resource_name("Cluster") if POSTGRES_API in groups else None
-    for name in [w.name for w in plan.workloads if w.databases] if other else []:
-        found = cluster.get(str(other), name, plan.namespace)
+    other = KINDS[Way.STATEFUL_SET if chosen else Way.CLOUD_NATIVE_PG]
+    known = not other.addition or other.api in groups
+    for name in [w.name for w in plan.workloads if w.databases] if known else []:
+        found = cluster.get(other.resource, name, plan.namespace)
         if found and stack_labels(plan.project, plan.stack).items() <= found["metadata"].get("labels", {}).items():
             expected = f"expected it as it was: {found['kind']} {name} holds the data; move them by a dump, and destroy"
             yield Problem(where, "set" if chosen else "not set", expected)
-    if chosen is None or POSTGRES_API not in groups:
+    if chosen is None or KINDS[Way.CLOUD_NATIVE_PG].api not in groups:
         return
     if cluster.get("namespace", chosen.operator_namespace) is None:
         yield Problem(f"{where}.operatorNamespace", chosen.operator_namespace, "expected the operator's namespace")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from platforms.kubernetes.kubectl import DATA_KINDS, RESOURCES, Kubectl, KubernetesError, owned, resource_name
+from platforms.kubernetes.kinds import kind_of, resources, served
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError, owned
 from platforms.kubernetes.plan import Manifest
 from platforms.labels import stack_labels
 
@@ -33,9 +34,9 @@ class Place:
 def find(cluster: Kubectl, namespace: str, project: str, stack: str) -> list[Manifest]:
     """Every object in the namespace that carries the stack's labels and belongs to no other object."""
     groups = cluster.groups() | {""}
-    kinds = [resource_name(kind) for kind, (group, _) in RESOURCES.items() if kind != "Namespace" and group in groups]
+    kinds = resources(kind for kind in served(groups) if kind.namespaced)
     labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
-    found: list[Manifest] = cluster.json("get", ",".join(kinds), "-n", namespace, "-l", labels)["items"]
+    found: list[Manifest] = cluster.json("get", kinds, "-n", namespace, "-l", labels)["items"]
     return [item for item in found if not owned(item, groups)]
 
 
@@ -45,9 +46,9 @@ def prune(cluster: Kubectl, namespace: str, project: str, stack: str, kept: Coll
     kept: (kind, name) of every object of this form. Returns what was removed.
     """
     stale = [
-        f"{resource_name(item['kind'])}/{item['metadata']['name']}"
+        _shown(item)
         for item in find(cluster, namespace, project, stack)
-        if (item["kind"], item["metadata"]["name"]) not in kept and item["kind"] not in DATA_KINDS
+        if (item["kind"], item["metadata"]["name"]) not in kept and not kind_of(item).data
     ]
     if stale:
         cluster.run("delete", "-n", namespace, "--ignore-not-found", "--wait=false", *stale)
@@ -86,11 +87,7 @@ def remove(
         else:
             items = find(cluster, place.namespace, project, stack)
             left = [f"{item['kind']}/{item['metadata']['name']}" for item in items]
-            fresh = [
-                f"{resource_name(i['kind'])}/{i['metadata']['name']}"
-                for i in items
-                if "deletionTimestamp" not in i["metadata"]
-            ]
+            fresh = [_shown(item) for item in items if "deletionTimestamp" not in item["metadata"]]
             if fresh:
                 cluster.run("delete", "-n", place.namespace, "--wait=false", "--ignore-not-found", *fresh)
             done = not items
@@ -108,17 +105,18 @@ def remove(
         sleep(1)
 
 
+def _shown(item: Manifest) -> str:
+    """An object as `kubectl` takes it."""
+    return f"{kind_of(item).resource}/{item['metadata']['name']}"
+
+
 def _stop(cluster: Kubectl, namespace: str, project: str, stack: str) -> None:
     """End what runs before its namespace goes.
 
     A namespace with pods in it is looked at again only after half of their longest grace; one without, at once.
     A waypoint's Deployment goes with its Gateway, without which nobody makes it again.
     """
-    running = [
-        f"{resource_name(item['kind'])}/{item['metadata']['name']}"
-        for item in find(cluster, namespace, project, stack)
-        if item["kind"] in ("Gateway", "Deployment", "StatefulSet", "Cluster")
-    ]
+    running = [_shown(item) for item in find(cluster, namespace, project, stack) if kind_of(item).makes_pods]
     if running:
         # What does not end in time ends with the namespace.
         with suppress(KubernetesError):

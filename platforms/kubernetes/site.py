@@ -12,16 +12,17 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_kubernetes
 
+from platforms.kubernetes.kinds import KINDS
 from platforms.kubernetes.objects.every import (
     every_object,
     namespace,
     secret_object,
     shared_objects,
-    workload_objects,
 )
-from platforms.kubernetes.objects.pods import secret_texts
+from platforms.kubernetes.objects.runners import runner
 from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest, content_name
 from platforms.kubernetes.preflight import check_cluster
+from platforms.labels import LABEL_PROTECTED
 from platforms.loopback import strangers
 from platforms.secrets import SecretText
 from platforms.site import Deployed, Scope, Secrets
@@ -30,9 +31,7 @@ from problems import Problem
 from settings.kubernetes import Kubernetes
 from settings.types import is_loopback
 
-# The provider would wait for a Service's endpoints, an Ingress's address and a claim's volume, all of which
-# need the pods that come after them. What runs is waited for once: at its controller.
-_AWAITED = frozenset({"Namespace", "Deployment", "StatefulSet"})
+CLAIM = "PersistentVolumeClaim"
 _SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 _URL_SECONDS = 60
 
@@ -70,11 +69,16 @@ class KubernetesSite:
         self._opts = scope.merged(pulumi.ResourceOptions(provider=provider))
         own = namespace(self._plan)
         if own is not None:
-            made = self._make(own)
+            made = self._make(own, self._holding())
             # All of it goes with the namespace, in one step and even where a kind is not known there any more.
             self._opts = pulumi.ResourceOptions.merge(self._after(made), pulumi.ResourceOptions(deleted_with=made))
         # Nothing runs before the rules that fence it in are there.
         self._opts = self._after(*(self._make(manifest) for manifest in shared_objects(self._plan)))
+
+    def _holding(self) -> pulumi.ResourceOptions:
+        """The options of a namespace: protected where it holds protected data, which would go with it."""
+        protected = any(volume.protected for workload in self._plan.workloads for volume in workload.volumes)
+        return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(protect=protected or None))
 
     def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
         texts = {key: secrets.text(text) for key, text in values.items()}
@@ -82,22 +86,23 @@ class KubernetesSite:
 
     def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
         child = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(parent=parent))
+        way = runner(self._plan, workload)
         names: dict[str, pulumi.Output[str]] = {}
         given = []
-        for first, texts in secret_texts(self._plan, workload).items():
+        for first, texts in way.secret_texts(self._plan, workload).items():
             values = {key: secrets.text(text) for key, text in texts.items()}
             names[first] = _secret_name(first, values, secrets)
             given.append(self._make(secret_object(self._plan, names[first], values, workload.name), child, first))
         child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=given))
         made = {
-            (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, child)
-            for manifest in workload_objects(self._plan, workload, names)
+            (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, _kept(manifest, child))
+            for manifest in way.objects(self._plan, workload, names)
         }
-        running = next(made[key] for key in made if key[0] in ("StatefulSet", "Deployment", "Cluster"))
-        claims = {v.name: made.get(("PersistentVolumeClaim", self._plan.claim(workload, v))) for v in workload.volumes}
-        if self._plan.operated(workload):
-            claims = {v.name: running for v in workload.volumes}
-        data = {volume: claim for volume, claim in claims.items() if claim is not None}
+        running = made[self._plan.way(workload).value, workload.name]
+        # An operator's object holds the data itself; a claim that was there already is not the stack's.
+        claims = [made.get((CLAIM, self._plan.claim(workload, v))) for v in workload.volumes]
+        holders = [running if KINDS[self._plan.way(workload)].data else claim for claim in claims]
+        data = {v.name: held for v, held in zip(workload.volumes, holders, strict=True) if held is not None}
         return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)
 
     def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -109,7 +114,7 @@ class KubernetesSite:
         """Register an object as it stands. Logical names hold no digest: a new content replaces, it does not add."""
         version, kind = manifest["apiVersion"], manifest["kind"]
         metadata = dict(manifest["metadata"])
-        if kind not in _AWAITED:
+        if not KINDS[kind].awaited:
             metadata["annotations"] = {**metadata.get("annotations", {}), **_SKIP_AWAIT}
         content: dict[str, Any] = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
         group = version if "/" in version else f"core/{version}"
@@ -128,6 +133,12 @@ class KubernetesSite:
             if entrance.managed_url:
                 await asyncio.to_thread(_wait_open, self._plan, workload.name, port.number, entrance.managed_url)
         return workload.name
+
+
+def _kept(manifest: Manifest, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """The options of an object: one that says so is not removed by the engine."""
+    protected = manifest["metadata"]["labels"].get(LABEL_PROTECTED) == "true"
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=protected or None))
 
 
 def _secret_name(first: str, texts: Mapping[str, pulumi.Output[str]], secrets: Secrets) -> pulumi.Output[str]:

@@ -42,6 +42,10 @@ def cleanup(
         if not found.gone:
             say(f"Nothing of stack {stack} is here to remove.")
             return
+        protected = [item for item in found.kept if item.protected]
+        if protected:
+            names = ", ".join(f"{item.kind} {item.name}" for item in protected)
+            say(f"Protected, so data and secrets stay: {names}. Whoever wants them gone removes them by name.")
         remains.refuse_blocked(found, place)
         if dry_run:
             say("Nothing was removed: this was a dry run.")
@@ -49,14 +53,15 @@ def cleanup(
         if not yes:
             _confirm(stack, found.gone)
         remains.remove(found, place, stack, lambda item: say(f"removed {item.kind} {item.name}"))
-        _epilogue(stack, found, keep_data)
+        _epilogue(stack, found, keep_data or bool(protected))
 
 
 def verify_clean(stack: StackOption = "dev", target: TargetOption = None, config_file: ConfigOption = None) -> None:
     """Prove that nothing of the stack is left: exit code 0, or 1 with a list of what there is."""
     with reported():
         place, _ = _place(stack, config_file, target)
-        left = remains.find(place, stack, keep_data=False, images=None).gone
+        found = remains.find(place, stack, keep_data=False, images=None)
+        left = [*found.gone, *(item for item in found.kept if item.data)]
     for item in left:
         sys.stdout.write(f"{item.kind} {item.name}{_holders(item)}\n")
     if left:

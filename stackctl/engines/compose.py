@@ -13,6 +13,7 @@ from typing import Any
 
 from components.realm.document import importing_workloads
 from platforms.docker import compose, daemon
+from platforms.docker.inventory import DockerInventory
 from platforms.docker.plan import DockerPlan
 from platforms.workload import Service, Workload
 from problems import Problem, StackError
@@ -27,6 +28,7 @@ from stackctl.engines.rendered import (
     read_outputs,
     realm_of,
     refuse_changed_realm,
+    refuse_protected,
     resolve,
 )
 from stackctl.progress import Board
@@ -135,6 +137,7 @@ def up(context: Context) -> None:
 def destroy(stack: str) -> None:
     """Remove every container, network and volume of the stack, and its secrets with them."""
     directory = stack_directory(stack)
+    refuse_protected(DockerInventory(), stack)
     run(directory, "down", "--volumes", "--remove-orphans")
     shutil.rmtree(directory)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.realm.document import importing_workloads
+from platforms.kubernetes.inventory import KubernetesInventory
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.objects.every import every_object
 from platforms.kubernetes.objects.external_secrets import workload_secrets
@@ -40,6 +41,7 @@ from stackctl.engines.rendered import (
     read_outputs,
     realm_of,
     refuse_changed_realm,
+    refuse_protected,
     resolve,
 )
 from stackctl.progress import Board, say
@@ -202,8 +204,10 @@ def _refuse_another_owner(cluster: Kubectl, stack: KubernetesPlan) -> None:
 
 def destroy(stack: str) -> None:
     """Remove every object of the stack with its data, its own namespace, and its secrets here."""
+    place = _place(stack)
+    refuse_protected(KubernetesInventory(Kubectl(place.context)), stack)
     forward.stop(stack)
-    remove(_place(stack), PROJECT, stack, say)
+    remove(place, PROJECT, stack, say)
     shutil.rmtree(stack_directory(stack))
 
 

@@ -22,7 +22,8 @@ PULUMI_STATE = "Pulumi state"
 class Remains:
     """What is left of a stack.
 
-    gone: what a cleanup removes, in order. kept: what it leaves, as asked or because others use it.
+    gone: what a cleanup removes, in order. kept: what it leaves, as asked, because others use it or because data of the
+        stack is protected.
     """
 
     gone: tuple[Item, ...]
@@ -36,6 +37,8 @@ class Remains:
 def find(inventory: Inventory, stack: str, *, keep_data: bool, images: Collection[str] | None) -> Remains:
     """Look at the target and at this machine. Raises InventoryError when the target gives no answer."""
     items = [*inventory.find(PROJECT, stack, images=images), *_local(stack)]
+    # Protected data is worth nothing without the secrets it knows.
+    keep_data = keep_data or any(item.protected for item in items)
     kept = [item for item in items if (keep_data and item.data) or (item.shared and item.used_by)]
     return Remains(tuple(i for i in items if i not in kept), tuple(kept))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.realm.document import IMPORT_PATH, realm_import
+from platforms.inventory import Inventory
 from platforms.secrets import Secret
 from platforms.workload import Workload
 from problems import Problem, StackError
@@ -78,6 +79,17 @@ def _difference(key: str, before: object, after: object) -> str:
     entries = [entry for entry in (*before, *after) if isinstance(entry, dict)]
     differing = sorted({str(entry.get(name)) for entry in entries if entry not in before or entry not in after})
     return f"{key} ({', '.join(differing)})" if differing else key
+
+
+def refuse_protected(inventory: Inventory, stack: str) -> None:
+    """Raises StackError, before anything is removed, when data of the stack is protected."""
+    problems = [
+        Problem(f"{item.kind} {item.name}", "protected", "expected whoever wants it gone to remove it by name")
+        for item in inventory.find(PROJECT, stack)
+        if item.protected
+    ]
+    if problems:
+        raise StackError(f"Stack {stack} holds protected data; nothing was removed.", problems)
 
 
 def read_outputs(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from platforms.kubernetes.kubectl import RESOURCES
+from platforms.kubernetes.kinds import KINDS
 from tests.e2e.cluster import cluster_or_skip, get, kubectl, namespace
 from tests.e2e.harness import Stack, free_ports
 
@@ -73,12 +73,12 @@ def test_every_verb_and_resource_that_is_missing(place: str, tmp_path: Path) -> 
     finally:
         kubectl("delete", "clusterrole,clusterrolebinding", place, "--ignore-not-found")
     for kind in ("NetworkPolicy", "PodDisruptionBudget"):
-        group, resource = RESOURCES[kind]
+        group, resource = KINDS[kind].group, KINDS[kind].plural
         for verb in ("create", "patch", "delete"):
             assert f"{verb} {resource}.{group}" in said, said
         assert f"list {resource}.{group}" not in said
     for kind in ("Deployment", "Secret", "PersistentVolumeClaim"):
-        assert f" {RESOURCES[kind][1]}" not in said
+        assert f" {KINDS[kind].plural}" not in said
 
 
 def test_classes_and_controllers_that_are_not_there(place: str, tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from platforms.kubernetes.kubectl import RESOURCES, Kubectl, resource_name
+from platforms.kubernetes.kinds import KINDS
+from platforms.kubernetes.kubectl import Kubectl
 from platforms.kubernetes.look.troubles import seconds
 from platforms.kubernetes.plan import Manifest
 from tests.contract.kubernetes_samples import rendered
 
-_KINDS = {resource_name(kind): kind for kind in RESOURCES} | {"pods": "Pod", "events": "Event"}
+_KINDS = {kind.resource: name for name, kind in KINDS.items()} | {"pods": "Pod", "events": "Event"}
 _KINDS |= {"secret": "Secret", "configmap": "ConfigMap", "namespace": "Namespace"}
 NOW = "2026-11-25T12:00:00Z"
 LATER = "2026-11-25T12:10:00Z"
@@ -31,7 +32,7 @@ class Cluster:
         monkeypatch.setattr(Kubectl, "json", lambda _, *args, **__: {"items": self.find(*args)})
         monkeypatch.setattr(Kubectl, "get", lambda _, *args: next(iter(self.named(*args)), None))
         monkeypatch.setattr(Kubectl, "run", lambda _, *args, **__: self.run(*args))
-        monkeypatch.setattr(Kubectl, "groups", lambda _: {group for group, _ in RESOURCES.values()})
+        monkeypatch.setattr(Kubectl, "groups", lambda _: {kind.group for kind in KINDS.values()})
 
     def find(self, *args: str) -> list[Manifest]:
         self.asked.append(args)

@@ -11,6 +11,9 @@ import pytest
 from platforms.inventory import InventoryError
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.look.running import KubernetesRunning
+from platforms.kubernetes.look.troubles import Events, Owner, job_troubles
+from platforms.kubernetes.plan import Manifest
+from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.running import Instance, Trouble
 from tests.contract.kubernetes_samples import OUTSIDE, SCALED, STACK, WITHOUT_MESH, plan, settings
 from tests.unit.fake_cluster import LATER, NOW, Cluster, fixed_clock, stack
@@ -273,7 +276,7 @@ def test_commands_for_people_name_the_context_the_namespace_and_the_pod() -> Non
     target = KubernetesRunning(settings({"kubernetes": {"context": "prod"}}).kubernetes)
     assert target.restart(POD) == f"kubectl --context prod delete pod -n {WHERE} mlflow-1"
     assert target.removal(POD).startswith(
-        f"kubectl --context prod delete deployments.apps,statefulsets.apps -n {WHERE}"
+        f"kubectl --context prod delete deployments.apps,statefulsets.apps,cronjobs.batch -n {WHERE}"
     )
     assert target.shell(POD, "rm -f a").endswith(f"exec -i -n {WHERE} mlflow-1 -c mlflow -- bash -c 'rm -f a'")
     assert "du -ak /data" in target.space(POD, "/data")
@@ -288,3 +291,27 @@ def test_a_cluster_that_does_not_answer_is_told_of_as_every_target_tells(monkeyp
         running().instances(PROJECT, STACK)
     with pytest.raises(InventoryError, match="forbidden"):
         running().troubles(PROJECT, STACK)
+
+
+def cron() -> Manifest:
+    labels = {**stack_labels("mlflow-sso", "test"), LABEL_COMPONENT: "sweep"}
+    return {"kind": "CronJob", "metadata": {"namespace": WHERE, "name": "sweep", "labels": labels}}
+
+
+def ran(name: str, made: str, kind: str, reason: str = "") -> Manifest:
+    condition = {"type": kind, "status": "True", "reason": reason, "message": "it has reached its limit"}
+    metadata = {"namespace": WHERE, "name": name, "creationTimestamp": made}
+    return {"kind": "Job", "metadata": metadata, "status": {"conditions": [condition]}}
+
+
+def test_a_job_whose_newest_run_failed_is_told_and_no_other_is() -> None:
+    owner = Owner(Kubectl("prod"), "test", 0)
+    good = ran("sweep-2", "2026-11-02T03:30:00+00:00", "Complete")
+    bad = ran("sweep-1", "2026-11-01T03:30:00+00:00", "Failed", "BackoffLimitExceeded")
+    later = ran("sweep-3", "2026-11-03T03:30:00+00:00", "Failed", "DeadlineExceeded")
+    assert list(job_troubles(cron(), [], Events([]), owner)) == []
+    assert list(job_troubles(cron(), [bad, good], Events([]), owner)) == [], "it is well again"
+    (trouble,) = job_troubles(cron(), [later, bad, good], Events([]), owner)
+    assert trouble.kind == "job-failed"
+    assert trouble.evidence == f"{WHERE}/sweep-3: DeadlineExceeded: it has reached its limit"
+    assert trouble.fix == f"kubectl --context prod logs job/sweep-3 -n {WHERE}"

@@ -6,19 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from platforms.kubernetes.kinds import Compared, kind_of
 from platforms.kubernetes.look.troubles import Events, Owner, is_starting, not_ready, one_line, refusal
 from platforms.kubernetes.objects.every import every_object
 from platforms.kubernetes.objects.mesh import USE_WAYPOINT, WAYPOINT_CLASS
 from platforms.kubernetes.plan import AMBIENT, DATAPLANE_MODE, KubernetesPlan, Manifest
 from platforms.running import Trouble
 
-# Whose names hold a digest of what is in them, or whose pods tell of them; secret content is not compared.
-_LEFT_OUT = ("Namespace", "Deployment", "StatefulSet", "ConfigMap", "Secret")
-# A rule says what it says: one more or one less is another. The API server fills in other kinds' defaults.
-_EXACT = {"NetworkPolicy": "network-policy", "AuthorizationPolicy": "mesh-policy", "PeerAuthentication": "mesh-policy"}
-_COMPARED = (*_EXACT, "Service", "Gateway", "HTTPRoute", "Ingress")
-# The kinds of a missing object; any other is "object-outdated".
-_KINDS = {**_EXACT, "Gateway": "waypoint"}
 # Put on a pod by Istio's agent on its node once the pod's traffic is redirected.
 _REDIRECTED = "ambient.istio.io/redirection"
 _MEANING = {
@@ -60,20 +54,20 @@ def object_troubles(plan: KubernetesPlan | None, found: Found, events: Events, o
 
 def _differences(plan: KubernetesPlan, found: Found) -> Iterator[Trouble]:
     for wanted in every_object(plan):
-        kind, name = str(wanted["kind"]), str(wanted["metadata"]["name"])
-        if kind in _LEFT_OUT and name != plan.options.oauth_secret:
+        kind, name = kind_of(wanted), str(wanted["metadata"]["name"])
+        if not kind.looked_for and name != plan.options.oauth_secret:
             continue
-        finding = _KINDS.get(kind, "object-outdated")
-        there = found.of(kind).get(name)
+        there = found.of(kind.name).get(name)
         if there is None:
-            cause = f"somebody removed it; without it {_MEANING[finding]}"
-            yield Trouble(finding, f"{kind} {plan.namespace}/{name} is not there", cause)
-        elif kind in _COMPARED:
-            differs = list(_differing(wanted["spec"], there.get("spec", {}), exact=kind in _EXACT))
+            cause = f"somebody removed it; without it {_MEANING[kind.finding]}"
+            yield Trouble(kind.finding, f"{kind.name} {plan.namespace}/{name} is not there", cause)
+        elif kind.compared is not Compared.NO:
+            exact = kind.compared is Compared.EXACT
+            differs = list(_differing(wanted["spec"], there.get("spec", {}), exact=exact))
             if differs:
-                cause = f"somebody changed it, or the settings changed after the last up: {_MEANING[finding]}"
-                evidence = f"{kind} {plan.namespace}/{name} differs from its definition in {', '.join(differs)}"
-                yield Trouble(finding, evidence, cause)
+                cause = f"somebody changed it, or the settings changed after the last up: {_MEANING[kind.finding]}"
+                evidence = f"{kind.name} {plan.namespace}/{name} differs from its definition in {', '.join(differs)}"
+                yield Trouble(kind.finding, evidence, cause)
 
 
 def _differing(wanted: Mapping[str, Any], there: Mapping[str, Any], *, exact: bool) -> Iterator[str]:

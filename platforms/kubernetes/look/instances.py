@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from platforms.kubernetes.kinds import kind_of
 from platforms.kubernetes.plan import Manifest
 from platforms.labels import LABEL_COMPONENT
 from platforms.running import Instance
@@ -14,7 +15,6 @@ from platforms.running import Instance
 # A Secret or ConfigMap: its kind, namespace and name; and its texts by key.
 Source = tuple[str, str, str]
 Texts = Mapping[Source, Mapping[str, str]]
-CONTROLLERS = ("Deployment", "StatefulSet")
 # Suffixes of a quantity of bytes (Kubernetes API reference, "Quantity").
 _BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _QUANTITY = re.compile(r"([0-9.]+)([A-Za-z]*)")
@@ -41,7 +41,10 @@ def living(pods: Sequence[Manifest]) -> list[Manifest]:
 
 def container_of(owner: Manifest) -> Manifest:
     """The workload's own container, in a pod or in the template of a controller."""
-    spec = owner["spec"]["template"]["spec"] if owner["kind"] in CONTROLLERS else owner["spec"]
+    template = owner
+    for key in kind_of(owner).template:
+        template = template[key]
+    spec = template["spec"]
     name = component(owner)
     found: Manifest = next((c for c in spec["containers"] if c["name"] == name), spec["containers"][0])
     return found

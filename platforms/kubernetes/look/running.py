@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from platforms.inventory import InventoryError
+from platforms.kubernetes.kinds import CONTROLLERS, KINDS, kind_of, resources
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.look.differences import Found, object_troubles
 from platforms.kubernetes.look.instances import (
-    CONTROLLERS,
     Source,
     component,
     instance,
@@ -20,8 +20,8 @@ from platforms.kubernetes.look.instances import (
     sources,
     texts_of,
 )
-from platforms.kubernetes.look.troubles import Events, Owner, controller_troubles, pod_troubles
-from platforms.kubernetes.plan import KubernetesPlan, Manifest
+from platforms.kubernetes.look.troubles import Events, Owner, controller_troubles, job_troubles, pod_troubles
+from platforms.kubernetes.plan import KubernetesPlan, Manifest, Way
 from platforms.kubernetes.remove import find
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.running import Answer, Instance, Trouble
@@ -73,7 +73,11 @@ class KubernetesRunning:
             yield from pod_troubles(pod, events, owner)
         for controller in controllers:
             own = [pod for pod in pods if component(pod) == component(controller)]
-            yield from controller_troubles(controller, own, events, owner)
+            if kind_of(controller) is KINDS[Way.CRON_JOB]:
+                runs = self._runs(str(controller["metadata"]["namespace"]), component(controller), project, stack)
+                yield from job_troubles(controller, runs, events, owner)
+            else:
+                yield from controller_troubles(controller, own, events, owner)
         plan = KubernetesPlan(project, stack, defined, self._options) if self._options and defined else None
         for place in sorted(places):
             namespace = self._cluster.get("namespace", place) or {}
@@ -100,7 +104,7 @@ class KubernetesRunning:
         # The pod alone would come back as it was; claims stay.
         namespace = instance.name.partition("/")[0]
         selector = f"{LABEL_COMPONENT}={instance.component}"
-        return self._shown("delete", "deployments.apps,statefulsets.apps", "-n", namespace, "-l", selector)
+        return self._shown("delete", resources(CONTROLLERS), "-n", namespace, "-l", selector)
 
     def restart(self, instance: Instance) -> str:
         namespace, _, name = instance.name.partition("/")
@@ -119,10 +123,17 @@ class KubernetesRunning:
         """The pods that are to run, and what keeps them."""
         where = ["-n", self._namespace(project, stack)] if self._options else ["-A"]
         labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
-        kinds = "pods,deployments.apps,statefulsets.apps"
+        kinds = resources((KINDS["Pod"], *CONTROLLERS))
         found: list[Manifest] = self._cluster.json("get", kinds, *where, "-l", f"{labels},{LABEL_COMPONENT}")["items"]
         pods = living([item for item in found if item["kind"] == "Pod"])
-        return pods, [item for item in found if item["kind"] in CONTROLLERS]
+        return pods, [item for item in found if kind_of(item) in CONTROLLERS]
+
+    def _runs(self, namespace: str, name: str, project: str, stack: str) -> list[Manifest]:
+        """The Jobs of a workload, those of its schedule and those that people started."""
+        labels = {**stack_labels(project, stack), LABEL_COMPONENT: name}
+        chosen = ",".join(f"{key}={value}" for key, value in labels.items())
+        found: list[Manifest] = self._cluster.json("get", KINDS["Job"].resource, "-n", namespace, "-l", chosen)["items"]
+        return found
 
     def _namespace(self, project: str, stack: str) -> str:
         assert self._options is not None

@@ -174,6 +174,25 @@ def controller_troubles(
         yield Trouble("container-not-running", f"{kind} {name}: it has no pod, and no event says why", cause, fix)
 
 
+def job_troubles(cron: Manifest, runs: Sequence[Manifest], events: Events, owner: Owner) -> Iterator[Trouble]:
+    """Whether the newest run of a job came to a good end, and whether a next one can come.
+
+    runs: its Jobs, in any order; a cluster keeps the last good and the last failed one.
+    """
+    namespace, name = str(cron["metadata"]["namespace"]), placed(cron)
+    ended = [(job, c) for job in runs for c in job.get("status", {}).get("conditions", ()) if c["status"] == "True"]
+    newest = max(ended, key=lambda pair: seconds(pair[0]["metadata"]["creationTimestamp"]), default=None)
+    if newest is not None and newest[1]["type"] in ("Failed", "FailureTarget"):
+        job, condition = newest
+        said = f"{condition.get('reason', 'Failed')}: {one_line(condition.get('message', ''))}"
+        cause = "its program ended with an error, or took longer than it may"
+        fix = owner.command("logs", f"job/{job['metadata']['name']}", "-n", namespace)
+        yield Trouble("job-failed", f"{placed(job)}: {said}", cause, fix)
+    refusals = events.last("CronJob", namespace, str(cron["metadata"]["name"]), ("FailedCreate", "FailedNeedsStart"))
+    if refusals:
+        yield refused(f"CronJob {name}", refusals, namespace, owner)
+
+
 def _stuck(controller: Manifest) -> bool:
     return any(
         c["type"] == "ReplicaFailure" and c["status"] == "True"

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from platforms.kubernetes.kinds import KINDS
+from platforms.kubernetes.objects import mesh
 from platforms.kubernetes.objects.network import DNS, NAMESPACE_LABEL, policy
+from platforms.kubernetes.objects.parts import guards
 from platforms.kubernetes.plan import (
     AMBIENT,
     AMBIENT_PROBES,
@@ -20,13 +23,13 @@ from platforms.kubernetes.plan import (
     HBONE_PORT,
     KubernetesPlan,
     Manifest,
+    Way,
 )
 from platforms.secrets import SecretText
 from platforms.workload import Databases, Workload
 from settings.kubernetes import CloudNativePg
 
-API = "postgresql.cnpg.io/v1"
-KIND = "Cluster"
+KIND = KINDS[Way.CLOUD_NATIVE_PG]
 STATUS_PORT = 8000
 # Where API servers listen, by their Service's port and by the usual port of the server itself.
 _API_SERVER_PORTS = (443, 6443)
@@ -40,7 +43,7 @@ def options(plan: KubernetesPlan) -> CloudNativePg:
     return found
 
 
-def logins(workload: Workload) -> dict[str, dict[str, SecretText]]:
+def secret_texts(plan: KubernetesPlan, workload: Workload) -> dict[str, dict[str, SecretText]]:
     """The Secrets with which its roles log in, by the first part of their names."""
     return {
         _login(workload, role): {"username": SecretText.of(role), "password": SecretText.of(password)}
@@ -48,14 +51,10 @@ def logins(workload: Workload) -> dict[str, dict[str, SecretText]]:
     }
 
 
-def authority(workload: str) -> tuple[str, str]:
-    """The Secret and its key with the certificate of the CA that signs a server's certificate."""
-    return f"{workload}-ca", "ca.crt"
-
-
 def objects(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) -> list[Manifest]:
-    """What lets its instances work, and the Cluster. `names`: the Secrets of `logins`."""
-    return [_instances(plan, workload), _cluster(plan, workload, names)]
+    """What lets its instances work, and the Cluster. `names`: the Secrets of `secret_texts`."""
+    traffic = mesh.operated_objects(plan, workload, STATUS_PORT)
+    return [*guards(plan, workload), *traffic, _instances(plan, workload), _cluster(plan, workload, names)]
 
 
 def _databases(workload: Workload) -> Databases:
@@ -148,7 +147,7 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
     if plan.options.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in plan.options.image_pull_secrets]
     metadata = plan.metadata(workload.name, workload.name)
-    return {"apiVersion": API, "kind": KIND, "metadata": metadata, "spec": spec}
+    return {"apiVersion": KIND.api, "kind": KIND.name, "metadata": metadata, "spec": spec}
 
 
 # Quantities in their canonical form (Kubernetes API, resource.Quantity), as the operator writes them back.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 
-from platforms.kubernetes.objects.pods import secret_texts, secret_type
+from platforms.kubernetes.objects.pods import secret_type
+from platforms.kubernetes.objects.runners import runner
 from platforms.kubernetes.plan import KubernetesPlan, Manifest, content_name
 from platforms.secrets import Secret, SecretText
 from platforms.workload import Workload
@@ -33,7 +34,7 @@ def remote_key(options: ExternalSecrets, secret: Secret) -> str:
 def workload_secrets(plan: KubernetesPlan, workload: Workload) -> dict[str, Manifest]:
     """The ExternalSecrets of a workload, by the first part of their names."""
     found = {}
-    for first, texts in secret_texts(plan, workload).items():
+    for first, texts in runner(plan, workload).secret_texts(plan, workload).items():
         asked = json.dumps(_asked(plan, texts), sort_keys=True)
         found[first] = external_secret(plan, content_name(first, {"spec": asked}), texts, workload.name)
     return found

@@ -1,4 +1,4 @@
-"""Istio ambient: mutual TLS everywhere, and a waypoint in front of what only the trace collector may call.
+"""Istio ambient: mutual TLS everywhere, and a waypoint in front of what only some may ask for.
 
 Identities are SPIFFE names without their scheme, as AuthorizationPolicy takes them. Policies on a Service are
 enforced by the waypoint, which reads requests; policies on pods by the node's proxy, which sees connections.
@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from platforms.kubernetes.objects.cloudnativepg import STATUS_PORT
 from platforms.kubernetes.objects.network import waypoint_policy
 from platforms.kubernetes.plan import HBONE_PORT, KubernetesPlan, Manifest, content_name
 from platforms.workload import Workload
@@ -42,9 +41,14 @@ def workload_objects(plan: KubernetesPlan, workload: Workload) -> list[Manifest]
     if not plan.mesh or not workload.ports:
         return []
     policies = [_connections(plan, workload)]
-    if plan.operated(workload):
-        policies += [_operator_traffic(plan, workload), _operator_connections(plan, workload)]
     return [*policies, _requests(plan, workload)] if workload.reserved else policies
+
+
+def operated_objects(plan: KubernetesPlan, workload: Workload, status_port: int) -> list[Manifest]:
+    """What lets an operator outside the mesh ask for the state of a workload's instances at a port."""
+    if not plan.mesh:
+        return []
+    return [_operator_traffic(plan, workload, status_port), _operator_connections(plan, workload, status_port)]
 
 
 def service_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:
@@ -119,11 +123,15 @@ def _connections(plan: KubernetesPlan, workload: Workload) -> Manifest:
             ports = [str(port.number) for port, _ in workload.entrances]
             source = {"namespaces": list(plan.outside_callers())}
             rules.append({"from": [{"source": source}], "to": [{"operation": {"ports": ports}}]})
+    read = [str(port.number) for port in workload.ports if port.metrics]
+    if read and plan.options.scrapers:
+        source = {"namespaces": list(plan.options.scrapers)}
+        rules.append({"from": [{"source": source}], "to": [{"operation": {"ports": read}}]})
     spec = {"selector": {"matchLabels": plan.selector(workload.name)}, "action": "ALLOW", "rules": rules}
     return _policy(plan, f"{workload.name}-connections", workload, spec)
 
 
-def _operator_traffic(plan: KubernetesPlan, workload: Workload) -> Manifest:
+def _operator_traffic(plan: KubernetesPlan, workload: Workload, status_port: int) -> Manifest:
     """An operator outside the mesh asks for the state of its instances, in TLS of its own."""
     return {
         "apiVersion": SECURITY_API,
@@ -132,35 +140,39 @@ def _operator_traffic(plan: KubernetesPlan, workload: Workload) -> Manifest:
         "spec": {
             "selector": {"matchLabels": plan.selector(workload.name)},
             "mtls": {"mode": "STRICT"},
-            "portLevelMtls": {str(STATUS_PORT): {"mode": "PERMISSIVE"}},
+            "portLevelMtls": {str(status_port): {"mode": "PERMISSIVE"}},
         },
     }
 
 
-def _operator_connections(plan: KubernetesPlan, workload: Workload) -> Manifest:
+def _operator_connections(plan: KubernetesPlan, workload: Workload, status_port: int) -> Manifest:
     """Beside the callers: the instances among themselves, and whoever the NetworkPolicy lets ask for their state."""
     ports = [str(port.number) for port in workload.ports]
     members = [{"source": {"principals": [identity(plan, plan.namespace, workload.name)]}}]
     rules = [
         {"from": members, "to": [{"operation": {"ports": ports}}]},
-        {"to": [{"operation": {"ports": [str(STATUS_PORT)]}}]},
+        {"to": [{"operation": {"ports": [str(status_port)]}}]},
     ]
     spec = {"selector": {"matchLabels": plan.selector(workload.name)}, "action": "ALLOW", "rules": rules}
     return _policy(plan, f"{workload.name}-instances", workload, spec)
 
 
 def _requests(plan: KubernetesPlan, workload: Workload) -> Manifest:
-    """At the waypoint: the reserved requests from the collector, everything else outside the reserved paths."""
+    """At the waypoint: the reserved requests from their senders, everything else outside the reserved paths."""
     reserved = workload.reserved
     assert reserved is not None
-    mesh = plan.options.mesh
-    collector = identity(plan, mesh.collector_namespace, mesh.collector_account)
+    senders = [
+        identity(plan, plan.namespace, sender)
+        if isinstance(sender, str)
+        else identity(plan, sender.namespace, sender.name)
+        for sender in reserved.senders
+    ]
     intake = {"methods": list(reserved.methods), "paths": list(reserved.paths)}
     spec = {
         "targetRefs": [{"group": "", "kind": "Service", "name": workload.name}],
         "action": "ALLOW",
         "rules": [
-            {"from": [{"source": {"principals": [collector]}}], "to": [{"operation": intake}]},
+            *([{"from": [{"source": {"principals": senders}}], "to": [{"operation": intake}]}] if senders else []),
             {"to": [{"operation": {"notPaths": list(reserved.paths)}}]},
         ],
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from platforms.kubernetes.plan import AMBIENT_PROBES, HBONE_PORT, KubernetesPlan, Manifest
-from platforms.workload import Port, Workload
+from platforms.workload import Account, Port, Service, Workload
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 # The Service of cluster DNS carries this label in every common distribution (CoreDNS and its forerunner).
@@ -29,28 +29,31 @@ def default_deny(plan: KubernetesPlan) -> Manifest:
 
 def workload_policy(plan: KubernetesPlan, workload: Workload) -> Manifest:
     """Its callers in, its callees and name lookups out. In the mesh the same pairs tunnel through HBONE as well."""
+    # What a waypoint guards is reached through it alone.
+    direct = [name for name in workload.callers if workload not in plan.guarded]
     ingress = [
-        {"from": [_pods(plan, name)], "ports": _tunnelled(plan, plan.called_ports(workload, name))}
-        for name in workload.callers
+        {"from": [_pods(plan, name)], "ports": _tunnelled(plan, plan.called_ports(workload, name))} for name in direct
     ]
     if workload.entrances:
         ports = _tunnelled(plan, [port for port, _ in workload.entrances])
-        ingress += [
-            {"from": [{"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}}], "ports": ports}
-            for name in plan.outside_callers()
-        ]
+        ingress += [_from_namespace(name, ports) for name in plan.outside_callers()]
+    read = [port for port in workload.ports if port.metrics]
+    if read:
+        ingress += [_from_namespace(name, _tunnelled(plan, read)) for name in plan.options.scrapers]
     egress: list[Manifest] = [DNS] if plan.callees(workload) or workload.outside else []
     egress += [
         {"to": [_pods(plan, w.name)], "ports": _tunnelled(plan, plan.called_ports(w, workload.name))}
         for w in plan.callees(workload)
+        if w not in plan.guarded
     ]
+    if any(w in plan.guarded for w in plan.callees(workload)):
+        egress.append({"to": [_waypoint(plan)], "ports": _tcp([HBONE_PORT])})
     egress += _outside(workload)
     if plan.mesh:
         probed = _numbers([port for port in workload.ports if port.number in _probed(workload)])
         ingress += [{"from": [{"ipBlock": {"cidr": AMBIENT_PROBES}}], "ports": probed}] if probed else []
         if workload.reserved:
-            waypoint = {"podSelector": {"matchLabels": waypoint_pods(plan)}}
-            ingress.append({"from": [waypoint], "ports": [{"protocol": "TCP", "port": HBONE_PORT}]})
+            ingress.append({"from": [_waypoint(plan)], "ports": _tcp([HBONE_PORT])})
     return policy(plan, workload.name, {"matchLabels": plan.selector(workload.name)}, ingress, egress)
 
 
@@ -59,11 +62,18 @@ def waypoint_pods(plan: KubernetesPlan) -> dict[str, str]:
     return {"gateway.networking.k8s.io/gateway-name": plan.options.mesh.waypoint}
 
 
+def _waypoint(plan: KubernetesPlan) -> Manifest:
+    return {"podSelector": {"matchLabels": waypoint_pods(plan)}}
+
+
 def waypoint_policy(plan: KubernetesPlan) -> Manifest:
     """The waypoint takes HBONE from those who may send requests, and passes it on to what it guards."""
     mesh = plan.options.mesh
     hbone = [{"protocol": "TCP", "port": HBONE_PORT}]
-    sources = dict.fromkeys((mesh.collector_namespace, *plan.outside_callers()))
+    reserved = [workload.reserved for workload in plan.guarded if workload.reserved]
+    senders = [sender.namespace for r in reserved for sender in r.senders if isinstance(sender, Account)]
+    sources = dict.fromkeys((*senders, *plan.outside_callers()))
+    callers = [_pods(plan, name) for name in dict.fromkeys(name for w in plan.guarded for name in w.callers)]
     guarded = [{"podSelector": {"matchLabels": plan.selector(w.name)}} for w in plan.guarded]
     istiod = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: mesh.system_namespace}}}
     return policy(
@@ -72,7 +82,10 @@ def waypoint_policy(plan: KubernetesPlan) -> Manifest:
         {"matchLabels": waypoint_pods(plan)},
         [
             {
-                "from": [{"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}} for name in sources],
+                "from": [
+                    *({"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}} for name in sources),
+                    *callers,
+                ],
                 "ports": hbone,
             },
             {"from": [{"ipBlock": {"cidr": AMBIENT_PROBES}}], "ports": [{"protocol": "TCP", "port": 15021}]},
@@ -107,8 +120,13 @@ def _network(host: str) -> str:
 
 def _probed(workload: Workload) -> set[int]:
     """The ports that the kubelet asks from outside the container."""
-    probe = workload.service.probe
-    return {check.port for check in (probe.http, probe.live) if check}
+    if not isinstance(workload.runs, Service):
+        return set()
+    return {check.port for check in (workload.runs.probe.http, workload.runs.probe.live) if check}
+
+
+def _from_namespace(name: str, ports: list[Manifest]) -> Manifest:
+    return {"from": [{"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}}], "ports": ports}
 
 
 def _pods(plan: KubernetesPlan, name: str) -> Manifest:

@@ -10,17 +10,20 @@ from math import ceil
 from posixpath import basename, dirname
 from typing import Any
 
-from platforms.kubernetes.objects import cloudnativepg
+from platforms.kubernetes.kinds import KINDS
 from platforms.kubernetes.plan import (
     AMBIENT,
     CPU_PROMISED,
     DATAPLANE_MODE,
     KubernetesPlan,
     Manifest,
+    Way,
+    authority,
     content_name,
 )
+from platforms.labels import metrics_marks
 from platforms.secrets import Secret, SecretText
-from platforms.workload import ExecCheck, File, HttpCheck, Workload
+from platforms.workload import ExecCheck, File, HttpCheck, Reading, Service, Workload
 
 # Seconds between two questions while a pod starts: what `up` waits for is seen at once.
 STARTUP_PERIOD = 2
@@ -29,11 +32,6 @@ DRAIN_SECONDS = 5
 SCRATCH_MIB = 256
 # Stakater's Reloader, where the cluster has it, restarts pods whose Secrets others have changed.
 _RELOADED = {"reloader.stakater.com/auto": "true"}
-
-
-def stateful(workload: Workload) -> bool:
-    """Whether two pods must never run at once: it owns a volume of its own."""
-    return any(not volume.shared for volume in workload.volumes)
 
 
 def file_keys(files: tuple[File, ...]) -> dict[str, File]:
@@ -60,10 +58,7 @@ def secret_prefix(workload: Workload) -> str:
 
 
 def secret_texts(plan: KubernetesPlan, workload: Workload) -> dict[str, dict[str, SecretText]]:
-    """What the Secrets of a workload hold, by the first part of their names: its secret variables and private
-    files, or where an operator runs it the logins that this one is given."""
-    if plan.operated(workload):
-        return cloudnativepg.logins(workload)
+    """What the Secret of a workload holds, by the first part of its name: secret variables and private files."""
     if not has_secret(workload):
         return {}
     files = {key: SecretText.of(content) for key, content in secret_files(workload).items()}
@@ -83,15 +78,18 @@ def config_name(workload: Workload) -> str:
 def controller(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Manifest:
     """The Deployment or StatefulSet of a workload. `secret_name` is put where its Secret is read."""
     selector = {"matchLabels": plan.selector(workload.name)}
-    template = {"metadata": {"labels": _pod_labels(plan, workload)}, "spec": _pod(plan, workload, secret_name)}
-    spec: Manifest = {"selector": selector, "template": template, "revisionHistoryLimit": 3}
+    spec: Manifest = {
+        "selector": selector,
+        "template": template(plan, workload, secret_name),
+        "revisionHistoryLimit": 3,
+    }
     service = workload.service
     if service.max_replicas is None:
         # Where something scales it, a number here would undo that at every `up`.
         spec["replicas"] = service.replicas
-    if stateful(workload):
+    if plan.way(workload) is Way.STATEFUL_SET:
         spec |= {"serviceName": workload.name, "updateStrategy": {"type": "RollingUpdate"}}
-        return _top("StatefulSet", plan, workload, spec)
+        return top(plan, workload, spec)
     # A claim for one node cannot follow a new pod to another while the old one holds it.
     single = any(v.shared for v in workload.volumes) and plan.options.storage.shared_access == "ReadWriteOnce"
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
@@ -99,14 +97,25 @@ def controller(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Ma
         "strategy": {"type": "Recreate"} if single else rolling,
         "progressDeadlineSeconds": service.wait_seconds + service.probe.start_seconds,
     }
-    return _top("Deployment", plan, workload, spec)
+    return top(plan, workload, spec)
 
 
-def _top(kind: str, plan: KubernetesPlan, workload: Workload, spec: Manifest) -> Manifest:
+def top(plan: KubernetesPlan, workload: Workload, spec: Manifest) -> Manifest:
+    """The object that keeps the pods of a workload."""
+    kind = KINDS[plan.way(workload)]
     metadata = plan.metadata(workload.name, workload.name)
     if workload.kept or (plan.options.external_secrets and has_secret(workload)):
         metadata["annotations"] = dict(_RELOADED)
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
+    return {"apiVersion": kind.api, "kind": kind.name, "metadata": metadata, "spec": spec}
+
+
+def template(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Manifest:
+    """What each pod of a workload is made from."""
+    metadata: Manifest = {"labels": _pod_labels(plan, workload)}
+    marks = {key: value for port in workload.ports if port.metrics for key, value in metrics_marks(port).items()}
+    if marks:
+        metadata["annotations"] = marks
+    return {"metadata": metadata, "spec": _pod(plan, workload, secret_name)}
 
 
 def _pod_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:
@@ -118,7 +127,8 @@ def _pod_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:
 
 
 def _pod(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Manifest:
-    drain = 0 if stateful(workload) else DRAIN_SECONDS
+    spreads = plan.way(workload) is Way.DEPLOYMENT
+    drain = DRAIN_SECONDS if spreads else 0
     security = {
         "runAsNonRoot": True,
         "runAsUser": workload.uid,
@@ -140,13 +150,19 @@ def _pod(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Manifest
     }
     if plan.options.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in plan.options.image_pull_secrets]
-    if not stateful(workload):
+    groups = sorted({plan.named(reading.workload).uid for reading in workload.readings})
+    if groups:
+        # The owner's files are its group's to read.
+        security["supplementalGroups"] = groups
+    if not isinstance(workload.runs, Service):
+        pod["restartPolicy"] = "Never"
+    if beside := _beside(plan, workload):
+        pod["affinity"] = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": beside}}
+    if spreads:
         match = {"matchLabels": plan.selector(workload.name)}
         apart = {"topologyKey": "kubernetes.io/hostname", "labelSelector": match}
-        pod["affinity"] = {
-            "podAntiAffinity": {
-                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
-            }
+        pod.setdefault("affinity", {})["podAntiAffinity"] = {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
         }
         pod["topologySpreadConstraints"] = [
             {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": match}
@@ -178,7 +194,7 @@ def _container(plan: KubernetesPlan, workload: Workload, secret_name: Any, drain
             "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": _mounts(workload),
-        **_probes(workload),
+        **(_probes(workload.runs) if isinstance(workload.runs, Service) else {}),
     }
     if drain:
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": drain}}}
@@ -217,9 +233,9 @@ def _in_pod(text: SecretText) -> str:
     )
 
 
-def _probes(workload: Workload) -> Manifest:
+def _probes(service: Service) -> Manifest:
     """Startup and readiness ask whether it serves; liveness, which ends in a restart, asks only whether it lives."""
-    probe = workload.service.probe
+    probe = service.probe
     serves = _check(probe.http or probe.local)
     lives = _check(probe.live or probe.local)
     patience = {"timeoutSeconds": probe.timeout_seconds, "periodSeconds": probe.interval_seconds}
@@ -228,7 +244,7 @@ def _probes(workload: Workload) -> Manifest:
             **serves,
             "timeoutSeconds": probe.timeout_seconds,
             "periodSeconds": STARTUP_PERIOD,
-            "failureThreshold": ceil(max(workload.service.wait_seconds, probe.start_seconds) / STARTUP_PERIOD),
+            "failureThreshold": ceil(max(service.wait_seconds, probe.start_seconds) / STARTUP_PERIOD),
         },
         "readinessProbe": {**serves, **patience, "failureThreshold": 2},
         "livenessProbe": {**lives, **patience, "failureThreshold": probe.failures},
@@ -247,12 +263,14 @@ def _check(check: ExecCheck | HttpCheck) -> Manifest:
 def _mounts(workload: Workload) -> list[Manifest]:
     return [
         *({"name": f"data-{v.name}", "mountPath": v.path} for v in workload.volumes),
+        *({"name": _read(r), "mountPath": r.path, "readOnly": True} for r in workload.readings),
         # A directory, whose file follows when the certificate is renewed.
         *(
             {"name": f"{name}-ca", "mountPath": dirname(path), "readOnly": True}
             for path, name in workload.authorities.items()
         ),
         *({"name": f"scratch-{n}", "mountPath": path} for n, path in enumerate(workload.writable)),
+        *({"name": f"disk-{n}", "mountPath": scratch.path} for n, scratch in enumerate(workload.scratch)),
         *(
             {
                 "name": "secret-files" if file.secret else "files",
@@ -274,8 +292,16 @@ def _volumes(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> list
         {"name": f"scratch-{n}", "emptyDir": {"medium": "Memory", "sizeLimit": f"{SCRATCH_MIB}Mi"}}
         for n in range(len(workload.writable))
     ]
+    volumes += [
+        {"name": f"disk-{n}", "emptyDir": {"sizeLimit": f"{scratch.size_mib}Mi"}}
+        for n, scratch in enumerate(workload.scratch)
+    ]
+    volumes += [
+        {"name": _read(reading), "persistentVolumeClaim": {"claimName": plan.claim_read(reading), "readOnly": True}}
+        for reading in workload.readings
+    ]
     for path, name in workload.authorities.items():
-        there, key = cloudnativepg.authority(name)
+        there, key = authority(name)
         certificate = {"secretName": there, "items": [{"key": key, "path": basename(path)}], "defaultMode": 0o444}
         volumes.append({"name": f"{name}-ca", "secret": certificate})
     if plain_files(workload):
@@ -285,6 +311,23 @@ def _volumes(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> list
         secret = {"secretName": secret_name, "items": items, "defaultMode": 0o440}
         volumes.append({"name": "secret-files", "secret": secret})
     return volumes
+
+
+def _read(reading: Reading) -> str:
+    return f"{reading.workload}-{reading.volume}"
+
+
+def _beside(plan: KubernetesPlan, workload: Workload) -> list[Manifest]:
+    """The pods on whose node it has to be: a claim for one node is read where its owner runs."""
+    owners = {
+        reading.workload
+        for reading in workload.readings
+        if not plan.volume_read(reading).shared or plan.options.storage.shared_access == "ReadWriteOnce"
+    }
+    return [
+        {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": plan.selector(name)}}
+        for name in sorted(owners)
+    ]
 
 
 def _millicores(cpus: float) -> str:

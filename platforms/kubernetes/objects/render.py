@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import yaml
 
-from platforms.kubernetes.objects.every import namespace, secret_object, shared_objects, workload_objects
+from platforms.kubernetes.objects.every import namespace, secret_object, shared_objects
 from platforms.kubernetes.objects.external_secrets import external_secret, workload_secrets
-from platforms.kubernetes.objects.pods import secret_texts
+from platforms.kubernetes.objects.runners import runner
 from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest, content_name
 from platforms.secrets import SecretText
 
@@ -45,11 +45,12 @@ def render(plan: KubernetesPlan, values: Mapping[str, str], shared: Mapping[str,
     secrets, objects = [], shared_objects(plan)
     for workload in plan.workloads:
         names = {}
-        for first, texts in secret_texts(plan, workload).items():
+        way = runner(plan, workload)
+        for first, texts in way.secret_texts(plan, workload).items():
             data = {key: fill(text, values) for key, text in texts.items()}
             names[first] = content_name(first, data, values[NAME_KEY.name])
             secrets.append(secret_object(plan, names[first], data, workload.name))
-        objects += workload_objects(plan, workload, names)
+        objects += way.objects(plan, workload, names)
     secrets.append(
         secret_object(plan, plan.options.oauth_secret, {key: fill(text, values) for key, text in shared.items()})
     )
@@ -62,7 +63,7 @@ def _fetched(plan: KubernetesPlan, shared: Mapping[str, SecretText]) -> list[Man
     for workload in plan.workloads:
         fetched = workload_secrets(plan, workload)
         names = {first: manifest["metadata"]["name"] for first, manifest in fetched.items()}
-        objects += [*fetched.values(), *workload_objects(plan, workload, names)]
+        objects += [*fetched.values(), *runner(plan, workload).objects(plan, workload, names)]
     return objects
 
 

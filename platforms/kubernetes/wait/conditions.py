@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from platforms.kubernetes.kubectl import Kubectl, KubernetesError, resource_name
+from platforms.kubernetes.kinds import KINDS
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.objects.external_secrets import workload_secrets
 from platforms.kubernetes.plan import KubernetesPlan, Manifest
 
@@ -70,7 +71,7 @@ def wait(
 
 
 def _found(cluster: Kubectl, plan: KubernetesPlan, wanted: Condition) -> Manifest:
-    made = cluster.get(resource_name(wanted.kind), wanted.name, plan.namespace) or {}
+    made = cluster.get(KINDS[wanted.kind].resource, wanted.name, plan.namespace) or {}
     conditions = made.get("status", {}).get("conditions", [])
     return next((c for c in conditions if c["type"] == wanted.type), {})
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from platforms.kubernetes.kubectl import Kubectl, KubernetesError, resource_name
-from platforms.kubernetes.plan import KubernetesPlan, Manifest
+from platforms.kubernetes.kinds import KINDS, kind_of, resources
+from platforms.kubernetes.kubectl import Kubectl, KubernetesError
+from platforms.kubernetes.plan import KubernetesPlan, Manifest, Way
 from platforms.labels import LABEL_COMPONENT
-from platforms.workload import Workload
+from platforms.workload import Service, Workload
 
 # Reasons of a waiting container that time alone will not mend.
 _HOPELESS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError")
@@ -31,7 +32,7 @@ def wait_ready(
     cluster = Kubectl(plan.options.context)
     start = clock()
     told: dict[str, str] = {}
-    waiting = {w.name: w for w in plan.workloads}
+    waiting = {w.name: w for w in plan.workloads if isinstance(w.runs, Service)}
     while True:
         found = _look(cluster, plan)
         for name, workload in list(waiting.items()):
@@ -54,9 +55,8 @@ def wait_ready(
 
 def _look(cluster: Kubectl, plan: KubernetesPlan) -> Sequence[Manifest]:
     labels = ",".join(f"{key}={value}" for key, value in plan.labels().items())
-    kinds = "deployments.apps,statefulsets.apps,pods"
-    if any(plan.operated(workload) for workload in plan.workloads):
-        kinds += f",{resource_name('Cluster')}"
+    ways = dict.fromkeys(plan.way(workload) for workload in plan.workloads)
+    kinds = resources(KINDS[name] for name in (*ways, "Pod"))
     found: Sequence[Manifest] = cluster.json("get", kinds, "-n", plan.namespace, "-l", labels)["items"]
     return found
 
@@ -67,7 +67,7 @@ def _serves(own: Sequence[Manifest]) -> bool:
     if controller is None:
         return False
     status, wanted = controller.get("status", {}), controller["spec"].get("replicas", 1)
-    if controller["kind"] == "Cluster":
+    if kind_of(controller) is KINDS[Way.CLOUD_NATIVE_PG]:
         conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
         whole = status.get("readyInstances", 0) >= controller["spec"]["instances"]
         return whole and conditions.get("Ready") == "True"

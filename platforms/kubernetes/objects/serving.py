@@ -1,0 +1,115 @@
+"""A workload that runs for ever: its pods, the Service in front of them, and how people come to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from platforms.kubernetes.objects import mesh
+from platforms.kubernetes.objects.parts import around
+from platforms.kubernetes.objects.pods import controller, secret_prefix
+from platforms.kubernetes.plan import KubernetesPlan, Manifest, Way
+from platforms.workload import Entrance, Port, Workload
+
+# Average CPU use, in percent of what is promised, above which MLflow gets another replica.
+SCALE_AT_PERCENT = 300
+# Seconds without load before a replica goes again.
+SCALE_DOWN_AFTER = 300
+
+
+def objects(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) -> list[Manifest]:
+    """What it is made of. names: those of its Secrets, by their first parts."""
+    made = around(plan, workload)
+    if workload.ports:
+        made.append(_service(plan, workload))
+    made += [controller(plan, workload, names.get(secret_prefix(workload))), _budget(plan, workload)]
+    if workload.service.max_replicas is not None:
+        made.append(_scaler(plan, workload))
+    return made + [route for port, way in workload.entrances for route in _entrance(plan, workload, port, way)]
+
+
+def _service(plan: KubernetesPlan, workload: Workload) -> Manifest:
+    ports = [
+        {"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP", "appProtocol": p.protocol.value}
+        for p in workload.ports
+    ]
+    # Replicas that form a cluster find each other before they are ready to serve.
+    early = {"publishNotReadyAddresses": True} if workload.name in workload.callers else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": plan.metadata(workload.name, workload.name, **mesh.service_labels(plan, workload)),
+        "spec": {"type": "ClusterIP", "selector": plan.selector(workload.name), "ports": ports} | early,
+    }
+
+
+def _budget(plan: KubernetesPlan, workload: Workload) -> Manifest:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": plan.metadata(workload.name, workload.name),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": plan.selector(workload.name)},
+            # A pod that is broken anyway does not stop a node from being drained.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }
+
+
+def _scaler(plan: KubernetesPlan, workload: Workload) -> Manifest:
+    target = {"apiVersion": "apps/v1", "kind": Way.DEPLOYMENT.value, "name": workload.name}
+    load = {"type": "Utilization", "averageUtilization": SCALE_AT_PERCENT}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": plan.metadata(workload.name, workload.name),
+        "spec": {
+            "scaleTargetRef": target,
+            "minReplicas": workload.service.replicas,
+            "maxReplicas": workload.service.max_replicas,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": load}}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": SCALE_DOWN_AFTER}},
+        },
+    }
+
+
+def _entrance(plan: KubernetesPlan, workload: Workload, port: Port, entrance: Entrance) -> list[Manifest]:
+    """How people's requests for the host of a port come in; none where its URL is forwarded by hand."""
+    public = urlsplit(entrance.url)
+    host = public.hostname
+    gateway, ingress = plan.options.gateway, plan.options.ingress
+    metadata = plan.metadata(workload.name, workload.name)
+    if gateway is not None:
+        parent = {"name": gateway.name, "namespace": gateway.namespace}
+        parent |= {"sectionName": gateway.section} if gateway.section else {}
+        # A program that believes its proxy would believe in these what a caller made up. The host has no port:
+        # mlflow-oidc-auth appends the other header to it (proxy_headers_middleware, 11.0.2).
+        told = {"X-Forwarded-Host": host, "X-Forwarded-Port": str(public.port or 443)}
+        headers = {
+            "set": [{"name": name, "value": value} for name, value in told.items()],
+            "remove": ["Forwarded", "X-Forwarded-Prefix"],
+        }
+        rule: Manifest = {
+            "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": headers}],
+            "backendRefs": [{"name": workload.name, "port": port.number}],
+        }
+        if entrance.paths:
+            rule["matches"] = [{"path": {"type": "PathPrefix", "value": path}} for path in entrance.paths]
+        spec: Manifest = {"parentRefs": [parent], "hostnames": [host], "rules": [rule]}
+        return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": spec}]
+    if ingress is not None:
+        annotations = dict(ingress.annotations)
+        annotations |= {"cert-manager.io/issuer": ingress.issuer} if ingress.issuer else {}
+        annotations |= {"cert-manager.io/cluster-issuer": ingress.cluster_issuer} if ingress.cluster_issuer else {}
+        backend = {"service": {"name": workload.name, "port": {"number": port.number}}}
+        paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in entrance.paths or ("/",)]
+        spec = {
+            "tls": [{"hosts": [host], "secretName": ingress.tls_secret or f"{workload.name}-tls"}],
+            "rules": [{"host": host, "http": {"paths": paths}}],
+        }
+        spec |= {"ingressClassName": ingress.class_name} if ingress.class_name else {}
+        metadata |= {"annotations": annotations} if annotations else {}
+        return [{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}]
+    return []
