@@ -21,8 +21,8 @@ Loc = tuple[int | str, ...]
 
 _SECRET_NAME = re.compile("secret|pass|pwd|token|key|credential", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"//[^/@]*@")
-# Stands for a text that was refused where there has to be one. Every pattern of the settings takes it.
-_STAND_IN = "refused"
+# Stand for a text or a number that was refused where there has to be one. Every pattern and bound takes them.
+_STAND_IN, _STAND_IN_NUMBER = "refused", 1
 
 
 def validate(raw: Mapping[str, Any]) -> tuple[Settings, list[Problem], Known]:
@@ -114,7 +114,7 @@ def _replace(tree: Any, loc: Loc) -> None:
             node = node[part]
         field = _field_at(loc)
         if isinstance(loc[-1], int) or (field is not None and field.is_required()):
-            node[loc[-1]] = _stand_in(_model_at(loc))
+            node[loc[-1]] = _stand_in(_model_at(loc), field)
         else:
             node.pop(loc[-1], None)
     except (KeyError, IndexError, TypeError, AttributeError):
@@ -122,11 +122,11 @@ def _replace(tree: Any, loc: Loc) -> None:
         return
 
 
-def _stand_in(model: type[BaseModel] | None) -> object:
+def _stand_in(model: type[BaseModel] | None, field: FieldInfo | None) -> object:
     if model is None:
-        return _STAND_IN
-    required = {str(field.alias): field for field in model.model_fields.values() if field.is_required()}
-    return {name: _stand_in(_model_in(field.annotation)) for name, field in required.items()}
+        return _STAND_IN_NUMBER if field is not None and field.annotation is int else _STAND_IN
+    required = {str(inner.alias): inner for inner in model.model_fields.values() if inner.is_required()}
+    return {name: _stand_in(_model_in(inner.annotation), inner) for name, inner in required.items()}
 
 
 def _field_at(loc: Loc) -> FieldInfo | None:

@@ -53,7 +53,7 @@ def doctor(
     """
     with reported():
         try:
-            seen = gather(Where(stack, config_file, url, ca_bundle=ca_bundle), target)
+            seen = gather(Where(stack=stack, config_file=config_file, url=url, ca_bundle=ca_bundle), target)
             report = examine(seen) if seen is not None else missing(stack)
         except FORESEEN:
             raise

@@ -59,7 +59,16 @@ def login(
             raise RefusedError("--browser, --username and --client-credentials exclude each other", "give one of them")
         if service_account and offline:
             raise RefusedError("a service account needs no --offline", "leave it out: its login renews itself")
-        access = resolve(Where(stack, config_file, url, issuer, None if service_account else client_id, ca_bundle))
+        access = resolve(
+            Where(
+                stack=stack,
+                config_file=config_file,
+                url=url,
+                issuer=issuer,
+                client_id=None if service_account else client_id,
+                ca_bundle=ca_bundle,
+            )
+        )
         secret = ""
         chosen = access.cli_client_id
         if service_account:

@@ -12,15 +12,13 @@ from components.realm.spec import RealmSpec
 from stackctl.clients.mlflow_api import PluginUser
 from stackctl.commands.common import (
     TABLE,
-    CaOption,
     ConfigOption,
-    IssuerOption,
     OutputOption,
     StackOption,
-    UrlOption,
     reported,
     show_rows,
 )
+from stackctl.commands.options import about_a_stack
 from stackctl.context import Context, load
 from stackctl.errors import AccessError, RefusedError
 from stackctl.people import drift, revocation
@@ -69,18 +67,15 @@ def list_users(stack: StackOption = "dev", output: OutputOption = TABLE, config_
 
 
 @users_app.command()
+@about_a_stack
 def enable(
+    where: Where,
     username: Annotated[str, typer.Argument(metavar="USER", help="Whom to let in again.")],
-    stack: StackOption = "dev",
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """Undo `revoke --disable`: let the user in again. Revoked sessions and tokens stay dead."""
     with reported():
-        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
-        revocation.enable(access, revocation.find(access, username))
+        sides = resolve(where).sides()
+        revocation.enable(sides, revocation.find(sides, username))
         say(f"{username} may log in again.")
 
 
@@ -108,7 +103,7 @@ def groups(stack: StackOption = "dev", output: OutputOption = TABLE, config_file
 def _where(stack: str, config_file: Path | None) -> tuple[Access, Context]:
     """The declaration is in the settings, so these are read first: without them there is nothing to compare."""
     context = load(stack, config_file, encrypted=True)
-    return resolve(Where(stack, config_file)), context
+    return resolve(Where(stack=stack, config_file=config_file)), context
 
 
 def _accounts(

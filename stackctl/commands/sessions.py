@@ -9,21 +9,17 @@ import typer
 
 from stackctl.commands.common import (
     TABLE,
-    CaOption,
-    ConfigOption,
-    IssuerOption,
     OutputOption,
-    StackOption,
-    UrlOption,
     YesOption,
     confirm,
     reported,
     show,
     show_rows,
 )
+from stackctl.commands.options import about_a_stack
 from stackctl.errors import RefusedError
 from stackctl.people import revocation, sessions
-from stackctl.people.connection import Access, Where, resolve
+from stackctl.people.connection import Sides, Where, resolve
 from stackctl.people.sessions import AnySession
 from stackctl.progress import say
 
@@ -35,54 +31,49 @@ COLUMNS = ("kind", "id", "user", "clients", "ip_address", "started", "last_seen"
 
 
 @app.command("list")
+@about_a_stack
 def list_sessions(
+    where: Where,
     user: UserOption = None,
     client: ClientOption = None,
     session_id: Annotated[str | None, typer.Option("--session-id", help="This one alone.")] = None,
-    stack: StackOption = "dev",
     output: OutputOption = TABLE,
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """Who is logged in, where, and since when. Needs an administrator of both."""
     with reported():
-        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
-        found = _found(access, user, client, session_id)
+        sides = resolve(where).sides()
+        found = _found(sides, user, client, session_id)
         show_rows([_row(one) for one in found], COLUMNS, output)
 
 
 @app.command()
+@about_a_stack
 def revoke(
+    where: Where,
     user: UserOption = None,
     client: ClientOption = None,
     session_id: Annotated[str | None, typer.Option("--session-id", help="The id that `list` shows.")] = None,
     yes: YesOption = False,
-    stack: StackOption = "dev",
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """End sessions. Personal access tokens stay: `stackctl revoke USER --everything` takes them too."""
     with reported():
         if user is None and client is None and session_id is None:
             raise RefusedError("it is not said which sessions to end", "give --user, --client or --session-id")
-        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
-        found = _found(access, user, client, session_id)
+        sides = resolve(where).sides()
+        found = _found(sides, user, client, session_id)
         if not found:
             say("There is no such session.")
             return
         confirm(f"End {len(found)} session(s) of {', '.join(sorted({one.user for one in found}))}", yes=yes)
-        keycloak, mlflow = access.keycloak_admin(), access.mlflow()
-        ended = sum(sessions.end(keycloak, mlflow, one) for one in found)
+        ended = sum(sessions.end(sides.keycloak, sides.mlflow, one) for one in found)
         say(f"Ended {ended} of {len(found)} session(s).")
-        lifetime = int(keycloak.realm()["accessTokenLifespan"])
+        lifetime = int(sides.keycloak.realm()["accessTokenLifespan"])
         say(f"MLflow accepts access tokens issued before for up to {lifetime} s more.")
 
 
+@about_a_stack
 def revoke_user(
+    where: Where,
     username: Annotated[str, typer.Argument(metavar="USER", help="Whose access to cut.")],
     everything: Annotated[
         bool, typer.Option("--everything", help="Keycloak sessions, offline tokens, MLflow sessions, personal tokens.")
@@ -92,12 +83,7 @@ def revoke_user(
         bool, typer.Option("--prove/--no-prove", help="Try credentials of the user before and after.")
     ] = True,
     yes: YesOption = False,
-    stack: StackOption = "dev",
     output: OutputOption = TABLE,
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """Cut a user's access of every kind, and prove that the old credentials are dead."""
     with reported():
@@ -106,11 +92,11 @@ def revoke_user(
                 f"`stackctl revoke {username}` takes every kind of access, and asks for --everything",
                 "or end sessions alone with `stackctl sessions revoke`, tokens with `stackctl tokens delete`",
             )
-        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
-        target = revocation.find(access, username)
+        sides = resolve(where).sides()
+        target = revocation.find(sides, username)
         fate = " and disable the user" if disable else ""
-        confirm(f"Revoke every session and token of {username}{fate}", yes=yes)
-        report = revocation.revoke(access, target, disable=disable, prove=prove, tell=say)
+        confirm(f"Revoke every session and token of {target.username}{fate}", yes=yes)
+        report = revocation.revoke(sides, target, disable=disable, prove=prove, tell=say)
         if output is TABLE:
             show(report.revoked, output)
             show_rows(report.proofs, ("credential", "before", "after", "dead"), output)
@@ -127,8 +113,8 @@ def restore(context: typer.Context) -> None:
         raise RefusedError("`stackctl restore` enables nobody any more", "use `stackctl users enable USER`")
 
 
-def _found(access: Access, user: str | None, client: str | None, session_id: str | None) -> list[AnySession]:
-    keycloak, mlflow = access.keycloak_admin(), access.mlflow()
+def _found(sides: Sides, user: str | None, client: str | None, session_id: str | None) -> list[AnySession]:
+    keycloak, mlflow = sides.keycloak, sides.mlflow
     if user is not None:
         found = sessions.of_user(keycloak, mlflow, user)
         found = [one for one in found if client is None or client in one.clients]

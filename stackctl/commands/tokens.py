@@ -13,18 +13,14 @@ import typer
 from stackctl.clients.mlflow_api import MlflowApi, PersonalToken
 from stackctl.commands.common import (
     TABLE,
-    CaOption,
-    ConfigOption,
-    IssuerOption,
     OutputOption,
-    StackOption,
-    UrlOption,
     YesOption,
     confirm,
     reported,
     show,
     show_rows,
 )
+from stackctl.commands.options import about_a_stack
 from stackctl.errors import RefusedError, UnknownNameError
 from stackctl.people.connection import Where, resolve
 from stackctl.progress import say
@@ -39,24 +35,21 @@ LONGEST_DAYS = 365
 
 
 @app.command()
+@about_a_stack
 def create(
+    where: Where,
     name: Annotated[str, typer.Option("--name", help="What it is for; unique among the user's tokens.")],
     expires: Annotated[
         str, typer.Option("--expires", help="When it ends: 90d, 12h, or a date such as 2027-01-31.")
     ] = "90d",
     user: UserOption = None,
-    stack: StackOption = "dev",
     output: OutputOption = TABLE,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Everything about it, not the token alone.")] = False,
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """Make a token and print it: it is shown this once."""
     with reported():
         ends = parse_expiry(expires, datetime.now(UTC))
-        access = resolve(Where(stack, config_file, url, issuer, None, ca_bundle))
+        access = resolve(where)
         api = access.mlflow()
         owner = user or api.me().username
         made = api.create_token(name, ends.isoformat(timespec="seconds"), user)
@@ -70,22 +63,19 @@ def create(
 
 
 @app.command("list")
+@about_a_stack
 def list_tokens(
+    where: Where,
     user: UserOption = None,
     every: Annotated[bool, typer.Option("--all", help="Of every user; administrators only.")] = False,
-    stack: StackOption = "dev",
     output: OutputOption = TABLE,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Prefix and maker as well.")] = False,
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """The tokens with their dates; never their secrets."""
     with reported():
         if every and user:
             raise RefusedError("--all and --user exclude each other", "give one of them")
-        api = resolve(Where(stack, config_file, url, issuer, None, ca_bundle)).mlflow()
+        api = resolve(where).mlflow()
         owners: list[str | None] = [row.username for row in api.users()] if every else [user]
         own = api.me().username
         rows = [{"user": owner or own, **_row(token)} for owner in owners for token in api.tokens(owner)]
@@ -94,25 +84,22 @@ def list_tokens(
 
 
 @app.command()
+@about_a_stack
 def delete(
+    where: Where,
     token_id: Annotated[int | None, typer.Option("--token-id", help="The id that `list` shows.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The token's name.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every token of the user.")] = False,
     user: UserOption = None,
     yes: YesOption = False,
     force: Annotated[bool, typer.Option("--force", help="Do not ask, and no error where there is nothing.")] = False,
-    stack: StackOption = "dev",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name each token that goes.")] = False,
-    url: UrlOption = None,
-    issuer: IssuerOption = None,
-    ca_bundle: CaOption = None,
-    config_file: ConfigOption = None,
 ) -> None:
     """Delete tokens; each stops working at once. Sessions and logins stay (see `stackctl revoke`)."""
     with reported():
         if sum((token_id is not None, name is not None, every)) != 1:
             raise RefusedError("it is not said which token to delete", "give one of --token-id, --name and --all")
-        api = resolve(Where(stack, config_file, url, issuer, None, ca_bundle)).mlflow()
+        api = resolve(where).mlflow()
         owner = user or api.me().username
         try:
             gone = _chosen(api.tokens(user), owner, token_id, name)

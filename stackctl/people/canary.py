@@ -22,7 +22,7 @@ from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.clients.oidc import Provider, Tokens, code_grant, pkce, refresh, scope
 from stackctl.clients.web import MLFLOW, Web
 from stackctl.errors import AccessError, NotLoggedInError
-from stackctl.people.connection import Access
+from stackctl.people.connection import Access, Sides
 
 # Nothing listens here: the code is read from the redirect itself.
 REDIRECT = "http://127.0.0.1:1/callback"
@@ -45,9 +45,7 @@ class Canary:
         return ALIVE if self.alive() else DEAD
 
 
-def canaries(
-    access: Access, keycloak: KeycloakAdmin, mlflow: MlflowApi, user: RealmUser, *, account: str | None
-) -> tuple[list[Canary], str]:
+def canaries(sides: Sides, user: RealmUser, *, account: str | None) -> tuple[list[Canary], str]:
     """Make the credentials that can be made, and say why others cannot.
 
     account: the user's name in MLflow, None where it has no account; none is made for this.
@@ -55,18 +53,19 @@ def canaries(
     made: list[Canary] = []
     reasons: list[str] = []
     try:
-        made += _of_keycloak(access, keycloak, user, known=account is not None)
+        made += _of_keycloak(sides, user, known=account is not None)
     except AccessError as error:
         reasons.append(error.cause)
     try:
-        made += [_personal_token(access, mlflow, account)] if account else []
+        made += [_personal_token(sides, account)] if account else []
     except AccessError as error:
         reasons.append(error.cause)
     return made, "; ".join(reasons)
 
 
-def _of_keycloak(access: Access, keycloak: KeycloakAdmin, user: RealmUser, *, known: bool) -> list[Canary]:
-    provider, client = access.provider(), access.cli_client_id
+def _of_keycloak(sides: Sides, user: RealmUser, *, known: bool) -> list[Canary]:
+    access, keycloak, provider = sides.access, sides.keycloak, sides.provider
+    client = access.cli_client_id
     cookies = _impersonate(keycloak, user)
     online = _login(provider, client, cookies, offline=False)
     # An offline login takes the place of the session it is made in: it gets one of its own.
@@ -77,7 +76,7 @@ def _of_keycloak(access: Access, keycloak: KeycloakAdmin, user: RealmUser, *, kn
         Canary("offline token", lambda: _refreshes(provider, client, offline)),
     ]
     if known:
-        page = _page_session(access, cookies)
+        page = _page_session(access, provider, cookies)
         bearer = MlflowApi(access.mlflow_url, online.access_token, http=access.http())
         made += [
             Canary("MLflow browser session", lambda: page.status() == 200),
@@ -86,9 +85,10 @@ def _of_keycloak(access: Access, keycloak: KeycloakAdmin, user: RealmUser, *, kn
     return made
 
 
-def _personal_token(access: Access, mlflow: MlflowApi, username: str) -> Canary:
+def _personal_token(sides: Sides, username: str) -> Canary:
+    access = sides.access
     ends = (datetime.now(UTC) + TOKEN_LIFE).isoformat()
-    token = mlflow.create_token(f"revocation-proof-{secrets.token_hex(4)}", ends, username)
+    token = sides.mlflow.create_token(f"revocation-proof-{secrets.token_hex(4)}", ends, username)
     holder = MlflowApi(access.mlflow_url, basic=(username, token.secret), http=access.http())
     return Canary("personal access token", lambda: holder.status() == 200)
 
@@ -143,10 +143,10 @@ class _PageSession:
         return self._web.ask("GET", "/api/2.0/mlflow/users/current", headers=headers).status_code
 
 
-def _page_session(access: Access, cookies: Mapping[str, str]) -> _PageSession:
+def _page_session(access: Access, provider: Provider, cookies: Mapping[str, str]) -> _PageSession:
     """Log in to MLflow's pages with a session of Keycloak: the three redirects that a browser follows."""
     mlflow = Web(MLFLOW, access.mlflow_url, access.http())
-    start, provider = mlflow.ask("GET", "/login"), access.provider()
+    start = mlflow.ask("GET", "/login")
     login = start.headers.get("Location", "")
     # The cookies are the user's whole login: they go to Keycloak, wherever MLflow may send a browser.
     if login.partition("?")[0] != provider.authorization_endpoint:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ CLI_CLIENT = "mlflow-cli"
 AUTHORIZE = "/protocol/openid-connect/auth"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Where:
     """What the command line said of the stack; everything but its name may be left out."""
 
@@ -90,6 +91,10 @@ class Access:
         url = known.get("url") or self.keycloak_url
         return KeycloakAdmin(url, self.realm, self._provisioner(), self.http())
 
+    def sides(self) -> Sides:
+        """Both servers with the logins of an administrator; made once for each command."""
+        return Sides(self, self.keycloak_admin(), self.mlflow())
+
     def _provisioner(self) -> Provisioner:
         if self.outputs is not None and "provisioner" in self.outputs:
             known = self.outputs["provisioner"]
@@ -105,6 +110,20 @@ class Access:
             f"nothing on this machine may administer Keycloak for stack {self.stack}",
             f"run this where the stack was brought up, or set {KEYCLOAK_CLIENT} and {KEYCLOAK_SECRET_FILE}",
         )
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A stack's Keycloak and MLflow, as one command of an administrator speaks to them."""
+
+    access: Access
+    keycloak: KeycloakAdmin
+    mlflow: MlflowApi
+
+    @cached_property
+    def provider(self) -> Provider:
+        """The issuer's own description of itself, asked for once."""
+        return self.access.provider()
 
 
 def resolve(where: Where) -> Access:

@@ -8,14 +8,14 @@ unless MLflow's own account is disabled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmUser
 from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.errors import RefusedError, UnknownNameError
 from stackctl.people.canary import DEAD, Canary, canaries
-from stackctl.people.connection import Access
+from stackctl.people.connection import Sides
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,18 @@ class Report:
         return f"Every session and token of {self.username} is revoked{where}.{proven} {until}"
 
 
-def find(access: Access, username: str) -> Target:
+def find(sides: Sides, username: str) -> Target:
     """Look the user up on both sides, with both logins checked before anything is cut.
 
     Raises UnknownNameError when neither knows the name, NotAdminError or NotLoggedInError without the right.
     """
-    keycloak, mlflow = access.keycloak_admin(), access.mlflow()
+    keycloak = sides.keycloak
     try:
         found: RealmUser | None = keycloak.find_user(username)
     except UnknownNameError:
         found = None
     name = found.username if found else username.lower()
-    account = _account(keycloak, name, found, {user.username for user in mlflow.users()})
+    account = _account(keycloak, name, found, {user.username for user in sides.mlflow.users()})
     if found is None and account is None:
         raise UnknownNameError(f"neither Keycloak nor MLflow has a user {username}", "check the name")
     return Target(name, found, account)
@@ -109,17 +109,19 @@ def _is_username(keycloak: KeycloakAdmin, name: str) -> bool:
     return True
 
 
-def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: Callable[[str], None]) -> Report:
+def revoke(sides: Sides, target: Target, *, disable: bool, prove: bool, tell: Callable[[str], None]) -> Report:
     """Revoke everything, and report what is left.
 
     Raises RefusedError, before anything is changed, for someone who would lock themselves out.
     """
-    keycloak, mlflow = access.keycloak_admin(), access.mlflow()
-    if mlflow.me().username == target.in_mlflow:
+    if sides.mlflow.me().username == target.in_mlflow:
         if disable:
             raise RefusedError("this would disable the administrator who asks for it", "let another one do it")
+        access = sides.access
         # The login of this very command is among what goes: its last token has to do for the rest.
-        mlflow = MlflowApi(access.mlflow_url, access.logins().access_token(), http=access.http())
+        last = MlflowApi(access.mlflow_url, access.logins().access_token(), http=access.http())
+        sides = replace(sides, mlflow=last)
+    keycloak, mlflow = sides.keycloak, sides.mlflow
     report = Report(target.username, in_mlflow=target.in_mlflow is not None)
     # Counted before the credentials of the proof are made.
     sessions = keycloak.user_sessions(target.in_keycloak) if target.in_keycloak else []
@@ -128,7 +130,7 @@ def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: 
     if target.in_mlflow:
         report.revoked["mlflow_sessions"] = len(mlflow.sessions(target.in_mlflow))
         report.revoked["personal_tokens"] = len(mlflow.tokens(target.in_mlflow))
-    held = _held(access, keycloak, mlflow, target, report) if prove else []
+    held = _held(sides, target, report) if prove else []
     if not prove:
         report.unproven = "--no-prove"
     before = [(one, one.tried()) for one in held]
@@ -152,19 +154,19 @@ def revoke(access: Access, target: Target, *, disable: bool, prove: bool, tell: 
     return report
 
 
-def enable(access: Access, target: Target) -> None:
+def enable(sides: Sides, target: Target) -> None:
     """Let a disabled user in again. What was revoked stays revoked."""
     if target.in_keycloak is not None:
-        access.keycloak_admin().set_enabled(target.in_keycloak, enabled=True)
+        sides.keycloak.set_enabled(target.in_keycloak, enabled=True)
     if target.in_mlflow:
-        access.mlflow().set_active(target.in_mlflow, active=True)
+        sides.mlflow.set_active(target.in_mlflow, active=True)
 
 
-def _held(access: Access, keycloak: KeycloakAdmin, mlflow: MlflowApi, target: Target, report: Report) -> list[Canary]:
+def _held(sides: Sides, target: Target, report: Report) -> list[Canary]:
     if target.in_keycloak is None:
         report.unproven = "Keycloak does not know the user"
         return []
-    made, report.unproven = canaries(access, keycloak, mlflow, target.in_keycloak, account=target.in_mlflow)
+    made, report.unproven = canaries(sides, target.in_keycloak, account=target.in_mlflow)
     return made
 
 

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner, Result
 
@@ -275,6 +277,31 @@ class TestUsers:
         assert not [one for one in administrated.asked if one.method in ("PUT", "PATCH")]
 
 
+class TestRevoke:
+    def test_both_sides_are_asked_who_asks_once(self, administrated: Fake) -> None:
+        """Each login and each discovery is a request, and a token of the service account that stays behind."""
+        routes = administrated.routes
+        for path in ("users/1/sessions", "clients"):
+            routes[f"GET /admin/realms/mlflow/{path}"] = 200, []
+        routes["GET /admin/realms/mlflow"] = 200, {"accessTokenLifespan": 300}
+        routes["POST /admin/realms/mlflow/users/1/logout"] = 204, ""
+        routes["POST /admin/realms/mlflow/users/1/impersonation"] = 200, {}
+        routes["GET /login"] = 302, "", {"Location": f"{administrated.url}{REALM}/auth?client_id=mlflow"}
+        pages = {"mlflow": f"{administrated.url}/callback", "mlflow-cli": "http://127.0.0.1:1/callback"}
+        routes[f"GET {REALM}/auth"] = lambda asked: (302, "", {"Location": f"{pages[asked.query['client_id']]}?code=c"})
+        routes["GET /callback"] = 302, ""
+        routes[f"POST {USERS}/bob/tokens"] = 201, {**TOKEN_ROW, "token": "mlf_abcd_secret"}
+        routes[f"POST {REALM}/token"] = 200, {"access_token": "of-bob", "expires_in": 60, "refresh_token": "r"}
+        for path in ("sessions", "tokens"):
+            routes[f"GET {USERS}/bob/{path}"] = 200, {path: []}
+            routes[f"DELETE {USERS}/bob/{path}"] = 200, {"revoked": 0}
+        # The servers of this test end nothing, so what was tried still opens the door.
+        assert "still accepted" in run("revoke", "bob", "--everything", "--yes", code=1).stderr
+        assert administrated.times("POST /realms/master/protocol/openid-connect/token") == 1
+        assert administrated.times("GET /realms/mlflow/.well-known/openid-configuration") == 1
+        assert administrated.times("POST /admin/realms/mlflow/users/1/impersonation") == 2
+
+
 class TestOutput:
     def test_json_is_one_document(self, server: Fake) -> None:
         rows = json.loads(run("tokens", "list", "--output", "json").stdout)
@@ -370,3 +397,25 @@ def test_a_year_is_allowed() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(-1, "0 s"), (90, "90 s"), (600, "10 min"), (36000, "10 h")])
 def test_a_span_is_told_as_people_do(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["login", "revoke", "tokens create", "tokens list", "tokens delete", "sessions list", "sessions revoke",
+     "users enable"],
+)  # fmt: skip
+def test_every_command_that_speaks_to_a_stack_is_told_which_in_the_same_words(command: str) -> None:
+    found: Any = typer.main.get_command(app)
+    for word in command.split():
+        found = found.commands[word]
+    options = {option.opts[0]: (option.help, option.default) for option in found.params if option.opts[0] in ABOUT}
+    assert options == ABOUT
+
+
+ABOUT = {
+    "--stack": ("The stack's name.", "dev"),
+    "--url": ("MLflow's URL, where the stack's state is not on this machine.", None),
+    "--issuer": ("The issuer; default: the one MLflow's own login names.", None),
+    "--ca-bundle": ("PEM file of CAs to trust.", None),
+    "--config-file": ("Settings; default Pulumi.<stack>.yaml.", None),
+}

@@ -69,7 +69,8 @@ def test_an_account_is_found_by_whatever_claim_names_it(
     known = [PluginUser(name, is_admin=False, is_service_account=False) for name in accounts]
     monkeypatch.setattr(Access, "keycloak_admin", lambda self: SimpleNamespace(find_user=find_user))
     monkeypatch.setattr(Access, "mlflow", lambda self: SimpleNamespace(users=lambda: known))
-    found = find(Access("dev", "http://localhost:5000", "http://localhost/realms/mlflow", "mlflow-cli"), "bob")
+    access = Access("dev", "http://localhost:5000", "http://localhost/realms/mlflow", "mlflow-cli")
+    found = find(access.sides(), "bob")
     assert (found.username, found.in_mlflow) == ("bob", account)
 
 
@@ -78,7 +79,7 @@ def test_a_login_goes_to_its_own_keycloak_alone(place: str, servers: tuple[Fake,
     keycloak, mlflow, access = servers
     mlflow.routes["GET /login"] = 302, "", {"Location": mlflow.url + place}
     with pytest.raises(AccessError, match="does not lead to"):
-        _page_session(access, LOGIN)
+        _page_session(access, access.provider(), LOGIN)
     assert [one.path for one in mlflow.asked] == ["/login"]
     assert not [one for one in (*keycloak.asked, *mlflow.asked) if "the-login-of-bob" in str(one.headers)]
 
@@ -87,7 +88,7 @@ def test_a_login_page_without_a_redirect_is_told(servers: tuple[Fake, Fake, Acce
     _, mlflow, access = servers
     mlflow.routes["GET /login"] = 200, "<html>maintenance</html>"
     with pytest.raises(AccessError, match="does not lead to"):
-        _page_session(access, LOGIN)
+        _page_session(access, access.provider(), LOGIN)
 
 
 def test_an_answer_for_another_server_is_not_brought_back(servers: tuple[Fake, Fake, Access]) -> None:
@@ -97,5 +98,5 @@ def test_an_answer_for_another_server_is_not_brought_back(servers: tuple[Fake, F
     mlflow.routes["GET /login"] = 302, "", {"Location": keycloak.url + endpoint + "?client_id=mlflow"}
     keycloak.routes[f"GET {endpoint}"] = 302, "", {"Location": mlflow.url + ".evil.test/callback?code=1"}
     with pytest.raises(AccessError, match="back to MLflow"):
-        _page_session(access, LOGIN)
+        _page_session(access, access.provider(), LOGIN)
     assert keycloak.asked[-1].headers["Cookie"] == "KEYCLOAK_IDENTITY=the-login-of-bob"

@@ -21,10 +21,10 @@ from tests.samples import elsewhere, everything
 TYPES = {row.key: row.type for row in rows()}
 # What a list of groups needs in an entry, for another key of it to be the only wrong one.
 ENTRIES: dict[str, dict[str, Any]] = {
+    "mlflow.egress": {"host": "hooks.example.com", "port": 443},
+    "keycloak.egress": {"host": "ldap.example.com", "port": 636},
     "realm.users": {"username": "somebody"},
     "realm.serviceAccounts": {"clientId": "some-client"},
-    "mlflow.egress": {"host": "hooks.example.com", "port": 443},
-    "keycloak.egress": {"host": "10.0.0.0/8", "port": 636},
 }
 INGRESS = {**OUTSIDE, "kubernetes": {"ingress": {"issuer": "letsencrypt", "annotations": {"a": "b"}}}}
 
@@ -141,6 +141,8 @@ SAYS: dict[str, list[object]] = {
     "keycloak.url": ["http://localhost:8080/auth", "ftp://localhost"],
     "keycloak.adminUrl": ["http://sso.example.com", "x"],
     "keycloak.existing.internalUrl": ["http://[", "keycloak:8080"],
+    "mlflow.egress[].host": ["x y", "http://hooks.example.com", ""],
+    "mlflow.egress[].port": [0, "https"],
     "mlflow.s3.endpointUrl": ["minio:9000", "http://["],
     "mlflow.pluginVersion": ["6.0.0", "latest"],
     "mlflow.workers": [0, 65, "many", 1.5],
