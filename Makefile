@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 PARALLEL ?= -n 2
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
-.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e screenshots lint format bench docs lock
+.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e screenshots lint format bench client docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,10 @@ format: setup  ## rewrite the code in its style
 
 bench: setup engine images  ## what the stack costs, as ratios within one run; wants a quiet machine
 	@.venv/bin/python -m tests.bench.run
+
+client: setup  ## build the wheel of mlflow-sso-client into dist/, for people without this checkout
+	@rm -rf client/build && .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w dist ./client
+	@rm -rf client/build && echo "$$(ls dist/mlflow_sso_client-*.whl)"
 
 docs: setup  ## rewrite the table in docs/settings.md
 	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md

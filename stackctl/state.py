@@ -10,11 +10,11 @@ import json
 import os
 import secrets
 import string
-import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from mlflow_sso_client.files import config_home, write_private
 
 from platforms.secrets import Secret
 from problems import Problem, StackError
@@ -26,36 +26,6 @@ ALPHABET = string.ascii_letters + string.digits
 def state_home() -> Path:
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / PROJECT
-
-
-def config_home() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / PROJECT
-
-
-def private_directory(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.chmod(0o700)
-    return path
-
-
-def write_private(path: Path, text: str, *, replace: bool = True) -> None:
-    """Write a 0600 file in one step: a reader sees the old text or the new one, never half of it.
-
-    replace: False leaves a file that is there already, or that another process makes at the same time, as it is.
-    """
-    private_directory(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as target:
-            target.write(text)
-        if replace:
-            Path(name).replace(path)
-        else:
-            with suppress(FileExistsError):
-                path.hardlink_to(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def read_kept(path: Path, what: str, expected: str) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-
-from stackctl.clients.web import KEYCLOAK, Web
-from stackctl.errors import AccessError, CredentialsError, NotAdminError, UnknownNameError
+from mlflow_sso_client.errors import AccessError, CredentialsError, NotAdminError, UnknownNameError
+from mlflow_sso_client.web import KEYCLOAK, Web
 
 PAGE = 100
 
@@ -69,7 +68,7 @@ class RealmSession:
 
 
 class KeycloakAdmin:
-    """Manages one realm. Every method raises the exceptions of `stackctl.errors`."""
+    """Manages one realm. Every method raises the exceptions of `mlflow_sso_client.errors`."""
 
     def __init__(
         self, base_url: str, realm: str, provisioner: Provisioner, http: requests.Session | None = None

@@ -12,9 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-
-from stackctl.clients.web import MLFLOW, Web
-from stackctl.errors import AccessError, NotAdminError, NotLoggedInError, RefusedError, UnknownNameError
+from mlflow_sso_client.errors import AccessError, NotAdminError, NotLoggedInError, RefusedError, UnknownNameError
+from mlflow_sso_client.web import MLFLOW, Web
 
 USERS = "/api/2.0/mlflow/users"
 
@@ -64,7 +63,7 @@ class MlflowApi:
     """Speaks to MLflow with one credential: a bearer token, or a user's personal access token (Basic).
 
     token: the bearer, or what gives one that is good now: a command may take longer than a token lives.
-    Every method raises the exceptions of `stackctl.errors`.
+    Every method raises the exceptions of `mlflow_sso_client.errors`.
     """
 
     def __init__(

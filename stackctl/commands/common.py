@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from mlflow_sso_client.errors import AccessError, RefusedError
 
 from platforms.docker import daemon
 from platforms.inventory import InventoryError
@@ -20,7 +21,7 @@ from problems import StackError
 from settings import Platform
 from settings.catalogue import VersionsError
 from stackctl.engines import pulumi_cli
-from stackctl.errors import AccessError, ImageError, RefusedError
+from stackctl.errors import ImageError
 from stackctl.progress import printable, say
 
 FAILED, REFUSED = 1, 2
@@ -69,7 +70,8 @@ def reported() -> Iterator[None]:
     try:
         yield
     except AccessError as error:
-        say(f"error: {error}")
+        # The client's own words name its command; this one has the same commands under the same names.
+        say(f"error: {error}".replace("`mlflow-sso ", "`stackctl "))
         raise typer.Exit(error.exit_code) from None
     except _REFUSALS as error:
         say(f"error: {error}")
@@ -123,13 +125,6 @@ def redacted(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
     return [redacted(inner) for inner in value] if isinstance(value, list) else value
-
-
-def span(seconds: float) -> str:
-    """A length of time as people say it: to the second below two minutes, to the minute below two hours."""
-    if seconds < 120:
-        return f"{max(0, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 7200 else f"{round(seconds / 3600)} h"
 
 
 def _cell(value: Any) -> str:

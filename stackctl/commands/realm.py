@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from mlflow_sso_client.errors import AccessError, RefusedError
 
 from components.realm.spec import RealmSpec
 from stackctl.clients.mlflow_api import PluginUser
@@ -20,7 +21,6 @@ from stackctl.commands.common import (
 )
 from stackctl.commands.options import about_a_stack
 from stackctl.context import Context, load
-from stackctl.errors import AccessError, RefusedError
 from stackctl.people import drift, revocation
 from stackctl.people.connection import Access, Where, resolve
 from stackctl.progress import say

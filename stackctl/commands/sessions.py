@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from mlflow_sso_client.errors import RefusedError
 
 from stackctl.commands.common import (
     TABLE,
@@ -17,7 +18,6 @@ from stackctl.commands.common import (
     show_rows,
 )
 from stackctl.commands.options import about_a_stack
-from stackctl.errors import RefusedError
 from stackctl.people import revocation, sessions
 from stackctl.people.connection import Sides, Where, resolve
 from stackctl.people.sessions import AnySession

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from mlflow_sso_client.errors import RefusedError, UnknownNameError
 
 from stackctl.clients.mlflow_api import MlflowApi, PersonalToken
 from stackctl.commands.common import (
@@ -21,7 +22,6 @@ from stackctl.commands.common import (
     show_rows,
 )
 from stackctl.commands.options import about_a_stack
-from stackctl.errors import RefusedError, UnknownNameError
 from stackctl.people.connection import Where, resolve
 from stackctl.progress import say
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from mlflow_sso_client.errors import CredentialsError, UnknownNameError
+
 from components.keycloak import SERVER as KEYCLOAK
 from components.mlflow import CALLBACK_PATH
 from components.mlflow import SERVER as MLFLOW
@@ -13,7 +15,6 @@ from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
 from stackctl.doctor.probes import LOGIN_PATH, Reply
 from stackctl.doctor.registry import Needs, check
-from stackctl.errors import CredentialsError, UnknownNameError
 
 
 @check(Needs.URL)

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from mlflow_sso_client.errors import UnknownNameError
+
 from components.keycloak import SERVER as KEYCLOAK
 from components.mlflow import SERVER as MLFLOW
 from components.realm.document import realm_import
@@ -14,7 +16,6 @@ from stackctl.clients.keycloak_admin import RealmClient
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
 from stackctl.doctor.registry import Needs, check
-from stackctl.errors import UnknownNameError
 
 GROUPS_MAPPER, AUDIENCE_MAPPER = "groups", "audience"
 

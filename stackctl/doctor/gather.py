@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from mlflow_sso_client import addresses
+from mlflow_sso_client.errors import RefusedError
+from mlflow_sso_client.logins import LoginStore
+from mlflow_sso_client.web import session
 
 from components.mlflow import CALLBACK_PATH
 from components.mlflow import SERVER as MLFLOW
@@ -14,14 +18,11 @@ from problems import StackError
 from settings import PROJECT, ROOT, Platform
 from settings.catalogue import VersionsError
 from stackctl.clients.keycloak_admin import Provisioner
-from stackctl.clients.web import session
 from stackctl.context import Context, check_name, load
 from stackctl.doctor.observed import Observed
 from stackctl.engines.pulumi_cli import PulumiError
 from stackctl.engines.targets import TARGETS, owner, platform_of
-from stackctl.errors import RefusedError
 from stackctl.people import connection
-from stackctl.people.logins import LoginStore
 from stackctl.progress import say
 
 
@@ -31,7 +32,7 @@ def gather(where: connection.Where, on: Platform | None = None) -> Observed | No
     on: the platform to look on, where its settings do not say.
     """
     check_name(where.stack)
-    url = where.url or os.environ.get(connection.URL)
+    url = addresses.given(where.url, addresses.URL)
     if url:
         return _from_afar(where.stack, url, where.ca_bundle)
     context = _context(where.stack, where.config_file, on)
@@ -72,7 +73,7 @@ def gather(where: connection.Where, on: Platform | None = None) -> Observed | No
 def _from_afar(stack: str, url: str, ca_bundle: str | None) -> Observed:
     if "://" not in url:
         raise RefusedError(f"{url} is not a URL", "give one such as https://mlflow.example.com")
-    return Observed(stack, url.rstrip("/"), session(ca_bundle or os.environ.get(connection.CA)))
+    return Observed(stack, url.rstrip("/"), session(addresses.given(ca_bundle, addresses.CA)))
 
 
 def _context(stack: str, config_file: Path | None, on: Platform | None) -> Context | None:

@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
+from mlflow_sso_client.errors import CredentialsError, UnknownNameError
+from mlflow_sso_client.oidc import claims
 
 from components.keycloak import SERVER as KEYCLOAK
 from components.keycloak import KeycloakAddress
@@ -21,10 +23,8 @@ from platforms.running import Instance, Running, Trouble
 from platforms.workload import Workload
 from settings import PROJECT, Settings
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner, RealmClient
-from stackctl.clients.oidc import claims
 from stackctl.doctor.findings import Mask
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask, login_path, look_inside
-from stackctl.errors import CredentialsError, UnknownNameError
 
 IMPORTS_REALM = "--import-realm"
 _KCADM = (

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from mlflow_sso_client.errors import AccessError
+
 from platforms.inventory import InventoryError
 from settings import ROOT
 from stackctl.doctor.findings import Finding, Mask
 from stackctl.doctor.observed import Observed
-from stackctl.errors import AccessError
 
 Check = Callable[[Observed], Iterator[Finding]]
 

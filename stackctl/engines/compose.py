@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mlflow_sso_client.files import private_directory, write_private
+
 from components.realm.document import importing_workloads
 from platforms.docker import compose, daemon
 from platforms.docker.inventory import DockerInventory
@@ -32,7 +34,7 @@ from stackctl.engines.rendered import (
     resolve,
 )
 from stackctl.progress import Board
-from stackctl.state import SecretStore, env_file, private_directory, write_private
+from stackctl.state import SecretStore, env_file
 
 COMPOSE_FILE = "compose.yaml"
 TOOL = "Compose"

@@ -12,13 +12,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from mlflow_sso_client.files import private_directory, write_private
+
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.plan import Forward, KubernetesPlan
 from problems import Problem
 from settings import ROOT
 from stackctl.context import Context, stack_directory
 from stackctl.progress import say
-from stackctl.state import private_directory, write_private
 
 ADDRESS = "127.0.0.1"
 # A forward ends when its pod does; the next one is tried at once, and given up with the namespace.

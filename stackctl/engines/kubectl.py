@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mlflow_sso_client.files import private_directory, write_private
+
 from components.realm.document import importing_workloads
 from platforms.kubernetes.inventory import KubernetesInventory
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
@@ -45,7 +47,7 @@ from stackctl.engines.rendered import (
     resolve,
 )
 from stackctl.progress import Board, say
-from stackctl.state import SecretStore, private_directory, read_kept, write_private
+from stackctl.state import SecretStore, read_kept
 
 PLACE_FILE = "place.json"
 MANIFESTS = "manifests"

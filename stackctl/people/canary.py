@@ -16,12 +16,12 @@ from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
+from mlflow_sso_client.errors import AccessError, NotLoggedInError
+from mlflow_sso_client.oidc import Provider, Tokens, code_grant, pkce, refresh, scope
+from mlflow_sso_client.web import MLFLOW, Web
 
 from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmUser
 from stackctl.clients.mlflow_api import MlflowApi
-from stackctl.clients.oidc import Provider, Tokens, code_grant, pkce, refresh, scope
-from stackctl.clients.web import MLFLOW, Web
-from stackctl.errors import AccessError, NotLoggedInError
 from stackctl.people.connection import Access, Sides
 
 # Nothing listens here: the code is read from the redirect itself.

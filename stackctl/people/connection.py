@@ -13,27 +13,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
+from mlflow_sso_client import addresses
+from mlflow_sso_client.addresses import Address
+from mlflow_sso_client.errors import NotAdminError, RefusedError
+from mlflow_sso_client.logins import LoginStore
+from mlflow_sso_client.oidc import Provider
 
 from problems import StackError
 from settings import ROOT, from_files
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
 from stackctl.clients.mlflow_api import MlflowApi
-from stackctl.clients.oidc import Provider, discover
-from stackctl.clients.web import MLFLOW, Web, refuse_clear, session
 from stackctl.context import check_name
 from stackctl.engines import pulumi_cli
 from stackctl.engines.targets import owner
-from stackctl.errors import AccessError, NotAdminError, RefusedError
-from stackctl.people.logins import LoginStore
 
-URL, ISSUER, CLIENT, CA = "STACKCTL_URL", "STACKCTL_ISSUER", "STACKCTL_CLIENT_ID", "STACKCTL_CA_BUNDLE"
 KEYCLOAK_CLIENT, KEYCLOAK_SECRET_FILE = "STACKCTL_KEYCLOAK_CLIENT_ID", "STACKCTL_KEYCLOAK_CLIENT_SECRET_FILE"
 KEYCLOAK_REALM = "STACKCTL_KEYCLOAK_REALM"
-CLI_CLIENT = "mlflow-cli"
-AUTHORIZE = "/protocol/openid-connect/auth"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +67,17 @@ class Access:
     def keycloak_url(self) -> str:
         return self.issuer.rpartition("/realms/")[0]
 
+    @property
+    def address(self) -> Address:
+        """The stack as its users reach it."""
+        return Address(self.mlflow_url, self.issuer, self.cli_client_id, self.ca_bundle)
+
     def http(self) -> requests.Session:
-        return session(self.ca_bundle)
+        return self.address.http()
 
     def provider(self) -> Provider:
         """The issuer's own description of itself, asked for anew."""
-        return discover(self.issuer, self.http())
+        return self.address.provider()
 
     def logins(self) -> LoginStore:
         return LoginStore(self.stack)
@@ -129,13 +131,11 @@ class Sides:
 def resolve(where: Where) -> Access:
     """Find the stack. Raises RefusedError naming what was tried when there is no trace of it."""
     check_name(where.stack)
-    url = where.url or os.environ.get(URL)
-    ca = where.ca_bundle or os.environ.get(CA)
-    client = where.client_id or os.environ.get(CLIENT)
+    url, ca = addresses.given(where.url, addresses.URL), addresses.given(where.ca_bundle, addresses.CA)
+    client = addresses.given(where.client_id, addresses.CLIENT)
     if url:
-        url = _origin(url)
-        issuer = where.issuer or os.environ.get(ISSUER) or issuer_of(url, session(ca))
-        return Access(where.stack, url, issuer.rstrip("/"), client or CLI_CLIENT, ca)
+        found_at = addresses.from_url(url, where.issuer, client, ca)
+        return Access(where.stack, found_at.mlflow_url, found_at.issuer, found_at.client_id, ca)
     kept = LoginStore(where.stack).find()
     try:
         found = outputs(where.stack, where.config_file)
@@ -152,7 +152,7 @@ def resolve(where: Where) -> Access:
         return Access(where.stack, kept.mlflow_url, kept.issuer, client or kept.client_id, ca or kept.ca_bundle)
     raise RefusedError(
         f"there is no stack {where.stack} on this machine and no login for it",
-        f"give its address with --url (or {URL}), or name another with --stack",
+        f"give its address with --url (or {addresses.URL[0]}), or name another with --stack",
     )
 
 
@@ -173,18 +173,6 @@ def outputs(stack: str, config_file: Path | None = None) -> dict[str, Any] | Non
         return None
 
 
-def issuer_of(mlflow_url: str, http: requests.Session) -> str:
-    """The issuer that MLflow sends a browser to for its login."""
-    answer = Web(MLFLOW, mlflow_url, http).ask("GET", "/login")
-    target = answer.headers.get("Location", "")
-    if answer.status_code not in (302, 303, 307) or AUTHORIZE not in target:
-        raise AccessError(
-            f"{mlflow_url} does not send a login to Keycloak (it answered {answer.status_code})",
-            "give the issuer with --issuer https://keycloak.example.com/realms/NAME",
-        )
-    return target.partition(AUTHORIZE)[0]
-
-
 def _ca_bundle(where: Where) -> str | None:
     """The CA bundle of the stack's own settings, where these are at hand."""
     path = where.config_file or ROOT / f"Pulumi.{where.stack}.yaml"
@@ -192,13 +180,3 @@ def _ca_bundle(where: Where) -> str | None:
         return None
     bundle = from_files(where.stack, file=path, encrypted=True).ca_bundle
     return str(ROOT / bundle) if bundle else None
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.username or parts.password:
-        raise RefusedError("the URL holds a user name or password, and is not a URL of MLflow", "leave these out")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise RefusedError(f"{url.partition('?')[0]} is not a URL", "give one such as https://mlflow.example.com")
-    refuse_clear(url)
-    return url.rstrip("/")

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mlflow_sso_client.errors import RefusedError, UnknownNameError
+
 from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmUser
 from stackctl.clients.mlflow_api import MlflowApi
-from stackctl.errors import RefusedError, UnknownNameError
 from stackctl.people.canary import DEAD, Canary, canaries
 from stackctl.people.connection import Sides
 

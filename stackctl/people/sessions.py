@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from mlflow_sso_client.errors import UnknownNameError
+
 from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmSession
 from stackctl.clients.mlflow_api import MlflowApi, UiSession
-from stackctl.errors import UnknownNameError
 
 KEYCLOAK, OFFLINE, MLFLOW = "keycloak", "keycloak-offline", "mlflow"
 # Keycloak's own management clients hold no session of MLflow's users.

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
+from mlflow_sso_client.errors import AccessError
 
 from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from settings import PROJECT
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
-from stackctl.errors import AccessError
 from tests.e2e.harness import Stack, docker, inspect
 
 WRONG = "not-the-secret-that-is-expected"

@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 import requests
-
-from stackctl.clients import oidc
-from stackctl.clients.keycloak_admin import PAGE, KeycloakAdmin, Provisioner
-from stackctl.clients.mlflow_api import MlflowApi
-from stackctl.errors import (
+from mlflow_sso_client import oidc
+from mlflow_sso_client.errors import (
     AccessError,
     CredentialsError,
     NotAdminError,
@@ -19,6 +16,9 @@ from stackctl.errors import (
     RefusedError,
     UnknownNameError,
 )
+
+from stackctl.clients.keycloak_admin import PAGE, KeycloakAdmin, Provisioner
+from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.people import sessions
 from stackctl.people.connection import Access
 from stackctl.people.revocation import Report

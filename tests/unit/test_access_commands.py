@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from mlflow_sso_client.errors import RefusedError
+from mlflow_sso_client.logins import Login, LoginStore
+from mlflow_sso_client.words import span
 from typer.testing import CliRunner, Result
 
 from stackctl.cli import app
-from stackctl.commands.common import span
 from stackctl.commands.tokens import parse_expiry
-from stackctl.errors import RefusedError
-from stackctl.people.logins import Login, LoginStore
 from tests.unit.fakes import Answer, Asked, Fake, fake_server
 
 REALM = "/realms/mlflow/protocol/openid-connect"

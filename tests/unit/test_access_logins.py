@@ -15,10 +15,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mlflow_sso_client.errors import KeycloakDownError, NotLoggedInError
+from mlflow_sso_client.logins import Login, LoginStore, login_for
+from mlflow_sso_client.providers import SsoHeaders
 
-from stackctl.errors import KeycloakDownError, NotLoggedInError
-from stackctl.people.logins import Login, LoginStore, login_for
-from stackctl.request_header import StackHeaders
 from tests.unit.fakes import Answer, Asked, Fake, fake_server
 
 TOKEN = "POST /realms/mlflow/protocol/openid-connect/token"
@@ -101,7 +101,7 @@ def test_processes_side_by_side_refresh_once(keycloak: Fake) -> None:
 
     keycloak.routes[TOKEN] = slowly
     kept(keycloak)
-    program = "from stackctl.people.logins import LoginStore; print(LoginStore('dev').access_token())"
+    program = "from mlflow_sso_client.logins import LoginStore; print(LoginStore('dev').access_token())"
 
     def other(_: int) -> str:
         return subprocess.run(
@@ -115,7 +115,7 @@ def test_processes_side_by_side_refresh_once(keycloak: Fake) -> None:
 
 def test_a_revoked_login_says_so_without_a_secret(keycloak: Fake) -> None:
     keycloak.routes[TOKEN] = 400, {"error": "invalid_grant", "error_description": "Session not active"}
-    with pytest.raises(NotLoggedInError, match=r"revoked .Session not active.; run `stackctl login`") as e:
+    with pytest.raises(NotLoggedInError, match=r"revoked .Session not active.; run `mlflow-sso login`") as e:
         kept(keycloak).access_token()
     assert "refresh-1" not in str(e.value)
 
@@ -160,8 +160,8 @@ SENDER = {"__name__": "mlflow.utils.rest_utils"}
 exec("def http_request(host_creds, provider):\n    return provider.request_headers()", SENDER)  # noqa: S102
 
 
-def sent(host: str, provider: StackHeaders | None = None) -> dict[str, str]:
-    return SENDER["http_request"](SimpleNamespace(host=host), provider or StackHeaders())  # type: ignore[operator, no-any-return]
+def sent(host: str, provider: SsoHeaders | None = None) -> dict[str, str]:
+    return SENDER["http_request"](SimpleNamespace(host=host), provider or SsoHeaders())  # type: ignore[operator, no-any-return]
 
 
 def test_the_header_goes_to_the_server_of_the_login(keycloak: Fake) -> None:
@@ -176,28 +176,28 @@ def test_artifacts_lie_below_the_address(keycloak: Fake) -> None:
 
 def test_no_header_goes_to_another_server(keycloak: Fake) -> None:
     kept(keycloak, access_until=time.time() + 200, access_token="good")
-    provider = StackHeaders()
+    provider = SsoHeaders()
     assert sent("http://mlflow.test:5000", provider)
     assert sent("http://elsewhere.test:5000", provider) == {}
 
 
 def test_no_header_is_made_where_the_server_is_not_known(keycloak: Fake) -> None:
     kept(keycloak, access_until=time.time() + 200, access_token="good")
-    assert StackHeaders().request_headers() == {}
+    assert SsoHeaders().request_headers() == {}
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH"])
 def test_credentials_that_are_given_win(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert StackHeaders().in_context()
+    assert SsoHeaders().in_context()
     monkeypatch.setenv(name, "mine")
-    assert not StackHeaders().in_context()
+    assert not SsoHeaders().in_context()
 
 
 def test_a_dead_login_is_told_on_standard_error(keycloak: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     keycloak.routes[TOKEN] = 400, {"error": "invalid_grant", "error_description": "Session not active"}
     kept(keycloak)
     assert sent("http://mlflow.test:5000") == {"Authorization": "Bearer old"}
-    assert "run `stackctl login`" in capsys.readouterr().err
+    assert "run `mlflow-sso login`" in capsys.readouterr().err
 
 
 def test_a_restart_of_keycloak_is_waited_for(keycloak: Fake) -> None:
@@ -210,7 +210,7 @@ def test_a_restart_of_keycloak_is_waited_for(keycloak: Fake) -> None:
 def test_threads_of_one_process_refresh_once(keycloak: Fake) -> None:
     keycloak.routes[TOKEN] = grants(1)
     kept(keycloak)
-    provider, found = StackHeaders(), []
+    provider, found = SsoHeaders(), []
     threads = [
         threading.Thread(target=lambda: found.append(sent("http://mlflow.test:5000", provider))) for _ in range(8)
     ]
@@ -246,6 +246,8 @@ def test_mlflow_itself_finds_and_uses_the_provider(keycloak: Fake) -> None:
 
 
 def test_the_module_needs_no_mlflow() -> None:
-    program = "import sys; sys.modules['mlflow'] = None; import stackctl.request_header, json; print(json.dumps(True))"
+    program = (
+        "import sys; sys.modules['mlflow'] = None; import mlflow_sso_client.providers, json; print(json.dumps(True))"
+    )
     done = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) is True

@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from mlflow_sso_client import browser
+from mlflow_sso_client.errors import NotLoggedInError
+from mlflow_sso_client.oidc import Provider, Tokens, discover
 
-from stackctl.clients.oidc import Provider, Tokens, discover
-from stackctl.errors import NotLoggedInError
-from stackctl.people import browser_login
 from tests.unit.fakes import Fake, fake_server
 
 TOKENS = {"access_token": "a", "refresh_token": "r", "expires_in": 60}
@@ -27,7 +27,7 @@ def log_in(keycloak: Fake, *answers: dict[str, str]) -> tuple[list[int], Tokens]
     """Log in with a browser that comes back with these answers, one after the other; `=` stands for the right state."""
     statuses: list[int] = []
 
-    def browser(url: str) -> bool:
+    def come(url: str) -> bool:
         asked = {key: values[0] for key, values in parse_qs(urlsplit(url).query).items()}
 
         def come_back() -> None:
@@ -38,7 +38,7 @@ def log_in(keycloak: Fake, *answers: dict[str, str]) -> tuple[list[int], Tokens]
         threading.Thread(target=come_back, daemon=True).start()
         return True
 
-    return statuses, browser_login.browser_login(provider(keycloak), "mlflow-cli", offline=False, open_url=browser)
+    return statuses, browser.browser_login(provider(keycloak), "mlflow-cli", offline=False, open_url=come)
 
 
 def provider(keycloak: Fake) -> Provider:
@@ -58,5 +58,5 @@ def test_a_refusal_is_told(keycloak: Fake) -> None:
 
 
 def test_nobody_is_waited_for_without_an_end() -> None:
-    with browser_login._Callback("state") as server, pytest.raises(NotLoggedInError, match="within five minutes"):
+    with browser._Callback("state") as server, pytest.raises(NotLoggedInError, match="within five minutes"):
         server.wait(0.05)

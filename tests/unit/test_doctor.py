@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from mlflow_sso_client.oidc import claims
 from typer.testing import CliRunner
 
 from components.observed import Login, keycloak_view, mlflow_view
@@ -28,7 +29,6 @@ from platforms.workload import Workload
 from settings import PROJECT, ROOT, Platform, from_files, parse
 from stackctl.cli import app
 from stackctl.clients.keycloak_admin import Provisioner
-from stackctl.clients.oidc import claims
 from stackctl.commands.common import Output
 from stackctl.commands.doctor import CHECKED_BY, _write, missing
 from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores, checks_tokens

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from mlflow_sso_client.files import write_private
 
 from platforms.inventory import Item
 from problems import StackError
 from stackctl.context import stack_directory
 from stackctl.engines import compose, pulumi_cli, remains
 from stackctl.engines.rendered import OUTPUTS_FILE, REALM_FILE, SECRETS_FILE
-from stackctl.state import write_private
 
 CONTAINER = Item("container", "mlflow-sso-x-redis", "redis")
 VOLUME = Item("volume", "mlflow-sso-x-postgres-data", "postgres", data=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from mlflow_sso_client.errors import AccessError, UnknownNameError
 
 from stackctl.clients.keycloak_admin import RealmUser
 from stackctl.clients.mlflow_api import PluginUser
-from stackctl.errors import AccessError, UnknownNameError
 from stackctl.people.canary import _page_session
 from stackctl.people.connection import Access
 from stackctl.people.revocation import Report, find

@@ -7,11 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from mlflow_sso_client.files import config_home, write_private
 
 from platforms.secrets import Secret, SecretText, UrlQuoted
 from problems import StackError
 from stackctl.context import check_name, stack_directory
-from stackctl.state import ALPHABET, SecretStore, config_home, generated_passphrase, state_home, write_private
+from stackctl.state import ALPHABET, SecretStore, generated_passphrase, state_home
 
 
 def mode(path: Path) -> int:

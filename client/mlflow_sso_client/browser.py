@@ -10,9 +10,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from stackctl.clients.oidc import Provider, Tokens, code_grant, pkce, scope
-from stackctl.errors import NotLoggedInError
-from stackctl.progress import say
+from mlflow_sso_client.errors import NotLoggedInError
+from mlflow_sso_client.oidc import Provider, Tokens, code_grant, pkce, scope
+from mlflow_sso_client.words import say
 
 WAIT_SECONDS = 300
 PATH = "/callback"
@@ -33,7 +33,7 @@ class _Callback(HTTPServer):
         while self.answer is None:
             self.timeout = deadline - time.monotonic()
             if self.timeout <= 0:
-                raise NotLoggedInError("nobody logged in within five minutes", "run `stackctl login --browser` again")
+                raise NotLoggedInError("nobody logged in within five minutes", "run `mlflow-sso login --browser` again")
             self.handle_request()
         return self.answer
 
@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.answer = answer
         failed = "error" in answer
         text = "The login failed; see the terminal." if failed else "You are logged in. You may close this window."
-        body = f"<!doctype html><title>stackctl</title><p>{html.escape(text)}</p>".encode()
+        body = f"<!doctype html><title>mlflow-sso</title><p>{html.escape(text)}</p>".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -89,5 +89,7 @@ def browser_login(
         open_url(url)
         answer = server.wait()
     if "code" not in answer:
-        raise NotLoggedInError(f"Keycloak refused the login ({answer.get('error', '')})", "run `stackctl login` again")
+        raise NotLoggedInError(
+            f"Keycloak refused the login ({answer.get('error', '')})", "run `mlflow-sso login` again"
+        )
     return code_grant(provider, client_id, answer["code"], redirect, verifier)

@@ -17,8 +17,8 @@ from typing import Any
 
 import requests
 
-from stackctl.clients.web import KEYCLOAK, Web, refuse_clear
-from stackctl.errors import AccessError, CredentialsError, NotLoggedInError, RefusedError
+from mlflow_sso_client.errors import AccessError, CredentialsError, NotLoggedInError, RefusedError
+from mlflow_sso_client.web import KEYCLOAK, Web, refuse_clear
 
 SCOPE = "openid email profile"
 OFFLINE = "offline_access"
@@ -101,7 +101,10 @@ def revoke(provider: Provider, client_id: str, refresh_token: str) -> None:
     answer = provider.web().ask("POST", provider.revocation_endpoint, data=form)
     # A token that is dead already is no error (RFC 7009, section 2.2).
     if answer.status_code != 200:
-        raise AccessError(f"Keycloak did not revoke the login ({_error(provider, answer)})", "try `stackctl sessions`")
+        raise AccessError(
+            f"Keycloak did not revoke the login ({_error(provider, answer)})",
+            "end it in the account console of Keycloak",
+        )
 
 
 @dataclass(frozen=True)
@@ -157,12 +160,12 @@ def finish_device(
         if error == "slow_down":
             interval += 5
         elif error == "access_denied":
-            raise NotLoggedInError("the login was refused in the browser", "run `stackctl login` again")
+            raise NotLoggedInError("the login was refused in the browser", "run `mlflow-sso login` again")
         elif error == "expired_token":
             break
         elif error != "authorization_pending":
-            raise NotLoggedInError(f"Keycloak refused the login ({error})", "run `stackctl login` again")
-    raise NotLoggedInError("nobody confirmed the login in time", "run `stackctl login` again")
+            raise NotLoggedInError(f"Keycloak refused the login ({error})", "run `mlflow-sso login` again")
+    raise NotLoggedInError("nobody confirmed the login in time", "run `mlflow-sso login` again")
 
 
 def code_grant(provider: Provider, client_id: str, code: str, redirect_uri: str, verifier: str) -> Tokens:
@@ -201,14 +204,16 @@ def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:
     document = web.json(answer)
     error, description = document.get("error", ""), document.get("error_description", "")
     if form["grant_type"] in ("refresh_token", "authorization_code"):
-        raise NotLoggedInError(f"the login has expired or was revoked ({description or error})", "run `stackctl login`")
+        raise NotLoggedInError(
+            f"the login has expired or was revoked ({description or error})", "run `mlflow-sso login`"
+        )
     if error == "invalid_grant" and "credentials" in description.lower():
         raise CredentialsError(
             f"Keycloak refuses {who}: wrong name or password", "check both, and whether it is locked"
         )
     if error == "unauthorized_client" and form["grant_type"] == "password":
         raise RefusedError(
-            f"client {form['client_id']} allows no login by password", "use `stackctl login` or --browser"
+            f"client {form['client_id']} allows no login by password", "use `mlflow-sso login` or --browser"
         )
     if error in ("invalid_client", "unauthorized_client"):
         raise CredentialsError(f"Keycloak refuses {who} ({description or error})", "check the client's id and secret")

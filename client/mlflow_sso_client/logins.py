@@ -6,19 +6,22 @@ wait for what it writes.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from stackctl.clients.oidc import Provider, Tokens, client_credentials, discover, refresh
-from stackctl.clients.web import session
-from stackctl.errors import NotLoggedInError
-from stackctl.state import config_home, private_directory, write_private
+from mlflow_sso_client.errors import NotLoggedInError
+from mlflow_sso_client.files import config_home, held, write_private
+from mlflow_sso_client.oidc import Provider, Tokens, client_credentials, discover, refresh
+from mlflow_sso_client.web import session
 
+# What a login in a file has to be, to be one.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("mlflow_url", "issuer", "client_id", "username", "access_token", "refresh_token"), str),
+    **dict.fromkeys(("access_from", "access_until", "refresh_until"), (int, float)),
+}
 # An access token is renewed this long before it ends, or a fifth of its lifetime before, if that is less.
 MARGIN_SECONDS = 30.0
 
@@ -94,15 +97,15 @@ class LoginStore:
     def read(self) -> Login:
         login = self.find()
         if login is None:
-            raise NotLoggedInError(f"there is no login for stack {self.stack} here", "run `stackctl login`")
+            raise NotLoggedInError(f"there is no login for stack {self.stack} here", "run `mlflow-sso login`")
         return login
 
     def write(self, login: Login) -> None:
-        with self._lock():
+        with held(self.path.with_suffix(".lock")):
             self._write(login)
 
     def remove(self) -> None:
-        with self._lock():
+        with held(self.path.with_suffix(".lock")):
             self.path.unlink(missing_ok=True)
 
     def access_token(self) -> str:
@@ -110,7 +113,7 @@ class LoginStore:
         login = self.read()
         if login.fresh(time.time()):
             return login.access_token
-        with self._lock():
+        with held(self.path.with_suffix(".lock")):
             # Another process may have refreshed it while this one waited.
             login = self.read()
             if not login.fresh(time.time()):
@@ -121,17 +124,6 @@ class LoginStore:
     def _write(self, login: Login) -> None:
         write_private(self.path, json.dumps(asdict(login), indent=1) + "\n")
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        private_directory(self.path.parent)
-        with self.path.with_suffix(".lock").open("a") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                # Closing is not enough: a process forked meanwhile has the same open file.
-                fcntl.flock(held, fcntl.LOCK_UN)
-
 
 def logins_directory() -> Path:
     return config_home() / "logins"
@@ -140,20 +132,38 @@ def logins_directory() -> Path:
 def read_login(path: Path) -> Login | None:
     """The login in a file; None when there is none, or none that can be read."""
     try:
-        return Login(**json.loads(path.read_text()))
+        login = Login(**json.loads(path.read_text(encoding="utf-8")))
+        if not all(isinstance(getattr(login, name), kind) for name, kind in _TYPES.items()):
+            raise TypeError("a field of another type")
+        return login
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError):
-        raise NotLoggedInError(f"the login kept in {path} cannot be read", "run `stackctl login`") from None
+        raise NotLoggedInError(f"the login kept in {path} cannot be read", "run `mlflow-sso login`") from None
+
+
+def kept_logins() -> dict[str, Login]:
+    """Every login that is kept here and can be read, by its stack."""
+    found = {}
+    for path in sorted(logins_directory().glob("*.json")):
+        with suppress(NotLoggedInError):
+            login = read_login(path)
+            if login is not None:
+                found[path.stem] = login
+    return found
+
+
+def damaged_logins() -> list[Path]:
+    """The files of logins that cannot be read."""
+    found = []
+    for path in sorted(logins_directory().glob("*.json")):
+        try:
+            read_login(path)
+        except NotLoggedInError:
+            found.append(path)
+    return found
 
 
 def login_for(address: str) -> LoginStore | None:
     """The login of the MLflow that an address belongs to."""
-    for path in sorted(logins_directory().glob("*.json")):
-        try:
-            login = read_login(path)
-        except NotLoggedInError:
-            continue
-        if login is not None and login.serves(address):
-            return LoginStore(path.stem)
-    return None
+    return next((LoginStore(stack) for stack, login in kept_logins().items() if login.serves(address)), None)

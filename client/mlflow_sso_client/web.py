@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
-from settings import is_loopback
-from stackctl.errors import AccessError, CertificateError, KeycloakDownError, MlflowDownError, RefusedError
+from mlflow_sso_client.errors import AccessError, CertificateError, KeycloakDownError, MlflowDownError, RefusedError
 
 # Seconds to connect, and between two bytes of an answer.
 TIMEOUT = (5.0, 30.0)
 KEYCLOAK = "Keycloak"
 MLFLOW = "MLflow"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name can only ever mean this machine (RFC 6761 section 6.3, RFC 5735)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def session(ca_bundle: str | None = None) -> requests.Session:
@@ -41,7 +51,7 @@ def refuse_clear(url: str) -> None:
 
 
 class Web:
-    """Asks one service. Raises the exceptions of `stackctl.errors` where it does not answer."""
+    """Asks one service. Raises the exceptions of `mlflow_sso_client.errors` where it does not answer."""
 
     def __init__(self, service: str, base_url: str, http: requests.Session | None = None) -> None:
         self.service = service

@@ -1,0 +1,16 @@
+"""The command, also as `python -m mlflow_sso_client`."""
+
+from __future__ import annotations
+
+import sys
+
+from mlflow_sso_client.command import main
+
+
+def run() -> None:
+    """Run the command, and end with its exit code."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

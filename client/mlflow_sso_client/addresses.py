@@ -1,0 +1,117 @@
+"""Where MLflow and its Keycloak are, for a machine that knows nothing but a URL or a kept login.
+
+MLflow's own login names the issuer, and the issuer describes itself (OpenID Connect Discovery 1.0).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import requests
+
+from mlflow_sso_client.errors import AccessError, RefusedError
+from mlflow_sso_client.logins import Login, LoginStore, kept_logins, login_for
+from mlflow_sso_client.oidc import Provider, discover
+from mlflow_sso_client.web import MLFLOW, Web, refuse_clear, session
+
+CLI_CLIENT = "mlflow-cli"
+AUTHORIZE = "/protocol/openid-connect/auth"
+# The variables that say what an option does, in the order in which they count.
+URL = ("MLFLOW_SSO_URL", "STACKCTL_URL")
+ISSUER = ("MLFLOW_SSO_ISSUER", "STACKCTL_ISSUER")
+CLIENT = ("MLFLOW_SSO_CLIENT_ID", "STACKCTL_CLIENT_ID")
+CA = ("MLFLOW_SSO_CA_BUNDLE", "STACKCTL_CA_BUNDLE")
+# The name of a login is that of its file, and of the stack where an operator logs in.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+def given(value: str | None, variables: tuple[str, ...]) -> str | None:
+    """An option's value, or else that of the first variable that is set."""
+    return value or next((os.environ[name] for name in variables if os.environ.get(name)), None)
+
+
+@dataclass(frozen=True)
+class Address:
+    """An MLflow, the issuer of its tokens, and the client to log in through."""
+
+    mlflow_url: str
+    issuer: str
+    client_id: str
+    ca_bundle: str | None = None
+
+    def http(self) -> requests.Session:
+        return session(self.ca_bundle)
+
+    def provider(self) -> Provider:
+        """The issuer's own description of itself, asked for anew."""
+        return discover(self.issuer, self.http())
+
+
+def from_url(url: str, issuer: str | None = None, client_id: str | None = None, ca: str | None = None) -> Address:
+    """The address of an MLflow whose URL is known; MLflow is asked for what is not given.
+
+    Raises RefusedError for what is no URL, or one that would carry tokens in clear, and AccessError where MLflow names
+    no issuer.
+    """
+    checked, bundle = _origin(url), given(ca, CA)
+    issuer = given(issuer, ISSUER) or issuer_of(checked, session(bundle))
+    return Address(checked, issuer.rstrip("/"), given(client_id, CLIENT) or CLI_CLIENT, bundle)
+
+
+def issuer_of(mlflow_url: str, http: requests.Session) -> str:
+    """The issuer that MLflow sends a browser to for its login."""
+    answer = Web(MLFLOW, mlflow_url, http).ask("GET", "/login")
+    target = answer.headers.get("Location", "")
+    if answer.status_code not in (302, 303, 307) or AUTHORIZE not in target:
+        raise AccessError(
+            f"{mlflow_url} does not send a login to Keycloak (it answered {answer.status_code})",
+            "give the issuer with --issuer https://keycloak.example.com/realms/NAME",
+        )
+    return target.partition(AUTHORIZE)[0]
+
+
+def checked_name(name: str) -> str:
+    """The name of a login. Raises RefusedError for one that is no name of a file."""
+    if not _NAME.fullmatch(name):
+        raise RefusedError(f"{name!r} cannot be the name of a login", "use letters, digits, hyphens, _ and dots")
+    return name
+
+
+def name_for(url: str) -> str:
+    """The name of the login for an MLflow, where its user gives none."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "mlflow").replace(":", "-")
+    return checked_name(f"{host}-{parts.port}" if parts.port else host)
+
+
+def chosen(name: str | None) -> LoginStore:
+    """The kept login that is meant: by its name, by MLFLOW_TRACKING_URI, or the only one.
+
+    Raises RefusedError where several could be meant.
+    """
+    if name:
+        return LoginStore(checked_name(name))
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    store = login_for(address) if address else None
+    if store is not None:
+        return store
+    kept: dict[str, Login] = kept_logins()
+    if len(kept) > 1:
+        known = ", ".join(f"{stack} ({login.mlflow_url})" for stack, login in kept.items())
+        raise RefusedError(
+            f"several logins are kept here: {known}", "name one with --stack, or set MLFLOW_TRACKING_URI"
+        )
+    return LoginStore(next(iter(kept), "dev"))
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise RefusedError("the URL holds a user name or password, and is not a URL of MLflow", "leave these out")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise RefusedError(f"{url.partition('?')[0]} is not a URL", "give one such as https://mlflow.example.com")
+    refuse_clear(url)
+    return url.rstrip("/")

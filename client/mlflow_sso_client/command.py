@@ -1,0 +1,135 @@
+"""`mlflow-sso`: log in to an MLflow behind Keycloak, show a token, and log out."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlflow_sso_client import __version__, addresses, flows
+from mlflow_sso_client.addresses import Address
+from mlflow_sso_client.browser import browser_login
+from mlflow_sso_client.errors import AccessError, RefusedError
+from mlflow_sso_client.logins import LoginStore
+from mlflow_sso_client.oidc import Tokens, client_credentials, password_grant
+from mlflow_sso_client.words import say
+
+_CODES = """exit codes: 0 done, 1 failed, 2 refused, 3 not logged in, 4 wrong credentials, 6 not allowed,
+7 Keycloak does not answer, 8 MLflow does not answer, 9 a certificate is not trusted"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Errors are one line on standard error; the exit code says which kind."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except AccessError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"error: {where}{error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mlflow-sso", description=__doc__, epilog=_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--stack", "-s", default=os.environ.get("STACK"), help="name of the login, where there are several"
+    )
+
+    login = commands.add_parser(
+        "login", parents=[shared], help="log in; by a code confirmed in any browser, if not told otherwise"
+    )
+    login.add_argument(
+        "--url", help="MLflow's URL; default: MLFLOW_SSO_URL or MLFLOW_TRACKING_URI, or the last login's"
+    )
+    login.add_argument("--issuer", help="the issuer; default: the one that MLflow's own login names")
+    login.add_argument("--client-id", help="the client to log in through")
+    login.add_argument("--ca-bundle", help="PEM file of CAs to trust")
+    login.add_argument("--browser", action="store_true", help="open this machine's browser")
+    login.add_argument("--username", help="log in with a password, where direct grants are on")
+    login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    login.add_argument("--client-credentials", action="store_true", help="log in as the service account --client-id")
+    login.add_argument(
+        "--client-secret-file", type=Path, help="file with the service account's secret; - is standard input"
+    )
+    login.add_argument("--offline", action="store_true", help="outlive the browser session: for jobs of many hours")
+    login.set_defaults(run=_login)
+
+    token = commands.add_parser("token", parents=[shared], help="print an access token that is valid now")
+    token.set_defaults(run=lambda options: sys.stdout.write(addresses.chosen(options.stack).access_token() + "\n"))
+    env = commands.add_parser("env", parents=[shared], help='print what a shell needs: eval "$(mlflow-sso env)"')
+    env.set_defaults(run=lambda options: sys.stdout.write(flows.exports(addresses.chosen(options.stack))))
+    logout = commands.add_parser("logout", parents=[shared], help="forget the login, and end it at Keycloak too")
+    logout.set_defaults(run=lambda options: flows.end(addresses.chosen(options.stack)))
+    return parser
+
+
+def _login(options: argparse.Namespace) -> None:
+    service_account = options.client_credentials
+    ways = [options.browser, options.username is not None, service_account]
+    flows.refuse_several(ways, service_account=service_account, offline=options.offline)
+    address, name = _where(options)
+    secret, chosen = "", address.client_id
+    if service_account:
+        if not options.client_id or options.client_secret_file is None:
+            raise RefusedError("--client-credentials needs --client-id and --client-secret-file", "give both")
+        kind, chosen, secret = "client-credentials", options.client_id, _secret(options.client_secret_file)
+        tokens = client_credentials(address.provider(), chosen, secret)
+    elif options.username is not None:
+        kind, tokens = "password", _by_password(address, options)
+    elif options.browser:
+        kind, tokens = "browser", browser_login(address.provider(), chosen, offline=options.offline)
+    else:
+        kind, tokens = "device", flows.device(address.provider(), chosen, offline=options.offline)
+    login = flows.login_of(address, chosen, kind, tokens, secret, offline=options.offline)
+    flows.keep(LoginStore(name), login, address)
+
+
+def _where(options: argparse.Namespace) -> tuple[Address, str]:
+    """The address that is meant, and the name that its login is kept under."""
+    url = addresses.given(options.url, (*addresses.URL, "MLFLOW_TRACKING_URI"))
+    client = None if options.client_credentials else options.client_id
+    if url:
+        address = addresses.from_url(url, options.issuer, client, options.ca_bundle)
+        return address, addresses.checked_name(options.stack or addresses.name_for(address.mlflow_url))
+    store = addresses.chosen(options.stack)
+    kept = store.find()
+    if kept is None:
+        raise RefusedError("which MLflow is not known here", "give its address with --url https://mlflow.example.com")
+    ca = addresses.given(options.ca_bundle, addresses.CA) or kept.ca_bundle
+    return Address(kept.mlflow_url, kept.issuer, client or addresses.CLI_CLIENT, ca), store.stack
+
+
+def _by_password(address: Address, options: argparse.Namespace) -> Tokens:
+    if options.password_stdin:
+        password = _line("the password")
+    elif sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+    else:
+        raise RefusedError("there is no terminal to ask for the password", "give it by --password-stdin")
+    return password_grant(address.provider(), address.client_id, options.username, password, offline=options.offline)
+
+
+def _secret(file: Path) -> str:
+    return _line("the client's secret") if str(file) == "-" else flows.secret_in(file)
+
+
+def _line(what: str) -> str:
+    text = sys.stdin.readline().rstrip("\r\n")
+    if not text:
+        raise RefusedError(f"standard input holds no line with {what}", "pipe it in")
+    return text

@@ -1,0 +1,92 @@
+"""Files of this user alone, on every system: where they are, how they are written, and how processes take turns.
+
+What differs between systems is in `_posix` and `_windows`, which have the same functions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+NAME = "mlflow-sso"
+
+
+class System(Protocol):
+    """What a system does in its own way."""
+
+    def base(self) -> Path:
+        """Where programs keep the configuration of this user."""
+        ...
+
+    def protect(self, path: Path, mode: int) -> None:
+        """Take away what others may do with a file or directory."""
+        ...
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Put a file in the place of another, in one step."""
+        ...
+
+    def lock(self, descriptor: int) -> None:
+        """Wait until no other process holds the file, and hold it."""
+        ...
+
+    def unlock(self, descriptor: int) -> None:
+        """Let go of the file."""
+        ...
+
+
+def system() -> System:
+    """The functions of the system that this runs on."""
+    name = "_windows" if sys.platform == "win32" else "_posix"
+    return cast(System, import_module(f"mlflow_sso_client.{name}"))
+
+
+def config_home() -> Path:
+    """The directory of this project's configuration: XDG_CONFIG_HOME wins on every system (XDG Base Directory)."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else system().base()) / NAME
+
+
+def private_directory(path: Path) -> Path:
+    """A directory that nobody else may look into."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    system().protect(path, 0o700)
+    return path
+
+
+def write_private(path: Path, text: str, *, replace: bool = True) -> None:
+    """Write a file of this user alone in one step: a reader sees the old text or the new one, never half of it.
+
+    replace: False leaves a file that is there already, or that another process makes at the same time, as it is.
+    """
+    private_directory(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as target:
+            target.write(text)
+        if replace:
+            system().replace(Path(name), path)
+        else:
+            with suppress(FileExistsError):
+                os.link(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock file; other processes that ask for it wait."""
+    private_directory(path.parent)
+    with path.open("a") as file:
+        system().lock(file.fileno())
+        try:
+            yield
+        finally:
+            # Closing is not enough: a process forked meanwhile has the same open file.
+            system().unlock(file.fileno())

@@ -1,0 +1,36 @@
+"""What is said to people: on standard error, so that standard output holds data alone."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+
+def say(text: str) -> None:
+    """Write a line for people. Control characters of a server's answer do not reach the terminal."""
+    plain = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    sys.stderr.write(plain + "\n")
+    sys.stderr.flush()
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it: to the second below two minutes, to the minute below two hours."""
+    if seconds < 120:
+        return f"{max(0, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 7200 else f"{round(seconds / 3600)} h"
+
+
+class Once:
+    """Says each thing once in a process, whichever thread says it first."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
+
+    def say(self, key: str, text: str) -> None:
+        """Say `text`, unless something was said under that key already."""
+        with self._lock:
+            if key in self._said:
+                return
+            self._said.add(key)
+        say(text)
