@@ -99,9 +99,10 @@ def settings(config: dict[str, Any]) -> Settings:
     return parse({f"{PROJECT}:{key}": value for key, value in given.items()}, STACK)
 
 
-def plan(config: dict[str, Any]) -> KubernetesPlan:
+def plan(config: dict[str, Any], kept: str = "") -> KubernetesPlan:
+    """kept: the realm that was imported."""
     chosen = settings(config)
-    return KubernetesPlan(PROJECT, STACK, importing_workloads(stack_spec(chosen)), chosen.kubernetes)
+    return KubernetesPlan(PROJECT, STACK, importing_workloads(stack_spec(chosen), kept), chosen.kubernetes)
 
 
 def values(config: dict[str, Any]) -> dict[str, str]:
@@ -109,18 +110,18 @@ def values(config: dict[str, Any]) -> dict[str, str]:
     return {secret.name: f"{HIDDEN}-{secret.name}" for secret in secrets}
 
 
-def rendered(config: dict[str, Any], changed: dict[str, str] | None = None) -> Rendered:
-    return render(plan(config), {**values(config), **(changed or {})}, stack_spec(settings(config)).shared())
+def rendered(config: dict[str, Any], changed: dict[str, str] | None = None, kept: str = "") -> Rendered:
+    return render(plan(config, kept), {**values(config), **(changed or {})}, stack_spec(settings(config)).shared())
 
 
-def every(config: dict[str, Any]) -> list[Manifest]:
+def every(config: dict[str, Any], kept: str = "") -> list[Manifest]:
     """Every object of a stack, made once for equal settings."""
-    return list(_every(json.dumps(config)))
+    return list(_every(json.dumps(config), kept))
 
 
 @cache
-def _every(config: str) -> list[Manifest]:
-    made = rendered(json.loads(config))
+def _every(config: str, kept: str) -> list[Manifest]:
+    made = rendered(json.loads(config), kept=kept)
     return [*made.namespace, *made.secrets, *made.objects]
 
 

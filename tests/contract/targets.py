@@ -150,10 +150,12 @@ def _docker(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
     return with_reach(made)
 
 
-def compose_document(settings: Settings, stack: str) -> tuple[dict[str, Any], Mapping[str, str], compose.Rendered]:
-    """The rendered document, the lines of its env file, and what was rendered."""
+def compose_document(
+    settings: Settings, stack: str, kept: str = ""
+) -> tuple[dict[str, Any], Mapping[str, str], compose.Rendered]:
+    """The rendered document, the lines of its env file, and what was rendered. kept: the realm that was imported."""
     spec = stack_spec(settings)
-    rendered = compose.render(DockerPlan(PROJECT, stack, importing_workloads(spec)), settings.docker.bind_address)
+    rendered = compose.render(DockerPlan(PROJECT, stack, importing_workloads(spec, kept)), settings.docker.bind_address)
     values = compose.env_values(spec.secrets, {s.name: secret_value(s) for s in spec.secrets})
     return dict(yaml.safe_load(rendered.compose)), values, rendered
 
