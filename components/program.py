@@ -49,14 +49,14 @@ def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) ->
     spec = stack_spec(settings)
     platform = engine_platform(settings, project, stack)
     with ThreadPoolExecutor() as pool:
-        checked = pool.submit(platform.check, spec.workloads)
+        asked = pool.submit(platform.check, spec.workloads)
         # Keycloak's SDK takes as long to import as the target to answer.
         from components.realm.resources import KeycloakRealm
-    problems = checked.result()
-    if problems:
-        raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", problems)
+    checked = asked.result()
+    if checked.problems:
+        raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", checked.problems)
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
-    site = platform.prepare(scope)
+    site = checked.prepare(scope)
     secrets = Secrets("secrets", scope)
     site.share(spec.shared(), secrets)
     components = {workload.name: Component(workload, site, secrets, scope) for workload in spec.workloads}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
@@ -54,13 +54,21 @@ class Deployed:
 class EnginePlatform(Protocol):
     """Makes workloads real through Pulumi resources."""
 
-    def check(self, workloads: Sequence[Workload]) -> list[Problem]:
-        """What the target cannot honour, found before anything is created."""
+    def check(self, workloads: Sequence[Workload]) -> Checked:
+        """Ask the target whether it can honour these workloads; nothing is created."""
         ...
 
-    def prepare(self, scope: Scope) -> Site:
-        """Register what the workloads share: networks, a namespace, the rules in it."""
-        ...
+
+@dataclass(frozen=True)
+class Checked:
+    """Workloads that a target was asked about: the only way to what they are made on.
+
+    problems: what the target cannot honour.
+    prepare: registers what the workloads share: networks, a namespace, the rules in it.
+    """
+
+    problems: Sequence[Problem]
+    prepare: Callable[[Scope], Site]
 
 
 class Site(Protocol):

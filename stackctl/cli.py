@@ -38,7 +38,7 @@ from stackctl.commands.common import (
     show,
 )
 from stackctl.context import Context, load, stack_directory
-from stackctl.engines import forward, pulumi_cli
+from stackctl.engines import pulumi_cli
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
 from stackctl.people import connection
@@ -92,7 +92,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
         _preflight(context, target)
         target.deliver(context, _build(context).values())
         target.open_routes(context)
-        say(f"Bringing up stack {stack} with {'Pulumi' if with_pulumi else target.TOOL} ...")
+        say(f"Bringing up stack {stack} with {'Pulumi' if with_pulumi else target.tool} ...")
         if with_pulumi:
             pulumi_cli.up(context, new=not there.result())
         else:
@@ -105,7 +105,7 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
     """Show what `up` would change (needs the Pulumi engine)."""
     with reported():
         context = load(stack, config_file, encrypted=True)
-        reason = pulumi_cli.unavailable(TARGETS[context.settings.platform].PLUGIN)
+        reason = pulumi_cli.unavailable(TARGETS[context.settings.platform].plugin)
         if reason:
             raise pulumi_cli.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
         pulumi_cli.preview(context)
@@ -120,9 +120,10 @@ def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
             target.destroy(stack)
         elif pulumi_cli.find() and pulumi_cli.exists(stack):
             context = load(stack, config_file, encrypted=True)
-            TARGETS[context.settings.platform].open_routes(context)
+            platform = TARGETS[context.settings.platform]
+            platform.open_routes(context)
             pulumi_cli.destroy(context)
-            forward.stop(stack)
+            platform.close_routes(stack)
         else:
             say(f"There is no stack {stack} here; nothing to remove.")
             return
@@ -178,22 +179,22 @@ def images(stack: StackOption = "dev", config_file: ConfigOption = None) -> None
 
 def _choose(stack: str, engine: Engine, target: Target) -> bool:
     """Whether Pulumi brings the stack up; otherwise the target's own tool does, from rendered files."""
-    rendered = engine in target.ENGINES
+    rendered = engine in target.engines
     if not rendered and engine not in (Engine.AUTO, Engine.PULUMI):
-        expected = f"expected one of {', '.join(['auto', 'pulumi', *sorted(target.ENGINES)])}"
+        expected = f"expected one of {', '.join(['auto', 'pulumi', *sorted(target.engines)])}"
         raise StackError("That engine does not run this stack.", [Problem("engine", engine, expected)])
     if rendered or (engine is Engine.AUTO and target.owns(stack)):
         return False
     if target.owns(stack):
-        ways = " or ".join(sorted(target.ENGINES))
+        ways = " or ".join(sorted(target.engines))
         expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
         raise StackError(f"Stack {stack} is another engine's.", [Problem("engine", engine.value, expected)])
-    reason = pulumi_cli.unavailable(target.PLUGIN)
+    reason = pulumi_cli.unavailable(target.plugin)
     if reason is None:
         return True
     if engine is Engine.PULUMI:
         raise pulumi_cli.PulumiError(f"{reason}; ENGINE=render needs no Pulumi.")
-    say(f"{reason[0].upper()}{reason[1:]}. Using {target.TOOL} with the same definitions.")
+    say(f"{reason[0].upper()}{reason[1:]}. Using {target.tool} with the same definitions.")
     return False
 
 

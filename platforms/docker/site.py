@@ -21,9 +21,8 @@ from platforms.docker.plan import (
 )
 from platforms.duration import go_duration
 from platforms.secrets import SecretText
-from platforms.site import Deployed, Scope, Secrets
+from platforms.site import Checked, Deployed, Scope, Secrets
 from platforms.workload import File, Probe, Service, Volume, Workload
-from problems import Problem
 
 
 class Networks(pulumi.ComponentResource):
@@ -52,18 +51,16 @@ class DockerPlatform:
     """Runs workloads through pulumi-docker."""
 
     def __init__(self, project: str, stack: str, bind_address: str) -> None:
-        self._plan = DockerPlan(project, stack, ())
+        self._project, self._stack = project, stack
         self._bind_address = bind_address
-        self._healthy: frozenset[str] = frozenset()
 
-    def check(self, workloads: Sequence[Workload]) -> list[Problem]:
-        self._plan = DockerPlan(self._plan.project, self._plan.stack, tuple(workloads))
-        engine = daemon.examine(self._plan, self._bind_address)
-        self._healthy = engine.healthy
-        return self._plan.check() + engine.problems
-
-    def prepare(self, scope: Scope) -> DockerSite:
-        return DockerSite(self._plan, scope, self._bind_address, self._healthy)
+    def check(self, workloads: Sequence[Workload]) -> Checked:
+        plan = DockerPlan(self._project, self._stack, tuple(workloads))
+        engine = daemon.examine(plan, self._bind_address)
+        return Checked(
+            plan.check() + engine.problems,
+            lambda scope: DockerSite(plan, scope, self._bind_address, engine.healthy),
+        )
 
 
 class DockerSite:

@@ -25,7 +25,7 @@ from platforms.kubernetes.preflight import check_cluster
 from platforms.labels import LABEL_PROTECTED
 from platforms.loopback import strangers
 from platforms.secrets import SecretText
-from platforms.site import Deployed, Scope, Secrets
+from platforms.site import Checked, Deployed, Scope, Secrets
 from platforms.workload import Workload
 from problems import Problem
 from settings.kubernetes import Kubernetes
@@ -40,18 +40,16 @@ class KubernetesPlatform:
     """Runs workloads through pulumi-kubernetes."""
 
     def __init__(self, project: str, stack: str, options: Kubernetes) -> None:
-        self._plan = KubernetesPlan(project, stack, (), options)
+        self._project, self._stack, self._options = project, stack, options
 
-    def check(self, workloads: Sequence[Workload]) -> list[Problem]:
-        self._plan = KubernetesPlan(self._plan.project, self._plan.stack, tuple(workloads), self._plan.options)
-        problems = self._plan.check()
-        if self._plan.options.external_secrets:
+    def check(self, workloads: Sequence[Workload]) -> Checked:
+        plan = KubernetesPlan(self._project, self._stack, tuple(workloads), self._options)
+        problems = plan.check()
+        if self._options.external_secrets:
             expected = "expected ENGINE=render: the engine manages the realm, and would have to know its secrets"
             problems.append(Problem("kubernetes.externalSecrets", "", expected))
-        return problems + check_cluster(self._plan, every_object(self._plan))
-
-    def prepare(self, scope: Scope) -> KubernetesSite:
-        return KubernetesSite(self._plan, scope)
+        problems += check_cluster(plan, every_object(plan))
+        return Checked(problems, lambda scope: KubernetesSite(plan, scope))
 
 
 class KubernetesSite:

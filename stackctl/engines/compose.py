@@ -37,9 +37,6 @@ from stackctl.progress import Board
 from stackctl.state import SecretStore, env_file
 
 COMPOSE_FILE = "compose.yaml"
-TOOL = "Compose"
-PLUGIN = "docker"
-ENGINES = frozenset({"compose", "render"})
 
 
 def plan(context: Context, directory: Path) -> DockerPlan:
@@ -52,110 +49,109 @@ def check(context: Context) -> list[Problem]:
     return compose.check_secrets(context.spec.secrets) + check_keycloak(context)
 
 
-def preflight(context: Context) -> list[Problem]:
-    """What is in the way of this stack on this machine, before its images are built."""
-    stack = DockerPlan(PROJECT, context.stack, context.spec.workloads)
-    return stack.check() + daemon.examine(stack, context.settings.docker.bind_address, images=False).problems
+class ComposeTarget:
+    """Docker: the stack runs from its rendered Compose file."""
 
+    tool = "Compose"
+    plugin = "docker"
+    engines = frozenset({"compose", "render"})
 
-def deliver(context: Context, images: Collection[str]) -> None:
-    """The engine that builds the images is the one that runs them."""
+    def preflight(self, context: Context) -> list[Problem]:
+        """What is in the way of this stack on this machine, before its images are built."""
+        stack = DockerPlan(PROJECT, context.stack, context.spec.workloads)
+        return stack.check() + daemon.examine(stack, context.settings.docker.bind_address, images=False).problems
 
+    def deliver(self, context: Context, images: Collection[str]) -> None:
+        """The engine that builds the images is the one that runs them."""
 
-def open_routes(context: Context) -> None:
-    """The engine itself publishes the ports."""
+    def open_routes(self, context: Context) -> None:
+        """The engine itself publishes the ports."""
 
+    def close_routes(self, stack: str) -> None:
+        """They are closed with the containers."""
 
-def keep_routes(context: Context) -> None:
-    """Raises StackError: there is nothing to forward."""
-    expected = "expected kubernetes: Docker publishes the stack's ports itself"
-    problem = Problem(f"{PROJECT}:platform", context.settings.platform, expected)
-    raise StackError(f"Nothing of stack {context.stack} has to be forwarded.", [problem])
+    def keep_routes(self, context: Context) -> None:
+        """Raises StackError: there is nothing to forward."""
+        expected = "expected kubernetes: Docker publishes the stack's ports itself"
+        problem = Problem(f"{PROJECT}:platform", context.settings.platform, expected)
+        raise StackError(f"Nothing of stack {context.stack} has to be forwarded.", [problem])
 
+    def written(self, directory: Path) -> str:
+        """What `write` leaves in a directory, for people."""
+        return f"{directory}: {COMPOSE_FILE}, {REALM_FILE} and, for you alone, secrets.env"
 
-def written(directory: Path) -> str:
-    """What `write` leaves in a directory, for people."""
-    return f"{directory}: {COMPOSE_FILE}, {REALM_FILE} and, for you alone, secrets.env"
+    def write(self, context: Context, directory: Path) -> dict[str, str]:
+        """Write the Compose file, the realm and the secrets into `directory`; returns every secret by name."""
+        stack = plan(context, directory)
+        problems = check(context) + stack.check()
+        if problems:
+            raise StackError("Compose cannot run this stack; nothing was written.", problems)
+        rendered = compose.render(stack, context.settings.docker.bind_address)
+        # The directory is private; a file in it has to be readable by a container's user, whoever that is.
+        private_directory(directory)
+        for name, text in rendered.files.items():
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+            target.chmod(0o644)
+        values = SecretStore(directory / SECRETS_FILE).values(context.spec.secrets)
+        variables = {
+            "COMPOSE_PROJECT_NAME": compose.project_name(stack),
+            **compose.env_values(context.spec.secrets, values),
+        }
+        write_private(directory / "secrets.env", env_file(variables))
+        write_private(directory / REALM_FILE, realm_of(stack.workloads))
+        write_private(directory / COMPOSE_FILE, rendered.compose)
+        return values
 
+    def owns(self, stack: str) -> bool:
+        """Whether this stack was brought up by Compose on this machine."""
+        return (stack_directory(stack) / OUTPUTS_FILE).exists()
 
-def write(context: Context, directory: Path) -> dict[str, str]:
-    """Write the Compose file, the realm and the secrets into `directory`; returns every secret by name."""
-    stack = plan(context, directory)
-    problems = check(context) + stack.check()
-    if problems:
-        raise StackError("Compose cannot run this stack; nothing was written.", problems)
-    rendered = compose.render(stack, context.settings.docker.bind_address)
-    # The directory is private; a file in it has to be readable by a container's user, whoever that is.
-    private_directory(directory)
-    for name, text in rendered.files.items():
-        target = directory / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-        target.chmod(0o644)
-    values = SecretStore(directory / SECRETS_FILE).values(context.spec.secrets)
-    variables = {
-        "COMPOSE_PROJECT_NAME": compose.project_name(stack),
-        **compose.env_values(context.spec.secrets, values),
-    }
-    write_private(directory / "secrets.env", env_file(variables))
-    write_private(directory / REALM_FILE, realm_of(stack.workloads))
-    write_private(directory / COMPOSE_FILE, rendered.compose)
-    return values
+    def disown(self, stack: str) -> None:
+        """Forget that the stack is up, and keep its secrets: volumes that were left know them."""
+        (stack_directory(stack) / OUTPUTS_FILE).unlink(missing_ok=True)
 
+    def up(self, context: Context) -> None:
+        """Bring the stack up. Raises StackError before anything changes, or daemon.DockerError."""
+        directory, stack = context.directory, plan(context, context.directory)
+        _refuse_another_owner(context)
+        refuse_changed_realm(stack.workloads, directory / REALM_FILE)
+        values = self.write(context, directory)
+        write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
+        run(directory, "up", "-d", "--remove-orphans")
+        with Board(tuple(w.name for w in stack.workloads)).shown() as board, ThreadPoolExecutor() as pool:
 
-def owns(stack: str) -> bool:
-    """Whether this stack was brought up by Compose on this machine."""
-    return (stack_directory(stack) / OUTPUTS_FILE).exists()
+            def wait(workload: Workload) -> None:
+                if isinstance(workload.runs, Service):
+                    daemon.wait_ready(
+                        workload,
+                        stack.physical(workload.name),
+                        lambda message: board.update(workload.name, message),
+                        address=context.settings.docker.bind_address,
+                    )
+                board.update(workload.name, "ready", done=True)
 
+            list(pool.map(wait, stack.workloads))
 
-def disown(stack: str) -> None:
-    """Forget that the stack is up, and keep its secrets: volumes that were left know them."""
-    (stack_directory(stack) / OUTPUTS_FILE).unlink(missing_ok=True)
+    def destroy(self, stack: str) -> None:
+        """Remove every container, network and volume of the stack, and its secrets with them."""
+        directory = stack_directory(stack)
+        refuse_protected(DockerInventory(), stack)
+        run(directory, "down", "--volumes", "--remove-orphans")
+        shutil.rmtree(directory)
 
+    def kept(self, stack: str) -> dict[str, str]:
+        """The stack's secrets by name, as far as this machine has them."""
+        return SecretStore(stack_directory(stack) / SECRETS_FILE).kept()
 
-def up(context: Context) -> None:
-    """Bring the stack up. Raises StackError before anything changes, or daemon.DockerError."""
-    directory, stack = context.directory, plan(context, context.directory)
-    _refuse_another_owner(context)
-    refuse_changed_realm(stack.workloads, directory / REALM_FILE)
-    values = write(context, directory)
-    write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
-    run(directory, "up", "-d", "--remove-orphans")
-    with Board(tuple(w.name for w in stack.workloads)).shown() as board, ThreadPoolExecutor() as pool:
+    def realm(self, stack: str) -> str:
+        """The realm import that was written for the stack; empty where this machine has none."""
+        return kept_realm(stack_directory(stack))
 
-        def wait(workload: Workload) -> None:
-            if isinstance(workload.runs, Service):
-                daemon.wait_ready(
-                    workload,
-                    stack.physical(workload.name),
-                    lambda message: board.update(workload.name, message),
-                    address=context.settings.docker.bind_address,
-                )
-            board.update(workload.name, "ready", done=True)
-
-        list(pool.map(wait, stack.workloads))
-
-
-def destroy(stack: str) -> None:
-    """Remove every container, network and volume of the stack, and its secrets with them."""
-    directory = stack_directory(stack)
-    refuse_protected(DockerInventory(), stack)
-    run(directory, "down", "--volumes", "--remove-orphans")
-    shutil.rmtree(directory)
-
-
-def kept(stack: str) -> dict[str, str]:
-    """The stack's secrets by name, as far as this machine has them."""
-    return SecretStore(stack_directory(stack) / SECRETS_FILE).kept()
-
-
-def realm(stack: str) -> str:
-    """The realm import that was written for the stack; empty where this machine has none."""
-    return kept_realm(stack_directory(stack))
-
-
-def outputs(stack: str) -> dict[str, Any]:
-    return read_outputs(stack_directory(stack) / OUTPUTS_FILE)
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """The outputs with their secrets in clear, as `up` wrote them. Raises StackError for a damaged file."""
+        return read_outputs(stack_directory(stack) / OUTPUTS_FILE)
 
 
 def run(directory: Path, *args: str) -> None:

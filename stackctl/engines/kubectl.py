@@ -51,9 +51,6 @@ from stackctl.state import SecretStore, read_kept
 
 PLACE_FILE = "place.json"
 MANIFESTS = "manifests"
-TOOL = "kubectl"
-PLUGIN = "kubernetes"
-ENGINES = frozenset({"render"})
 # A command that takes the names of images and brings them into the cluster, for clusters without a registry.
 LOADER = "IMAGE_LOADER"
 # Who owns which field, as server-side apply writes it down.
@@ -66,27 +63,6 @@ def plan(context: Context, directory: Path | None = None) -> KubernetesPlan:
     """The stack as it is written into a directory, or else its own, with the names that the realm has there already."""
     workloads = importing_workloads(context.spec, kept_realm(directory or home(context.stack)))
     return KubernetesPlan(PROJECT, context.stack, workloads, context.settings.kubernetes)
-
-
-def preflight(context: Context) -> list[Problem]:
-    """What is in the way of this stack on this cluster."""
-    stack = KubernetesPlan(PROJECT, context.stack, context.spec.workloads, context.settings.kubernetes)
-    return stack.check() + check_cluster(stack, every_object(stack)) + forward.check(stack)
-
-
-def deliver(context: Context, images: Collection[str]) -> None:
-    """Bring images to where the cluster finds them: by IMAGE_LOADER, or by a push to the registry of the settings."""
-    stack = plan(context)
-    wanted = {name: there for name, there in stack.images().items() if name in images}
-    loader = shlex.split(os.environ.get(LOADER, ""))
-    if loader:
-        say(f"Loading {len(wanted)} images with {loader[0]} ...")
-        _checked(*loader, *wanted)
-    elif stack.options.registry:
-        for name, there in wanted.items():
-            say(f"Pushing {there} ...")
-            _checked("docker", "tag", name, there)
-            _checked("docker", "push", "-q", there)
 
 
 def _checked(*command: str) -> None:
@@ -103,37 +79,119 @@ def _checked(*command: str) -> None:
         raise KubernetesError(f"images were not brought to the cluster: {command[0]} exited {done.returncode}:\n{last}")
 
 
-def open_routes(context: Context) -> None:
-    """Keep the loopback URLs forwarded, where nothing else serves them."""
-    forward.start(context, plan(context))
-
-
-def keep_routes(context: Context) -> None:
-    """Forward in the foreground until interrupted. Raises StackError where there is nothing to forward."""
-    stack = plan(context)
-    if not stack.forwarded():
-        kind = "gateway" if stack.options.gateway else "ingress"
-        served = stack.options.gateway or stack.options.ingress
-        where = f"{PROJECT}:kubernetes.{kind}"
-        problem = Problem(where, getattr(served, "name", ""), "expected none: it serves the stack's URLs")
-        raise StackError(f"Nothing of stack {context.stack} has to be forwarded.", [problem])
-    for route in stack.forwarded():
-        say(f"http://localhost:{route.local} -> {route.service} in namespace {stack.namespace}")
-    forward.run(stack)
-
-
 def home(stack: str) -> Path:
     return stack_directory(stack) / "kubernetes"
 
 
-def written(directory: Path) -> str:
-    """What `write` leaves in a directory, for people."""
-    return f"{directory}/{MANIFESTS}: YAML in the order of its application; {SECRET_OBJECTS} is for you alone"
+class KubectlTarget:
+    """Kubernetes: the stack runs from its rendered YAML."""
 
+    tool = "kubectl"
+    plugin = "kubernetes"
+    engines = frozenset({"render"})
 
-def write(context: Context, directory: Path) -> dict[str, str]:
-    """Write the YAML, the realm and the secrets below `directory`; returns every secret by name."""
-    return _write(context, directory)[1]
+    def preflight(self, context: Context) -> list[Problem]:
+        """What is in the way of this stack on this cluster."""
+        stack = KubernetesPlan(PROJECT, context.stack, context.spec.workloads, context.settings.kubernetes)
+        return stack.check() + check_cluster(stack, every_object(stack)) + forward.check(stack)
+
+    def deliver(self, context: Context, images: Collection[str]) -> None:
+        """Bring images to where the cluster finds them: by IMAGE_LOADER, or a push to the registry of the settings."""
+        stack = plan(context)
+        wanted = {name: there for name, there in stack.images().items() if name in images}
+        loader = shlex.split(os.environ.get(LOADER, ""))
+        if loader:
+            say(f"Loading {len(wanted)} images with {loader[0]} ...")
+            _checked(*loader, *wanted)
+        elif stack.options.registry:
+            for name, there in wanted.items():
+                say(f"Pushing {there} ...")
+                _checked("docker", "tag", name, there)
+                _checked("docker", "push", "-q", there)
+
+    def open_routes(self, context: Context) -> None:
+        """Keep the loopback URLs forwarded, where nothing else serves them."""
+        forward.start(context, plan(context))
+
+    def close_routes(self, stack: str) -> None:
+        """End the forward in the background; none is no error."""
+        forward.stop(stack)
+
+    def keep_routes(self, context: Context) -> None:
+        """Forward in the foreground until interrupted. Raises StackError where there is nothing to forward."""
+        stack = plan(context)
+        if not stack.forwarded():
+            kind = "gateway" if stack.options.gateway else "ingress"
+            served = stack.options.gateway or stack.options.ingress
+            where = f"{PROJECT}:kubernetes.{kind}"
+            problem = Problem(where, getattr(served, "name", ""), "expected none: it serves the stack's URLs")
+            raise StackError(f"Nothing of stack {context.stack} has to be forwarded.", [problem])
+        for route in stack.forwarded():
+            say(f"http://localhost:{route.local} -> {route.service} in namespace {stack.namespace}")
+        forward.run(stack)
+
+    def written(self, directory: Path) -> str:
+        """What `write` leaves in a directory, for people."""
+        return f"{directory}/{MANIFESTS}: YAML in the order of its application; {SECRET_OBJECTS} is for you alone"
+
+    def write(self, context: Context, directory: Path) -> dict[str, str]:
+        """Write the YAML, the realm and the secrets below `directory`; returns every secret by name."""
+        return _write(context, directory)[1]
+
+    def owns(self, stack: str) -> bool:
+        """Whether this stack was brought up with kubectl from here."""
+        return (home(stack) / PLACE_FILE).exists()
+
+    def disown(self, stack: str) -> None:
+        """Forget that the stack is up, and keep its secrets: claims that were left know them."""
+        (home(stack) / PLACE_FILE).unlink(missing_ok=True)
+
+    def up(self, context: Context) -> None:
+        """Bring the stack up. Raises StackError before anything changes, or KubernetesError."""
+        directory, stack = home(context.stack), plan(context)
+        cluster = Kubectl(stack.options.context)
+        refuse_changed_realm(stack.workloads, directory / REALM_FILE)
+        if not (directory / (REALM_FILE if stack.options.external_secrets else SECRETS_FILE)).exists():
+            # With its files here it is ours, or its data are: a cleanup that kept the claims has kept them too.
+            _refuse_another_owner(cluster, stack)
+        rendered, values = _write(context, directory)
+        place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
+        write_private(directory / PLACE_FILE, json.dumps(asdict(place), indent=2) + "\n")
+        shown = _references(context.spec.outputs(), stack) if stack.options.external_secrets else context.spec.outputs()
+        write_private(directory / OUTPUTS_FILE, json.dumps(resolve(shown, values), indent=2) + "\n")
+        cluster.run(
+            "apply", "--server-side", "--force-conflicts", "--field-manager", MANAGER, "-f", str(directory / MANIFESTS),
+            timeout=180,
+        )  # fmt: skip
+        conditions.wait(stack, conditions.fetched(stack))
+        with Board(tuple(w.name for w in stack.workloads)).shown() as board:
+            wait_ready(stack, lambda name, state, done: board.update(name, state, done=done))
+        conditions.wait(stack, conditions.waypoint(stack))
+        kept = {(m["kind"], m["metadata"]["name"]) for m in (*rendered.secrets, *rendered.objects)}
+        for name in prune(cluster, stack.namespace, PROJECT, context.stack, kept):
+            say(f"removed {name}, which the stack no longer names")
+
+    def destroy(self, stack: str) -> None:
+        """Remove every object of the stack with its data, its own namespace, and its secrets here."""
+        place = _place(stack)
+        refuse_protected(KubernetesInventory(Kubectl(place.context)), stack)
+        self.close_routes(stack)
+        remove(place, PROJECT, stack, say)
+        shutil.rmtree(stack_directory(stack))
+
+    def kept(self, stack: str) -> dict[str, str]:
+        """The stack's secrets by name, as far as this machine has them."""
+        return SecretStore(home(stack) / SECRETS_FILE).kept()
+
+    def realm(self, stack: str) -> str:
+        """The realm import that was written for the stack; empty where this machine has none."""
+        return kept_realm(home(stack))
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """The outputs; secrets that are fetched from a store are read from the cluster, as they are not kept here."""
+        found = read_outputs(home(stack) / OUTPUTS_FILE)
+        place = _place(stack)
+        return dict(_read(found, Kubectl(place.context), place.namespace, {}))
 
 
 def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]:
@@ -157,42 +215,6 @@ def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]
     return rendered, values
 
 
-def owns(stack: str) -> bool:
-    """Whether this stack was brought up with kubectl from here."""
-    return (home(stack) / PLACE_FILE).exists()
-
-
-def disown(stack: str) -> None:
-    """Forget that the stack is up, and keep its secrets: claims that were left know them."""
-    (home(stack) / PLACE_FILE).unlink(missing_ok=True)
-
-
-def up(context: Context) -> None:
-    """Bring the stack up. Raises StackError before anything changes, or KubernetesError."""
-    directory, stack = home(context.stack), plan(context)
-    cluster = Kubectl(stack.options.context)
-    refuse_changed_realm(stack.workloads, directory / REALM_FILE)
-    if not (directory / (REALM_FILE if stack.options.external_secrets else SECRETS_FILE)).exists():
-        # With its files here it is ours, or its data are: a cleanup that kept the claims has kept them too.
-        _refuse_another_owner(cluster, stack)
-    rendered, values = _write(context, directory)
-    place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
-    write_private(directory / PLACE_FILE, json.dumps(asdict(place), indent=2) + "\n")
-    shown = _references(context.spec.outputs(), stack) if stack.options.external_secrets else context.spec.outputs()
-    write_private(directory / OUTPUTS_FILE, json.dumps(resolve(shown, values), indent=2) + "\n")
-    cluster.run(
-        "apply", "--server-side", "--force-conflicts", "--field-manager", MANAGER, "-f", str(directory / MANIFESTS),
-        timeout=180,
-    )  # fmt: skip
-    conditions.wait(stack, conditions.fetched(stack))
-    with Board(tuple(w.name for w in stack.workloads)).shown() as board:
-        wait_ready(stack, lambda name, state, done: board.update(name, state, done=done))
-    conditions.wait(stack, conditions.waypoint(stack))
-    kept = {(m["kind"], m["metadata"]["name"]) for m in (*rendered.secrets, *rendered.objects)}
-    for name in prune(cluster, stack.namespace, PROJECT, context.stack, kept):
-        say(f"removed {name}, which the stack no longer names")
-
-
 def _refuse_another_owner(cluster: Kubectl, stack: KubernetesPlan) -> None:
     """What another engine or machine made has secrets that are not here: new ones would lock it out of its data."""
     items = find(cluster, stack.namespace, PROJECT, stack.stack)
@@ -204,34 +226,8 @@ def _refuse_another_owner(cluster: Kubectl, stack: KubernetesPlan) -> None:
         raise StackError("This stack is there already, and not made from here; nothing was changed.", [problem])
 
 
-def destroy(stack: str) -> None:
-    """Remove every object of the stack with its data, its own namespace, and its secrets here."""
-    place = _place(stack)
-    refuse_protected(KubernetesInventory(Kubectl(place.context)), stack)
-    forward.stop(stack)
-    remove(place, PROJECT, stack, say)
-    shutil.rmtree(stack_directory(stack))
-
-
 def _place(stack: str) -> Place:
     return Place(**read_kept(home(stack) / PLACE_FILE, "place", WRITTEN_AGAIN))
-
-
-def kept(stack: str) -> dict[str, str]:
-    """The stack's secrets by name, as far as this machine has them."""
-    return SecretStore(home(stack) / SECRETS_FILE).kept()
-
-
-def realm(stack: str) -> str:
-    """The realm import that was written for the stack; empty where this machine has none."""
-    return kept_realm(home(stack))
-
-
-def outputs(stack: str) -> dict[str, Any]:
-    """The outputs; secrets that are fetched from a store are read from the cluster, as they are not kept here."""
-    found = read_outputs(home(stack) / OUTPUTS_FILE)
-    place = _place(stack)
-    return dict(_read(found, Kubectl(place.context), place.namespace, {}))
 
 
 def _references(value: object, stack: KubernetesPlan) -> object:

@@ -9,32 +9,89 @@ from typing import Any, Protocol
 from problems import Problem
 from settings import Platform, Settings
 from stackctl.context import Context
-from stackctl.engines import compose, kubectl
+from stackctl.engines.compose import ComposeTarget
+from stackctl.engines.kubectl import KubectlTarget
 
 
 class Target(Protocol):
-    """TOOL: the command that runs rendered files. PLUGIN: Pulumi's own. ENGINES: values of ENGINE that mean TOOL."""
+    """One platform as its operator uses it without Pulumi.
 
-    TOOL: str
-    PLUGIN: str
-    ENGINES: frozenset[str]
+    Methods that speak to the platform also raise its own error: DockerError or KubernetesError.
+    """
 
-    def preflight(self, context: Context) -> list[Problem]: ...
-    def deliver(self, context: Context, images: Collection[str]) -> None: ...
-    def open_routes(self, context: Context) -> None: ...
-    def keep_routes(self, context: Context) -> None: ...
-    def write(self, context: Context, directory: Path) -> dict[str, str]: ...
-    def written(self, directory: Path) -> str: ...
-    def up(self, context: Context) -> None: ...
-    def owns(self, stack: str) -> bool: ...
-    def disown(self, stack: str) -> None: ...
-    def destroy(self, stack: str) -> None: ...
-    def kept(self, stack: str) -> dict[str, str]: ...
-    def realm(self, stack: str) -> str: ...
-    def outputs(self, stack: str) -> dict[str, Any]: ...
+    @property
+    def tool(self) -> str:
+        """The command that runs rendered files, as people call it."""
+        ...
+
+    @property
+    def plugin(self) -> str:
+        """Pulumi's own name for the platform's provider."""
+        ...
+
+    @property
+    def engines(self) -> frozenset[str]:
+        """The values of ENGINE that mean this tool."""
+        ...
+
+    def preflight(self, context: Context) -> list[Problem]:
+        """What is in the way of this stack there. Nothing is made."""
+        ...
+
+    def deliver(self, context: Context, images: Collection[str]) -> None:
+        """Bring images that were built here to where the platform finds them. Raises StackError without a way."""
+        ...
+
+    def open_routes(self, context: Context) -> None:
+        """See to it that the stack's URLs on this machine lead to it, from now on and in the background."""
+        ...
+
+    def close_routes(self, stack: str) -> None:
+        """Undo `open_routes`. No route is no error."""
+        ...
+
+    def keep_routes(self, context: Context) -> None:
+        """The same in the foreground, until interrupted. Raises StackError where nothing has to be opened."""
+        ...
+
+    def write(self, context: Context, directory: Path) -> dict[str, str]:
+        """Write the stack as files; returns its secrets by name. Raises StackError for what they cannot say."""
+        ...
+
+    def written(self, directory: Path) -> str:
+        """What `write` leaves in a directory, for people."""
+        ...
+
+    def up(self, context: Context) -> None:
+        """Bring the stack up from files and wait for it. Raises StackError before anything is changed."""
+        ...
+
+    def owns(self, stack: str) -> bool:
+        """Whether `up` of this target brought the stack up on this machine. Asks the platform nothing."""
+        ...
+
+    def disown(self, stack: str) -> None:
+        """Forget that the stack is up, and keep its secrets: data that was left knows them."""
+        ...
+
+    def destroy(self, stack: str) -> None:
+        """Remove the stack with its data, and what is kept of it here. Raises StackError for protected data."""
+        ...
+
+    def kept(self, stack: str) -> dict[str, str]:
+        """The stack's secrets by name, in clear, as far as this machine has them."""
+        ...
+
+    def realm(self, stack: str) -> str:
+        """The realm import that was written for the stack; empty where this machine has none."""
+        ...
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """The outputs of `up` with their secrets in clear. Raises StackError for a damaged file."""
+        ...
 
 
-TARGETS: Mapping[Platform, Target] = {Platform.DOCKER: compose, Platform.KUBERNETES: kubectl}
+TARGETS: Mapping[Platform, Target] = {Platform.DOCKER: ComposeTarget(), Platform.KUBERNETES: KubectlTarget()}
 
 
 def platform_of(stack: str, settings: Settings | None, asked: Platform | None = None) -> Platform:

@@ -87,9 +87,9 @@ def on_docker(workloads: Sequence[Workload] = WORKLOADS) -> Run:
     """What the Pulumi engine is asked for."""
 
     def program() -> Mapping[str, pulumi.Input[object]]:
-        platform = DockerPlatform(PROJECT, STACK, "127.0.0.1")
-        assert platform.check(workloads) == []
-        site, secrets = platform.prepare(ONLY), Secrets("secrets", ONLY)
+        checked = DockerPlatform(PROJECT, STACK, "127.0.0.1").check(workloads)
+        assert checked.problems == []
+        site, secrets = checked.prepare(ONLY), Secrets("secrets", ONLY)
         return {w.name: Component(w, site, secrets, ONLY).ready for w in workloads}
 
     return run_program(program, STACK)

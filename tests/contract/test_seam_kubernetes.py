@@ -37,9 +37,9 @@ def rendered(workloads: tuple[Workload, ...] = WORKLOADS, **options: Any) -> lis
 
 def by_engine(workloads: tuple[Workload, ...] = WORKLOADS, **options: Any) -> Run:
     def program() -> dict[str, Any]:
-        platform = KubernetesPlatform(PROJECT, STACK, Kubernetes.model_validate(options))
-        assert platform.check(workloads) == []
-        place, secrets = platform.prepare(ONLY), Secrets("secrets", ONLY)
+        checked = KubernetesPlatform(PROJECT, STACK, Kubernetes.model_validate(options)).check(workloads)
+        assert checked.problems == []
+        place, secrets = checked.prepare(ONLY), Secrets("secrets", ONLY)
         return {w.name: Component(w, place, secrets, ONLY).ready for w in workloads}
 
     return run_program(program, STACK)

@@ -20,9 +20,11 @@ from platforms.workload import ExecCheck, Probe, Resources, Service, Workload
 from problems import StackError
 from settings import PROJECT
 from stackctl.context import Context
-from stackctl.engines import compose
+from stackctl.engines.compose import ComposeTarget
 from stackctl.state import env_file
 from tests.samples import OPERATORS_OWN, OPERATORS_PASSWORD, everything, settings
+
+COMPOSE = ComposeTarget()
 
 # These differ in nothing but what the name of a variable may not hold.
 ALIKE = ("client-a.b-secret", "client-a-b-secret", "client-a_b-secret", "client-A-b-secret", "client-a--b-secret")
@@ -128,7 +130,7 @@ def test_what_is_rendered_is_what_both_generations_of_compose_read(tmp_path: Pat
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     directory = tmp_path / "out"
-    return directory, compose.write(context(everything(tmp_path)), directory)
+    return directory, COMPOSE.write(context(everything(tmp_path)), directory)
 
 
 def test_no_secret_is_in_a_file_but_the_two_private_ones(written: tuple[Path, dict[str, str]]) -> None:
@@ -178,9 +180,9 @@ def test_the_realm_is_without_secrets_and_each_placeholder_reaches_keycloak(
 
 def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     config = everything(tmp_path)
-    first = compose.write(context(config), tmp_path / "out")
+    first = COMPOSE.write(context(config), tmp_path / "out")
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    assert compose.write(context(config), tmp_path / "out") == first
+    assert COMPOSE.write(context(config), tmp_path / "out") == first
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
 
 
@@ -191,7 +193,7 @@ def test_what_compose_cannot_do_is_refused_before_anything_is_written(tmp_path: 
         "realm": {"users": [{"username": "carol", "password": 'a "quote"'}]},
     }
     with pytest.raises(StackError) as caught:
-        compose.write(context(config), tmp_path / "out")
+        COMPOSE.write(context(config), tmp_path / "out")
     message = str(caught.value)
     assert "secret keycloak-provisioner-secret = [secret]" in message
     assert "secret user-carol-password = [secret]" in message
@@ -210,7 +212,7 @@ def test_no_stack_is_another_one_to_compose() -> None:
 
 
 def test_the_env_file_holds_composes_name_of_the_stack(tmp_path: Path) -> None:
-    compose.write(context(stack="Dev"), tmp_path)
+    COMPOSE.write(context(stack="Dev"), tmp_path)
     (line,) = [x for x in (tmp_path / "secrets.env").read_text().splitlines() if x.startswith("COMPOSE_PROJECT_NAME=")]
     assert line != "COMPOSE_PROJECT_NAME='mlflow-sso-Dev'"
     assert line.startswith("COMPOSE_PROJECT_NAME='mlflow-sso-dev-")
@@ -227,7 +229,7 @@ def test_the_env_file_holds_composes_name_of_the_stack(tmp_path: Path) -> None:
 def test_no_text_of_the_realm_draws_a_secret_into_it(realm: dict[str, Any], where: str, tmp_path: Path) -> None:
     """Keycloak's import would show its database password to whoever reads that name."""
     with pytest.raises(StackError) as caught:
-        compose.write(context({"realm": realm}), tmp_path)
+        COMPOSE.write(context({"realm": realm}), tmp_path)
     assert f"{where} = " in str(caught.value)
     assert "expected no ${ in it" in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -19,9 +19,12 @@ from settings import Environment
 from settings.catalogue import refs
 from stackctl.context import Context
 from stackctl.engines import compose, pulumi_cli
+from stackctl.engines.compose import ComposeTarget
 from stackctl.people import connection
 from tests.fakes import FakeCommand, FakeDocker
 from tests.samples import everything, settings
+
+COMPOSE = ComposeTarget()
 
 
 def context(config: dict[str, Any] | None = None) -> Context:
@@ -47,7 +50,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDock
 
 def test_compose_is_asked_once_and_each_container_is_waited_for(docker: FakeDocker) -> None:
     one = context()
-    compose.up(one)
+    COMPOSE.up(one)
     ups = [call for call in docker.calls if call.endswith(" up -d --remove-orphans")]
     assert ups == [
         f"compose --env-file {one.directory}/secrets.env -f {one.directory}/compose.yaml up -d --remove-orphans"
@@ -62,13 +65,13 @@ def test_containers_are_waited_for_where_their_ports_are_bound(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(daemon, "wait_ready", lambda *_, address: asked.append(address))
-    compose.up(context({"docker": {"bindAddress": "::1"}}))
+    COMPOSE.up(context({"docker": {"bindAddress": "::1"}}))
     assert set(asked) == {"::1"}
 
 
 def test_no_secret_is_in_a_command_line(docker: FakeDocker, tmp_path: Path) -> None:
     one = context(everything(tmp_path))
-    compose.up(one)
+    COMPOSE.up(one)
     values = json.loads((one.directory / "secrets.json").read_text()).values()
     assert len(list(values)) >= 15
     assert not [call for call in docker.calls for value in values if value in call]
@@ -77,9 +80,9 @@ def test_no_secret_is_in_a_command_line(docker: FakeDocker, tmp_path: Path) -> N
 
 def test_outputs_are_those_of_the_stack_and_private(docker: FakeDocker) -> None:
     one = context()
-    compose.up(one)
+    COMPOSE.up(one)
     values = json.loads((one.directory / "secrets.json").read_text())
-    found = compose.outputs("test")
+    found = COMPOSE.outputs("test")
     assert set(found) == set(one.spec.outputs())
     assert found["client_secret"] == values["mlflow-client-secret"]
     assert found["users"]["alice"] == {"password": values["user-alice-password"], "groups": ["mlflow-admins"]}
@@ -89,37 +92,37 @@ def test_outputs_are_those_of_the_stack_and_private(docker: FakeDocker) -> None:
 
 def test_a_second_up_writes_the_same(docker: FakeDocker) -> None:
     one = context()
-    compose.up(one)
+    COMPOSE.up(one)
     before = {p: p.read_bytes() for p in one.directory.rglob("*") if p.is_file()}
-    compose.up(one)
+    COMPOSE.up(one)
     assert {p: p.read_bytes() for p in one.directory.rglob("*") if p.is_file()} == before
 
 
 def test_destroy_takes_the_volumes_and_the_secrets_along(docker: FakeDocker) -> None:
     one = context()
-    compose.up(one)
-    assert compose.owns("test")
-    compose.destroy("test")
+    COMPOSE.up(one)
+    assert COMPOSE.owns("test")
+    COMPOSE.destroy("test")
     assert docker.calls[-1].endswith(" down --volumes --remove-orphans")
     assert not one.directory.exists()
-    assert not compose.owns("test")
+    assert not COMPOSE.owns("test")
 
 
 def test_a_destroy_that_fails_keeps_the_secrets(docker: FakeDocker) -> None:
     one = context()
-    compose.up(one)
+    COMPOSE.up(one)
     docker.fail("compose", "Error: the daemon went away")
     with pytest.raises(DockerError, match="Compose down failed:\nError: the daemon went away"):
-        compose.destroy("test")
+        COMPOSE.destroy("test")
     assert (one.directory / "secrets.json").exists()
 
 
 def test_a_realm_that_changed_is_refused_by_what_changed(docker: FakeDocker) -> None:
-    compose.up(context())
+    COMPOSE.up(context())
     calls = docker.calls
     changed = context({"realm": {"lifetimes": {"accessTokenSeconds": 60}, "groups": {"users": ["others"]}}})
     with pytest.raises(StackError) as caught:
-        compose.up(changed)
+        COMPOSE.up(changed)
     message = str(caught.value)
     differing = "accessTokenLifespan, groups (mlflow-users, others), users (bob, service-account-mlflow)"
     assert f"realm = {differing}: expected no change" in message
@@ -127,8 +130,8 @@ def test_a_realm_that_changed_is_refused_by_what_changed(docker: FakeDocker) -> 
 
 
 def test_a_change_elsewhere_is_no_change_of_the_realm(docker: FakeDocker) -> None:
-    compose.up(context())
-    compose.up(context({"redis": {"maxMemoryMib": 128}, "mlflow": {"workers": 3}}))
+    COMPOSE.up(context())
+    COMPOSE.up(context({"redis": {"maxMemoryMib": 128}, "mlflow": {"workers": 3}}))
     assert len([call for call in docker.calls if " up -d" in call]) == 2
 
 

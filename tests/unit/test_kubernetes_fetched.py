@@ -13,7 +13,10 @@ from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from problems import StackError
 from stackctl.context import Context
 from stackctl.engines import kubectl
+from stackctl.engines.kubectl import KubectlTarget
 from tests.contract.kubernetes_samples import FETCHED, settings
+
+KUBECTL = KubectlTarget()
 
 
 class Cluster:
@@ -56,7 +59,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def test_no_secret_is_made_or_kept_here(cluster: Cluster) -> None:
-    kubectl.up(context())
+    KUBECTL.up(context())
     directory = kubectl.home("test")
     assert cluster.applied
     assert not (directory / "secrets.json").exists()
@@ -64,8 +67,8 @@ def test_no_secret_is_made_or_kept_here(cluster: Cluster) -> None:
 
 
 def test_outputs_are_read_from_the_cluster(cluster: Cluster) -> None:
-    kubectl.up(context())
-    found = kubectl.outputs("test")
+    KUBECTL.up(context())
+    found = KUBECTL.outputs("test")
     assert set(found) == set(context().spec.outputs())
     assert found["client_id"] == "mlflow"
     for value in (found["client_secret"], found["admin"]["password"], found["users"]["carol@example.com"]["password"]):
@@ -73,14 +76,14 @@ def test_outputs_are_read_from_the_cluster(cluster: Cluster) -> None:
     assert "of " not in (kubectl.home("test") / "outputs.json").read_text()
     cluster.made = False
     with pytest.raises(KubernetesError, match="was it fetched from its store"):
-        kubectl.outputs("test")
+        KUBECTL.outputs("test")
 
 
 def test_what_another_engine_made_is_left_alone_and_its_own_is_not(cluster: Cluster) -> None:
     cluster.items = [{"kind": "Service", "metadata": {"name": "mlflow"}}]
     with pytest.raises(StackError, match="not made from here"):
-        kubectl.up(context())
+        KUBECTL.up(context())
     cluster.items = []
-    kubectl.up(context())
+    KUBECTL.up(context())
     cluster.items = [{"kind": "Service", "metadata": {"name": "mlflow"}}]
-    kubectl.up(context())
+    KUBECTL.up(context())

@@ -26,9 +26,14 @@ from settings import ROOT
 from stackctl.context import Context
 from stackctl.doctor.observed import Observed
 from stackctl.engines import compose, kubectl
+from stackctl.engines.compose import ComposeTarget
+from stackctl.engines.kubectl import KubectlTarget
+from stackctl.engines.targets import Target
 from tests.fakes import FakeDocker
 from tests.samples import settings
 from tests.unit.test_doctor import FakeRunning
+
+COMPOSE, KUBECTL = ComposeTarget(), KubectlTarget()
 
 NUMBERED = (ROOT / "tests" / "unit" / "kept" / "numbered-realm.json").read_text()
 # What that document was written for, and the secret that each of its names stands for.
@@ -149,7 +154,7 @@ def brought_up_before(directory: Path) -> None:
 def test_compose_goes_on_with_a_numbered_realm_and_replaces_nothing(docker: FakeDocker) -> None:
     one = context(CONFIG)
     brought_up_before(one.directory)
-    compose.up(one)
+    COMPOSE.up(one)
     assert [call for call in docker.calls if " up -d" in call]
     service = yaml.safe_load((one.directory / "compose.yaml").read_text())["services"][SERVER]
     # Compose makes a container anew when its variables or the paths that it mounts change.
@@ -168,10 +173,11 @@ def test_kubectl_goes_on_with_a_numbered_realm_and_replaces_nothing(docker: Fake
 
 
 def test_what_was_rendered_into_a_directory_is_rendered_there_with_the_same_names(tmp_path: Path) -> None:
-    for engine, config in ((compose, CONFIG), (kubectl, {**CONFIG, "platform": "kubernetes"})):
-        directory = tmp_path / engine.__name__
+    both: list[tuple[Target, dict[str, Any]]] = [(COMPOSE, CONFIG), (KUBECTL, {**CONFIG, "platform": "kubernetes"})]
+    for target, config in both:
+        directory = tmp_path / target.tool
         brought_up_before(directory)
-        engine.write(context(config), directory)
+        target.write(context(config), directory)
         assert (directory / "realm.json").read_text() == NUMBERED
 
 
@@ -179,7 +185,7 @@ def test_a_realm_that_is_refused_is_told_by_the_entries_that_differ(docker: Fake
     brought_up_before(context(CONFIG).directory)
     more = {"serviceAccounts": [{"clientId": "nightly", "groups": ["mlflow-users"]}]}
     with pytest.raises(StackError) as caught:
-        compose.up(context(with_more(CONFIG, **more)))
+        COMPOSE.up(context(with_more(CONFIG, **more)))
     (problem,) = caught.value.problems
     assert problem.value == "clients (nightly), users (service-account-nightly)"
     assert not [call for call in docker.calls if " up -d" in call]
@@ -203,8 +209,8 @@ def test_the_doctor_compares_with_the_names_that_were_numbered(runs: bool) -> No
     assert meant(found) == MEANT
 
 
-@pytest.mark.parametrize("engine", [compose, kubectl])
-def test_what_is_kept_of_a_realm_is_its_document(engine: Any, docker: FakeDocker) -> None:
-    assert engine.realm("test") == ""
-    brought_up_before(context(CONFIG).directory if engine is compose else kubectl.home("test"))
-    assert engine.realm("test") == NUMBERED
+@pytest.mark.parametrize("target", [COMPOSE, KUBECTL], ids=["compose", "kubectl"])
+def test_what_is_kept_of_a_realm_is_its_document(target: Target, docker: FakeDocker) -> None:
+    assert target.realm("test") == ""
+    brought_up_before(context(CONFIG).directory if target is COMPOSE else kubectl.home("test"))
+    assert target.realm("test") == NUMBERED

@@ -12,7 +12,8 @@ from mlflow_sso_client.files import write_private
 from platforms.inventory import Item
 from problems import StackError
 from stackctl.context import stack_directory
-from stackctl.engines import compose, pulumi_cli, remains
+from stackctl.engines import pulumi_cli, remains
+from stackctl.engines.compose import ComposeTarget
 from stackctl.engines.rendered import OUTPUTS_FILE, REALM_FILE, SECRETS_FILE
 
 CONTAINER = Item("container", "mlflow-sso-x-redis", "redis")
@@ -65,7 +66,7 @@ def test_kept_data_keep_their_secrets_and_the_stack_does_not_look_present() -> N
     remains.remove(found, inventory, "x", lambda _: None)
     assert inventory.removed == [CONTAINER.name]
     assert (directory / SECRETS_FILE).exists()
-    assert not compose.owns("x")
+    assert not ComposeTarget().owns("x")
 
 
 def test_a_volume_in_use_elsewhere_is_refused_by_name() -> None:
