@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 PARALLEL ?= -n 2
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
-.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e screenshots lint format bench client docs lock
+.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e soak screenshots lint format bench client docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,7 @@ destroy: setup  ## remove STACK and its data
 outputs: setup  ## URLs, client and users of STACK
 	@$(STACKCTL) outputs --stack $(STACK)
 
-render: setup  ## write STACK as a Compose file and a realm import below rendered/
+render: setup  ## write STACK as a Compose file or Kubernetes YAML below rendered/
 	@$(STACKCTL) render --stack $(STACK)
 
 images: setup engine  ## build the images that STACK lacks
@@ -46,6 +46,10 @@ test-unit: setup  ## unit and contract tests: seconds, no engine
 test-e2e: setup engine  ## tests against real containers
 	@scripts/test-tools
 	@.venv/bin/python -m pytest tests/e2e $(PARALLEL) $(PYTEST_ARGS)
+
+soak: setup engine images  ## what CI cannot hold: stacks of an earlier commit, every Python; with KUBECONFIG also a cluster
+	@scripts/test-tools
+	@SOAK=1 .venv/bin/python -m pytest tests/soak tests/e2e/test_client_alone.py -p no:xdist $(PYTEST_ARGS)
 
 screenshots: setup engine  ## take the pictures in docs/images anew
 	@scripts/test-tools

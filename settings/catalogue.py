@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import yaml
 
@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSIONS_FILE = ROOT / "versions.yaml"
 PREFIX = "mlflow-sso"
 
-# In the order a reader expects; "postgres-seeded" is postgres plus the empty schemas of keycloak and mlflow.
-COMPONENTS = ("postgres", "redis", "keycloak", "mlflow", "postgres-seeded")
+# Made of other images, and of what their programs write into an empty database.
+SEEDED = "postgres-seeded"
 # What the seeded image is made from, and by: a change in any of them is another seed.
 SEED_PROGRAM = "stackctl/images/seed.py"
 SEED_SOURCES = ("postgres", "keycloak", "mlflow")
@@ -42,44 +42,49 @@ class DebianSuite:
 
 
 @dataclass(frozen=True)
-class PostgresVersion:
-    debian: str
-    image: str
+class Entry:
+    """One version of an image: what its row says, all of it text.
+
+    All of it is part of the tag, and given to the build where the Dockerfile asks for it (ARG NAME). `debian` names the
+    suite it stands on, `image` upstream's image of the same, `lock` a lock of Python packages, `sha256` its download.
+    """
+
+    said: Mapping[str, str]
+
+    @property
+    def debian(self) -> str:
+        return self.said["debian"]
+
+    @property
+    def lock(self) -> str | None:
+        return self.said.get("lock")
+
+    @property
+    def sha256(self) -> str | None:
+        return self.said.get("sha256")
 
 
 @dataclass(frozen=True)
-class RedisVersion:
-    debian: str
-    image: str
+class Download:
+    """A file that a build needs: its Maven coordinate without the version, and its name in the build context."""
+
+    maven: str
+    file: str
 
 
 @dataclass(frozen=True)
-class KeycloakVersion:
-    debian: str
-    java: str
-    image: str
-    sha256: str
+class Catalogue:
+    """An image and its known versions: a row of versions.yaml and a folder below images/.
 
-
-@dataclass(frozen=True)
-class MlflowVersion:
-    debian: str
-    python: str
-    mlflow: str
-    lock: str
-
-
-AnyVersion = PostgresVersion | RedisVersion | KeycloakVersion | MlflowVersion
-T = TypeVar("T", bound=AnyVersion)
-
-
-@dataclass(frozen=True)
-class Catalogue(Generic[T]):
-    """The known versions of one component."""
+    setting: the setting that chooses the version; empty: none does. seconds: about how long its build takes.
+    """
 
     component: str
     default: str
-    versions: Mapping[str, T]
+    versions: Mapping[str, Entry]
+    setting: str = ""
+    seconds: int = 60
+    download: Download | None = None
 
     def key(self, version: str | None = None) -> str:
         """The version asked for, or the default; refused when unknown."""
@@ -89,24 +94,27 @@ class Catalogue(Generic[T]):
             raise VersionsError(f"{self.component} {key} is not in versions.yaml; known: {known}")
         return key
 
-    def get(self, version: str | None = None) -> T:
+    def get(self, version: str | None = None) -> Entry:
         return self.versions[self.key(version)]
 
 
 @dataclass(frozen=True)
 class Versions:
+    """Everything that versions.yaml says."""
+
     refreshed: str
     debian: Mapping[str, DebianSuite]
-    postgres: Catalogue[PostgresVersion]
-    redis: Catalogue[RedisVersion]
-    keycloak: Catalogue[KeycloakVersion]
-    mlflow: Catalogue[MlflowVersion]
+    images: Mapping[str, Catalogue]
 
-    def catalogue(self, component: str) -> Catalogue[Any]:
-        if component not in ("postgres", "redis", "keycloak", "mlflow"):
-            raise VersionsError(f"no image is called {component!r}; there are: {', '.join(COMPONENTS)}")
-        found: Catalogue[Any] = getattr(self, component)
-        return found
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Every image in the order of the file; the seeded one is made of others and comes last."""
+        return (*self.images, SEEDED)
+
+    def catalogue(self, component: str) -> Catalogue:
+        if component not in self.images:
+            raise VersionsError(f"no image is called {component!r}; there are: {', '.join(self.components)}")
+        return self.images[component]
 
 
 def _mapping(value: object, where: str) -> dict[str, Any]:
@@ -133,19 +141,41 @@ def _record(cls: type[Any], value: object, where: str) -> Any:
     return cls(**given)
 
 
-def _catalogue(data: Mapping[str, Any], name: str, cls: type[T], suites: Mapping[str, DebianSuite]) -> Catalogue[T]:
-    section = _mapping(data.get(name), name)
-    default = section.get("default")
+def _entry(value: object, where: str, suites: Mapping[str, DebianSuite]) -> Entry:
+    given = _mapping(value, where)
+    if "debian" not in given:
+        raise VersionsError(f"versions.yaml: {where}: debian is missing")
+    for name, item in given.items():
+        if not isinstance(item, str) or not item:
+            raise VersionsError(f"versions.yaml: {where}.{name} must be text in quotes, not {item!r}")
+    if given["debian"] not in suites:
+        raise VersionsError(f"versions.yaml: {where}.debian: no suite is called {given['debian']!r}")
+    digest = given.get("sha256", "0" * 64)
+    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        raise VersionsError(f"versions.yaml: {where}.sha256 is not 64 hex digits")
+    return Entry(given)
+
+
+def _catalogue(value: object, name: str, suites: Mapping[str, DebianSuite]) -> Catalogue:
+    section = _mapping(value, name)
+    allowed = ("default", "versions", "setting", "seconds", "download")
+    if unknown := sorted(set(section) - set(allowed)):
+        raise VersionsError(f"versions.yaml: {name}: unknown {', '.join(unknown)}; allowed: {', '.join(allowed)}")
     versions = {
-        key: _record(cls, value, f"{name}.versions.{key}")
-        for key, value in _mapping(section.get("versions"), f"{name}.versions").items()
+        key: _entry(entry, f"{name}.versions.{key}", suites)
+        for key, entry in _mapping(section.get("versions"), f"{name}.versions").items()
     }
+    default, setting, seconds = section.get("default"), section.get("setting", ""), section.get("seconds", 60)
     if not isinstance(default, str) or default not in versions:
         raise VersionsError(f"versions.yaml: {name}.default is {default!r}, which is none of {', '.join(versions)}")
-    for key, entry in versions.items():
-        if entry.debian not in suites:
-            raise VersionsError(f"versions.yaml: {name}.versions.{key}.debian: no suite is called {entry.debian!r}")
-    return Catalogue(name, default, versions)
+    if not isinstance(setting, str) or not isinstance(seconds, int):
+        raise VersionsError(f"versions.yaml: {name}: setting must be text, and seconds a number")
+    download = None
+    if "download" in section:
+        download = _record(Download, section["download"], f"{name}.download")
+        if lacking := sorted(key for key, entry in versions.items() if entry.sha256 is None):
+            raise VersionsError(f"versions.yaml: {name}.versions.{lacking[0]}: sha256 of its download is missing")
+    return Catalogue(name, default, versions, setting, seconds, download)
 
 
 def parse_versions(text: str) -> Versions:
@@ -161,18 +191,10 @@ def parse_versions(text: str) -> Versions:
         key: _record(DebianSuite, value, f"debian.suites.{key}")
         for key, value in _mapping(debian.get("suites"), "debian.suites").items()
     }
-    keycloak = _catalogue(data, "keycloak", KeycloakVersion, suites)
-    for key, entry in keycloak.versions.items():
-        if len(entry.sha256) != 64 or set(entry.sha256) - set("0123456789abcdef"):
-            raise VersionsError(f"versions.yaml: keycloak.versions.{key}.sha256 is not 64 hex digits")
-    return Versions(
-        refreshed=refreshed,
-        debian=suites,
-        postgres=_catalogue(data, "postgres", PostgresVersion, suites),
-        redis=_catalogue(data, "redis", RedisVersion, suites),
-        keycloak=keycloak,
-        mlflow=_catalogue(data, "mlflow", MlflowVersion, suites),
-    )
+    images = {name: _catalogue(value, name, suites) for name, value in data.items() if name != "debian"}
+    if lacking := [name for name in SEED_SOURCES if name not in images]:
+        raise VersionsError(f"versions.yaml: {', '.join(lacking)} is missing")
+    return Versions(refreshed, suites, images)
 
 
 @cache
@@ -183,7 +205,7 @@ def load_versions(path: Path = VERSIONS_FILE) -> Versions:
         raise VersionsError(f"cannot read {path}: {error.strerror}") from None
 
 
-def context_files(root: Path, component: str, entry: AnyVersion | None = None) -> dict[str, Path]:
+def context_files(root: Path, component: str, entry: Entry | None = None) -> dict[str, Path]:
     """The files that make an image, by their name in the build context."""
     folder = root / "images" / component
     files = {
@@ -193,7 +215,7 @@ def context_files(root: Path, component: str, entry: AnyVersion | None = None) -
     }
     if not files:
         raise VersionsError(f"images/{component} is missing or empty")
-    if isinstance(entry, MlflowVersion):
+    if entry is not None and entry.lock is not None:
         lock = root / entry.lock
         if not lock.is_file():
             raise VersionsError(f"{entry.lock}, named in versions.yaml, does not exist")
@@ -228,24 +250,24 @@ def image_ref(
 ) -> str:
     """The local tag of a component. Equal trees give equal tags, on every machine.
 
-    `selection` (component -> version) matters for "postgres-seeded" alone, which is made from three components.
+    `selection` (component -> version) matters for the seeded one alone, which is made from three components.
     """
     known = versions or load_versions(root / "versions.yaml")
-    if component == "postgres-seeded":
+    if component == SEEDED:
         chosen = {**(selection or {}), **({"postgres": version} if version else {})}
         sources = [image_ref(name, chosen.get(name), versions=known, root=root) for name in SEED_SOURCES]
-        tag = known.postgres.key(chosen.get("postgres"))
+        tag = known.catalogue("postgres").key(chosen.get("postgres"))
         digest = _digest({"from": sources}, context_files(root, "seed"), SEED_GENERATION)
         return f"{PREFIX}/{component}:{tag}-{digest}"
     catalogue = known.catalogue(component)
     key = catalogue.key(version)
     entry = catalogue.versions[key]
     # All that versions.yaml says of a version is part of its tag.
-    recipe = {"version": key, "entry": asdict(entry), "base": base_ref(entry.debian, versions=known, root=root)}
+    recipe = {"version": key, "entry": dict(entry.said), "base": base_ref(entry.debian, versions=known, root=root)}
     return f"{PREFIX}/{component}:{key}-{_digest(recipe, context_files(root, component, entry))}"
 
 
 def refs(selection: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """Every image of a stack by component; versions not selected are the defaults."""
     chosen = selection or {}
-    return {name: image_ref(name, chosen.get(name), chosen) for name in COMPONENTS}
+    return {name: image_ref(name, chosen.get(name), chosen) for name in load_versions().components}

@@ -7,13 +7,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from problems import Problem
+from settings.catalogue import load_versions
 from settings.derived import behind_proxy, published_port, wants_sample_users
 from settings.known import Known
 from settings.model import PROJECT, Keycloak, Mlflow, Settings, Tls
 from settings.rules_groups import GROUP_RULES
 from settings.rules_kubernetes import KUBERNETES_RULES
 from settings.types import is_loopback
-from settings.versions import unsupported_plugin, versions
+from settings.versions import PLUGIN_VERSION, selection, unsupported_plugin
 from settings.wrong import Wrong
 
 PARTS = ("mlflow", "keycloak")
@@ -31,18 +32,15 @@ def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
 
 
 def _versions(settings: Settings, known: Known) -> Iterator[Wrong]:
-    plugin = settings.mlflow.plugin_version
-    reason = unsupported_plugin(plugin)
+    reason = unsupported_plugin(settings.mlflow.plugin_version)
     if reason:
-        yield Wrong(("mlflow.pluginVersion",), plugin, reason)
-    listed = versions()
-    for part, given, choices in (
-        ("postgres", settings.postgres.version, listed.postgres),
-        ("redis", settings.redis.version, listed.redis),
-        ("keycloak", settings.keycloak.version, listed.keycloak),
-    ):
-        if given is not None and given not in choices:
-            yield Wrong((f"{part}.version",), given, f"expected one of {', '.join(choices)}")
+        yield Wrong((PLUGIN_VERSION,), settings.mlflow.plugin_version, reason)
+    images, chosen = load_versions().images, selection(settings)
+    for name, row in images.items():
+        version = chosen[name]
+        # The plugin's own reasons are told above.
+        if row.setting != PLUGIN_VERSION and version is not None and version not in row.versions:
+            yield Wrong((row.setting,), version, f"expected one of {', '.join(row.versions)}")
 
 
 def _bind_address(settings: Settings, known: Known) -> Iterator[Wrong]:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
+
+from pydantic.alias_generators import to_snake
 
 from settings.catalogue import image_ref, load_versions
 from settings.model import Settings
 
-
-@dataclass(frozen=True)
-class KnownVersions:
-    """Versions by component, as versions.yaml names them."""
-
-    postgres: tuple[str, ...]
-    redis: tuple[str, ...]
-    keycloak: tuple[str, ...]
-    mlflow: tuple[str, ...]
-
-
-def versions() -> KnownVersions:
-    known = load_versions()
-    return KnownVersions(
-        postgres=tuple(known.postgres.versions),
-        redis=tuple(known.redis.versions),
-        keycloak=tuple(known.keycloak.versions),
-        mlflow=tuple(known.mlflow.versions),
-    )
+PLUGIN_VERSION = "mlflow.pluginVersion"
 
 
 def unsupported_plugin(version: str) -> str | None:
     """Why a version of mlflow-oidc-auth cannot be used, or None when it can."""
-    known = versions().mlflow
+    known = tuple(load_versions().catalogue("mlflow").versions)
     if version in known:
         return None
     major = version.partition(".")[0]
@@ -43,12 +27,15 @@ def unsupported_plugin(version: str) -> str | None:
 
 def selection(settings: Settings) -> dict[str, str | None]:
     """The version of each image the settings ask for; None is the default of versions.yaml."""
-    return {
-        "postgres": settings.postgres.version,
-        "redis": settings.redis.version,
-        "keycloak": settings.keycloak.version,
-        "mlflow": settings.mlflow.plugin_version,
-    }
+    return {name: _value(settings, row.setting) for name, row in load_versions().images.items()}
+
+
+def _value(settings: Settings, path: str) -> str | None:
+    """What a setting says, by its key."""
+    value: Any = settings
+    for part in path.split(".") if path else ():
+        value = getattr(value, to_snake(part))
+    return value if isinstance(value, str) else None
 
 
 def image(settings: Settings, component: str) -> str:

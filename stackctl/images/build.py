@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,12 +14,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from settings.catalogue import COMPONENTS, ROOT, Versions, base_ref, context_files, image_ref, load_versions
+from settings.catalogue import (
+    ROOT,
+    SEED_SOURCES,
+    SEEDED,
+    Catalogue,
+    Versions,
+    base_ref,
+    context_files,
+    image_ref,
+    load_versions,
+)
 from stackctl.errors import ImageError
 
 # Where distributions keep all trusted CAs in one file; behind a proxy that re-signs TLS, its CA is in there.
 HOST_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-SECONDS = {"base": 60, "postgres": 20, "redis": 10, "keycloak": 80, "mlflow": 60, "postgres-seeded": 40}
+# About how long the builds take that no row of versions.yaml is about.
+BASE_SECONDS, SEED_SECONDS = 60, 40
 Progress = Callable[[str], None]
 
 
@@ -38,23 +50,23 @@ def missing(wanted: Iterable[str]) -> list[str]:
 
 
 def build(
-    components: Iterable[str] | Mapping[str, str | None] = COMPONENTS,
+    components: Mapping[str, str | None] | None = None,
     source: str = "auto",
     ca_bundle: str | Path | None = None,
     progress: Progress = print,
 ) -> dict[str, str]:
     """Make what is missing, bases first. Raises ImageError; what was made before it stays."""
-    chosen = dict(components) if isinstance(components, Mapping) else dict.fromkeys(components)
-    versions = load_versions()
-    wanted = {name: image_ref(name, chosen.get(name), chosen) for name in COMPONENTS}
+    chosen, versions = dict(components or {}), load_versions()
+    wanted = {name: image_ref(name, chosen.get(name), chosen) for name in versions.components}
     if not missing(wanted.values()):
         return wanted
     with _lock():
         builder = Builder(versions, chosen, source, _bundle(ca_bundle), progress)
-        todo = [name for name in COMPONENTS if missing([wanted[name]])]
+        todo = [name for name in versions.components if missing([wanted[name]])]
         for number, name in enumerate(todo, start=1):
             started = time.monotonic()
-            progress(f"[{number}/{len(todo)}] {wanted[name]}: building (about {SECONDS[name]} s)")
+            seconds = SEED_SECONDS if name == SEEDED else versions.catalogue(name).seconds
+            progress(f"[{number}/{len(todo)}] {wanted[name]}: building (about {seconds} s)")
             builder.make(name, wanted[name])
             progress(f"[{number}/{len(todo)}] {wanted[name]}: built in {time.monotonic() - started:.0f} s")
     return wanted
@@ -105,23 +117,24 @@ class Builder:
         self._progress = progress
 
     def make(self, component: str, ref: str) -> None:
-        if component == "postgres-seeded":
+        if component == SEEDED:
             from stackctl.images.seed import dump_schemas
 
-            sources = {n: image_ref(n, self._chosen.get(n), self._chosen) for n in ("postgres", "keycloak", "mlflow")}
+            sources = {name: image_ref(name, self._chosen.get(name), self._chosen) for name in SEED_SOURCES}
             with tempfile.TemporaryDirectory() as scratch:
                 dump_schemas(sources, Path(scratch))
                 self._build("seed", ref, {"BASE": sources["postgres"]}, dict(_files(Path(scratch))))
             return
-        version = self._versions.catalogue(component).key(self._chosen.get(component))
-        entry = self._versions.catalogue(component).get(version)
-        arguments = {"BASE": self._base(entry.debian), "VERSION": version}
+        row = self._versions.catalogue(component)
+        version = row.key(self._chosen.get(component))
+        entry = row.get(version)
+        asked = _asked(component)
+        arguments = {name.upper(): value for name, value in entry.said.items() if name.upper() in asked}
+        arguments |= {"BASE": self._base(entry.debian), "VERSION": version}
         extra: dict[str, Path] = {}
-        if component == "keycloak":
-            arguments["JAVA"] = entry.java
-            extra["keycloak.zip"] = self._keycloak_zip(version, entry.sha256)
-        if component == "mlflow":
-            arguments["PYTHON"] = entry.python
+        if row.download is not None:
+            extra[row.download.file] = self._download(row, version)
+        if entry.lock is not None:
             extra["requirements.txt"] = ROOT / entry.lock
             extra["build-ca.pem"] = self._ca_bundle or Path(os.devnull)
         self._build(component, ref, arguments, extra)
@@ -129,7 +142,7 @@ class Builder:
     def _base(self, suite: str) -> str:
         ref = base_ref(suite, versions=self._versions)
         if missing([ref]):
-            self._progress(f"      {ref}: building (about {SECONDS['base']} s)")
+            self._progress(f"      {ref}: building (about {BASE_SECONDS} s)")
             self._build("base", ref, {"ROOT": self._root(suite)}, {})
         return ref
 
@@ -153,18 +166,21 @@ class Builder:
             self._run((str(ROOT / "images/base/debian-root"), suite, local), f"Debian {suite}")
         return local
 
-    def _keycloak_zip(self, version: str, sha256: str) -> Path:
-        """Keycloak's server distribution from the Maven repository, kept in the local one."""
+    def _download(self, row: Catalogue, version: str) -> Path:
+        """A row's file from the Maven repository, kept in the local one."""
         from jgo.maven import MavenContext
 
-        project = MavenContext(timeout=60).project("org.keycloak", "keycloak-quarkus-dist")
+        assert row.download is not None
+        group, name, packaging = row.download.maven.split(":")
+        what = f"{row.component} {version}"
+        project = MavenContext(timeout=60).project(group, name)
         try:
-            found = Path(project.at_version(version).artifact(packaging="zip").resolve())
+            found = Path(project.at_version(version).artifact(packaging=packaging).resolve())
         except (OSError, RuntimeError, ValueError) as error:
-            raise ImageError(f"Keycloak {version} cannot be downloaded: {error}; is Maven Central reachable?") from None
-        if _sha256(found) != sha256:
+            raise ImageError(f"{what} cannot be downloaded: {error}; is the Maven repository reachable?") from None
+        if _sha256(found) != row.get(version).sha256:
             found.unlink()
-            raise ImageError(f"Keycloak {version} is not the file versions.yaml names (sha256); it was not used")
+            raise ImageError(f"{what} is not the file versions.yaml names (sha256); it was not used")
         return found
 
     def _build(self, folder: str, ref: str, arguments: Mapping[str, str], extra: Mapping[str, Path]) -> None:
@@ -192,6 +208,12 @@ class Builder:
                 f"{what} could not be built ({command[0]} exited {done.returncode}). Its last lines:\n"
                 f"{_last(done.stdout, 20)}\nNext: mend the cause and run the same command; what is built is kept."
             )
+
+
+def _asked(component: str) -> set[str]:
+    """The build arguments that a recipe asks for."""
+    recipe = (ROOT / "images" / component / "Dockerfile").read_text()
+    return set(re.findall(r"^ARG\s+(\w+)", recipe, re.MULTILINE))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

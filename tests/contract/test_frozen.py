@@ -154,15 +154,6 @@ def test_the_next_up_replaces_nothing(release: str, views: Mapping[str, View]) -
     assert not problems, f"stacks of release {release} would change:\n" + "\n".join(problems)
 
 
-@pytest.mark.parametrize("release", RELEASES)
-def test_what_is_new_is_no_second_form_of_what_was_there(release: str, views: Mapping[str, View]) -> None:
-    """A claim or volume that comes under another name starts empty, and looks new."""
-    for file in sorted((FROZEN / release).glob("*.jsonl")):
-        before = frozen(file)
-        new = {address: said for address, said in views[file.stem](realm(before)).items() if address not in before}
-        assert [address for address, said in new.items() if said["type"] in NEVER] == [], file.stem
-
-
 def test_nothing_whose_change_replaces_is_allowed_to_change() -> None:
     assert not {kind for kind, _ in ALLOWED} & set(NEVER)
 
