@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 PARALLEL ?= -n 2
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
-.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e soak screenshots lint format bench client docs lock
+.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e soak screenshots lint format bench client docs snapshots lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,9 @@ client: setup  ## build the wheel of mlflow-sso-client into dist/, for people wi
 
 docs: setup  ## rewrite the table in docs/settings.md
 	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md
+
+snapshots: setup  ## write the logical names of resources anew, after a component was added
+	@SNAPSHOT=1 .venv/bin/python -m pytest -q tests/contract/test_program.py -k logical_names
 
 lock: setup  ## compile pyproject.toml into requirements.txt
 	@uv pip compile -q pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \

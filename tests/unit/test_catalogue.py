@@ -191,7 +191,7 @@ def test_tags_of_stacks_that_are_up_stay() -> None:
     versions |= {("mlflow", "11.0.2"): "b2b52a2d1d4e", ("postgres-seeded", "17"): "c5b36316e93a"}
     for (name, version), digest in versions.items():
         assert image_ref(name, version) == f"mlflow-sso/{name}:{version}-{digest}", (
-            "stacks that are up get another container; where that is meant, say so in CHANGELOG.md and note the tag here"
+            "stacks that are up get another container; is that meant? Then say so in CHANGELOG.md and note it here"
         )
 
 
