@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from mlflow_sso_client.errors import CredentialsError, UnknownNameError
 
-from components.identity import CALLBACK_PATH
+from components.identity import CALLBACK_PATH, CLIENT_SECRET
 from components.keycloak import SERVER as KEYCLOAK
 from components.mlflow import SERVER as MLFLOW
 from settings import is_loopback
@@ -166,7 +166,7 @@ def client_credentials(seen: Observed) -> Iterator[Finding]:
             cause += f"; the settings say {wanted}"
         yield Finding("client-credentials", evidence, cause, fix)
         return
-    kept = seen.kept.get(seen.spec.client_secret.stored) if seen.spec is not None else None
+    kept = seen.kept.get(CLIENT_SECRET.stored)
     if kept is not None and kept == view.client_secret and seen.server_client is not None:
         fix = _restore_secret(seen, seen.server_client.uuid, kept)
         yield Finding("client-credentials", evidence, "the client's secret was changed in Keycloak", fix)

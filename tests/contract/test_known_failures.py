@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from components.identity import CLIENT_SECRET
 from components.realm.document import realm_import
 from components.stack import StackSpec, stack_spec
 from platforms.secrets import SecretText
@@ -211,7 +212,7 @@ def test_6_client_id_and_secret_are_one_in_realm_mlflow_and_outputs(client_id: s
     assert mlflow.env["OIDC_CLIENT_ID"] == mlflow.env["OIDC_AUDIENCE"] == client_id
     assert in_engine.inputs["clientId"] == spec.outputs()["client_id"] == client_id
     (secret,) = mlflow.secret_env["OIDC_CLIENT_SECRET"].secrets
-    assert secret == spec.client_secret == spec.outputs()["client_secret"]
+    assert secret == CLIENT_SECRET == spec.realm.server.secret == spec.outputs()["client_secret"]
     assert in_import["secret"] == f"<{secret.name}>"
     assert plain(mlflow.secret_env["OIDC_CLIENT_SECRET"]) == ""
 
