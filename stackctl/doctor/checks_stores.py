@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from components.connection import Login
 from components.mlflow import SERVER as MLFLOW
+from components.postgres import DATA_DIRECTORY, ROLES_FILE, password_variable
 from components.redis import SERVER as REDIS
 from components.redis import redis_address
 from settings import is_loopback
@@ -16,7 +17,6 @@ from stackctl.doctor.registry import Needs, check
 # What libpq says to a wrong password, whatever the language of its other messages (SQLSTATE 28P01).
 _REFUSED = "password authentication failed"
 _NO_NAME = ("could not translate host name", "Name or service not known", "name resolution", "No address associated")
-DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata"
 
 
 @check(Needs.STACK)
@@ -59,8 +59,8 @@ def _password_cause(seen: Observed, program: str, login: Login) -> tuple[str, st
     server = seen.instance(login.host)
     if server is None or seen.running is None:
         return ("the server was given another password for this role", seen.remake(program))
-    if server.env.get(f"{login.user.upper()}_PASSWORD") == login.password:
-        told = f"rm -f {DATA_DIRECTORY}/stack-roles.sha256"
+    if server.env.get(password_variable(login.user)) == login.password:
+        told = f"rm -f {DATA_DIRECTORY}/{ROLES_FILE}"
         return (
             f"the password of role {login.user} was changed in the database; {server.name} was given the right one",
             # At its next start the server is told its passwords again.

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from components.identity import CLIENT_SECRET
+from components.postgres import password_variable
 from components.realm.document import realm_import
 from components.stack import StackSpec, stack_spec
 from platforms.secrets import SecretText
@@ -65,7 +66,7 @@ def test_1_a_database_password_is_one_secret_for_server_and_client(separate: boo
         (mlflow, "OIDC_USERS_DB_URI", server, "oidc"),
         (keycloak, "KC_DB_PASSWORD", keycloak_server, "keycloak"),
     ):
-        assert client.secret_env[variable].secrets == host.secret_env[f"{role.upper()}_PASSWORD"].secrets
+        assert client.secret_env[variable].secrets == host.secret_env[password_variable(role)].secrets
         assert role in host.env["STACK_DATABASES"].split(",")
     assert plain(mlflow.secret_env["MLFLOW_BACKEND_STORE_URI"]).startswith(
         "postgresql+psycopg2://mlflow:@postgres:5432"
