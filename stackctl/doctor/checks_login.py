@@ -37,9 +37,9 @@ def reachable(seen: Observed) -> Iterator[Finding]:
 def localhost(seen: Observed) -> Iterator[Finding]:
     addresses = [(program, variable, login.host) for program, variable, login in seen.logins()]
     if seen.mlflow is not None:
-        named = seen.mlflow.named
-        addresses.append((MLFLOW, named["discovery_url"], urlsplit(seen.mlflow.discovery_url).hostname or ""))
-        addresses += [(MLFLOW, named["redis"], seen.mlflow.redis.host)] if seen.mlflow.redis else []
+        names, cache = seen.mlflow.names, seen.mlflow.redis
+        addresses.append((MLFLOW, names.discovery_url, urlsplit(seen.mlflow.discovery_url).hostname or ""))
+        addresses += [(MLFLOW, names.cache or "the address of Redis", cache.host)] if cache else []
     for program, variable, host in addresses:
         if host and is_loopback(host):
             cause = f"in a container {host} is the container itself; its own name for the other program is wanted"
@@ -124,7 +124,7 @@ def scope(seen: Observed) -> Iterator[Finding]:
     fix = seen.remake(MLFLOW)
     if seen.mlflow is not None:
         for wrong, right in seen.mlflow.misspelt.items():
-            if right == seen.mlflow.named["scope"]:
+            if right == seen.mlflow.names.scope:
                 yield Finding("scope", f"{wrong} is set", f"the plugin reads {right} and ignores this one", fix)
     error, description = seen.login.refusal
     if error == "invalid_scope":
