@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import yaml
+from mlflow_sso_client.logins import Login, LoginStore
+from typer.testing import CliRunner, Result
 
 from components.connection import Login as StoreLogin
 from components.mlflow import mlflow_workloads, plugin_inputs
@@ -30,9 +36,11 @@ from platforms.workload import Workload
 from problems import StackError
 from settings import ROOT
 from settings.catalogue import load_versions, parse_versions
+from stackctl.cli import app
 from stackctl.doctor import checks_login, checks_stores, checks_tokens
 from stackctl.doctor.observed import Observed
 from tests.samples import settings
+from tests.unit.fakes import Fake, fake_server
 
 USERS = "/api/2.0/mlflow/users"
 NAMES = Variables(
@@ -141,7 +149,7 @@ def observed(env: Mapping[str, str], version: str = "5.7.0") -> Observed:
 
 
 def test_every_version_that_the_stack_offers_is_of_a_line_whose_recipe_is_there() -> None:
-    for version in load_versions().mlflow.versions:
+    for version in load_versions().catalogue("mlflow").versions:
         recipe = lines.plugin_profile(version).recipe
         assert (ROOT / "images" / recipe / "Dockerfile").is_file(), f"{version} of the plugin has no recipe"
 
@@ -286,3 +294,75 @@ class TestDoctor:
         seen = Observed("x", "http://localhost:5000", requests.Session(), instances=(instance,))
         assert replace(seen, settings=settings({"mlflow": OLD})).plugin is LINE_5
         assert seen.plugin is SINCE_7
+
+
+class TestCommands:
+    @pytest.fixture
+    def stack(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second_line: None) -> Iterator[tuple[Fake, Path]]:
+        """A stack of this line that was brought up here, with an administrator's login, and its settings."""
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        file = tmp_path / "Pulumi.dev.yaml"
+        file.write_text(yaml.safe_dump({"config": {"mlflow-sso:mlflow": OLD}}))
+        with fake_server() as fake:
+            url, issuer = fake.url, fake.issuer()
+            until = time.time() + 300
+            login = Login(url, issuer, "mlflow-cli", "root", "password", False, "bearer", time.time(), until, "refresh")
+            LoginStore("dev").write(login)
+            outputs = {
+                "mlflow_url": url,
+                "issuer_url": issuer,
+                "cli_client_id": "mlflow-cli",
+                "provisioner": {"client_id": "p", "client_secret": "s", "realm": "master", "url": url},
+            }
+            monkeypatch.setattr("stackctl.people.connection.outputs", lambda *_: outputs)
+            yield fake, file
+
+    def run(self, stack: tuple[Fake, Path], *words: str) -> Result:
+        fake, file = stack
+        done = CliRunner().invoke(app, [*words, "--config-file", str(file)])
+        assert "Traceback" not in done.output
+        assert [f"{one.method} {one.path}" for one in fake.asked] == [], "a server was asked before the refusal"
+        return done
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("tokens", "list"),
+            ("tokens", "create", "--name", "nightly"),
+            ("tokens", "delete", "--all", "--yes"),
+        ],
+    )
+    def test_tokens_are_refused_by_name(self, words: tuple[str, ...], stack: tuple[Fake, Path]) -> None:
+        done = self.run(stack, *words)
+        assert done.exit_code == 2
+        assert "mlflow-oidc-auth 5.x has no personal access tokens" in done.stderr
+
+    @pytest.mark.parametrize("words", [("sessions", "list"), ("sessions", "revoke", "--user", "bob", "--yes")])
+    def test_sessions_of_pages_are_refused_by_name(self, words: tuple[str, ...], stack: tuple[Fake, Path]) -> None:
+        done = self.run(stack, *words)
+        assert done.exit_code == 2
+        assert f"mlflow-oidc-auth 5.x has no {Ability.PAGE_SESSIONS}" in done.stderr
+
+    def test_a_revocation_that_would_leave_something_is_refused_by_all_that_it_lacks(
+        self, stack: tuple[Fake, Path]
+    ) -> None:
+        done = self.run(stack, "revoke", "bob", "--everything", "--disable", "--yes")
+        assert done.exit_code == 2
+        for ability in (Ability.PERSONAL_TOKENS, Ability.PAGE_SESSIONS, Ability.ACCOUNT_STATES):
+            assert f"no {ability}" in done.stderr
+
+    def test_a_stack_of_a_line_that_can_is_let_through(self, stack: tuple[Fake, Path]) -> None:
+        fake, file = stack
+        file.write_text("config: {}\n")
+        fake.routes[f"GET {USERS}/current"] = 200, {"username": "root", "is_admin": True, "is_service_account": False}
+        fake.routes[f"GET {USERS}/current/tokens"] = 200, {"tokens": []}
+        done = CliRunner().invoke(app, ["tokens", "list", "--config-file", str(file), "-o", "json"])
+        assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+
+
+def test_every_ability_is_asked_for_somewhere() -> None:
+    """An ability that nobody asks for would promise a refusal that does not come."""
+    sources = [path for room in ("components", "stackctl") for path in (ROOT / room).rglob("*.py")]
+    text = "\n".join(path.read_text() for path in sources if path.parent.name != "plugin" or path.name == "refusals.py")
+    assert set(re.findall(r"Ability\.([A-Z_]+)", text)) == set(Ability.__members__)
