@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
-from platforms.secrets import Secret, SecretText
+from components.secret import given_secret
+from platforms.secrets import Change, Secret, SecretText
 from platforms.workload import (
     Entrance,
     File,
@@ -21,7 +22,7 @@ from platforms.workload import (
     Workload,
     bash_http_check,
 )
-from settings import ROOT, Settings, behind_proxy, published_port, reveal
+from settings import ROOT, Settings, behind_proxy, published_port
 from settings.model import Egress
 from settings.versions import image
 
@@ -36,10 +37,10 @@ FAILURE_PORT = 57800
 MANAGEMENT_PORT = 9000
 # The service account that the Pulumi provider logs in with; never a person's password.
 PROVISIONER_CLIENT_ID = "mlflow-sso-provisioner"
-PROVISIONER_SECRET = Secret("keycloak-provisioner-secret", length=48)
+PROVISIONER_SECRET = Secret("keycloak-provisioner-secret", length=48, change=Change.COORDINATED)
 # The human administrator. Keycloak reads both at its very first start alone, so neither is a setting.
 ADMIN_USERNAME = "admin"
-ADMIN_PASSWORD = Secret("keycloak-admin-password")
+ADMIN_PASSWORD = Secret("keycloak-admin-password", change=Change.COORDINATED)
 # What browsers and clients need of Keycloak (its guide "Configuring a reverse proxy", exposed path recommendations).
 PUBLIC_PATHS = ("/realms", "/resources", "/.well-known")
 TLS_CERTIFICATE_PATH = "/etc/tls/tls.crt"
@@ -93,7 +94,7 @@ def admin_login(settings: Settings) -> AdminLogin:
     existing = settings.keycloak.existing
     if existing is None:
         return AdminLogin(PROVISIONER_CLIENT_ID, PROVISIONER_SECRET, "master")
-    secret = Secret(PROVISIONER_SECRET.name, value=reveal(existing.admin_client_secret))
+    secret = given_secret(PROVISIONER_SECRET, existing.admin_client_secret)
     return AdminLogin(existing.admin_client_id, secret, existing.admin_realm)
 
 
@@ -124,7 +125,38 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         return ()
     database = keycloak_database(settings)
     tls = settings.keycloak.tls
-    own_tls = tls.certificate_file is not None
+    return (
+        Workload(
+            name=SERVER,
+            image=image(settings, "keycloak"),
+            uid=UID,
+            resources=Resources(memory_mib=settings.keycloak.memory_mib, cpus=2.0),
+            env=_variables(settings),
+            secret_env={
+                "KC_DB_PASSWORD": SecretText.of(database.password),
+                "KC_BOOTSTRAP_ADMIN_PASSWORD": SecretText.of(ADMIN_PASSWORD),
+                "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(PROVISIONER_SECRET),
+            },
+            files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
+            ports=_ports(settings),
+            writable=("/tmp", "/opt/keycloak/data"),
+            runs=Service(
+                Probe(
+                    local=bash_http_check(MANAGEMENT_PORT, "/health/ready"),
+                    http=HttpCheck(MANAGEMENT_PORT, "/health/ready"),
+                    live=HttpCheck(MANAGEMENT_PORT, "/health/live"),
+                    start_seconds=120,
+                ),
+                replicas=settings.keycloak.replicas,
+            ),
+            outside=(*database.outside, *ways_out(settings.keycloak.egress)),
+            authorities=database.authorities,
+        ),
+    )
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    database, tls = keycloak_database(settings), settings.keycloak.tls
     env = {
         "KC_DB_URL": database.jdbc_url,
         "KC_DB_USERNAME": database.role,
@@ -151,12 +183,17 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
         env["KC_PROXY_HEADERS"] = "xforwarded"
         if tls.trusted_proxies:
             env["KC_PROXY_TRUSTED_ADDRESSES"] = ",".join(tls.trusted_proxies)
-    if own_tls:
+    if tls.certificate_file is not None:
         env["KC_HTTPS_PORT"] = str(HTTPS_PORT)
         env["KC_HTTPS_CERTIFICATE_FILE"] = TLS_CERTIFICATE_PATH
         env["KC_HTTPS_CERTIFICATE_KEY_FILE"] = TLS_KEY_PATH
     if settings.ca_bundle:
         env["KC_TRUSTSTORE_PATHS"] = CA_BUNDLE_PATH
+    return env
+
+
+def _ports(settings: Settings) -> tuple[Port, ...]:
+    own_tls = settings.keycloak.tls.certificate_file is not None
     published = published_port(settings, "keycloak")
     url = settings.keycloak.url
     # With an address of its own for administration, the public one needs no more than logins do.
@@ -168,31 +205,4 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
     management = Port("management", MANAGEMENT_PORT, Protocol.HTTP)
     members = (Port("jgroups", CLUSTER_PORT, callers=(SERVER,)), Port("jgroups-fd", FAILURE_PORT, callers=(SERVER,)))
     cluster = members if settings.keycloak.replicas > 1 else ()
-    return (
-        Workload(
-            name=SERVER,
-            image=image(settings, "keycloak"),
-            uid=UID,
-            resources=Resources(memory_mib=settings.keycloak.memory_mib, cpus=2.0),
-            env=env,
-            secret_env={
-                "KC_DB_PASSWORD": SecretText.of(database.password),
-                "KC_BOOTSTRAP_ADMIN_PASSWORD": SecretText.of(ADMIN_PASSWORD),
-                "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(PROVISIONER_SECRET),
-            },
-            files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
-            ports=(http, *https, management, *cluster),
-            writable=("/tmp", "/opt/keycloak/data"),
-            runs=Service(
-                Probe(
-                    local=bash_http_check(MANAGEMENT_PORT, "/health/ready"),
-                    http=HttpCheck(MANAGEMENT_PORT, "/health/ready"),
-                    live=HttpCheck(MANAGEMENT_PORT, "/health/live"),
-                    start_seconds=120,
-                ),
-                replicas=settings.keycloak.replicas,
-            ),
-            outside=(*database.outside, *ways_out(settings.keycloak.egress)),
-            authorities=database.authorities,
-        ),
-    )
+    return (http, *https, management, *cluster)

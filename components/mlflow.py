@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
+from components.identity import CALLBACK_PATH, CLIENT_SECRET, GROUPS_CLAIM
 from components.keycloak import (
     TLS_CERTIFICATE_PATH,
     TLS_KEY_PATH,
@@ -14,15 +16,17 @@ from components.keycloak import (
     tls_files,
     ways_out,
 )
-from components.plugin.profile import PluginInputs, PluginProfile, plugin_profile
+from components.plugin.lines import plugin_profile
+from components.plugin.profile import Ability, PluginInputs, PluginProfile
 from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
 from components.redis import redis_address
 from components.secret import given_secret
-from platforms.secrets import Kept, Secret, SecretText
+from platforms.secrets import Change, Kept, Secret, SecretText
 from platforms.workload import (
     Account,
     Entrance,
     ExecCheck,
+    File,
     HttpCheck,
     Outside,
     Port,
@@ -41,33 +45,25 @@ from settings.model import Mlflow
 from settings.versions import image
 
 SERVER = "mlflow"
+S3_KEY = "s3-secret-access-key"
 # A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60904
 PORT = 5000
 ARTIFACTS_PATH = "/mlflow/artifacts"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
-GROUPS_CLAIM = "groups"
-CALLBACK_PATH = "/callback"
-# Where the plugin sends a browser after logout.
-LOGGED_OUT_PATH = "/oidc/ui/auth"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
 # By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
 SET_BY_THE_IMAGE = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-CLIENT_SECRET = Secret("mlflow-client-secret", length=48)
 # Keys of Fernet are 32 bytes in URL-safe base64: 43 characters and one sign of padding.
-_SESSION_KEY = SecretText.of(Secret("mlflow-session-key", length=43), "=")
-_WEBHOOK_KEY = SecretText.of(Secret("mlflow-webhook-key", length=43), "=")
+_SESSION_KEY = SecretText.of(Secret("mlflow-session-key", length=43, change=Change.ENDS_SESSIONS), "=")
+_WEBHOOK_KEY = SecretText.of(Secret("mlflow-webhook-key", length=43, change=Change.LOSES_DATA), "=")
+_SECRET_KEY = Secret("mlflow-secret-key", length=48, change=Change.ENDS_SESSIONS)
 _READY_TLS = (
     "import ssl,sys,urllib.request as u;"
     "sys.exit(u.urlopen('https://127.0.0.1:{port}{path}',timeout=4,"
     "context=ssl._create_unverified_context()).status!=200)"
 )
-
-
-def client_secret(settings: Settings) -> Secret:
-    """The one secret shared by Keycloak's client and MLflow: made once, named once."""
-    return CLIENT_SECRET
 
 
 def plugin_inputs(settings: Settings) -> PluginInputs:
@@ -76,7 +72,7 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
     realm = settings.realm
     return PluginInputs(
         client_id=realm.client_id,
-        client_secret=SecretText.of(client_secret(settings)),
+        client_secret=SecretText.of(CLIENT_SECRET),
         discovery_url=address.discovery_url,
         issuer=address.issuer,
         audience=realm.client_id,
@@ -88,7 +84,7 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
         username_claim=settings.mlflow.username_claim,
         provision_on_bearer=settings.mlflow.provision_on_bearer,
         default_permission=settings.mlflow.default_permission,
-        secret_key=SecretText.of(Secret("mlflow-secret-key", length=48)),
+        secret_key=SecretText.of(_SECRET_KEY),
         session_key=_SESSION_KEY,
         users_db=oidc_database(settings).sqlalchemy_url,
         redis_url=redis.url,
@@ -102,75 +98,17 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
 
 
 def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
+    """The server. Raises StackError where the settings contradict what the stack or this plugin needs."""
     profile = plugin_profile(settings.mlflow.plugin_version)
-    inputs = plugin_inputs(settings)
-    database, users = mlflow_database(settings), oidc_database(settings)
-    redis = redis_address(settings)
-    public = urlsplit(settings.mlflow.url)
-    tls = settings.mlflow.tls
-    hosts = [public.netloc, f"{SERVER}:{PORT}", f"127.0.0.1:{PORT}", f"localhost:{PORT}"]
-    waits = [f"{database.host}:{database.port}", f"{users.host}:{users.port}", f"{redis.host}:{redis.port}"]
-    env = {
-        **profile.env(inputs),
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url,
-        # The job runner would add more than a gigabyte for a feature this stack does not offer.
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        # What people do here is nobody else's business.
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "WAIT_FOR": ",".join(dict.fromkeys(waits)),
-    }
-    secret_env = {
-        **profile.secret_env(inputs),
-        "MLFLOW_BACKEND_STORE_URI": database.sqlalchemy_url,
-        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _WEBHOOK_KEY,
-    }
-    args = [
-        "mlflow", "server",
-        "--app-name", profile.app_name,
-        "--host", "0.0.0.0",
-        "--port", str(PORT),
-        "--workers", str(settings.mlflow.workers),
-    ]  # fmt: skip
-    if serves_metrics(settings):
-        args += ["--expose-prometheus", "/tmp/metrics"]
-    s3 = settings.mlflow.s3
-    if s3 is None:
-        args += ["--artifacts-destination", ARTIFACTS_PATH]
-    else:
-        args += ["--artifacts-destination", f"s3://{s3.bucket}/{s3.prefix}".rstrip("/")]
-        env |= {"MLFLOW_S3_ENDPOINT_URL": s3.endpoint_url} if s3.endpoint_url else {}
-        env |= {"AWS_DEFAULT_REGION": s3.region} if s3.region else {}
-        env |= {"AWS_ACCESS_KEY_ID": s3.access_key_id} if s3.access_key_id else {}
-        if s3.secret_access_key is not None:
-            given = Secret("s3-secret-access-key", value=reveal(s3.secret_access_key))
-            secret_env["AWS_SECRET_ACCESS_KEY"] = SecretText.of(given)
-        if s3.existing_secret is not None:
-            there = s3.existing_secret
-            identity = Secret("s3-access-key-id", kept=Kept(there.name, there.id_key))
-            given = Secret("s3-secret-access-key", kept=Kept(there.name, there.secret_key))
-            secret_env |= {"AWS_ACCESS_KEY_ID": SecretText.of(identity), "AWS_SECRET_ACCESS_KEY": SecretText.of(given)}
-    if tls.certificate_file:
-        options = f"--ssl-certfile {TLS_CERTIFICATE_PATH} --ssl-keyfile {TLS_KEY_PATH}"
-        args += ["--uvicorn-opts", options]
-    if settings.ca_bundle:
-        # The entrypoint makes the bundle from the system's CAs and the stack's own.
-        env |= {
-            "STACK_CA_FILE": CA_BUNDLE_PATH,
-            "SSL_CERT_FILE": TRUSTED_CAS_PATH,
-            "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
-        }
+    store, tls = _artifacts(settings), _tls(settings)
+    env = {**profile.env(plugin_inputs(settings)), **_variables(settings), **store.env, **tls.env}
+    secret_env = {**profile.secret_env(plugin_inputs(settings)), **_secret_variables(settings), **store.secret_env}
     _refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE}, profile.ignored)
-    secret_env |= {
-        name: SecretText.of(given_secret(f"mlflow-env-{name}", value))
-        for name, value in settings.mlflow.secret_env.items()
-    }
     _refuse_replicas(settings, profile)
-    if tls.certificate_file:
-        # The certificate names the public host, not the loopback address asked from inside.
-        check = ExecCheck(("python", "-c", _READY_TLS.format(port=PORT, path=profile.ready_path)))
-    else:
-        check = bash_http_check(PORT, profile.ready_path)
+    given = settings.mlflow.secret_env.items()
+    secret_env |= {name: SecretText.of(given_secret(Secret(f"mlflow-env-{name}"), value)) for name, value in given}
+    traces = Reserved(("POST",), TRACE_PATHS, tuple(Account(*sender) for sender in trace_senders(settings)))
+    databases = (mlflow_database(settings), oidc_database(settings))
     return (
         Workload(
             name=SERVER,
@@ -178,34 +116,133 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             uid=UID,
             # A login must not wait for a heavy search, nor Keycloak's start for that of MLflow, which is shorter.
             resources=Resources(memory_mib=settings.mlflow.memory_mib, cpus=2.0, weight=0.25),
-            args=tuple(args),
+            args=(*_command(settings, profile), *store.args, *tls.args),
             env={**settings.mlflow.env, **env},
             secret_env=secret_env,
-            files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
-            ports=(
-                Port(
-                    "http",
-                    PORT,
-                    Protocol.HTTPS if tls.certificate_file else Protocol.HTTP,
-                    entrance=Entrance(settings.mlflow.url, published_port(settings, "mlflow")),
-                ),
-            ),
-            volumes=() if s3 else (Volume("artifacts", ARTIFACTS_PATH, size_gib=50, shared=True),),
+            files=(*tls.files, *ca_files(settings)),
+            ports=(Port("http", PORT, tls.protocol, entrance=_entrance(settings)),),
+            volumes=store.volumes,
             runs=Service(
-                Probe(
-                    local=check,
-                    http=HttpCheck(PORT, profile.ready_path, tls=bool(tls.certificate_file)),
-                    live=HttpCheck(PORT, profile.live_path, tls=bool(tls.certificate_file)),
-                    interval_seconds=15,
-                    start_seconds=90,
-                ),
+                _probe(settings, profile),
                 replicas=settings.mlflow.replicas,
                 max_replicas=settings.mlflow.max_replicas,
             ),
             outside=_outside(settings),
-            authorities={**database.authorities, **users.authorities},
-            reserved=Reserved(("POST",), TRACE_PATHS, tuple(Account(*sender) for sender in trace_senders(settings))),
+            authorities={path: name for database in databases for path, name in database.authorities.items()},
+            reserved=traces if Ability.TRACE_INTAKE in profile.abilities else None,
         ),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one choice of the settings adds to the server."""
+
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    secret_env: Mapping[str, SecretText] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    protocol: Protocol = Protocol.HTTP
+
+
+def _entrance(settings: Settings) -> Entrance:
+    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"))
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """What MLflow itself is told, whatever its plugin."""
+    stores = (mlflow_database(settings), oidc_database(settings), redis_address(settings))
+    hosts = [urlsplit(settings.mlflow.url).netloc, *(f"{name}:{PORT}" for name in (SERVER, "127.0.0.1", "localhost"))]
+    return {
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url,
+        # The job runner would add more than a gigabyte for a feature this stack does not offer.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # What people do here is nobody else's business.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "WAIT_FOR": ",".join(dict.fromkeys(f"{store.host}:{store.port}" for store in stores)),
+    }
+
+
+def _secret_variables(settings: Settings) -> dict[str, SecretText]:
+    return {
+        "MLFLOW_BACKEND_STORE_URI": mlflow_database(settings).sqlalchemy_url,
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _WEBHOOK_KEY,
+    }
+
+
+def _command(settings: Settings, profile: PluginProfile) -> tuple[str, ...]:
+    metrics = ("--expose-prometheus", "/tmp/metrics") if serves_metrics(settings) else ()
+    return (
+        "mlflow", "server",
+        "--app-name", profile.app_name,
+        "--host", "0.0.0.0",
+        "--port", str(PORT),
+        "--workers", str(settings.mlflow.workers),
+        *metrics,
+    )  # fmt: skip
+
+
+def _artifacts(settings: Settings) -> _Part:
+    """Where artifacts are: a volume, or a bucket with the credentials for it."""
+    s3 = settings.mlflow.s3
+    if s3 is None:
+        volume = Volume("artifacts", ARTIFACTS_PATH, size_gib=50, shared=True)
+        return _Part(args=("--artifacts-destination", ARTIFACTS_PATH), volumes=(volume,))
+    env = {
+        "MLFLOW_S3_ENDPOINT_URL": s3.endpoint_url,
+        "AWS_DEFAULT_REGION": s3.region,
+        "AWS_ACCESS_KEY_ID": s3.access_key_id,
+    }
+    secret_env: dict[str, SecretText] = {}
+    if s3.secret_access_key is not None:
+        given = Secret(S3_KEY, value=reveal(s3.secret_access_key))
+        secret_env["AWS_SECRET_ACCESS_KEY"] = SecretText.of(given)
+    if s3.existing_secret is not None:
+        there = s3.existing_secret
+        identity = Secret("s3-access-key-id", kept=Kept(there.name, there.id_key))
+        secret_env["AWS_ACCESS_KEY_ID"] = SecretText.of(identity)
+        secret_env["AWS_SECRET_ACCESS_KEY"] = SecretText.of(Secret(S3_KEY, kept=Kept(there.name, there.secret_key)))
+    destination = f"s3://{s3.bucket}/{s3.prefix}".rstrip("/")
+    return _Part(
+        args=("--artifacts-destination", destination),
+        env={name: value for name, value in env.items() if value},
+        secret_env=secret_env,
+    )
+
+
+def _tls(settings: Settings) -> _Part:
+    """What encrypts its port, and the CAs that it trusts beside the system's."""
+    tls = settings.mlflow.tls
+    options = f"--ssl-certfile {TLS_CERTIFICATE_PATH} --ssl-keyfile {TLS_KEY_PATH}"
+    # The entrypoint makes the bundle from the system's CAs and the stack's own.
+    trusted = {
+        "STACK_CA_FILE": CA_BUNDLE_PATH,
+        "SSL_CERT_FILE": TRUSTED_CAS_PATH,
+        "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
+    }
+    return _Part(
+        args=("--uvicorn-opts", options) if tls.certificate_file else (),
+        env=trusted if settings.ca_bundle else {},
+        files=tls_files(tls.certificate_file, tls.key_file),
+        protocol=Protocol.HTTPS if tls.certificate_file else Protocol.HTTP,
+    )
+
+
+def _probe(settings: Settings, profile: PluginProfile) -> Probe:
+    encrypted = bool(settings.mlflow.tls.certificate_file)
+    if encrypted:
+        # The certificate names the public host, not the loopback address asked from inside.
+        check = ExecCheck(("python", "-c", _READY_TLS.format(port=PORT, path=profile.ready_path)))
+    else:
+        check = bash_http_check(PORT, profile.ready_path)
+    return Probe(
+        local=check,
+        http=HttpCheck(PORT, profile.ready_path, tls=encrypted),
+        live=HttpCheck(PORT, profile.live_path, tls=encrypted),
+        interval_seconds=15,
+        start_seconds=90,
     )
 
 
@@ -245,7 +282,7 @@ def _refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) 
 
 def _refuse_replicas(settings: Settings, profile: PluginProfile) -> None:
     most = settings.mlflow.max_replicas or settings.mlflow.replicas
-    if most > 1 and not profile.shared_cache:
+    if most > 1 and Ability.SHARED_CACHE not in profile.abilities:
         expected = f"expected 1: version {settings.mlflow.plugin_version} of the plugin keeps sessions in one server"
         problem = Problem(f"{PROJECT}:mlflow.replicas", str(most), expected)
         raise StackError("MLflow cannot run as several servers; nothing was created.", [problem])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from components.secret import given_secret
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import Change, Secret, SecretText, UrlQuoted
 from platforms.workload import Databases, ExecCheck, Outside, Port, Probe, Resources, Service, Volume, Workload
 from settings import Settings, postgres_has_certificates
 from settings.model import DatabaseLogin
@@ -91,7 +91,7 @@ def oidc_database(settings: Settings) -> Database:
 
 
 def _password(role: str) -> Secret:
-    return Secret(f"postgres-{role}-password")
+    return Secret(f"postgres-{role}-password", change=Change.COORDINATED)
 
 
 def _own(settings: Settings, role: str, server: str) -> Database:
@@ -105,7 +105,7 @@ def _own(settings: Settings, role: str, server: str) -> Database:
 def _external(settings: Settings, part: str, login: DatabaseLogin) -> Database:
     external = settings.postgres.external
     assert external is not None
-    password = given_secret(_password(part).name, login.password or login.existing_secret)
+    password = given_secret(_password(part), login.password or login.existing_secret)
     roots = CA_BUNDLE_PATH if settings.ca_bundle else SYSTEM_CA_PATH
     return Database(
         external.host, external.port, login.database, login.username, password, external.ssl_mode, roots, external=True
@@ -142,7 +142,7 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
             "POSTGRES_INITDB_ARGS": "--data-checksums",
         },
         secret_env={
-            "POSTGRES_PASSWORD": SecretText.of(Secret(f"{name}-superuser-password")),
+            "POSTGRES_PASSWORD": SecretText.of(Secret(f"{name}-superuser-password", change=Change.COORDINATED)),
             **{f"{role.upper()}_PASSWORD": SecretText.of(_password(role)) for role in roles},
         },
         ports=(Port("postgres", PORT, callers=tuple(sorted(set(callers.values())))),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.secret import given_secret
-from platforms.secrets import Secret, SecretText, UrlQuoted
+from platforms.secrets import Change, Secret, SecretText, UrlQuoted
 from platforms.workload import ExecCheck, Port, Probe, Resources, Service, Volume, Workload
 from settings import Settings
 from settings.versions import image
@@ -14,6 +14,8 @@ PORT = 6379
 # A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60902
 SERVER = "redis"
+# The server and MLflow hold it.
+PASSWORD = Secret("redis-password", change=Change.COORDINATED)
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class RedisAddress:
 def redis_address(settings: Settings) -> RedisAddress:
     external = settings.redis.external
     if external is None:
-        return RedisAddress(SERVER, PORT, settings.redis.db, Secret("redis-password"), tls=False)
+        return RedisAddress(SERVER, PORT, settings.redis.db, PASSWORD, tls=False)
     given = external.password or external.existing_secret
-    password = None if given is None else given_secret("redis-password", given)
+    password = None if given is None else given_secret(PASSWORD, given)
     return RedisAddress(external.host, external.port, settings.redis.db, password, external.tls)
 
 
@@ -65,9 +67,9 @@ def redis_workloads(settings: Settings) -> tuple[Workload, ...]:
                 "yes" if settings.redis.persistent else "no",
             ),
             secret_env={
-                "REDIS_PASSWORD": SecretText.of(Secret("redis-password")),
+                "REDIS_PASSWORD": SecretText.of(PASSWORD),
                 # redis-cli reads its password here, so the probe's command line holds none.
-                "REDISCLI_AUTH": SecretText.of(Secret("redis-password")),
+                "REDISCLI_AUTH": SecretText.of(PASSWORD),
             },
             ports=(Port("redis", PORT, callers=("mlflow",)),),
             volumes=(Volume("data", "/data", size_gib=1),) if settings.redis.persistent else (),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import SecretStr
 
 from platforms.secrets import Kept, Secret
@@ -9,8 +11,8 @@ from settings import reveal
 from settings.kubernetes import ExistingSecret
 
 
-def given_secret(name: str, given: SecretStr | ExistingSecret | None) -> Secret:
-    """The secret of that name with the operator's value, or with the place where the target has it."""
+def given_secret(secret: Secret, given: SecretStr | ExistingSecret | None) -> Secret:
+    """That secret with the operator's value, or with the place where the target has it."""
     if isinstance(given, ExistingSecret):
-        return Secret(name, kept=Kept(given.name, given.key))
-    return Secret(name, value=reveal(given))
+        return replace(secret, kept=Kept(given.name, given.key))
+    return replace(secret, value=reveal(given))

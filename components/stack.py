@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from components.keycloak import (
     ADMIN_PASSWORD,
@@ -13,15 +15,39 @@ from components.keycloak import (
     keycloak_address,
     keycloak_workloads,
 )
-from components.mlflow import client_secret, mlflow_workloads
+from components.mlflow import mlflow_workloads
 from components.postgres import postgres_workloads
 from components.realm.spec import RealmSpec, realm_spec
 from components.redis import redis_workloads
-from platforms.rules import check_workloads
+from platforms.rules import check_secrets, check_workloads
 from platforms.secrets import Secret, SecretText
 from platforms.workload import Workload
 from problems import StackError
 from settings import Settings
+
+# What is shown in the place of a secret.
+HIDDEN = "[secret]"
+# Stands for any name in what follows.
+EACH = "*"
+# The outputs by their names: True where a value may be shown to anybody. Whatever does not stand here is secret.
+SHOWN: Mapping[str, Any] = {
+    **dict.fromkeys(
+        ("mlflow_url", "keycloak_url", "issuer_url", "token_url", "realm", "client_id", "cli_client_id"), True
+    ),
+    "users": {EACH: {"groups": True}},
+    "service_accounts": {EACH: {"groups": True}},
+    "provisioner": {"client_id": True, "realm": True, "url": True},
+    "admin": {"username": True},
+}
+
+
+def redacted(outputs: object, shown: Any = SHOWN) -> Any:
+    """Outputs with everything hidden that is not known to be no secret, whichever commit has written them."""
+    if shown is True:
+        return outputs
+    if isinstance(outputs, Mapping) and isinstance(shown, Mapping):
+        return {name: redacted(value, shown.get(name, shown.get(EACH))) for name, value in outputs.items()}
+    return HIDDEN
 
 
 @dataclass(frozen=True)
@@ -36,7 +62,13 @@ class StackSpec:
     admin_username: str
     admin_password: Secret
     mlflow_url: str
-    client_secret: Secret
+
+    @property
+    def client_secret(self) -> Secret:
+        """That of MLflow's own client."""
+        secret = self.realm.server.secret
+        assert secret is not None, "MLflow's client is a confidential one"
+        return secret
 
     @property
     def token_url(self) -> str:
@@ -53,14 +85,13 @@ class StackSpec:
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every distinct secret that the stack makes or is given, in name order; not those that its target keeps."""
-        found: dict[str, Secret] = {s.name: s for w in self.workloads for s in w.secrets if s.kept is None}
-        for client in self.realm.clients:
-            if client.secret is not None:
-                found[client.secret.name] = client.secret
-        found |= {user.password.name: user.password for user in self.realm.users}
-        found[self.client_secret.name] = self.client_secret
-        found[self.admin.client_secret.name] = self.admin.client_secret
-        return tuple(found[name] for name in sorted(found))
+        return tuple(sorted({s.name: s for s in self.every_secret if s.kept is None}.values(), key=lambda s: s.name))
+
+    @property
+    def every_secret(self) -> tuple[Secret, ...]:
+        """Each secret wherever it stands, once for each place."""
+        own = (s for w in self.workloads for s in w.secrets)
+        return (*own, *self.realm.secrets, self.admin.client_secret)
 
     def outputs(self) -> dict[str, object]:
         """What `stackctl outputs` shows, with `Secret` where a value is secret."""
@@ -73,10 +104,10 @@ class StackSpec:
             "realm": realm.name,
             "client_id": realm.audience,
             "client_secret": self.client_secret,
-            "cli_client_id": realm.clients[1].client_id,
+            "cli_client_id": realm.cli.client_id,
             "users": {u.username: {"password": u.password, "groups": list(u.groups)} for u in realm.users},
             "service_accounts": {
-                c.client_id: {"client_secret": c.secret, "groups": list(c.groups)} for c in realm.clients[2:]
+                c.client_id: {"client_secret": c.secret, "groups": list(c.groups)} for c in realm.accounts
             },
             # The service account that manages the realm, for the operator's own commands.
             "provisioner": {
@@ -100,10 +131,7 @@ def stack_spec(settings: Settings) -> StackSpec:
         *keycloak_workloads(settings),
         *mlflow_workloads(settings),
     )
-    problems = check_workloads(workloads)
-    if problems:
-        raise StackError("The stack contradicts itself; nothing was created.", problems)
-    return StackSpec(
+    spec = StackSpec(
         workloads=workloads,
         realm=realm_spec(settings),
         keycloak=keycloak_address(settings),
@@ -112,5 +140,8 @@ def stack_spec(settings: Settings) -> StackSpec:
         admin_username=ADMIN_USERNAME,
         admin_password=ADMIN_PASSWORD,
         mlflow_url=settings.mlflow.url,
-        client_secret=client_secret(settings),
     )
+    problems = [*check_workloads(workloads), *check_secrets(spec.every_secret)]
+    if problems:
+        raise StackError("The stack contradicts itself; nothing was created.", problems)
+    return spec

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
 
 from platforms.schedule import ScheduleError, parse
-from platforms.secrets import Change
+from platforms.secrets import Change, Secret
 from platforms.workload import HttpCheck, Port, Protocol, Scheduled, Service, Workload
 from problems import Problem
 
@@ -24,7 +24,7 @@ def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
         problems += _ports(workload, names)
         problems += _outside(workload)
         problems += _reserved(workload, names)
-    return [*problems, *_entrances(workloads), *_readings(workloads), *_secrets(workloads)]
+    return [*problems, *_entrances(workloads), *_readings(workloads)]
 
 
 def _itself(workload: Workload) -> Iterator[Problem]:
@@ -108,15 +108,28 @@ def _readings(workloads: Sequence[Workload]) -> Iterator[Problem]:
         before |= {(workload.name, volume.name) for volume in workload.volumes}
 
 
-def _secrets(workloads: Sequence[Workload]) -> Iterator[Problem]:
-    for secret in {s.name: s for w in workloads for s in w.secrets}.values():
+def check_secrets(secrets: Iterable[Secret]) -> list[Problem]:
+    """What is wrong with the secrets of a stack, each given once for every place where it stands."""
+    problems, known = [], dict[str, Secret]()
+    for secret in secrets:
         where = f"secret {secret.name}"
+        first = known.setdefault(secret.name, secret)
+        if first != secret:
+            # Whoever asks second would be given the first one's value.
+            parts = ("length", "value", "kept", "version", "change")
+            differing = ", ".join(name for name in parts if getattr(first, name) != getattr(secret, name))
+            problems.append(Problem(where, "", f"expected one secret of that name; two differ in {differing}"))
+        if first is not secret:
+            continue
         if secret.version < 1:
-            yield Problem(where, f"version {secret.version}", "expected 1 or more")
-        if secret.version > 1 and (secret.value is not None or secret.kept is not None):
-            yield Problem(where, f"version {secret.version}", "expected 1: whoever gives the value gives a new one")
-        if secret.version > 1 and secret.change is Change.LOSES_DATA:
-            yield Problem(where, f"version {secret.version}", "expected 1: what it encrypts could no longer be read")
+            problems.append(Problem(where, f"version {secret.version}", "expected 1 or more"))
+        elif secret.version > 1 and (secret.value is not None or secret.kept is not None):
+            expected = "expected 1: whoever gives the value gives a new one"
+            problems.append(Problem(where, f"version {secret.version}", expected))
+        elif secret.version > 1 and secret.change is Change.LOSES_DATA:
+            expected = "expected 1: what it encrypts could no longer be read"
+            problems.append(Problem(where, f"version {secret.version}", expected))
+    return list(dict.fromkeys(problems))
 
 
 def _outside(workload: Workload) -> Iterator[Problem]:

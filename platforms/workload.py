@@ -304,8 +304,7 @@ class Workload:
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every distinct secret the workload is given, in name order."""
-        found = {s.name: s for text in self.secret_env.values() for s in text.secrets}
-        return tuple(found[name] for name in sorted(found))
+        return tuple(sorted({s for text in self.secret_env.values() for s in text.secrets}, key=lambda s: s.name))
 
     @property
     def kept(self) -> tuple[Kept, ...]:

@@ -23,6 +23,7 @@ from typing import Annotated
 
 import typer
 
+from components.stack import redacted
 from problems import Problem, StackError
 from settings import ROOT
 from settings.versions import selection
@@ -33,7 +34,6 @@ from stackctl.commands.common import (
     OutputOption,
     StackOption,
     TargetOption,
-    redacted,
     reported,
     show,
 )

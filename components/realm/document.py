@@ -112,36 +112,40 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
         "maxDeltaTimeSeconds": brute.reset_seconds,
         "groups": [{"name": group} for group in spec.groups],
         "clients": [_client(client, spec, placeholder) for client in spec.clients],
-        "users": [
-            *(
-                {
-                    "username": user.username,
-                    "enabled": True,
-                    **({"email": user.email, "emailVerified": True} if user.email else {}),
-                    **({"firstName": user.first_name} if user.first_name else {}),
-                    **({"lastName": user.last_name} if user.last_name else {}),
-                    "credentials": [
-                        {"type": "password", "value": placeholder(user.password), "temporary": user.temporary}
-                    ],
-                    # An import gives no default roles by itself; the admin API does.
-                    "realmRoles": [f"default-roles-{spec.name}"],
-                    "groups": [f"/{group}" for group in user.groups],
-                }
-                for user in spec.users
-            ),
-            *(
-                {
-                    "username": f"service-account-{client.client_id.lower()}",
-                    "enabled": True,
-                    "serviceAccountClientId": client.client_id,
-                    "realmRoles": [f"default-roles-{spec.name}"],
-                    "groups": [f"/{group}" for group in client.groups],
-                }
-                for client in spec.clients
-                if client.service_account
-            ),
-        ],
+        "users": [*_people(spec, placeholder), *_accounts(spec)],
     }
+
+
+def _people(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "username": user.username,
+            "enabled": True,
+            **({"email": user.email, "emailVerified": True} if user.email else {}),
+            **({"firstName": user.first_name} if user.first_name else {}),
+            **({"lastName": user.last_name} if user.last_name else {}),
+            "credentials": [{"type": "password", "value": placeholder(user.password), "temporary": user.temporary}],
+            # An import gives no default roles by itself; the admin API does.
+            "realmRoles": [f"default-roles-{spec.name}"],
+            "groups": [f"/{group}" for group in user.groups],
+        }
+        for user in spec.users
+    ]
+
+
+def _accounts(spec: RealmSpec) -> list[dict[str, Any]]:
+    """The users that stand for service accounts: Keycloak spells them in lower case."""
+    return [
+        {
+            "username": f"service-account-{client.client_id.lower()}",
+            "enabled": True,
+            "serviceAccountClientId": client.client_id,
+            "realmRoles": [f"default-roles-{spec.name}"],
+            "groups": [f"/{group}" for group in client.groups],
+        }
+        for client in spec.clients
+        if client.service_account
+    ]
 
 
 def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[str, Any]:

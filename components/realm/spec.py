@@ -1,7 +1,7 @@
 """The Keycloak realm as data: clients, mappers, groups, users and lifetimes.
 
 Written twice from here: as pulumi-keycloak resources (`components.realm.resources`) and as a
-Keycloak import (`platforms.realm_import`). A test holds the two against each other.
+Keycloak import (`components.realm.document`). A test holds the two against each other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from components.mlflow import CALLBACK_PATH, GROUPS_CLAIM, LOGGED_OUT_PATH, client_secret
+from components.identity import (
+    CALLBACK_PATH,
+    CLIENT_SECRET,
+    GROUPS_CLAIM,
+    LOGGED_OUT_PATH,
+    account_secret,
+    user_password,
+)
 from platforms.secrets import Secret
 from settings import Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
 from settings.model import Lifetimes
@@ -84,7 +91,9 @@ class RealmSpec:
 
     create: whether the realm itself is the stack's own; otherwise only what is in it.
     ssl_required: Keycloak's `sslRequired`.
-    audience: the client every token's `aud` must name.
+    admin_groups, user_groups: the groups of MLflow's administrators, and those of everybody else who may come in.
+    server: MLflow's own client, which the `aud` of every token must name. cli: that of command lines.
+    accounts: those of service accounts.
     """
 
     name: str
@@ -93,13 +102,33 @@ class RealmSpec:
     ssl_required: str
     lifetimes: Lifetimes
     brute_force: BruteForce
-    groups: tuple[str, ...]
+    admin_groups: tuple[str, ...]
+    user_groups: tuple[str, ...]
     groups_claim: str
-    audience: str
-    clients: tuple[Client, ...]
+    server: Client
+    cli: Client
+    accounts: tuple[Client, ...]
     users: tuple[User, ...]
     signature_algorithm: str = "RS256"
     security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return (*self.admin_groups, *self.user_groups)
+
+    @property
+    def audience(self) -> str:
+        """The client that every token has to name."""
+        return self.server.client_id
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        return (self.server, self.cli, *self.accounts)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Those of its clients and users."""
+        return (*(c.secret for c in self.clients if c.secret is not None), *(user.password for user in self.users))
 
 
 def realm_spec(settings: Settings) -> RealmSpec:
@@ -114,30 +143,28 @@ def realm_spec(settings: Settings) -> RealmSpec:
         ssl_required="none" if settings.keycloak.url.startswith("http://") else "external",
         lifetimes=realm.lifetimes,
         brute_force=BruteForce(),
-        groups=(*realm.groups.admins, *realm.groups.users),
+        admin_groups=realm.groups.admins,
+        user_groups=realm.groups.users,
         groups_claim=GROUPS_CLAIM,
-        audience=realm.client_id,
-        clients=(
-            _server_client(settings),
+        server=_server_client(settings),
+        cli=Client(
+            client_id=realm.cli_client_id,
+            name="MLflow command lines",
+            redirect_uris=CLI_REDIRECT_URIS,
+            standard_flow=True,
+            device_grant=True,
+            direct_access_grants=allows_direct_access_grants(settings),
+            pkce=True,
+        ),
+        accounts=tuple(
             Client(
-                client_id=realm.cli_client_id,
-                name="MLflow command lines",
-                redirect_uris=CLI_REDIRECT_URIS,
-                standard_flow=True,
-                device_grant=True,
-                direct_access_grants=allows_direct_access_grants(settings),
-                pkce=True,
-            ),
-            *(
-                Client(
-                    client_id=account.client_id,
-                    name=f"Service account {account.client_id}",
-                    secret=Secret(f"client-{account.client_id}-secret", length=48),
-                    service_account=True,
-                    groups=account.groups,
-                )
-                for account in realm.service_accounts
-            ),
+                client_id=account.client_id,
+                name=f"Service account {account.client_id}",
+                secret=account_secret(account.client_id),
+                service_account=True,
+                groups=account.groups,
+            )
+            for account in realm.service_accounts
         ),
         users=(*_sample_users(settings), *_declared_users(settings)),
     )
@@ -148,7 +175,7 @@ def _server_client(settings: Settings) -> Client:
     return Client(
         client_id=settings.realm.client_id,
         name="MLflow",
-        secret=client_secret(settings),
+        secret=CLIENT_SECRET,
         root_url=url,
         redirect_uris=(url + CALLBACK_PATH,),
         post_logout_uris=(url + LOGGED_OUT_PATH,),
@@ -173,7 +200,7 @@ def _sample_users(settings: Settings) -> tuple[User, ...]:
             first_name=name.capitalize(),
             last_name="Sample",
             groups=(group,),
-            password=Secret(f"user-{name}-password", length=20),
+            password=user_password(name),
             temporary=False,
         )
         for name, group in (("alice", groups.admins[0]), ("bob", groups.users[0]))
@@ -188,7 +215,7 @@ def _declared_users(settings: Settings) -> tuple[User, ...]:
             first_name=user.first_name,
             last_name=user.last_name,
             groups=user.groups,
-            password=Secret(f"user-{user.username}-password", length=20, value=reveal(user.password)),
+            password=user_password(user.username, reveal(user.password)),
             temporary=settings.environment is not Environment.DEV,
         )
         for user in settings.realm.users

@@ -85,22 +85,6 @@ class DockerSite:
         physical = self._plan.physical(workload.name)
         volumes = {volume.name: self._data(workload, volume, child) for volume in workload.volumes}
         self._volumes |= {(workload.name, name): volume for name, volume in volumes.items()}
-        data = [
-            *(
-                docker.ContainerVolumeArgs(volume_name=volumes[volume.name].name, container_path=volume.path)
-                for volume in workload.volumes
-            ),
-            *(
-                docker.ContainerVolumeArgs(
-                    volume_name=self._volumes[reading.workload, reading.volume].name,
-                    container_path=reading.path,
-                    read_only=True,
-                )
-                for reading in workload.readings
-            ),
-            # Volumes without a name, which go with the container.
-            *(docker.ContainerVolumeArgs(container_path=scratch.path) for scratch in workload.scratch),
-        ]
         joined = self._plan.joined(workload)
         files = [self._files(workload, slug, files, child) for slug, files in file_volumes(workload).items()]
         container = docker.Container(
@@ -113,17 +97,12 @@ class DockerSite:
             user=f"{workload.uid}:{workload.uid}",
             group_adds=list(self._plan.groups(workload)) or None,
             network_mode=None if joined else "none",
-            networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(
-                    name=self._networks.name(name), aliases=[name] if name == workload.name else None
-                )
-                for name in joined
-            ],
+            networks_advanced=[self._joined(name, workload) for name in joined],
             ports=[
                 docker.ContainerPortArgs(internal=port.number, external=entrance.host_port, ip=self._bind_address)
                 for port, entrance in workload.entrances
             ],
-            volumes=[*data, *files],
+            volumes=[*self._mounts(workload), *files],
             healthcheck=_health(jobs.probe(workload)),
             memory=workload.resources.memory_mib,
             memory_swap=workload.resources.memory_mib,
@@ -147,6 +126,22 @@ class DockerSite:
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
         return Deployed(container.id.apply(lambda made: self._wait(workload, physical, made, container)), volumes)
+
+    def _mounts(self, workload: Workload) -> list[docker.ContainerVolumeArgs]:
+        """Its data, what it reads of others, and scratch: volumes without a name, which go with the container."""
+        data = [(self._volumes[workload.name, volume.name], volume.path, False) for volume in workload.volumes]
+        data += [(self._volumes[r.workload, r.volume], r.path, True) for r in workload.readings]
+        return [
+            *(
+                docker.ContainerVolumeArgs(volume_name=made.name, container_path=path, read_only=read_only or None)
+                for made, path, read_only in data
+            ),
+            *(docker.ContainerVolumeArgs(container_path=scratch.path) for scratch in workload.scratch),
+        ]
+
+    def _joined(self, network: str, workload: Workload) -> docker.ContainerNetworksAdvancedArgs:
+        aliases = [network] if network == workload.name else None
+        return docker.ContainerNetworksAdvancedArgs(name=self._networks.name(network), aliases=aliases)
 
     async def _wait(self, workload: Workload, physical: str, made: str, container: pulumi.Resource) -> str:
         if pulumi.runtime.is_dry_run() or made in self._healthy or not isinstance(workload.runs, Service):

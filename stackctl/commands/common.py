@@ -25,8 +25,6 @@ from stackctl.errors import ImageError
 from stackctl.progress import printable, say
 
 FAILED, REFUSED = 1, 2
-# Values under these names are secret wherever they stand in the outputs.
-SECRET_KEYS = frozenset({"password", "client_secret"})
 
 
 class Output(StrEnum):
@@ -118,13 +116,6 @@ def show_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], output: Ou
     ]
     for line in ([column.upper().replace("_", " ") for column in columns], *cells):
         sys.stdout.write("  ".join(f"{text:{width}}" for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
-
-
-def redacted(value: Any) -> Any:
-    """The same outputs with every secret's value hidden."""
-    if isinstance(value, dict):
-        return {k: "[secret]" if k in SECRET_KEYS else redacted(inner) for k, inner in value.items()}
-    return [redacted(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _cell(value: Any) -> str:

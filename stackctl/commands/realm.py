@@ -28,9 +28,7 @@ from stackctl.progress import say
 ACCOUNT_COLUMNS = ("name", "declared", "keycloak", "groups", "mlflow", "drift")
 GROUP_COLUMNS = ("name", "declared", "keycloak", "members", "drift")
 
-Compare = Callable[
-    [RealmSpec, Sequence[str], Mapping[str, drift.Actual], Mapping[str, PluginUser] | None], list[drift.Row]
-]
+Compare = Callable[[RealmSpec, Mapping[str, drift.Actual], Mapping[str, PluginUser] | None], list[drift.Row]]
 
 
 users_app = typer.Typer(help="People: as declared, in Keycloak, and in MLflow; and to let them in again.")
@@ -114,8 +112,7 @@ def _accounts(
     except AccessError as error:
         say(f"What MLflow has is left out: {error}")
         known = None
-    admins = context.settings.realm.groups.admins
-    return [row.data() for row in compare(context.spec.realm, admins, actual, known)]
+    return [row.data() for row in compare(context.spec.realm, actual, known)]
 
 
 def _exit(rows: Sequence[Mapping[str, Any]]) -> None:

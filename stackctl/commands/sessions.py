@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from mlflow_sso_client.errors import RefusedError
 
+from components.plugin.profile import Ability
 from stackctl.commands.common import (
     TABLE,
     OutputOption,
@@ -41,7 +42,7 @@ def list_sessions(
 ) -> None:
     """Who is logged in, where, and since when. Needs an administrator of both."""
     with reported():
-        sides = resolve(where).sides()
+        sides = resolve(where, Ability.PAGE_SESSIONS).sides()
         found = _found(sides, user, client, session_id)
         show_rows([_row(one) for one in found], COLUMNS, output)
 
@@ -59,7 +60,7 @@ def revoke(
     with reported():
         if user is None and client is None and session_id is None:
             raise RefusedError("it is not said which sessions to end", "give --user, --client or --session-id")
-        sides = resolve(where).sides()
+        sides = resolve(where, Ability.PAGE_SESSIONS).sides()
         found = _found(sides, user, client, session_id)
         if not found:
             say("There is no such session.")
@@ -92,7 +93,7 @@ def revoke_user(
                 f"`stackctl revoke {username}` takes every kind of access, and asks for --everything",
                 "or end sessions alone with `stackctl sessions revoke`, tokens with `stackctl tokens delete`",
             )
-        sides = resolve(where).sides()
+        sides = resolve(where, Ability.PERSONAL_TOKENS, Ability.PAGE_SESSIONS).sides()
         target = revocation.find(sides, username)
         fate = " and disable the user" if disable else ""
         confirm(f"Revoke every session and token of {target.username}{fate}", yes=yes)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from mlflow_sso_client.errors import RefusedError, UnknownNameError
 
+from components.plugin.profile import Ability
 from stackctl.clients.mlflow_api import MlflowApi, PersonalToken
 from stackctl.commands.common import (
     TABLE,
@@ -49,7 +50,7 @@ def create(
     """Make a token and print it: it is shown this once."""
     with reported():
         ends = parse_expiry(expires, datetime.now(UTC))
-        access = resolve(where)
+        access = resolve(where, Ability.PERSONAL_TOKENS)
         api = access.mlflow()
         owner = user or api.me().username
         made = api.create_token(name, ends.isoformat(timespec="seconds"), user)
@@ -75,7 +76,7 @@ def list_tokens(
     with reported():
         if every and user:
             raise RefusedError("--all and --user exclude each other", "give one of them")
-        api = resolve(where).mlflow()
+        api = resolve(where, Ability.PERSONAL_TOKENS).mlflow()
         owners: list[str | None] = [row.username for row in api.users()] if every else [user]
         own = api.me().username
         rows = [{"user": owner or own, **_row(token)} for owner in owners for token in api.tokens(owner)]
@@ -99,7 +100,7 @@ def delete(
     with reported():
         if sum((token_id is not None, name is not None, every)) != 1:
             raise RefusedError("it is not said which token to delete", "give one of --token-id, --name and --all")
-        api = resolve(where).mlflow()
+        api = resolve(where, Ability.PERSONAL_TOKENS).mlflow()
         owner = user or api.me().username
         try:
             gone = _chosen(api.tokens(user), owner, token_id, name)

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from mlflow_sso_client.errors import CredentialsError, UnknownNameError
 
+from components.identity import CALLBACK_PATH
 from components.keycloak import SERVER as KEYCLOAK
-from components.mlflow import CALLBACK_PATH
 from components.mlflow import SERVER as MLFLOW
 from settings import is_loopback
 from stackctl.doctor.findings import Finding
@@ -37,8 +37,9 @@ def reachable(seen: Observed) -> Iterator[Finding]:
 def localhost(seen: Observed) -> Iterator[Finding]:
     addresses = [(program, variable, login.host) for program, variable, login in seen.logins()]
     if seen.mlflow is not None:
-        addresses.append((MLFLOW, "OIDC_DISCOVERY_URL", urlsplit(seen.mlflow.discovery_url).hostname or ""))
-        addresses += [(MLFLOW, "CACHE_REDIS_URL", seen.mlflow.redis.host)] if seen.mlflow.redis else []
+        named = seen.mlflow.named
+        addresses.append((MLFLOW, named["discovery_url"], urlsplit(seen.mlflow.discovery_url).hostname or ""))
+        addresses += [(MLFLOW, named["redis"], seen.mlflow.redis.host)] if seen.mlflow.redis else []
     for program, variable, host in addresses:
         if host and is_loopback(host):
             cause = f"in a container {host} is the container itself; its own name for the other program is wanted"
@@ -123,7 +124,7 @@ def scope(seen: Observed) -> Iterator[Finding]:
     fix = seen.remake(MLFLOW)
     if seen.mlflow is not None:
         for wrong, right in seen.mlflow.misspelt.items():
-            if wrong.startswith("OIDC_SCOPE"):
+            if right == seen.mlflow.named["scope"]:
                 yield Finding("scope", f"{wrong} is set", f"the plugin reads {right} and ignores this one", fix)
     error, description = seen.login.refusal
     if error == "invalid_scope":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.connection import Login
 from components.mlflow import SERVER as MLFLOW
-from components.observed import CACHE_SINCE, Login
-from components.plugin.profile import plugin_profile
 from components.redis import SERVER as REDIS
 from components.redis import redis_address
 from settings import is_loopback
@@ -120,11 +119,10 @@ def _start(seen: Observed) -> str:
 def _redis_differences(seen: Observed, told: Login) -> Iterator[str]:
     view = seen.mlflow
     assert view is not None
-    # What stands beside the URL is read by plugins before 7; on later ones a wrong value misleads people alone.
-    parts = {"REDIS_HOST": told.host, "REDIS_PORT": str(told.port), "REDIS_DB": told.database or "0"}
-    for name, value in view.redis_parts.items():
-        if value != parts[name]:
-            yield f"{name}={value}, and CACHE_REDIS_URL goes to {told}"
+    parts = {"host": told.host, "port": str(told.port), "database": told.database or "0"}
+    for part, value in view.redis_parts.items():
+        if value != parts[part]:
+            yield f"the {part} beside it is {value}, and {view.named['redis']} goes to {told}"
     if seen.settings is not None:
         wanted = redis_address(seen.settings)
         if (told.host, told.port, told.database or "0") != (wanted.host, wanted.port, str(wanted.db)):
@@ -136,30 +134,5 @@ def cache_store(seen: Observed) -> Iterator[Finding]:
     view = seen.mlflow
     if view is None:
         return
-    fix = seen.remake(MLFLOW)
-    if plugin_major(seen) < CACHE_SINCE:
-        if view.session_type == "redis" and "REDIS_HOST" not in view.redis_parts:
-            cause = "sessions are to be kept in Redis, and REDIS_HOST does not say where that is"
-            yield Finding("cache-store", "SESSION_TYPE=redis without REDIS_HOST", cause, fix)
-        return
-    if view.cache == "redis" and view.redis is None:
-        cause = "the first request with a login fails: CACHE_REDIS_URL does not say where Redis is"
-        yield Finding("cache-store", "CACHE_BACKEND=redis without a CACHE_REDIS_URL", cause, fix)
-    elif view.cache not in ("redis", "local"):
-        cause = "the plugin knows redis and local; without a value each worker has a cache of its own"
-        yield Finding("cache-store", f"CACHE_BACKEND={view.cache or '(not set)'}", cause, fix)
-    ignored = plugin_profile(str(plugin_major(seen))).ignored
-    for name in sorted(set(ignored) & set(view.variables)):
-        cause = f"this version of the plugin does not read it; what counts: {ignored[name]}"
-        yield Finding("cache-store", f"{name} is set", cause, fix)
-
-
-def plugin_major(seen: Observed) -> int:
-    """The major version of mlflow-oidc-auth, by the running image's tag or else the settings."""
-    found = seen.instance(MLFLOW)
-    tag = found.image.rpartition(":")[2] if found else ""
-    version = tag.partition("-")[0] if tag[:1].isdigit() else ""
-    if not version and seen.settings is not None:
-        version = seen.settings.mlflow.plugin_version
-    major = version.partition(".")[0]
-    return int(major) if major.isdigit() else CACHE_SINCE
+    for fault in seen.profile.store_faults(view):
+        yield Finding("cache-store", fault.evidence, fault.cause, seen.remake(MLFLOW))

@@ -90,9 +90,10 @@ def group_names(seen: Observed) -> Iterator[Finding]:
     view = seen.mlflow
     if view is None:
         return
-    if "OIDC_GROUP_NAMES" in view.misspelt:
-        cause = f"the plugin reads {view.misspelt['OIDC_GROUP_NAMES']} and ignores this one"
-        yield Finding("group-names", "OIDC_GROUP_NAMES is set", cause, seen.remake(MLFLOW))
+    for wrong, right in view.misspelt.items():
+        if right in (view.named["user_groups"], view.named["admin_groups"]):
+            cause = f"the plugin reads {right} and ignores this one"
+            yield Finding("group-names", f"{wrong} is set", cause, seen.remake(MLFLOW))
     if seen.realm_admin is None:
         return
     there = seen.realm_admin.groups()
@@ -119,7 +120,7 @@ def audience(seen: Observed) -> Iterator[Finding]:
         return
     if not view.audience:
         cause = "unset means that MLflow accepts tokens that were made for other services"
-        yield Finding("audience", "OIDC_AUDIENCE is not set", cause, seen.remake(MLFLOW))
+        yield Finding("audience", f"{view.named['audience']} is not set", cause, seen.remake(MLFLOW))
         return
     for client, kind, token in _examples(seen):
         found = token.get("aud", [])
@@ -142,7 +143,7 @@ def issuer(seen: Observed) -> Iterator[Finding]:
         return
     if not view.issuer:
         cause = "unset means that MLflow accepts tokens of any realm whose keys it is shown"
-        yield Finding("issuer", "OIDC_ISSUER is not set", cause, seen.remake(MLFLOW))
+        yield Finding("issuer", f"{view.named['issuer']} is not set", cause, seen.remake(MLFLOW))
         return
     if seen.own_token is None:
         evidence = f"what Keycloak gives client {view.client_id} as an access token is no JSON Web Token (RFC 7519)"

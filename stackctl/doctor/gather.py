@@ -9,9 +9,8 @@ from mlflow_sso_client.errors import RefusedError
 from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.web import session
 
-from components.mlflow import CALLBACK_PATH
+from components.identity import CALLBACK_PATH
 from components.mlflow import SERVER as MLFLOW
-from components.observed import mlflow_view
 from platforms.inventory import InventoryError
 from platforms.select import running
 from problems import StackError
@@ -19,7 +18,7 @@ from settings import PROJECT, ROOT, Platform
 from settings.catalogue import VersionsError
 from stackctl.clients.keycloak_admin import Provisioner
 from stackctl.context import Context, check_name, load
-from stackctl.doctor.observed import Observed
+from stackctl.doctor.observed import Observed, profile_of
 from stackctl.engines.pulumi_cli import PulumiError
 from stackctl.engines.targets import TARGETS, owner, platform_of
 from stackctl.people import connection
@@ -54,7 +53,8 @@ def gather(where: connection.Where, on: Platform | None = None) -> Observed | No
     bundle = where.ca_bundle
     if bundle is None and context is not None and context.settings.ca_bundle:
         bundle = str(ROOT / context.settings.ca_bundle)
-    told = next((mlflow_view(i.env) for i in instances if i.component == MLFLOW), None)
+    server = next((instance for instance in instances if instance.component == MLFLOW), None)
+    told = profile_of(server, settings).read(server.env) if server is not None else None
     mlflow_url = told.redirect_uri.removesuffix(CALLBACK_PATH) if told is not None else ""
     return Observed(
         stack=where.stack,

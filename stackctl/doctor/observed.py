@@ -13,10 +13,13 @@ import requests
 from mlflow_sso_client.errors import CredentialsError, UnknownNameError
 from mlflow_sso_client.oidc import claims
 
+from components.connection import Login
 from components.keycloak import SERVER as KEYCLOAK
 from components.keycloak import KeycloakAddress
 from components.mlflow import SERVER as MLFLOW
-from components.observed import KeycloakView, Login, MlflowView, address_of, keycloak_view, mlflow_view
+from components.observed import KeycloakView, address_of, keycloak_view
+from components.plugin.lines import profile_seen
+from components.plugin.profile import MlflowView, PluginProfile
 from components.realm.document import IMPORT_PATH, importing_workloads
 from components.stack import StackSpec
 from platforms.running import Instance, Running, Trouble
@@ -33,6 +36,15 @@ _KCADM = (
     "$kc config credentials --config $login --server http://localhost:8080 --realm master "
     '--client "$KC_BOOTSTRAP_ADMIN_CLIENT_ID" && {command}'
 )
+
+
+def profile_of(mlflow: Instance | None, settings: Settings | None) -> PluginProfile:
+    """How MLflow's plugin is run, by the tag of the running image or else the settings."""
+    tag = mlflow.image.rpartition(":")[2] if mlflow else ""
+    version = tag.partition("-")[0] if tag[:1].isdigit() else ""
+    if not version and settings is not None:
+        version = settings.mlflow.plugin_version
+    return profile_seen(version)
 
 
 @dataclass
@@ -86,7 +98,12 @@ class Observed:
     @cached_property
     def mlflow(self) -> MlflowView | None:
         found = self.instance(MLFLOW)
-        return mlflow_view(found.env) if found else None
+        return self.profile.read(found.env) if found else None
+
+    @cached_property
+    def profile(self) -> PluginProfile:
+        """How the plugin is run."""
+        return profile_of(self.instance(MLFLOW), self.settings)
 
     @cached_property
     def keycloak_told(self) -> KeycloakView | None:
@@ -97,8 +114,9 @@ class Observed:
         """Each login at a database: the program, the variable or purpose, and where it goes."""
         found = []
         if self.mlflow is not None:
-            found += [(MLFLOW, "MLFLOW_BACKEND_STORE_URI", self.mlflow.mlflow_database)]
-            found += [(MLFLOW, "OIDC_USERS_DB_URI", self.mlflow.users_database)]
+            named = self.mlflow.named
+            found += [(MLFLOW, named["mlflow_database"], self.mlflow.mlflow_database)]
+            found += [(MLFLOW, named["users_database"], self.mlflow.users_database)]
         if self.keycloak_told is not None:
             found += [(KEYCLOAK, "KC_DB_URL", self.keycloak_told.database)]
         return [(program, variable, login) for program, variable, login in found if login is not None]

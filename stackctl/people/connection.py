@@ -21,6 +21,8 @@ from mlflow_sso_client.errors import NotAdminError, RefusedError
 from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.oidc import Provider
 
+from components.plugin.lines import plugin_profile
+from components.plugin.profile import Ability
 from problems import StackError
 from settings import ROOT, from_files
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
@@ -50,6 +52,7 @@ class Access:
     """A stack as its users and operators reach it.
 
     outputs: those of the engine that made it, with secrets in clear; None away from its state.
+    abilities: what its plugin can do, as its settings say; all that any can where these are not here.
     """
 
     stack: str
@@ -58,6 +61,7 @@ class Access:
     cli_client_id: str
     ca_bundle: str | None = None
     outputs: Mapping[str, Any] | None = field(default=None, repr=False)
+    abilities: frozenset[Ability] = frozenset(Ability)
 
     @property
     def realm(self) -> str:
@@ -71,6 +75,13 @@ class Access:
     def address(self) -> Address:
         """The stack as its users reach it."""
         return Address(self.mlflow_url, self.issuer, self.cli_client_id, self.ca_bundle)
+
+    def need(self, *abilities: Ability) -> None:
+        """Raises RefusedError naming what the plugin of this stack cannot do."""
+        lacking = [ability.value for ability in abilities if ability not in self.abilities]
+        if lacking:
+            cause = f"the version of mlflow-oidc-auth that stack {self.stack} runs has no {' and no '.join(lacking)}"
+            raise RefusedError(cause, "see mlflow.pluginVersion in its settings")
 
     def http(self) -> requests.Session:
         return self.address.http()
@@ -128,8 +139,14 @@ class Sides:
         return self.access.provider()
 
 
-def resolve(where: Where) -> Access:
-    """Find the stack. Raises RefusedError naming what was tried when there is no trace of it."""
+def resolve(where: Where, *needs: Ability) -> Access:
+    """Find the stack. Raises RefusedError naming what was tried when there is no trace of it, or what it cannot do."""
+    access = _found(where)
+    access.need(*needs)
+    return access
+
+
+def _found(where: Where) -> Access:
     check_name(where.stack)
     url, ca = addresses.given(where.url, addresses.URL), addresses.given(where.ca_bundle, addresses.CA)
     client = addresses.given(where.client_id, addresses.CLIENT)
@@ -147,7 +164,8 @@ def resolve(where: Where) -> Access:
     if found is not None:
         ca = ca or _ca_bundle(where)
         cli = client or found["cli_client_id"]
-        return Access(where.stack, found["mlflow_url"], found["issuer_url"], cli, ca, found)
+        able = _abilities(where)
+        return Access(where.stack, found["mlflow_url"], found["issuer_url"], cli, ca, found, able)
     if kept is not None:
         return Access(where.stack, kept.mlflow_url, kept.issuer, client or kept.client_id, ca or kept.ca_bundle)
     raise RefusedError(
@@ -171,6 +189,15 @@ def outputs(stack: str, config_file: Path | None = None) -> dict[str, Any] | Non
         if pulumi_cli.exists(stack):
             raise
         return None
+
+
+def _abilities(where: Where) -> frozenset[Ability]:
+    """What the plugin of the stack's own settings can do, where these are at hand."""
+    path = where.config_file or ROOT / f"Pulumi.{where.stack}.yaml"
+    if not path.exists():
+        return frozenset(Ability)
+    settings = from_files(where.stack, file=path, encrypted=True)
+    return plugin_profile(settings.mlflow.plugin_version).abilities
 
 
 def _ca_bundle(where: Where) -> str | None:

@@ -40,17 +40,15 @@ class Row:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def user_rows(
-    spec: RealmSpec, admins: Sequence[str], actual: Mapping[str, Actual], plugin: Mapping[str, PluginUser] | None
-) -> list[Row]:
-    """People. `admins` are the groups of administrators, `actual` and `plugin` go by username."""
+def user_rows(spec: RealmSpec, actual: Mapping[str, Actual], plugin: Mapping[str, PluginUser] | None) -> list[Row]:
+    """People. `actual` and `plugin` go by username."""
     declared = {user.username: user.groups for user in spec.users}
     known = None if plugin is None else {n: u for n, u in plugin.items() if not n.startswith(SERVICE_ACCOUNT)}
-    return _rows(spec, admins, declared, actual, known)
+    return _rows(spec, declared, actual, known)
 
 
 def service_account_rows(
-    spec: RealmSpec, admins: Sequence[str], actual: Mapping[str, Actual], plugin: Mapping[str, PluginUser] | None
+    spec: RealmSpec, actual: Mapping[str, Actual], plugin: Mapping[str, PluginUser] | None
 ) -> list[Row]:
     """Service accounts by their client's id."""
     declared = {client.client_id: client.groups for client in spec.clients if client.service_account}
@@ -60,12 +58,11 @@ def service_account_rows(
         spelt = {name.lower(): name for name in {*declared, *actual}}
         short = {n.removeprefix(SERVICE_ACCOUNT): u for n, u in plugin.items() if n.startswith(SERVICE_ACCOUNT)}
         known = {spelt.get(name, name): user for name, user in short.items()}
-    return _rows(spec, admins, declared, actual, known)
+    return _rows(spec, declared, actual, known)
 
 
 def _rows(
     spec: RealmSpec,
-    admins: Sequence[str],
     declared: Mapping[str, Sequence[str]],
     actual: Mapping[str, Actual],
     plugin: Mapping[str, PluginUser] | None,
@@ -79,7 +76,7 @@ def _rows(
         elif there is not None:
             drift += _membership(spec, name, declared, there)
         if known is not None:
-            drift += _plugin(known, there, admins)
+            drift += _plugin(known, there, spec.admin_groups)
         role = None if plugin is None else "" if known is None else "administrator" if known.is_admin else "user"
         groups = there.groups if there else ()
         rows.append(Row(name, name in declared, there is not None, groups, role, tuple(drift)))

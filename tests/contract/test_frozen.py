@@ -80,6 +80,8 @@ def rendered(config: dict[str, Any], kept: str = "") -> Objects:
 @pytest.fixture
 def views(samples: dict[str, Settings], monkeypatch: pytest.MonkeyPatch) -> Mapping[str, View]:
     """Each stack as each engine is told of it."""
+    # The SDK takes defaults of its provider from there.
+    monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setattr(site, "check_cluster", lambda *_: [])
     monkeypatch.setattr(site, "_wait_open", lambda *_: None)
     found: dict[str, View] = {}

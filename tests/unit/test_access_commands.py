@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 import yaml
 from mlflow_sso_client.errors import RefusedError
 from mlflow_sso_client.logins import Login, LoginStore
@@ -401,25 +399,3 @@ def test_a_year_is_allowed() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(-1, "0 s"), (90, "90 s"), (600, "10 min"), (36000, "10 h")])
 def test_a_span_is_told_as_people_do(seconds: float, text: str) -> None:
     assert span(seconds) == text
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["login", "revoke", "tokens create", "tokens list", "tokens delete", "sessions list", "sessions revoke",
-     "users enable"],
-)  # fmt: skip
-def test_every_command_that_speaks_to_a_stack_is_told_which_in_the_same_words(command: str) -> None:
-    found: Any = typer.main.get_command(app)
-    for word in command.split():
-        found = found.commands[word]
-    options = {option.opts[0]: (option.help, option.default) for option in found.params if option.opts[0] in ABOUT}
-    assert options == ABOUT
-
-
-ABOUT = {
-    "--stack": ("The stack's name.", "dev"),
-    "--url": ("MLflow's URL, where the stack's state is not on this machine.", None),
-    "--issuer": ("The issuer; default: the one MLflow's own login names.", None),
-    "--ca-bundle": ("PEM file of CAs to trust.", None),
-    "--config-file": ("Settings; default Pulumi.<stack>.yaml.", None),
-}

@@ -21,7 +21,7 @@ def user(name: str, *, admin: bool = False, active: bool | None = True) -> Plugi
 
 
 def people(actual: dict[str, Actual], *plugin: PluginUser) -> dict[str, tuple[str, ...]]:
-    rows = drift.user_rows(spec(), (ADMINS,), {"alice": ALICE, "bob": BOB, **actual}, {p.username: p for p in plugin})
+    rows = drift.user_rows(spec(), {"alice": ALICE, "bob": BOB, **actual}, {p.username: p for p in plugin})
     return {row.name: row.drift for row in rows if row.drift}
 
 
@@ -38,7 +38,7 @@ def test_membership_that_differs_is_drift() -> None:
 
 
 def test_a_declared_user_who_is_gone_is_drift() -> None:
-    rows = drift.user_rows(spec(), (ADMINS,), {"alice": ALICE}, None)
+    rows = drift.user_rows(spec(), {"alice": ALICE}, None)
     assert {row.name: row.drift for row in rows if row.drift} == {"bob": ("declared, and not in Keycloak",)}
     assert [row.mlflow for row in rows] == [None, None]
 
@@ -56,7 +56,6 @@ def test_service_accounts_are_compared_by_their_client_whatever_its_case() -> No
     given = {"mlflow-sso:realm": {"serviceAccounts": [{"clientId": "CI", "groups": [USERS]}]}}
     rows = drift.service_account_rows(
         realm_spec(parse(given, "x")),
-        (ADMINS,),
         {"CI": BOB, "mlflow": BOB},
         {"service-account-ci": user("service-account-ci"), "alice": user("alice")},
     )

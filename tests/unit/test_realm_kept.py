@@ -31,7 +31,7 @@ from stackctl.engines.kubectl import KubectlTarget
 from stackctl.engines.targets import Target
 from tests.fakes import FakeDocker
 from tests.samples import settings
-from tests.unit.test_doctor import FakeRunning
+from tests.unit.doctor import FakeRunning
 
 COMPOSE, KUBECTL = ComposeTarget(), KubectlTarget()
 

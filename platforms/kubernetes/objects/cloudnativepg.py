@@ -100,17 +100,7 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
                 "labelSelector": {"matchLabels": {"cnpg.io/cluster": workload.name}},
             }
         ],
-        "bootstrap": {
-            "initdb": {
-                "database": first,
-                "owner": first,
-                "secret": {"name": names[_login(workload, first)]},
-                "encoding": "UTF8",
-                "dataChecksums": True,
-                "postInitSQL": [statement for role in others for statement in _make(role)],
-                "postInitApplicationSQL": [f'REVOKE ALL ON DATABASE "{first}" FROM PUBLIC'],
-            }
-        },
+        "bootstrap": {"initdb": _first_database(first, others, names[_login(workload, first)])},
         "managed": {
             "roles": [
                 {"name": role, "login": True, "passwordSecret": {"name": names[_login(workload, role)]}}
@@ -148,6 +138,19 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
         spec["imagePullSecrets"] = [{"name": name} for name in plan.options.image_pull_secrets]
     metadata = plan.metadata(workload.name, workload.name)
     return {"apiVersion": KIND.api, "kind": KIND.name, "metadata": metadata, "spec": spec}
+
+
+def _first_database(first: str, others: list[str], login: Any) -> Manifest:
+    """How the first instance starts: with the database of one role, and statements that make those of the others."""
+    return {
+        "database": first,
+        "owner": first,
+        "secret": {"name": login},
+        "encoding": "UTF8",
+        "dataChecksums": True,
+        "postInitSQL": [statement for role in others for statement in _make(role)],
+        "postInitApplicationSQL": [f'REVOKE ALL ON DATABASE "{first}" FROM PUBLIC'],
+    }
 
 
 # Quantities in their canonical form (Kubernetes API, resource.Quantity), as the operator writes them back.

@@ -1,0 +1,26 @@
+"""Who the programs of the stack are to each other: client ids, secrets, claims and paths that several parts share.
+
+Realm, MLflow and whatever else speaks to them take these from here, and none of them from another part.
+"""
+
+from __future__ import annotations
+
+from platforms.secrets import Change, Secret
+
+# MLflow's own client at Keycloak; both hold its secret.
+CLIENT_SECRET = Secret("mlflow-client-secret", length=48, change=Change.COORDINATED)
+# The claim of every token that names the groups of its user.
+GROUPS_CLAIM = "groups"
+# Below MLflow's URL: where Keycloak sends a browser back to, and where the plugin sends one after logout.
+CALLBACK_PATH = "/callback"
+LOGGED_OUT_PATH = "/oidc/ui/auth"
+
+
+def account_secret(client_id: str) -> Secret:
+    """The secret of a service account's client."""
+    return Secret(f"client-{client_id}-secret", length=48)
+
+
+def user_password(username: str, value: str | None = None) -> Secret:
+    """The first password of a person. It is changed where that person logs in, and not by another value of this."""
+    return Secret(f"user-{username}-password", length=20, value=value)
