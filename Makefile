@@ -76,7 +76,7 @@ docs: setup  ## rewrite the table in docs/settings.md
 	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md
 
 snapshots: setup  ## write the logical names of resources anew, after a component was added
-	@SNAPSHOT=1 .venv/bin/python -m pytest -q tests/contract/test_program.py -k logical_names
+	@SNAPSHOT=1 .venv/bin/python -m pytest -q tests/contract/test_program.py tests/contract/test_kubernetes_program.py -k stable
 
 lock: setup  ## compile pyproject.toml into requirements.txt
 	@uv pip compile -q pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
