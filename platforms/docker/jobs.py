@@ -61,6 +61,13 @@ def command(workload: Workload) -> tuple[str, ...]:
     return ("bash", "-c", _WAIT, "schedule", *map(_listed, fields), *bounds, *workload.args)
 
 
+def arguments(told: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of a workload, from what its container was told to run; the inverse of `command`."""
+    waits = tuple(told[:4]) == ("bash", "-c", _WAIT, "schedule")
+    # Behind them stand five lists of times and two bounds.
+    return tuple(told[11:] if waits else told)
+
+
 def _listed(values: Sequence[int]) -> str:
     return "".join(f",{value}" for value in values) + ","
 

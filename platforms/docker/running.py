@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from platforms.docker import jobs
 from platforms.docker.daemon import DockerError, containers, docker, host_ports, last_lines
 from platforms.inventory import InventoryError
 from platforms.labels import LABEL_COMPONENT, LABEL_RUNS
@@ -91,7 +92,7 @@ def _instance(container: dict[str, Any], image_env: set[str]) -> Instance:
         component=str(config["Labels"].get(LABEL_COMPONENT, "")),
         running=container["State"]["Status"] == "running",
         image=str(config["Image"]),
-        args=tuple(config.get("Cmd") or ()),
+        args=jobs.arguments(config.get("Cmd") or ()),
         env=dict(entry.partition("=")[::2] for entry in own),
         ports=host_ports(container),
         memory_mib=int(host.get("Memory") or 0) >> 20,

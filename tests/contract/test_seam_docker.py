@@ -140,6 +140,13 @@ def test_a_second_version_of_a_secret_is_another_value() -> None:
     assert second.inputs["keepers"] == {"version": "2"}
 
 
+def test_the_arguments_of_a_job_are_read_back_as_they_were_given() -> None:
+    """Otherwise the doctor calls each job outdated."""
+    for workload in WORKLOADS:
+        assert jobs.arguments(jobs.command(workload)) == workload.args
+    assert jobs.arguments(("bash", "-c", "of its own", "schedule")) == ("bash", "-c", "of its own", "schedule")
+
+
 ALWAYS = "," + ",".join(map(str, range(60))) + ","
 
 
