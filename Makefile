@@ -72,8 +72,9 @@ client: setup  ## build the wheel of mlflow-sso-client into dist/, for people wi
 	@SOURCE_DATE_EPOCH=315532800 .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w dist ./client
 	@rm -rf client/build && echo "$$(ls dist/mlflow_sso_client-*.whl)"
 
-docs: setup  ## rewrite the table in docs/settings.md
+docs: setup  ## rewrite the table in docs/settings.md and the schema beside it
 	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md
+	@.venv/bin/python -m settings.schema > docs/settings.schema.json
 
 snapshots: setup  ## write the logical names of resources anew, after a component was added
 	@SNAPSHOT=1 .venv/bin/python -m pytest -q tests/contract/test_program.py tests/contract/test_kubernetes_program.py -k stable
