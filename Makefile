@@ -57,6 +57,7 @@ screenshots: setup engine  ## take the pictures in docs/images anew
 
 lint: setup  ## ruff, mypy --strict and shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@.venv/bin/mypy --python-version 3.10 -p mlflow_sso_client
 	@command -v shellcheck > /dev/null || scripts/test-tools
 	@shellcheck -x -e SC1091 scripts/* .ci/run images/*/entrypoint images/base/debian-root images/keycloak/train
 
@@ -67,7 +68,8 @@ bench: setup engine images  ## what the stack costs, as ratios within one run; w
 	@.venv/bin/python -m tests.bench.run
 
 client: setup  ## build the wheel of mlflow-sso-client into dist/, for people without this checkout
-	@rm -rf client/build && .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w dist ./client
+	@rm -rf client/build dist/mlflow_sso_client-*.whl
+	@SOURCE_DATE_EPOCH=315532800 .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w dist ./client
 	@rm -rf client/build && echo "$$(ls dist/mlflow_sso_client-*.whl)"
 
 docs: setup  ## rewrite the table in docs/settings.md
