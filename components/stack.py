@@ -44,11 +44,13 @@ SHOWN: Mapping[str, Any] = {
 
 def redacted(outputs: object, shown: Any = SHOWN) -> Any:
     """Outputs with everything hidden that is not known to be no secret, whichever commit has written them."""
-    if shown is True:
-        return outputs
-    if isinstance(outputs, Mapping) and isinstance(shown, Mapping):
-        return {name: redacted(value, shown.get(name, shown.get(EACH))) for name, value in outputs.items()}
-    return HIDDEN
+    if isinstance(outputs, Mapping):
+        # The names of what is not known might be secrets themselves.
+        known = shown if isinstance(shown, Mapping) else None
+        return HIDDEN if known is None else {n: redacted(v, known.get(n, known.get(EACH))) for n, v in outputs.items()}
+    if shown is not True:
+        return HIDDEN
+    return [redacted(value, True) for value in outputs] if isinstance(outputs, list) else outputs
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""How a workload runs at set times on a Docker engine, which knows no times: its own container waits for them.
+"""How a workload runs at set times or on demand on a Docker engine, which knows no times.
 
-The container runs for ever, comes back after a restart of the machine, and has no access to the engine. Its image has
-bash and the programs `sleep` and `timeout`, and its entrypoint ends in the command it is given.
+At set times its own container waits for them: it runs for ever, comes back after a restart of the machine, and has no
+access to the engine. Its image has bash and the programs `sleep` and `timeout`, and its entrypoint ends in the command
+it is given. On demand its container is there and somebody starts it; `timeout` ends a run that takes too long.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from platforms.schedule import parse
-from platforms.workload import ExecCheck, OnDemand, Probe, Scheduled, Service, Workload
+from platforms.workload import ExecCheck, OnDemand, Probe, Service, Workload
 
 # There while the last run was not a success. Scratch in memory: a new start knows of no run.
 FAILED = "/tmp/.last-run-failed"
@@ -52,9 +53,13 @@ done
 
 
 def command(workload: Workload) -> tuple[str, ...]:
-    """What its container runs: its arguments, or what waits for the times at which they run."""
-    if not isinstance(workload.runs, Scheduled):
+    """What its container runs: its arguments, within the time they have, or what waits for the times they run at."""
+    if isinstance(workload.runs, Service):
         return workload.args
+    if isinstance(workload.runs, OnDemand):
+        # It exits with 124 where it ended the run (coreutils manual, "timeout").
+        grace = f"--kill-after={workload.stop_seconds}"
+        return ("timeout", grace, str(workload.runs.timeout_seconds), *workload.args)
     times = parse(workload.runs.cron)
     fields = (times.minutes, times.hours, times.days, times.months, times.weekdays)
     bounds = (str(workload.runs.timeout_seconds), str(workload.stop_seconds))
@@ -63,9 +68,11 @@ def command(workload: Workload) -> tuple[str, ...]:
 
 def arguments(told: Sequence[str]) -> tuple[str, ...]:
     """The arguments of a workload, from what its container was told to run; the inverse of `command`."""
-    waits = tuple(told[:4]) == ("bash", "-c", _WAIT, "schedule")
-    # Behind them stand five lists of times and two bounds.
-    return tuple(told[11:] if waits else told)
+    if tuple(told[:4]) == ("bash", "-c", _WAIT, "schedule"):
+        # Behind them stand five lists of times and two bounds.
+        return tuple(told[11:])
+    bounded = tuple(told[:1]) == ("timeout",) and told[1].startswith("--kill-after=")
+    return tuple(told[3:] if bounded else told)
 
 
 def _listed(values: Sequence[int]) -> str:

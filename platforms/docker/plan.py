@@ -73,10 +73,17 @@ class DockerPlan:
 
     def check(self) -> list[Problem]:
         """What Docker cannot honour."""
-        return [
+        problems = [
             Problem(f"workload {w.name}", f"{w.runs.max_replicas or w.runs.replicas} replicas", "expected 1 on Docker")
             for w in self.workloads
             if isinstance(w.runs, Service) and (w.runs.max_replicas or w.runs.replicas) != 1
+        ]
+        expected = "expected a value or a generated one: Docker keeps no secrets"
+        return problems + [
+            Problem(f"workload {w.name}", f"secret {secret.name}, kept as {secret.kept.name}", expected)
+            for w in self.workloads
+            for secret in w.secrets
+            if secret.kept
         ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from components.realm.document import importing_workloads
 from components.stack import stack_spec
 from platforms.kubernetes.objects.render import render
-from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest
+from platforms.kubernetes.plan import CPU_PROMISED, NAME_KEY, KubernetesPlan, Manifest
 from platforms.secrets import Secret
 from settings import PROJECT, Settings
 from tests.contract.engine import GENERATED
@@ -52,11 +52,14 @@ def _facts(
     pod, (only,) = template["spec"], template["spec"]["containers"]
     sources = {volume["name"]: volume for volume in pod["volumes"]}
     place = controllers[name]["metadata"]["namespace"]
-    volumes, files, writable = {}, {}, set()
+    volumes, sizes, files, writable = {}, {}, {}, set()
     for mount in only["volumeMounts"]:
         source = sources[mount["name"]]
         if "persistentVolumeClaim" in source:
-            volumes[mount["mountPath"]] = f"{place}/{source['persistentVolumeClaim']['claimName']}"
+            claim = source["persistentVolumeClaim"]["claimName"]
+            volumes[mount["mountPath"]] = f"{place}/{claim}"
+            asked = by_kind["PersistentVolumeClaim"][claim]["spec"]["resources"]["requests"]["storage"]
+            sizes[mount["mountPath"]] = int(asked.removesuffix("Gi"))
         elif "emptyDir" in source:
             writable.add(mount["mountPath"])
         elif "configMap" in source:
@@ -73,15 +76,19 @@ def _facts(
             reference = variable["valueFrom"]["secretKeyRef"]
             env[variable["name"]] = by_kind["Secret"][reference["name"]]["stringData"][reference["key"]]
     check = only["readinessProbe"]
-    security = only["securityContext"]
+    security, resources = only["securityContext"], only["resources"]
     return {
         "image": only["image"],
         "env": env,
         "args": tuple(expand(word) for word in only.get("args", ())),
         "volumes": volumes,
+        "sizes_gib": sizes,
         "files": files,
         "probe": tuple(check["exec"]["command"]) if "exec" in check else ("GET", check["httpGet"]["path"]),
-        "memory_mib": int(only["resources"]["limits"]["memory"].removesuffix("Mi")),
+        "memory_mib": int(resources["limits"]["memory"].removesuffix("Mi")),
+        "cpu_share": cores(resources["requests"]["cpu"]) / CPU_PROMISED,
+        "cpu_limit": cores(resources["limits"]["cpu"]),
+        "stop_seconds": pod["terminationGracePeriodSeconds"],
         "uid": pod["securityContext"]["runAsUser"],
         "gid": pod["securityContext"]["runAsGroup"],
         "read_only": security["readOnlyRootFilesystem"],
@@ -92,6 +99,11 @@ def _facts(
         "reached_by": _reached_by(name, controllers, list(by_kind["NetworkPolicy"].values())),
         "names": frozenset({f"{place}/{name}", *volumes.values()}),
     }
+
+
+def cores(text: str) -> float:
+    """A quantity of CPU (API reference, "Quantity")."""
+    return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
 
 
 def _reached_by(name: str, controllers: Mapping[str, Manifest], policies: list[Manifest]) -> frozenset[str]:

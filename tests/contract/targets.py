@@ -22,13 +22,18 @@ from settings import PROJECT, Settings
 from tests.contract import kubernetes_target
 from tests.contract.engine import GENERATED, run
 
+# What a container has against the others unless it is told otherwise (`docker run --help`, --cpu-shares).
+DOCKERS_SHARES = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
     """What a target made of one workload, in terms that every target has.
 
     env: every variable with its final value. volumes: path -> physical name, of what holds data.
-    files: path -> content. probe: the words of its check. reached_by: the workloads that can open a connection to it.
+    sizes_gib: by path, what is asked for where there are quotas. files: path -> content. probe: the words of its check.
+    cpu_share: what counts against others while cores are short, 1.0 for one core. cpu_limit: in cores, if there is one.
+    stop_seconds: how long it has to end. reached_by: the workloads that can open a connection to it.
     names: every physical name it is known by on the target, with those of its volumes and networks.
     """
 
@@ -36,9 +41,13 @@ class Made:
     env: Mapping[str, str]
     args: tuple[str, ...]
     volumes: Mapping[str, str]
+    sizes_gib: Mapping[str, int]
     files: Mapping[str, str]
     probe: tuple[str, ...]
     memory_mib: int
+    cpu_share: float
+    cpu_limit: float | None
+    stop_seconds: int
     uid: int
     gid: int
     read_only: bool
@@ -121,6 +130,7 @@ def _docker(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
             args=tuple(given.get("command", ())),
             published=frozenset((p["ip"], p["external"], p["internal"]) for p in given.get("ports", ())),
             volumes={m["containerPath"]: m["volumeName"] for m in mounts if m["volumeName"] not in carried},
+            sizes_gib={},
             files={
                 upload["file"]: upload["content"]
                 for mount in mounts
@@ -130,6 +140,9 @@ def _docker(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
             probe=tuple(health["tests"]),
             probe_seconds=(_seconds(health["interval"]), _seconds(health["timeout"]), _seconds(health["startPeriod"])),
             memory_mib=given["memory"],
+            cpu_share=given["cpuShares"] / DOCKERS_SHARES,
+            cpu_limit=given.get("cpus"),
+            stop_seconds=min(int(given["stopTimeout"]), int(given["destroyGraceSeconds"])),
             swap_mib=given["memorySwap"] - given["memory"],
             uid=int(uid),
             gid=int(gid),
@@ -185,6 +198,7 @@ def _compose(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
             volumes={
                 mount[1]: document["volumes"][mount[0]]["name"] for mount in mounts if not mount[0].startswith("./")
             },
+            sizes_gib={},
             files={
                 mount[1]: rendered.files[mount[0].removeprefix("./")]
                 for mount in mounts
@@ -193,6 +207,9 @@ def _compose(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
             probe=tuple(interpolate(word, values) for word in health["test"]),
             probe_seconds=(_seconds(health["interval"]), _seconds(health["timeout"]), _seconds(health["start_period"])),
             memory_mib=int(service["mem_limit"].removesuffix("m")),
+            cpu_share=service["cpu_shares"] / DOCKERS_SHARES,
+            cpu_limit=service.get("cpus"),
+            stop_seconds=_seconds(service["stop_grace_period"]),
             swap_mib=int(service["memswap_limit"].removesuffix("m")) - int(service["mem_limit"].removesuffix("m")),
             uid=int(uid),
             gid=int(gid),

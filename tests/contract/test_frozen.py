@@ -15,11 +15,13 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.stack import redacted
 from platforms.docker import site as docker_site
 from settings import ROOT, Settings
-from tests.contract.engine import run_program
+from tests.contract.engine import GENERATED, run_program, text
 from tests.contract.frozen.recording import Objects, View, line
 from tests.contract.frozen.recording import views as every_view
+from tests.samples import OPERATORS_OWN
 
 FROZEN = Path(__file__).parent / "frozen"
 RELEASES = sorted(path.name for path in FROZEN.iterdir() if any(path.glob("*.jsonl")))
@@ -72,9 +74,9 @@ def realm(objects: Mapping[str, Any]) -> str:
     for said in objects.values():
         inputs = said.get("inputs", {})
         texts = inputs.get("data", {}) if said["type"] == "ConfigMap" else inputs
-        for text in texts.values() if said["type"] in ("ConfigMap", "file") else ():
-            if '"realm":' in text:
-                return str(text)
+        for content in texts.values() if said["type"] in ("ConfigMap", "file") else ():
+            if '"realm":' in content:
+                return str(content)
     return ""
 
 
@@ -150,7 +152,7 @@ def added(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
     """What is new without leave, and does not come with a workload that is new."""
     new = workloads(after) - workloads(before)
     for address, said in after.items():
-        if address in before or set(said.get("aliases", ())) & set(before):
+        if address in before or set(said.get("aliases", ())) & set(before) or said["type"] == "output":
             continue
         name = address.rpartition("::")[2]
         spelt = name.lower().replace("_", "-").replace("/", "-")
@@ -182,14 +184,29 @@ def test_every_view_of_a_stack_is_held_against_a_release(release: str, views: Ma
     assert {file.stem for file in (FROZEN / release).glob("*.jsonl")} == set(views)
 
 
+@pytest.mark.parametrize("release", RELEASES)
+def test_outputs_that_an_earlier_release_has_kept_are_shown_without_their_secrets(release: str) -> None:
+    seen = 0
+    for file in (FROZEN / release).glob("*.jsonl"):
+        said = {a.removeprefix("outputs::"): o for a, o in frozen(file).items() if a.startswith("outputs::")}
+        shown = redacted({name: output["inputs"]["value"] for name, output in said.items()})
+        assert GENERATED not in text(shown), f"{file.name}: a secret is shown"
+        assert OPERATORS_OWN not in text(shown), f"{file.name}: a secret of the operator is shown"
+        for name, output in said.items():
+            if "secret" not in output:
+                assert shown[name] == output["inputs"]["value"], f"{file.name}: {name} is hidden from everybody"
+            seen += 1
+    assert seen > 100, "no outputs were kept"
+
+
 def test_nothing_whose_change_replaces_is_allowed_to_change() -> None:
     assert not {of for of, _ in ALLOWED} & set(IRREPLACEABLE)
 
 
 def test_the_changelog_names_what_is_allowed_to_change() -> None:
-    text = (ROOT / "CHANGELOG.md").read_text()
+    changelog = (ROOT / "CHANGELOG.md").read_text()
     for of, _ in (*ALLOWED, *ADDED):
-        assert of.removesuffix("y") in text, f"people are not told that the next `up` changes a {of}"
+        assert of.removesuffix("y") in changelog, f"people are not told that the next `up` changes a {of}"
 
 
 def test_each_leave_is_used(views: Mapping[str, View]) -> None:

@@ -23,7 +23,7 @@ from tests.contract.kubernetes_samples import (
     rendered,
     values,
 )
-from tests.contract.kubernetes_target import expand
+from tests.contract.kubernetes_target import cores, expand
 
 # The oldest version that `up` takes, and the newest whose schemas there are.
 VERSIONS = ("1.30", "1.37")
@@ -198,6 +198,36 @@ def test_what_scales_by_itself_has_no_fixed_number() -> None:
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 5)
     assert controllers(made)["keycloak"]["spec"]["replicas"] == 2
     assert not of_kind(every({}), "HorizontalPodAutoscaler")
+
+
+def test_another_replica_comes_at_a_load_that_one_can_have_and_that_an_idle_one_has_not() -> None:
+    made = every(SCALED)
+    spec = of_kind(made, "HorizontalPodAutoscaler")["mlflow"]["spec"]
+    assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mlflow"}
+    (metric,) = spec["metrics"]
+    assert metric["resource"]["name"] == "cpu", (
+        "memory that Python took is not given back, so it would never scale down"
+    )
+    assert metric["resource"]["target"]["type"] == "Utilization"
+    percent = metric["resource"]["target"]["averageUtilization"]
+    resources = container(controllers(made)["mlflow"])["resources"]
+    promised, limit = (cores(resources[which]["cpu"]) for which in ("requests", "limits"))
+    assert percent > 100, "what is promised is little, and spent by probes and page loads alone"
+    assert promised * percent / 100 < limit, "no replica can ever use as much as would call for another"
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis", "keycloak", "mlflow"])
+def test_probes_have_the_patience_that_is_asked_for(name: str) -> None:
+    workload = next(w for w in plan({}).workloads if w.name == name)
+    probe, only = workload.service.probe, container(controllers(every({}))[name])
+    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert only[kind]["timeoutSeconds"] == probe.timeout_seconds, kind
+    assert only["livenessProbe"]["periodSeconds"] == only["readinessProbe"]["periodSeconds"] == probe.interval_seconds
+    assert only["livenessProbe"]["failureThreshold"] == probe.failures
+    startup = only["startupProbe"]["periodSeconds"] * only["startupProbe"]["failureThreshold"]
+    assert startup >= max(workload.service.wait_seconds, probe.start_seconds), (
+        "a first start would be ended in the midst"
+    )
 
 
 def test_servers_of_one_keycloak_reach_each_other() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
 import pytest
 
+from platforms.kubernetes.objects import cloudnativepg
 from platforms.kubernetes.plan import HBONE_PORT, Manifest
 from problems import StackError
 from tests.contract.kubernetes_policies import allows
@@ -46,6 +49,14 @@ def test_quantities_are_spelt_as_the_operator_spells_them() -> None:
     for given, memory in ((512, "512Mi"), (2048, "2Gi")):
         found = cluster("postgres", {**ONE_SERVER, "postgres": {"memoryMib": given}})["spec"]["resources"]
         assert found == {"limits": {"memory": memory, "cpu": "1"}, "requests": {"memory": memory, "cpu": "100m"}}
+
+
+def test_less_weight_is_less_of_the_cores_with_the_operator_too() -> None:
+    (server,) = (w for w in plan(ONE_SERVER).workloads if w.name == "postgres")
+    light = replace(server, resources=replace(server.resources, cpus=2.0, weight=0.25))
+    (made,) = (m for m in cloudnativepg.objects(plan(ONE_SERVER), light, defaultdict(str)) if m["kind"] == "Cluster")
+    assert made["spec"]["resources"]["requests"]["cpu"] == "50m"
+    assert made["spec"]["resources"]["limits"]["cpu"] == "2"
 
 
 def test_the_operator_makes_what_the_stack_would_have_made() -> None:

@@ -12,6 +12,8 @@ import pytest
 from platforms.docker import jobs
 from platforms.docker.plan import DockerPlan
 from platforms.labels import LABEL_PROTECTED, LABEL_RUNS
+from platforms.secrets import Kept, Secret, SecretText
+from platforms.workload import OnDemand
 from settings import PROJECT
 from tests.contract.seam import (
     CLIENT,
@@ -61,10 +63,20 @@ def test_a_scheduled_one_waits_in_its_own_container_and_comes_back(facts: Docker
 
 def test_one_on_demand_is_there_and_does_not_run(facts: DockerFacts) -> None:
     restore = facts["restore"]
-    assert restore["command"] == RESTORE.args
+    assert restore["command"] == ("timeout", "--kill-after=20", "3600", *RESTORE.args)
     assert (restore["starts"], restore["restart"]) == (False, "no"), "the engine would run it by itself"
     assert restore["health"] == ()
     assert restore["labels"][LABEL_RUNS] == "on-demand"
+
+
+def test_one_on_demand_that_takes_too_long_is_ended_and_has_failed() -> None:
+    runs = OnDemand(timeout_seconds=1)
+    command = jobs.command(replace(RESTORE, runs=runs, args=("sleep", "30")))
+    started = time.monotonic()
+    assert subprocess.run(command, check=False).returncode == 124
+    assert time.monotonic() - started < 10
+    quick = jobs.command(replace(RESTORE, runs=runs, args=("bash", "-c", "exit 3")))
+    assert subprocess.run(quick, check=False).returncode == 3, "its own exit code is told"
 
 
 def test_what_runs_for_ever_is_marked_as_nothing_else(facts: DockerFacts) -> None:
@@ -219,3 +231,12 @@ def test_times_are_in_utc_wherever_the_machine_is(tmp_path: Path) -> None:
     process = waiting(tmp_path, "true", hours=f",{hour},{(hour + 1) % 24},")
     assert lines(process, 1) == ["schedule: a run starts"]
     end(process)
+
+
+def test_a_secret_that_is_kept_elsewhere_is_refused_by_name() -> None:
+    """Docker has no such place: a value would be generated, and let nobody in."""
+    text = SecretText.of(Secret("given", kept=Kept("there", "password")))
+    problems = DockerPlan(PROJECT, STACK, (replace(CLIENT, secret_env={"PASSWORD": text}),)).check()
+    assert [str(problem) for problem in problems] == [
+        "workload client = secret given, kept as there: expected a value or a generated one: Docker keeps no secrets"
+    ]

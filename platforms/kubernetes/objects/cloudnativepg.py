@@ -70,6 +70,7 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
     chosen, databases = options(plan), _databases(workload)
     first, *others = sorted(databases.owners)
     memory, cpus = _memory(workload.resources.memory_mib), workload.resources.cpus
+    promised = cpus * workload.resources.weight * CPU_PROMISED
     storage: Manifest = {"size": f"{chosen.storage_gib}Gi"}
     name = chosen.class_name or plan.options.storage.class_name
     storage |= {"storageClass": name} if name else {}
@@ -89,7 +90,7 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
         "smartShutdownTimeout": _PATIENCE,
         "stopDelay": workload.stop_seconds + _PATIENCE,
         "resources": {
-            "requests": {"memory": memory, "cpu": _cpu(cpus * CPU_PROMISED)},
+            "requests": {"memory": memory, "cpu": _cpu(promised)},
             "limits": {"memory": memory, "cpu": _cpu(cpus)},
         },
         "topologySpreadConstraints": [

@@ -41,9 +41,20 @@ REGISTERED = {name: config for name, config in RENDERED.items() if config is not
 
 
 def registered(settings: Settings, kept: str = "") -> Objects:
-    """Every resource by its place among its parents, with the inputs and options that decide what happens to it."""
+    """Every resource by its place among its parents, with the inputs and options that decide what happens to it.
+
+    Every output as well, and which of them are secret.
+    """
     run = fresh_run(settings)
-    return {
+    told = {
+        f"outputs::{name}": {
+            "type": "output",
+            "inputs": {"value": value},
+            "secret": ["value"] if name in run.secret_outputs else [],
+        }
+        for name, value in run.outputs.items()
+    }
+    return told | {
         run.path(urn): {
             "type": r.type,
             "aliases": sorted(run.former(urn)),
