@@ -66,13 +66,16 @@ def command(workload: Workload) -> tuple[str, ...]:
     return ("bash", "-c", _WAIT, "schedule", *map(_listed, fields), *bounds, *workload.args)
 
 
-def arguments(told: Sequence[str]) -> tuple[str, ...]:
-    """The arguments of a workload, from what its container was told to run; the inverse of `command`."""
-    if tuple(told[:4]) == ("bash", "-c", _WAIT, "schedule"):
-        # Behind them stand five lists of times and two bounds.
-        return tuple(told[11:])
-    bounded = tuple(told[:1]) == ("timeout",) and told[1].startswith("--kill-after=")
-    return tuple(told[3:] if bounded else told)
+# How many words of a command stand before the arguments, by the way it runs as its label has it.
+_BEFORE = {"scheduled": 11, "on-demand": 3}
+
+
+def arguments(told: Sequence[str], runs: str) -> tuple[str, ...]:
+    """The arguments of a workload, from what its container was told to run; the inverse of `command`.
+
+    runs: the way it runs, by its label `LABEL_RUNS`; empty for one that serves.
+    """
+    return tuple(told[_BEFORE.get(runs, 0) :])
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -92,7 +92,7 @@ def _instance(container: dict[str, Any], image_env: set[str]) -> Instance:
         component=str(config["Labels"].get(LABEL_COMPONENT, "")),
         running=container["State"]["Status"] == "running",
         image=str(config["Image"]),
-        args=jobs.arguments(config.get("Cmd") or ()),
+        args=jobs.arguments(config.get("Cmd") or (), config["Labels"].get(LABEL_RUNS, "")),
         env=dict(entry.partition("=")[::2] for entry in own),
         ports=host_ports(container),
         memory_mib=int(host.get("Memory") or 0) >> 20,
