@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Compared(StrEnum):
@@ -23,7 +24,10 @@ class Compared(StrEnum):
 
 @dataclass(frozen=True)
 class Addition:
-    """What brings kinds to a cluster, and the setting with which a stack has no object of them."""
+    """What brings kinds to a cluster, and the setting with which a stack has no object of them.
+
+    One addition may bring kinds that different settings ask for: these are rows of their own, with the same name.
+    """
 
     name: str
     without: str
@@ -36,7 +40,10 @@ class Kind:
     api: its group and version as a manifest has them. plural: its resource as the API and `kubectl` name it.
     template: where the template of its pods is, as keys from the top; empty for kinds without one.
     runs: its pods are programs of the stack. makes_pods: so do these, whatever runs in them.
+    through: the kind of what it makes its pods through, which is called after it and a hyphen; empty: it makes them.
+    scheduled: its pods come at set times and go, so that it has none is no finding.
     data: what it holds is the stack's data, which goes with it.
+    storage: where the name of its StorageClass is, as keys from the top; empty for kinds that claim no storage.
     awaited: Pulumi's provider waits until it is ready. It would wait for a Service's endpoints, an Ingress's address
         and a claim's volume, all of which need the pods that come after them.
     looked_for: one that is missing is a finding of its own, and not told by pods that are missing.
@@ -51,7 +58,10 @@ class Kind:
     template: tuple[str, ...] = ()
     runs: bool = False
     makes_pods: bool = False
+    through: str = ""
+    scheduled: bool = False
     data: bool = False
+    storage: tuple[str, ...] = ()
     awaited: bool = False
     compared: Compared = Compared.NO
     looked_for: bool = True
@@ -71,7 +81,10 @@ class Kind:
 
 _TEMPLATE = ("spec", "template")
 _CRON_TEMPLATE = ("spec", "jobTemplate", "spec", "template")
-_GATEWAY_API = Addition("the Gateway API (its CRDs)", "no kubernetes.gateway")
+_GATEWAY_API = "the Gateway API (its CRDs)"
+# The waypoint of the mesh is a Gateway.
+_WAYPOINT = Addition(_GATEWAY_API, "kubernetes.mesh.enabled: false")
+_ROUTES = Addition(_GATEWAY_API, "no kubernetes.gateway")
 _ISTIO = Addition("Istio (its CRDs)", "kubernetes.mesh.enabled: false")
 _CNPG = Addition("CloudNativePG (its CRDs)", "no kubernetes.cloudNativePg")
 _ESO = Addition("the External Secrets Operator (its CRDs)", "no kubernetes.externalSecrets")
@@ -85,14 +98,14 @@ KINDS: Mapping[str, Kind] = {
         Kind("ServiceAccount", "v1", "serviceaccounts"),
         Kind("Secret", "v1", "secrets", looked_for=False),
         Kind("ConfigMap", "v1", "configmaps", looked_for=False),
-        Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims", data=True),
+        Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims", data=True, storage=("spec", "storageClassName")),
         Kind("Pod", "v1", "pods"),
         Kind("Service", "v1", "services", compared=_COVERS),
         Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", compared=_EXACT, finding="network-policy"),
         Kind("Ingress", "networking.k8s.io/v1", "ingresses", compared=_COVERS),
         Kind(
             "Deployment", "apps/v1", "deployments",
-            template=_TEMPLATE, runs=True, makes_pods=True, awaited=True, looked_for=False,
+            template=_TEMPLATE, runs=True, makes_pods=True, through="ReplicaSet", awaited=True, looked_for=False,
         ),
         Kind(
             "StatefulSet", "apps/v1", "statefulsets",
@@ -100,17 +113,20 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             "CronJob", "batch/v1", "cronjobs",
-            template=_CRON_TEMPLATE, runs=True, makes_pods=True, looked_for=False,
+            template=_CRON_TEMPLATE, runs=True, makes_pods=True, through="Job", scheduled=True, looked_for=False,
         ),
         Kind("Job", "batch/v1", "jobs", template=_TEMPLATE, makes_pods=True),
         Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
         Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
         Kind(
             "Gateway", "gateway.networking.k8s.io/v1", "gateways",
-            makes_pods=True, compared=_COVERS, finding="waypoint", addition=_GATEWAY_API,
+            makes_pods=True, compared=_COVERS, finding="waypoint", addition=_WAYPOINT,
         ),
-        Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes", compared=_COVERS, addition=_GATEWAY_API),
-        Kind("Cluster", "postgresql.cnpg.io/v1", "clusters", runs=True, makes_pods=True, data=True, addition=_CNPG),
+        Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes", compared=_COVERS, addition=_ROUTES),
+        Kind(
+            "Cluster", "postgresql.cnpg.io/v1", "clusters",
+            runs=True, makes_pods=True, data=True, storage=("spec", "storage", "storageClass"), addition=_CNPG,
+        ),
         Kind("ExternalSecret", "external-secrets.io/v1", "externalsecrets", addition=_ESO),
         Kind(
             "PeerAuthentication", "security.istio.io/v1", "peerauthentications",
@@ -123,8 +139,10 @@ KINDS: Mapping[str, Kind] = {
     )
 }  # fmt: skip
 
-# What keeps pods of the stack by a template that the stack itself writes.
-CONTROLLERS = tuple(kind for kind in KINDS.values() if kind.runs and kind.template)
+
+def controller_kinds() -> tuple[Kind, ...]:
+    """What keeps pods of the stack by a template that the stack itself writes."""
+    return tuple(kind for kind in KINDS.values() if kind.runs and kind.template)
 
 
 def kind_of(manifest: Mapping[str, object]) -> Kind:
@@ -136,6 +154,14 @@ def served(groups: Iterable[str]) -> tuple[Kind, ...]:
     """The kinds that a cluster with these API groups knows, and that the stack may have objects of there."""
     known = {*groups, ""}
     return tuple(kind for kind in KINDS.values() if kind.group in known)
+
+
+def value_at(manifest: Mapping[str, Any], place: Iterable[str]) -> Any:
+    """What stands in an object at these keys, one below the other; None where one of them is not there."""
+    found: Any = manifest
+    for key in place:
+        found = (found or {}).get(key)
+    return found
 
 
 def resources(kinds: Iterable[Kind]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from platforms.kubernetes.kinds import KINDS, Addition, Kind, kind_of
+from platforms.kubernetes.kinds import KINDS, Kind, kind_of, value_at
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.objects.external_secrets import API as EXTERNAL_API
 from platforms.kubernetes.objects.mesh import WAYPOINT_CLASS
@@ -56,16 +56,14 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
 
 
 def _apis(objects: Sequence[Manifest], groups: set[str]) -> Iterator[Problem]:
-    lacking: dict[Addition, list[Kind]] = {}
+    lacking: dict[str, list[Kind]] = {}
     for kind in sorted({kind_of(manifest) for manifest in objects}, key=lambda kind: kind.name):
         if kind.addition and kind.api not in groups:
-            lacking.setdefault(kind.addition, []).append(kind)
+            lacking.setdefault(kind.addition.name, []).append(kind)
     for addition, kinds in lacking.items():
-        # The waypoint of the mesh is a Gateway of the Gateway API.
-        of_the_mesh = any(kind.makes_pods and not kind.runs for kind in kinds)
-        without = "kubernetes.mesh.enabled: false" if of_the_mesh else addition.without
+        without = " and ".join(dict.fromkeys(kind.addition.without for kind in kinds if kind.addition))
         names = ", ".join(kind.name for kind in kinds)
-        yield Problem("kubernetes cluster", f"no {names}", f"expected {addition.name} there, or {without}")
+        yield Problem("kubernetes cluster", f"no {names}", f"expected {addition} there, or {without}")
 
 
 def _permissions(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]) -> Iterator[Problem]:
@@ -114,12 +112,10 @@ def _neighbours(cluster: Kubectl, plan: KubernetesPlan) -> Iterator[Problem]:
 
 
 def _storage(cluster: Kubectl, plan: KubernetesPlan, objects: Sequence[Manifest]) -> Iterator[Problem]:
-    claims = [manifest for manifest in objects if kind_of(manifest).data and not kind_of(manifest).runs]
     classes = cluster.json("get", "storageclasses", timeout=30)["items"]
     names = sorted(item["metadata"]["name"] for item in classes)
     known = ", ".join(names) or "none: the cluster has no StorageClass"
-    wanted = {claim["spec"].get("storageClassName") for claim in claims}
-    wanted |= {m["spec"]["storage"].get("storageClass") for m in objects if kind_of(m).name == Way.CLOUD_NATIVE_PG}
+    wanted = {value_at(m, kind_of(m).storage) for m in objects if kind_of(m).storage}
     for name in sorted(n for n in wanted if n and n not in names):
         yield Problem("kubernetes.storage.className", name, f"expected one of {known}")
     default = any(c["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for c in classes)

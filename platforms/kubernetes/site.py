@@ -31,7 +31,7 @@ from problems import Problem
 from settings.kubernetes import Kubernetes
 from settings.types import is_loopback
 
-CLAIM = "PersistentVolumeClaim"
+_CLAIM = KINDS["PersistentVolumeClaim"]
 _SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 _URL_SECONDS = 60
 
@@ -98,7 +98,7 @@ class KubernetesSite:
         }
         running = made[self._plan.way(workload).value, workload.name]
         # An operator's object holds the data itself; a claim that was there already is not the stack's.
-        claims = [made.get((CLAIM, self._plan.claim(workload, v))) for v in workload.volumes]
+        claims = [made.get((_CLAIM.name, self._plan.claim(workload, v))) for v in workload.volumes]
         holders = [running if KINDS[self._plan.way(workload)].data else claim for claim in claims]
         data = {v.name: held for v, held in zip(workload.volumes, holders, strict=True) if held is not None}
         return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)

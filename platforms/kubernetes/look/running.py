@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from platforms.inventory import InventoryError
-from platforms.kubernetes.kinds import CONTROLLERS, KINDS, kind_of, resources
+from platforms.kubernetes.kinds import KINDS, controller_kinds, kind_of, resources
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.look.differences import Found, object_troubles
 from platforms.kubernetes.look.instances import (
@@ -21,7 +21,7 @@ from platforms.kubernetes.look.instances import (
     texts_of,
 )
 from platforms.kubernetes.look.troubles import Events, Owner, controller_troubles, job_troubles, pod_troubles
-from platforms.kubernetes.plan import KubernetesPlan, Manifest, Way
+from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.kubernetes.remove import find
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.running import Answer, Instance, Trouble
@@ -73,7 +73,7 @@ class KubernetesRunning:
             yield from pod_troubles(pod, events, owner)
         for controller in controllers:
             own = [pod for pod in pods if component(pod) == component(controller)]
-            if kind_of(controller) is KINDS[Way.CRON_JOB]:
+            if kind_of(controller).scheduled:
                 runs = self._runs(str(controller["metadata"]["namespace"]), component(controller), project, stack)
                 yield from job_troubles(controller, runs, events, owner)
             else:
@@ -104,7 +104,7 @@ class KubernetesRunning:
         # The pod alone would come back as it was; claims stay.
         namespace = instance.name.partition("/")[0]
         selector = f"{LABEL_COMPONENT}={instance.component}"
-        return self._shown("delete", resources(CONTROLLERS), "-n", namespace, "-l", selector)
+        return self._shown("delete", resources(controller_kinds()), "-n", namespace, "-l", selector)
 
     def restart(self, instance: Instance) -> str:
         namespace, _, name = instance.name.partition("/")
@@ -123,10 +123,11 @@ class KubernetesRunning:
         """The pods that are to run, and what keeps them."""
         where = ["-n", self._namespace(project, stack)] if self._options else ["-A"]
         labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
-        kinds = resources((KINDS["Pod"], *CONTROLLERS))
+        keepers = controller_kinds()
+        kinds = resources((KINDS["Pod"], *keepers))
         found: list[Manifest] = self._cluster.json("get", kinds, *where, "-l", f"{labels},{LABEL_COMPONENT}")["items"]
         pods = living([item for item in found if item["kind"] == "Pod"])
-        return pods, [item for item in found if kind_of(item) in CONTROLLERS]
+        return pods, [item for item in found if kind_of(item) in keepers]
 
     def _runs(self, namespace: str, name: str, project: str, stack: str) -> list[Manifest]:
         """The Jobs of a workload, those of its schedule and those that people started."""
@@ -161,7 +162,8 @@ class KubernetesRunning:
         if not names:
             return []
         chosen = ("-n", namespace, "-l", f"gateway.networking.k8s.io/gateway-name in ({','.join(names)})")
-        found: list[Manifest] = self._cluster.json("get", "pods,deployments.apps", *chosen)["items"]
+        kinds = resources((KINDS["Pod"], KINDS["Deployment"]))
+        found: list[Manifest] = self._cluster.json("get", kinds, *chosen)["items"]
         return found
 
     def _some(self, kind: str, namespace: str, *names: str) -> list[Manifest]:

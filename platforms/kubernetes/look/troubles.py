@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from platforms.kubernetes.kinds import kind_of
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.look.instances import container_of, placed, status_of
 from platforms.kubernetes.plan import Manifest
@@ -188,9 +189,10 @@ def job_troubles(cron: Manifest, runs: Sequence[Manifest], events: Events, owner
         cause = "its program ended with an error, or took longer than it may"
         fix = owner.command("logs", f"job/{job['metadata']['name']}", "-n", namespace)
         yield Trouble("job-failed", f"{placed(job)}: {said}", cause, fix)
-    refusals = events.last("CronJob", namespace, str(cron["metadata"]["name"]), ("FailedCreate", "FailedNeedsStart"))
+    kind = kind_of(cron).name
+    refusals = events.last(kind, namespace, str(cron["metadata"]["name"]), ("FailedCreate", "FailedNeedsStart"))
     if refusals:
-        yield refused(f"CronJob {name}", refusals, namespace, owner)
+        yield refused(f"{kind} {name}", refusals, namespace, owner)
 
 
 def _stuck(controller: Manifest) -> bool:
@@ -207,9 +209,9 @@ def refusal(controller: Manifest, events: Events) -> str:
     if failed is not None:
         return one_line(str(failed.get("message", "")))
     namespace, name = str(controller["metadata"]["namespace"]), str(controller["metadata"]["name"])
-    # A Deployment's pods are made by its ReplicaSets, which are called after it.
-    kind, pattern = ("ReplicaSet", f"{name}-*") if controller["kind"] == "Deployment" else (controller["kind"], name)
-    return events.last(kind, namespace, pattern, ("FailedCreate",))
+    kind = kind_of(controller)
+    about, pattern = (kind.through, f"{name}-*") if kind.through else (kind.name, name)
+    return events.last(about, namespace, pattern, ("FailedCreate",))
 
 
 def refused(what: str, said: str, namespace: str, owner: Owner) -> Trouble:
