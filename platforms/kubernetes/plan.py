@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from platforms.kubernetes.kinds import KINDS, Kind
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.secrets import Secret
 from platforms.workload import Port, Reading, Service, Volume, Workload
@@ -95,6 +96,10 @@ class KubernetesPlan:
         alone = any(not volume.shared for volume in workload.volumes)
         return Way.STATEFUL_SET if alone else Way.DEPLOYMENT
 
+    def keeper(self, workload: Workload) -> Kind:
+        """The kind of what keeps the pods of a workload."""
+        return KINDS[self.way(workload)]
+
     def labels(self, component: str = "") -> dict[str, str]:
         """The labels of an object; the `app.kubernetes.io` ones are those that Kubernetes recommends."""
         own = stack_labels(self.project, self.stack) | {"app.kubernetes.io/part-of": self.project}
@@ -170,8 +175,8 @@ class KubernetesPlan:
             problems.append(Problem("namespace", self.namespace, expected))
         if len(self.stack) > 63:
             problems.append(Problem("stack", self.stack, "expected at most 63 characters: it is the value of a label"))
-        operated = [w for w in self.workloads if self.way(w) is Way.CLOUD_NATIVE_PG]
-        known = {f"{w.name}-{v.name}" for w in self.workloads for v in w.volumes if w not in operated}
+        # What an operator's object holds is no claim of the stack.
+        known = {f"{w.name}-{v.name}" for w in self.workloads for v in w.volumes if not self.keeper(w).data}
         for name in sorted(set(self.options.storage.claims) - known):
             expected = f"expected one of {', '.join(sorted(known)) or 'none: this stack has no volume'}"
             problems.append(Problem("kubernetes.storage.claims", name, expected))
@@ -179,12 +184,13 @@ class KubernetesPlan:
             Problem(f"workload {w.name}", f"volume {r.volume} of {r.workload}", "expected one that no operator keeps")
             for w in self.workloads
             for r in w.readings
-            if self.way(self.named(r.workload)) is Way.CLOUD_NATIVE_PG
+            if self.keeper(self.named(r.workload)).data
         ]
         problems += self._check_external()
         for workload in self.workloads:
             single = [v for v in workload.volumes if not v.shared]
-            replicas = workload.runs.replicas if isinstance(workload.runs, Service) else 1
+            runs = workload.runs
+            replicas = (runs.max_replicas or runs.replicas) if isinstance(runs, Service) else 1
             if replicas > 1 and single:
                 expected = f"expected 1: its volume {single[0].name} belongs to one pod at a time"
                 problems.append(Problem(f"workload {workload.name}", f"{replicas} replicas", expected))

@@ -96,10 +96,11 @@ class KubernetesSite:
             (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, _kept(manifest, child))
             for manifest in way.objects(self._plan, workload, names)
         }
-        running = made[self._plan.way(workload).value, workload.name]
+        keeper = self._plan.keeper(workload)
+        running = made[keeper.name, workload.name]
         # An operator's object holds the data itself; a claim that was there already is not the stack's.
         claims = [made.get((_CLAIM.name, self._plan.claim(workload, v))) for v in workload.volumes]
-        holders = [running if KINDS[self._plan.way(workload)].data else claim for claim in claims]
+        holders = [running if keeper.data else claim for claim in claims]
         data = {v.name: held for v, held in zip(workload.volumes, holders, strict=True) if held is not None}
         return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)
 

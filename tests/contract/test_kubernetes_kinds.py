@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from platforms.kubernetes import kinds
 from platforms.kubernetes.kinds import KINDS, Kind, controller_kinds, kind_of, served, value_at
 from platforms.kubernetes.objects.every import every_object
-from platforms.kubernetes.plan import Manifest
+from platforms.kubernetes.objects.runners import runner
+from platforms.kubernetes.plan import KubernetesPlan, Manifest, Way
+from platforms.workload import Service
 from tests.contract import test_seam_kubernetes as seam
 from tests.contract.kubernetes_samples import FETCHED, OPERATED, SAMPLES, plan
 
@@ -44,13 +47,23 @@ ELSEWHERE = {
 }
 # Several kinds in one word of kubectl, in a command that a person is told to run.
 SHOWN = {("look/differences.py", "daemonsets,pods"): "what Istio itself runs"}
+# Where a way of running is named, beside the choice of one in plan.py and the table of runners.
+OF_WAYS = {
+    ("objects/cloudnativepg.py", "CLOUD_NATIVE_PG"): "its own row",
+    ("preflight.py", "CLOUD_NATIVE_PG"): "whether the setting that chooses it was another before",
+    ("preflight.py", "STATEFUL_SET"): "whether the setting that chooses it was another before",
+}
+
+
+@cache
+def plans() -> tuple[KubernetesPlan, ...]:
+    """Every sample, and workloads that use every word of the seam."""
+    return (*map(plan, [*SAMPLES.values(), FETCHED, OPERATED]), seam.plan(**seam.SCRAPERS))
 
 
 @cache
 def made_by_samples() -> tuple[Manifest, ...]:
-    """The objects of every sample, and of workloads that use every word of the seam."""
-    plans = [*map(plan, [*SAMPLES.values(), FETCHED, OPERATED]), seam.plan(**seam.SCRAPERS)]
-    return tuple(manifest for one in plans for manifest in every_object(one))
+    return tuple(manifest for one in plans() for manifest in every_object(one))
 
 
 def test_every_object_has_a_row_that_is_right_about_it() -> None:
@@ -121,6 +134,34 @@ def test_no_other_list_of_kinds_is_asked_for() -> None:
     words = {word for kind in KINDS.values() for word in (kind.plural, kind.resource, kind.name.lower())}
     lists = {(file, text) for file, tree in sources() for text in texts(tree) if words & set(text.split(","))}
     assert {(file, text) for file, text in lists if "," in text} == set(SHOWN)
+
+
+def ways(tree: ast.AST) -> Iterator[str]:
+    """The ways of running that a module names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Way":
+            yield node.attr
+
+
+def test_no_other_place_asks_how_a_workload_runs() -> None:
+    """A way that comes later would have to be thought of in each of them."""
+    found = {(file, way) for file, tree in sources() for way in ways(tree)}
+    table = {("objects/runners.py", way.name) for way in Way}
+    assert found == {*table, *(("plan.py", way.name) for way in Way), *OF_WAYS}
+
+
+def test_every_way_has_a_runner_whose_kind_has_a_row() -> None:
+    assert {way.value for way in Way} <= set(KINDS)
+    for one in plans():
+        for workload in one.workloads:
+            kept = [m for m in runner(one, workload).objects(one, workload, defaultdict(str)) if kind_of(m).runs]
+            assert [(kind_of(m), m["metadata"]["name"]) for m in kept] == [(one.keeper(workload), workload.name)]
+
+
+def test_what_serves_is_waited_for_and_what_does_not_is_not() -> None:
+    for one in plans():
+        for workload in one.workloads:
+            assert (runner(one, workload).serves is not None) is isinstance(workload.runs, Service), workload.name
 
 
 @pytest.mark.parametrize(

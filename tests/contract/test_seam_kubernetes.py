@@ -9,6 +9,7 @@ import pytest
 
 from components.program import Component
 from platforms.kubernetes import site
+from platforms.kubernetes.kinds import kind_of
 from platforms.kubernetes.objects.render import render
 from platforms.kubernetes.plan import HBONE_PORT, NAME_KEY, KubernetesPlan, Manifest, Way
 from platforms.kubernetes.site import KubernetesPlatform
@@ -201,6 +202,25 @@ def test_protected_data_is_marked_and_the_engine_removes_neither_it_nor_its_name
     assert protected == {"PersistentVolumeClaim", "Namespace"}
     bare = replace(ECHO, volumes=(replace(ECHO.volumes[0], protected=False),))
     assert not any(r.protect for r in by_engine((bare, CLIENT)).resources.values())
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_one_whose_volume_belongs_to_one_pod_is_never_given_more(shared: bool) -> None:
+    """Neither at once nor under load."""
+    volumes = (replace(ECHO.volumes[0], shared=shared),)
+    expected = (
+        [] if shared else ["workload echo = 3 replicas: expected 1: its volume data belongs to one pod at a time"]
+    )
+    for runs in (replace(ECHO.service, replicas=3), replace(ECHO.service, max_replicas=3)):
+        stack = plan((replace(ECHO, volumes=volumes, runs=runs), CLIENT))
+        assert [str(problem) for problem in stack.check()] == expected
+
+
+def test_what_scales_a_workload_names_what_keeps_its_pods() -> None:
+    manifests = rendered((replace(ECHO, runs=replace(ECHO.service, max_replicas=3)), CLIENT))
+    target = of_kind(manifests, "HorizontalPodAutoscaler")["echo"]["spec"]["scaleTargetRef"]
+    (keeper,) = [m for m in manifests if kind_of(m).runs and m["metadata"]["name"] == "echo"]
+    assert target == {"apiVersion": keeper["apiVersion"], "kind": keeper["kind"], "name": "echo"}
 
 
 def test_each_way_of_running_is_chosen_in_one_place() -> None:

@@ -12,12 +12,14 @@ from platforms.kubernetes.wait import workloads
 from tests.contract.kubernetes_samples import plan
 
 PLAN = plan({})
+OPERATED = plan({"kubernetes": {"cloudNativePg": {}}})
 
 
 def controller(name: str, **status: Any) -> Manifest:
     good = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
     metadata = {"generation": 2, "labels": {"mlflow-sso.component": name}}
-    return {"kind": "Deployment", "metadata": metadata, "spec": {"replicas": 1}, "status": {**good, **status}}
+    kind = PLAN.keeper(PLAN.named(name)).name
+    return {"kind": kind, "metadata": metadata, "spec": {"replicas": 1}, "status": {**good, **status}}
 
 
 def pod(name: str, reason: str = "", message: str = "", restarts: int = 0) -> Manifest:
@@ -42,18 +44,20 @@ class Time:
         self.now += seconds
 
 
-def wait(monkeypatch: pytest.MonkeyPatch, *looks: list[Manifest]) -> tuple[list[tuple[str, str]], float]:
+def wait(
+    monkeypatch: pytest.MonkeyPatch, *looks: list[Manifest], stack: KubernetesPlan = PLAN
+) -> tuple[list[tuple[str, str]], float]:
     """Wait while the cluster reports `looks` in turn, the last for ever; returns what was told, and how long."""
     left = list(looks)
 
-    def look(cluster: Kubectl, stack: KubernetesPlan) -> list[Manifest]:
+    def look(*_: object) -> list[Manifest]:
         return left.pop(0) if len(left) > 1 else left[0]
 
     monkeypatch.setattr(workloads, "_look", look)
     monkeypatch.setattr(Kubectl, "run", lambda *_, **__: "the last line of a log")
     told: list[tuple[str, str]] = []
     time = Time()
-    workloads.wait_ready(PLAN, lambda n, s, _: told.append((n, s)), clock=time, sleep=time.sleep)
+    workloads.wait_ready(stack, lambda n, s, _: told.append((n, s)), clock=time, sleep=time.sleep)
     return told, time.now
 
 
@@ -93,7 +97,7 @@ def test_one_that_still_changes_is_waited_for(monkeypatch: pytest.MonkeyPatch, s
 def test_what_time_will_not_mend_is_given_up_early(
     monkeypatch: pytest.MonkeyPatch, look: list[Manifest], text: str
 ) -> None:
-    broken = look if look[0]["kind"] == "Deployment" else [controller("mlflow", readyReplicas=0), *look]
+    broken = look if look[0]["kind"] != "Pod" else [controller("mlflow", readyReplicas=0), *look]
     with pytest.raises(KubernetesError) as caught:
         wait(monkeypatch, [*OTHERS, *broken])
     assert f"mlflow is not ready after 21 s: {text}" in str(caught.value)
@@ -115,6 +119,18 @@ def test_servers_that_an_operator_runs_are_waited_for_whole(monkeypatch: pytest.
         status |= {"conditions": [{"type": "Ready", "status": condition}]}
         looks.append([{"kind": "Cluster", "metadata": metadata, "spec": {"instances": 2}, "status": status}])
     others = [item for item in READY if item["metadata"]["labels"]["mlflow-sso.component"] != "postgres"]
-    told, seconds = wait(monkeypatch, *([*others, *look] for look in looks))
+    told, seconds = wait(monkeypatch, *([*others, *look] for look in looks), stack=OPERATED)
     assert [state for name, state in told if name == "postgres"] == ["Setting up", "ready"]
     assert seconds == 3
+
+
+def test_what_another_form_of_the_stack_left_is_not_taken_for_what_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The StatefulSet of before serves beside the operator's object, and the other way round."""
+    metadata = {"generation": 1, "labels": {"mlflow-sso.component": "postgres"}}
+    status = {"readyInstances": 1, "conditions": [{"type": "Ready", "status": "True"}]}
+    operated = {"kind": "Cluster", "metadata": metadata, "spec": {"instances": 1}, "status": status}
+    of_before = controller("postgres")
+    others = [item for item in READY if item["metadata"]["labels"]["mlflow-sso.component"] != "postgres"]
+    for stack, left in ((OPERATED, of_before), (PLAN, operated)):
+        with pytest.raises(KubernetesError, match="postgres is not ready"):
+            wait(monkeypatch, [*others, left], stack=stack)

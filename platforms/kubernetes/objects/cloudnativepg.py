@@ -57,6 +57,13 @@ def objects(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) 
     return [*guards(plan, workload), *traffic, _instances(plan, workload), _cluster(plan, workload, names)]
 
 
+def serves(cluster: Manifest) -> bool:
+    """Whether every instance is ready, and the operator has nothing left to do (ClusterStatus of its API)."""
+    status = cluster.get("status", {})
+    conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
+    return status.get("readyInstances", 0) >= cluster["spec"]["instances"] and conditions.get("Ready") == "True"
+
+
 def _databases(workload: Workload) -> Databases:
     assert workload.databases is not None
     return workload.databases

@@ -1,4 +1,4 @@
-"""A workload as pods: the template, the probes and the controller that keeps them.
+"""A workload as pods: the template that every way of running makes them from, and the probes.
 
 Everything here satisfies the Pod Security Standard `restricted`.
 """
@@ -10,14 +10,12 @@ from math import ceil
 from posixpath import basename, dirname
 from typing import Any
 
-from platforms.kubernetes.kinds import KINDS
 from platforms.kubernetes.plan import (
     AMBIENT,
     CPU_PROMISED,
     DATAPLANE_MODE,
     KubernetesPlan,
     Manifest,
-    Way,
     authority,
     content_name,
 )
@@ -75,47 +73,25 @@ def config_name(workload: Workload) -> str:
     return content_name(f"{workload.name}-files", plain_files(workload))
 
 
-def controller(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Manifest:
-    """The Deployment or StatefulSet of a workload. `secret_name` is put where its Secret is read."""
-    selector = {"matchLabels": plan.selector(workload.name)}
-    spec: Manifest = {
-        "selector": selector,
-        "template": template(plan, workload, secret_name),
-        "revisionHistoryLimit": 3,
-    }
-    service = workload.service
-    if service.max_replicas is None:
-        # Where something scales it, a number here would undo that at every `up`.
-        spec["replicas"] = service.replicas
-    if plan.way(workload) is Way.STATEFUL_SET:
-        spec |= {"serviceName": workload.name, "updateStrategy": {"type": "RollingUpdate"}}
-        return top(plan, workload, spec)
-    # A claim for one node cannot follow a new pod to another while the old one holds it.
-    single = any(v.shared for v in workload.volumes) and plan.options.storage.shared_access == "ReadWriteOnce"
-    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-    spec |= {
-        "strategy": {"type": "Recreate"} if single else rolling,
-        "progressDeadlineSeconds": service.wait_seconds + service.probe.start_seconds,
-    }
-    return top(plan, workload, spec)
-
-
 def top(plan: KubernetesPlan, workload: Workload, spec: Manifest) -> Manifest:
     """The object that keeps the pods of a workload."""
-    kind = KINDS[plan.way(workload)]
+    kind = plan.keeper(workload)
     metadata = plan.metadata(workload.name, workload.name)
     if workload.kept or (plan.options.external_secrets and has_secret(workload)):
         metadata["annotations"] = dict(_RELOADED)
     return {"apiVersion": kind.api, "kind": kind.name, "metadata": metadata, "spec": spec}
 
 
-def template(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Manifest:
-    """What each pod of a workload is made from."""
+def template(plan: KubernetesPlan, workload: Workload, secret_name: Any, *, spreads: bool = False) -> Manifest:
+    """What each pod of a workload is made from.
+
+    secret_name: put where its Secret is read. spreads: it has others of its kind beside it, that serve while it goes.
+    """
     metadata: Manifest = {"labels": _pod_labels(plan, workload)}
     marks = {key: value for port in workload.ports if port.metrics for key, value in metrics_marks(port).items()}
     if marks:
         metadata["annotations"] = marks
-    return {"metadata": metadata, "spec": _pod(plan, workload, secret_name)}
+    return {"metadata": metadata, "spec": _pod(plan, workload, secret_name, spreads=spreads)}
 
 
 def _pod_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:
@@ -126,8 +102,7 @@ def _pod_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:
     return labels
 
 
-def _pod(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> Manifest:
-    spreads = plan.way(workload) is Way.DEPLOYMENT
+def _pod(plan: KubernetesPlan, workload: Workload, secret_name: Any, *, spreads: bool) -> Manifest:
     drain = DRAIN_SECONDS if spreads else 0
     security = {
         "runAsNonRoot": True,

@@ -20,19 +20,20 @@ class Runner:
     """What a workload of one way is made of.
 
     secret_texts: what its Secrets hold. objects: its objects, in the order in which they are needed, with the names of
-    its Secrets by their first parts.
+    its Secrets by their first parts. serves: whether what keeps its pods, as the cluster has it, serves in its newest
+    form; None for what nobody waits for, as it serves nobody.
     """
 
     secret_texts: Callable[[KubernetesPlan, Workload], Secrets]
     objects: Callable[[KubernetesPlan, Workload, Mapping[str, Any]], list[Manifest]]
+    serves: Callable[[Manifest], bool] | None
 
 
-_SERVING = Runner(pods.secret_texts, serving.objects)
 _RUNNERS: Mapping[Way, Runner] = {
-    Way.DEPLOYMENT: _SERVING,
-    Way.STATEFUL_SET: _SERVING,
-    Way.CLOUD_NATIVE_PG: Runner(cloudnativepg.secret_texts, cloudnativepg.objects),
-    Way.CRON_JOB: Runner(pods.secret_texts, jobs.objects),
+    Way.DEPLOYMENT: Runner(pods.secret_texts, serving.deployment, serving.serves),
+    Way.STATEFUL_SET: Runner(pods.secret_texts, serving.stateful_set, serving.serves),
+    Way.CLOUD_NATIVE_PG: Runner(cloudnativepg.secret_texts, cloudnativepg.objects, cloudnativepg.serves),
+    Way.CRON_JOB: Runner(pods.secret_texts, jobs.objects, None),
 }
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from platforms.kubernetes.objects import mesh
 from platforms.kubernetes.objects.parts import around
-from platforms.kubernetes.objects.pods import controller, secret_prefix
-from platforms.kubernetes.plan import KubernetesPlan, Manifest, Way
+from platforms.kubernetes.objects.pods import secret_prefix, template, top
+from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.workload import Entrance, Port, Workload
 
 # Average CPU use, in percent of what is promised, above which MLflow gets another replica.
@@ -18,14 +18,57 @@ SCALE_AT_PERCENT = 300
 SCALE_DOWN_AFTER = 300
 
 
-def objects(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) -> list[Manifest]:
-    """What it is made of. names: those of its Secrets, by their first parts."""
+def deployment(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) -> list[Manifest]:
+    """What it is made of where its pods may stand side by side. names: its Secrets', by their first parts."""
+    # A claim for one node cannot follow a new pod to another while the old one holds it.
+    single = any(v.shared for v in workload.volumes) and plan.options.storage.shared_access == "ReadWriteOnce"
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    spec = _spec(plan, workload, template(plan, workload, names.get(secret_prefix(workload)), spreads=True))
+    spec |= {
+        "strategy": {"type": "Recreate"} if single else rolling,
+        "progressDeadlineSeconds": workload.service.wait_seconds + workload.service.probe.start_seconds,
+    }
+    return _around(plan, workload, top(plan, workload, spec))
+
+
+def stateful_set(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) -> list[Manifest]:
+    """What it is made of where an old pod has to be gone before a new one starts. names: as for a Deployment."""
+    spec = _spec(plan, workload, template(plan, workload, names.get(secret_prefix(workload))))
+    spec |= {"serviceName": workload.name, "updateStrategy": {"type": "RollingUpdate"}}
+    return _around(plan, workload, top(plan, workload, spec))
+
+
+def serves(controller: Manifest) -> bool:
+    """Whether it has seen its newest form, and every pod of that, and none of an older one, is ready."""
+    status, wanted = controller.get("status", {}), controller["spec"].get("replicas", 1)
+    return bool(
+        status.get("observedGeneration", 0) >= controller["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) >= wanted
+        and status.get("readyReplicas", 0) >= wanted
+        and status.get("replicas", 0) == status.get("updatedReplicas", 0)
+    )
+
+
+def _spec(plan: KubernetesPlan, workload: Workload, pods: Manifest) -> Manifest:
+    spec: Manifest = {
+        "selector": {"matchLabels": plan.selector(workload.name)},
+        "template": pods,
+        "revisionHistoryLimit": 3,
+    }
+    if workload.service.max_replicas is None:
+        # Where something scales it, a number here would undo that at every `up`.
+        spec["replicas"] = workload.service.replicas
+    return spec
+
+
+def _around(plan: KubernetesPlan, workload: Workload, controller: Manifest) -> list[Manifest]:
+    """What keeps its pods, with everything that comes before and after it."""
     made = around(plan, workload)
     if workload.ports:
         made.append(_service(plan, workload))
-    made += [controller(plan, workload, names.get(secret_prefix(workload))), _budget(plan, workload)]
+    made += [controller, _budget(plan, workload)]
     if workload.service.max_replicas is not None:
-        made.append(_scaler(plan, workload))
+        made.append(_scaler(plan, workload, controller))
     return made + [route for port, way in workload.entrances for route in _entrance(plan, workload, port, way)]
 
 
@@ -58,8 +101,8 @@ def _budget(plan: KubernetesPlan, workload: Workload) -> Manifest:
     }
 
 
-def _scaler(plan: KubernetesPlan, workload: Workload) -> Manifest:
-    target = {"apiVersion": "apps/v1", "kind": Way.DEPLOYMENT.value, "name": workload.name}
+def _scaler(plan: KubernetesPlan, workload: Workload, controller: Manifest) -> Manifest:
+    target = {"apiVersion": controller["apiVersion"], "kind": controller["kind"], "name": workload.name}
     load = {"type": "Utilization", "averageUtilization": SCALE_AT_PERCENT}
     return {
         "apiVersion": "autoscaling/v2",

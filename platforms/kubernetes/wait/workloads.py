@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from platforms.kubernetes.kinds import KINDS, kind_of, resources
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
-from platforms.kubernetes.plan import KubernetesPlan, Manifest, Way
+from platforms.kubernetes.objects.runners import runner
+from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.labels import LABEL_COMPONENT
-from platforms.workload import Service, Workload
+from platforms.workload import Workload
 
 # Reasons of a waiting container that time alone will not mend.
 _HOPELESS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError")
@@ -32,17 +33,18 @@ def wait_ready(
     cluster = Kubectl(plan.options.context)
     start = clock()
     told: dict[str, str] = {}
-    waiting = {w.name: w for w in plan.workloads if isinstance(w.runs, Service)}
+    waiting = {w.name: (w, serves) for w in plan.workloads if (serves := runner(plan, w).serves)}
     while True:
         found = _look(cluster, plan)
-        for name, workload in list(waiting.items()):
+        for name, (workload, serves) in list(waiting.items()):
             own = [item for item in found if item["metadata"].get("labels", {}).get(LABEL_COMPONENT) == name]
-            if _serves(own):
+            controller = next((item for item in own if kind_of(item) is plan.keeper(workload)), None)
+            if controller is not None and serves(controller):
                 progress(name, "ready", True)
                 del waiting[name]
                 continue
             waited = clock() - start
-            state, hopeless = _state(own)
+            state, hopeless = _state(controller or {}, own)
             if (hopeless and waited > _GRACE_SECONDS) or waited > workload.service.wait_seconds:
                 raise KubernetesError(_failure(cluster, plan, workload, state, waited))
             if told.get(name) != state:
@@ -55,39 +57,23 @@ def wait_ready(
 
 def _look(cluster: Kubectl, plan: KubernetesPlan) -> Sequence[Manifest]:
     labels = ",".join(f"{key}={value}" for key, value in plan.labels().items())
-    ways = dict.fromkeys(plan.way(workload) for workload in plan.workloads)
-    kinds = resources(KINDS[name] for name in (*ways, "Pod"))
+    keepers = dict.fromkeys(plan.keeper(workload) for workload in plan.workloads)
+    kinds = resources((*keepers, KINDS["Pod"]))
     found: Sequence[Manifest] = cluster.json("get", kinds, "-n", plan.namespace, "-l", labels)["items"]
     return found
 
 
-def _serves(own: Sequence[Manifest]) -> bool:
-    """Whether the controller has seen its newest form, and every pod of it, and none of an older one, is ready."""
-    controller = next((item for item in own if item["kind"] != "Pod"), None)
-    if controller is None:
-        return False
-    status, wanted = controller.get("status", {}), controller["spec"].get("replicas", 1)
-    if kind_of(controller) is KINDS[Way.CLOUD_NATIVE_PG]:
-        conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
-        whole = status.get("readyInstances", 0) >= controller["spec"]["instances"]
-        return whole and conditions.get("Ready") == "True"
-    return bool(
-        status.get("observedGeneration", 0) >= controller["metadata"]["generation"]
-        and status.get("updatedReplicas", 0) >= wanted
-        and status.get("readyReplicas", 0) >= wanted
-        and status.get("replicas", 0) == status.get("updatedReplicas", 0)
-    )
+def _state(controller: Manifest, own: Sequence[Manifest]) -> tuple[str, bool]:
+    """What a workload waits for in a few words, and whether time alone will not mend it.
 
-
-def _state(own: Sequence[Manifest]) -> tuple[str, bool]:
-    """What a workload waits for in a few words, and whether time alone will not mend it."""
-    controller = next((item for item in own if item["kind"] != "Pod"), None)
-    conditions = (controller or {}).get("status", {}).get("conditions", [])
+    controller: what keeps its pods, empty where it is not there yet. own: all of it that was looked for.
+    """
+    conditions = controller.get("status", {}).get("conditions", [])
     refused = next((c for c in conditions if c["type"] == "ReplicaFailure" and c["status"] == "True"), None)
     if refused:
         return f"pod refused: {refused['message']}", True
     pods = [item for item in own if item["kind"] == "Pod" and "deletionTimestamp" not in item["metadata"]]
-    phase = (controller or {}).get("status", {}).get("phase")
+    phase = controller.get("status", {}).get("phase")
     if not pods:
         return phase or "no pod yet", False
     pod = max(pods, key=lambda item: str(item["metadata"]["creationTimestamp"]))
