@@ -55,6 +55,8 @@ S3_KEY = "s3-secret-access-key"
 UID = 60904
 PORT = 5000
 ARTIFACTS_PATH = "/mlflow/artifacts"
+# Average CPU use, in percent of what is promised, above which it gets another replica.
+SCALE_AT_PERCENT = 300
 METRICS_PATH = "/tmp/metrics"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
@@ -128,6 +130,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
                 _probe(settings, profile),
                 replicas=settings.mlflow.replicas,
                 max_replicas=settings.mlflow.max_replicas,
+                scale_at_percent=SCALE_AT_PERCENT,
             ),
             outside=_outside(settings),
             authorities={path: name for database in databases for path, name in database.authorities.items()},
@@ -149,6 +152,8 @@ class _Part:
 
 
 def _entrance(settings: Settings) -> Entrance:
+    # The plugin appends X-Forwarded-Port to the host that a proxy tells (proxy_headers_middleware, 11.0.2), so it needs
+    # that host without a port, as every Entrance has it.
     return Entrance(settings.mlflow.url, published_port(settings, "mlflow"))
 
 

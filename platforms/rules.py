@@ -37,6 +37,8 @@ def _itself(workload: Workload) -> Iterator[Problem]:
         if text.kept and not all(secret.kept for secret in text.secrets):
             yield Problem(where, key, "expected all of its secrets to be kept by the target, or none")
     if isinstance(workload.runs, Service):
+        if workload.runs.scale_at_percent < 1:
+            yield Problem(f"{where}, scaling", f"{workload.runs.scale_at_percent} %", "expected at least 1 %")
         return
     if isinstance(workload.runs, Scheduled):
         try:

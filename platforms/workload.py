@@ -38,7 +38,9 @@ class Protocol(StrEnum):
 class Entrance:
     """How people come to a port.
 
-    url: where they find it; targets that route by host name read the name there.
+    url: where they find it; targets that route by host name read the name there. A proxy that the target puts in front
+        tells the program of it, whatever a caller said: its host in X-Forwarded-Host, without the port, and its port
+        in X-Forwarded-Port.
     host_port: the port opened on the host, where the target opens one.
     paths: what of it people need, as prefixes; empty: all of it. Targets that route by path let nothing else in.
     managed_url: where the engine itself uses the program. It counts as ready once that takes connections.
@@ -218,12 +220,15 @@ class Service:
     """Runs for ever, and serves.
 
     replicas: copies side by side. max_replicas: under load the target may add copies up to this; None: it never does.
+    scale_at_percent: the average CPU use of the copies, in percent of what the target promises each of them, above
+        which it adds one. More than 100 where little is promised of what may be used.
     wait_seconds: how long a first start may take before `up` gives up on it.
     """
 
     probe: Probe
     replicas: int = 1
     max_replicas: int | None = None
+    scale_at_percent: int = 100
     wait_seconds: int = 300
 
 

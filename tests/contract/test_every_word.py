@@ -80,13 +80,14 @@ CALLER = replace(
     secret_env={"URL": SecretText.of("tcp://app:", UrlQuoted(OWNER), "@db/app")},
     authorities={"/etc/db-ca/ca.crt": "db"},
 )
-# Its password is in a Secret that is there already, which Docker does not have.
+# Its password is in a Secret that is there already, and it gets more replicas under load: Docker has neither.
 KEEPER = replace(
     CLIENT,
     name="keeper",
     outside=(),
     scratch=(),
     secret_env={"PASSWORD": SecretText.of(Secret("given", kept=Kept("there", "password")))},
+    runs=replace(CLIENT.service, max_replicas=2),
 )
 # Each word is used once at least.
 ON_DOCKER: Workloads = (RESTORE, DB, SERVER, CALLER, SWEEP)
@@ -104,7 +105,10 @@ OTHER: Mapping[type, Mapping[str, object]] = {
         "databases": None, "stop_seconds": 77,
     },
     Resources: {"memory_mib": 77, "cpus": 7.0, "weight": 0.5},
-    Service: {"probe": Probe(ExecCheck(("false",))), "replicas": 3, "max_replicas": 9, "wait_seconds": 777},
+    Service: {
+        "probe": Probe(ExecCheck(("false",))), "replicas": 3, "max_replicas": 9, "scale_at_percent": 77,
+        "wait_seconds": 777,
+    },
     OnDemand: {"timeout_seconds": 77},
     Scheduled: {"cron": "31 4 * * *", "timeout_seconds": 77},
     Probe: {
@@ -250,6 +254,7 @@ NOTHING: Mapping[tuple[type, str], tuple[tuple[str, ...], str]] = {
     (Volume, "size_gib"): (DOCKER, _NO_QUOTA),
     (Volume, "shared"): (DOCKER, "one container alone mounts it: more replicas are refused"),
     (Scratch, "size_mib"): (DOCKER, _NO_QUOTA),
+    (Service, "scale_at_percent"): (DOCKER, "more replicas than one are refused by name"),
     (Service, "wait_seconds"): (DOCKER, "no object holds it: `up` waits so long (tests/unit/test_docker_engine.py)"),
     **{(Outside, field): (DOCKER, _ALL_OPEN) for field in ("host", "port")},
     (Workload, "reserved"): (DOCKER, _NO_PROXY),

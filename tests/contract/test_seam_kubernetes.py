@@ -216,9 +216,12 @@ def test_one_whose_volume_belongs_to_one_pod_is_never_given_more(shared: bool) -
         assert [str(problem) for problem in stack.check()] == expected
 
 
-def test_what_scales_a_workload_names_what_keeps_its_pods() -> None:
-    manifests = rendered((replace(ECHO, runs=replace(ECHO.service, max_replicas=3)), CLIENT))
-    target = of_kind(manifests, "HorizontalPodAutoscaler")["echo"]["spec"]["scaleTargetRef"]
+def test_what_scales_a_workload_names_what_keeps_its_pods_and_the_load_that_it_says() -> None:
+    runs = replace(ECHO.service, max_replicas=3, scale_at_percent=150)
+    manifests = rendered((replace(ECHO, runs=runs), CLIENT))
+    spec = of_kind(manifests, "HorizontalPodAutoscaler")["echo"]["spec"]
+    target, (metric,) = spec["scaleTargetRef"], spec["metrics"]
+    assert metric["resource"]["target"]["averageUtilization"] == 150
     (keeper,) = [m for m in manifests if kind_of(m).runs and m["metadata"]["name"] == "echo"]
     assert target == {"apiVersion": keeper["apiVersion"], "kind": keeper["kind"], "name": "echo"}
 

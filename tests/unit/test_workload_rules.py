@@ -103,3 +103,9 @@ def test_a_probe_of_a_port_that_is_not_there_is_named() -> None:
 def test_two_workloads_cannot_share_a_port_of_the_host() -> None:
     both = (replace(ONE, ports=(PEOPLE,)), replace(OTHER, ports=(PEOPLE,)))
     assert named(*both) == ["workload other = port 8000: already published by one"]
+
+
+@pytest.mark.parametrize("percent", [0, -300])
+def test_a_load_that_is_none_never_calls_for_another_replica(percent: int) -> None:
+    scaled = replace(ONE, runs=replace(SERVICE, max_replicas=3, scale_at_percent=percent))
+    assert named(scaled) == [f"workload one, scaling = {percent} %: expected at least 1 %"]

@@ -12,8 +12,6 @@ from platforms.kubernetes.objects.pods import secret_prefix, template, top
 from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.workload import Entrance, Port, Workload
 
-# Average CPU use, in percent of what is promised, above which MLflow gets another replica.
-SCALE_AT_PERCENT = 300
 # Seconds without load before a replica goes again.
 SCALE_DOWN_AFTER = 300
 
@@ -103,7 +101,7 @@ def _budget(plan: KubernetesPlan, workload: Workload) -> Manifest:
 
 def _scaler(plan: KubernetesPlan, workload: Workload, controller: Manifest) -> Manifest:
     target = {"apiVersion": controller["apiVersion"], "kind": controller["kind"], "name": workload.name}
-    load = {"type": "Utilization", "averageUtilization": SCALE_AT_PERCENT}
+    load = {"type": "Utilization", "averageUtilization": workload.service.scale_at_percent}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -127,8 +125,7 @@ def _entrance(plan: KubernetesPlan, workload: Workload, port: Port, entrance: En
     if gateway is not None:
         parent = {"name": gateway.name, "namespace": gateway.namespace}
         parent |= {"sectionName": gateway.section} if gateway.section else {}
-        # A program that believes its proxy would believe in these what a caller made up. The host has no port:
-        # mlflow-oidc-auth appends the other header to it (proxy_headers_middleware, 11.0.2).
+        # A program that believes its proxy would believe in these what a caller made up.
         told = {"X-Forwarded-Host": host, "X-Forwarded-Port": str(public.port or 443)}
         headers = {
             "set": [{"name": name, "value": value} for name, value in told.items()],
