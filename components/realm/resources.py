@@ -8,7 +8,7 @@ from pulumi_keycloak import openid
 
 from components.realm.spec import Client
 from components.stack import StackSpec
-from platforms.duration import go_duration
+from platforms.quantities import go_duration
 from platforms.site import Scope, Secrets
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from platforms.docker import jobs
 from platforms.docker.plan import LOG_DRIVER, LOG_OPTIONS, SECURITY_OPTIONS, DockerPlan, shares, tmpfs_options
+from platforms.quantities import docker_memory
 from platforms.secrets import Secret, SecretText
 from platforms.workload import File, Probe, Workload
 from problems import Problem
@@ -108,8 +109,8 @@ def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dic
             *(f"./{_keep(files, file)}:{file.path}:ro" for file in workload.files),
         ],
         "healthcheck": _health(jobs.probe(workload)),
-        "mem_limit": f"{workload.resources.memory_mib}m",
-        "memswap_limit": f"{workload.resources.memory_mib}m",
+        "mem_limit": docker_memory(workload.resources.memory_mib),
+        "memswap_limit": docker_memory(workload.resources.memory_mib),
         "cpu_shares": shares(workload),
         "read_only": True,
         "tmpfs": [f"{path}:{tmpfs_options(workload.uid)}" for path in workload.writable],

@@ -19,7 +19,7 @@ from platforms.docker.plan import (
     shares,
     tmpfs_options,
 )
-from platforms.duration import go_duration
+from platforms.quantities import go_duration
 from platforms.secrets import SecretText
 from platforms.site import Checked, Deployed, Scope, Secrets
 from platforms.workload import File, Probe, Service, Volume, Workload

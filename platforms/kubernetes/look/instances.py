@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from platforms.kubernetes.kinds import kind_of
 from platforms.kubernetes.plan import Manifest
 from platforms.labels import LABEL_COMPONENT
+from platforms.quantities import read_mebibytes
 from platforms.running import Instance
 
 # A Secret or ConfigMap: its kind, namespace and name; and its texts by key.
 Source = tuple[str, str, str]
 Texts = Mapping[Source, Mapping[str, str]]
-# Suffixes of a quantity of bytes (Kubernetes API reference, "Quantity").
-_BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-_QUANTITY = re.compile(r"([0-9.]+)([A-Za-z]*)")
 
 
 def component(manifest: Manifest) -> str:
@@ -71,7 +68,7 @@ def instance(owner: Manifest, texts: Texts, registry: str = "") -> Instance:
         args=tuple(_plain(word) for word in container.get("args", ())),
         env=dict(_env(owner, container, texts)),
         ports=None,
-        memory_mib=_mebibytes(str(container.get("resources", {}).get("limits", {}).get("memory", "0"))),
+        memory_mib=read_mebibytes(str(container.get("resources", {}).get("limits", {}).get("memory", "0"))),
     )
 
 
@@ -135,10 +132,3 @@ def _field(owner: Manifest, path: str) -> str:
 def _plain(text: str) -> str:
     """Undoes what keeps Kubernetes from replacing $(NAME)."""
     return text.replace("$$", "$")
-
-
-def _mebibytes(quantity: str) -> int:
-    match = _QUANTITY.fullmatch(quantity)
-    if match is None or match[2] not in _BYTES:
-        return 0
-    return int(float(match[1]) * _BYTES[match[2]]) >> 20

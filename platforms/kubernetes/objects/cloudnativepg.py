@@ -25,6 +25,7 @@ from platforms.kubernetes.plan import (
     Manifest,
     Way,
 )
+from platforms.quantities import canonical_cpu, canonical_memory, gibibytes
 from platforms.secrets import SecretText
 from platforms.workload import Databases, Workload
 from settings.kubernetes import CloudNativePg
@@ -76,9 +77,9 @@ def _login(workload: Workload, role: str) -> str:
 def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any]) -> Manifest:
     chosen, databases = options(plan), _databases(workload)
     first, *others = sorted(databases.owners)
-    memory, cpus = _memory(workload.resources.memory_mib), workload.resources.cpus
+    memory, cpus = canonical_memory(workload.resources.memory_mib), workload.resources.cpus
     promised = cpus * workload.resources.weight * CPU_PROMISED
-    storage: Manifest = {"size": f"{chosen.storage_gib}Gi"}
+    storage: Manifest = {"size": gibibytes(chosen.storage_gib)}
     name = chosen.class_name or plan.options.storage.class_name
     storage |= {"storageClass": name} if name else {}
     labels = plan.labels() | plan.selector(workload.name)
@@ -96,9 +97,10 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
         "enablePDB": chosen.instances > 1,
         "smartShutdownTimeout": _PATIENCE,
         "stopDelay": workload.stop_seconds + _PATIENCE,
+        # Quantities in their canonical form, as the operator writes them back.
         "resources": {
-            "requests": {"memory": memory, "cpu": _cpu(promised)},
-            "limits": {"memory": memory, "cpu": _cpu(cpus)},
+            "requests": {"memory": memory, "cpu": canonical_cpu(promised)},
+            "limits": {"memory": memory, "cpu": canonical_cpu(cpus)},
         },
         "topologySpreadConstraints": [
             {
@@ -159,16 +161,6 @@ def _first_database(first: str, others: list[str], login: Any) -> Manifest:
         "postInitSQL": [statement for role in others for statement in _make(role)],
         "postInitApplicationSQL": [f'REVOKE ALL ON DATABASE "{first}" FROM PUBLIC'],
     }
-
-
-# Quantities in their canonical form (Kubernetes API, resource.Quantity), as the operator writes them back.
-def _cpu(cores: float) -> str:
-    millicores = round(cores * 1000)
-    return f"{millicores}m" if millicores % 1000 else str(millicores // 1000)
-
-
-def _memory(mib: int) -> str:
-    return f"{mib}Mi" if mib % 1024 else f"{mib // 1024}Gi"
 
 
 def _make(role: str) -> list[str]:

@@ -7,6 +7,7 @@ from platforms.kubernetes.objects.network import workload_policy
 from platforms.kubernetes.objects.pods import config_name, plain_files
 from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.labels import LABEL_PROTECTED
+from platforms.quantities import gibibytes
 from platforms.workload import Volume, Workload
 
 
@@ -53,7 +54,7 @@ def _claim(plan: KubernetesPlan, workload: Workload, volume: Volume) -> Manifest
     name = (storage.shared_class_name or storage.class_name) if volume.shared else storage.class_name
     spec: Manifest = {
         "accessModes": [storage.shared_access if volume.shared else "ReadWriteOnce"],
-        "resources": {"requests": {"storage": f"{volume.size_gib}Gi"}},
+        "resources": {"requests": {"storage": gibibytes(volume.size_gib)}},
     }
     spec |= {"storageClassName": name} if name else {}
     protected = {LABEL_PROTECTED: "true"} if volume.protected else {}

@@ -20,6 +20,7 @@ from platforms.kubernetes.plan import (
     content_name,
 )
 from platforms.labels import metrics_marks
+from platforms.quantities import mebibytes, millicores
 from platforms.secrets import Secret, SecretText
 from platforms.workload import ExecCheck, File, HttpCheck, Reading, Service, Workload
 
@@ -147,10 +148,10 @@ def _pod(plan: KubernetesPlan, workload: Workload, secret_name: Any, *, spreads:
 
 
 def _container(plan: KubernetesPlan, workload: Workload, secret_name: Any, drain: int) -> Manifest:
-    limit = {"memory": f"{workload.resources.memory_mib}Mi", "cpu": _millicores(workload.resources.cpus)}
+    limit = {"memory": mebibytes(workload.resources.memory_mib), "cpu": millicores(workload.resources.cpus)}
     # Memory cannot be taken back, so all of it is promised; CPU time can.
     promised = workload.resources.cpus * workload.resources.weight * CPU_PROMISED
-    request = {"memory": limit["memory"], "cpu": _millicores(promised)}
+    request = {"memory": limit["memory"], "cpu": millicores(promised)}
     container: Manifest = {
         "name": workload.name,
         "image": plan.image(workload.image),
@@ -264,11 +265,11 @@ def _volumes(plan: KubernetesPlan, workload: Workload, secret_name: Any) -> list
         for v in workload.volumes
     ]
     volumes += [
-        {"name": f"scratch-{n}", "emptyDir": {"medium": "Memory", "sizeLimit": f"{SCRATCH_MIB}Mi"}}
+        {"name": f"scratch-{n}", "emptyDir": {"medium": "Memory", "sizeLimit": mebibytes(SCRATCH_MIB)}}
         for n in range(len(workload.writable))
     ]
     volumes += [
-        {"name": f"disk-{n}", "emptyDir": {"sizeLimit": f"{scratch.size_mib}Mi"}}
+        {"name": f"disk-{n}", "emptyDir": {"sizeLimit": mebibytes(scratch.size_mib)}}
         for n, scratch in enumerate(workload.scratch)
     ]
     volumes += [
@@ -303,10 +304,6 @@ def _beside(plan: KubernetesPlan, workload: Workload) -> list[Manifest]:
         {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": plan.selector(name)}}
         for name in sorted(owners)
     ]
-
-
-def _millicores(cpus: float) -> str:
-    return f"{ceil(cpus * 1000)}m"
 
 
 def _literal(text: str) -> str:
