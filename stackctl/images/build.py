@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
@@ -13,12 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from settings.catalogue import COMPONENTS, ROOT, Versions, base_ref, context_files, image_ref, load_versions
+from settings.catalogue import SEED_SOURCES, SEEDED, base_ref, components, context_files, image_ref, load_versions, refs
+from settings.image_rows import Versions
 from stackctl.errors import ImageError
+from stackctl.images.downloads import fetch
 
 # Where distributions keep all trusted CAs in one file; behind a proxy that re-signs TLS, its CA is in there.
 HOST_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-SECONDS = {"base": 60, "postgres": 20, "redis": 10, "keycloak": 80, "mlflow": 60, "postgres-seeded": 40}
+# About how long a build takes of what has no row in versions.yaml.
+SECONDS = {"base": 60, SEEDED: 40}
 Progress = Callable[[str], None]
 
 
@@ -38,23 +40,28 @@ def missing(wanted: Iterable[str]) -> list[str]:
 
 
 def build(
-    components: Iterable[str] | Mapping[str, str | None] = COMPONENTS,
+    chosen: Mapping[str, str | None] | None = None,
     source: str = "auto",
     ca_bundle: str | Path | None = None,
     progress: Progress = print,
+    versions: Versions | None = None,
 ) -> dict[str, str]:
-    """Make what is missing, bases first. Raises ImageError; what was made before it stays."""
-    chosen = dict(components) if isinstance(components, Mapping) else dict.fromkeys(components)
-    versions = load_versions()
-    wanted = {name: image_ref(name, chosen.get(name), chosen) for name in COMPONENTS}
+    """Make what is missing, bases first, and return all images of a stack by component.
+
+    chosen: versions by component; those not chosen are the defaults. Raises ImageError; what was made before it stays.
+    """
+    known = versions or load_versions()
+    wanted = refs(chosen, versions=known)
     if not missing(wanted.values()):
         return wanted
     with _lock():
-        builder = Builder(versions, chosen, source, _bundle(ca_bundle), progress)
-        todo = [name for name in COMPONENTS if missing([wanted[name]])]
+        builder = Builder(known, chosen or {}, source, _bundle(ca_bundle), progress)
+        todo = [name for name in components(known) if missing([wanted[name]])]
         for number, name in enumerate(todo, start=1):
             started = time.monotonic()
-            progress(f"[{number}/{len(todo)}] {wanted[name]}: building (about {SECONDS[name]} s)")
+            seconds = known.images[name].seconds if name in known.images else SECONDS[name]
+            about = f" (about {seconds} s)" if seconds else ""
+            progress(f"[{number}/{len(todo)}] {wanted[name]}: building{about}")
             builder.make(name, wanted[name])
             progress(f"[{number}/{len(todo)}] {wanted[name]}: built in {time.monotonic() - started:.0f} s")
     return wanted
@@ -72,6 +79,12 @@ def cache_dir() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(base) / "mlflow-sso"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _downloads() -> Path:
+    folder = cache_dir() / "downloads"
+    folder.mkdir(exist_ok=True)
     return folder
 
 
@@ -105,37 +118,42 @@ class Builder:
         self._progress = progress
 
     def make(self, component: str, ref: str) -> None:
-        if component == "postgres-seeded":
-            from stackctl.images.seed import dump_schemas
-
-            sources = {n: image_ref(n, self._chosen.get(n), self._chosen) for n in ("postgres", "keycloak", "mlflow")}
-            with tempfile.TemporaryDirectory() as scratch:
-                dump_schemas(sources, Path(scratch))
-                self._build("seed", ref, {"BASE": sources["postgres"]}, dict(_files(Path(scratch))))
+        """Build one component from its row and its folder."""
+        if component == SEEDED:
+            self._make_seeded(ref)
             return
-        version = self._versions.catalogue(component).key(self._chosen.get(component))
-        entry = self._versions.catalogue(component).get(version)
-        arguments = {"BASE": self._base(entry.debian), "VERSION": version}
-        extra: dict[str, Path] = {}
-        if component == "keycloak":
-            arguments["JAVA"] = entry.java
-            extra["keycloak.zip"] = self._keycloak_zip(version, entry.sha256)
-        if component == "mlflow":
-            arguments["PYTHON"] = entry.python
-            extra["requirements.txt"] = ROOT / entry.lock
-            extra["build-ca.pem"] = self._ca_bundle or Path(os.devnull)
-        self._build(component, ref, arguments, extra)
+        version = self._versions.key(component, self._chosen.get(component))
+        row = self._versions.images[component].versions[version]
+        arguments = {"BASE": self._base(row.debian), "VERSION": version}
+        arguments |= {name.upper(): value for name, value in row.args.items()}
+        files = context_files(self._versions.root, component, row)
+        files["build-ca.pem"] = self._ca_bundle or Path(os.devnull)
+        for name, download in row.downloads.items():
+            files[name] = fetch(f"{component} {version}: {name}", download, _downloads(), self._ca_bundle)
+        self._build(ref, arguments, files)
+
+    def _make_seeded(self, ref: str) -> None:
+        from stackctl.images.seed import dump_schemas
+
+        sources = {
+            name: image_ref(name, self._chosen.get(name), self._chosen, versions=self._versions)
+            for name in SEED_SOURCES
+        }
+        with tempfile.TemporaryDirectory() as scratch:
+            dump_schemas(sources, Path(scratch))
+            dumps = {path.name: path for path in sorted(Path(scratch).iterdir())}
+            self._build(ref, {"BASE": sources["postgres"]}, context_files(self._versions.root, "seed") | dumps)
 
     def _base(self, suite: str) -> str:
         ref = base_ref(suite, versions=self._versions)
         if missing([ref]):
             self._progress(f"      {ref}: building (about {SECONDS['base']} s)")
-            self._build("base", ref, {"ROOT": self._root(suite)}, {})
+            self._build(ref, {"ROOT": self._root(suite)}, context_files(self._versions.root, "base"))
         return ref
 
     def _root(self, suite: str) -> str:
         """A plain Debian: pulled where a registry answers and the setting allows it, else made here."""
-        upstream = self._versions.debian[suite]
+        upstream = self._versions.debian.suites[suite]
         public = f"{upstream.image}@{upstream.digest}" if upstream.digest else upstream.image
         if self._source != "build":
             pulled = _docker("pull", "-q", public)
@@ -148,30 +166,16 @@ class Builder:
             raise ImageError("making Debian from its packages needs root; run as root, or let a registry be reached")
         if shutil.which("debootstrap") is None:
             self._run(("apt-get", "install", "-y", "-qq", "debootstrap", "debian-archive-keyring"), "debootstrap")
-        local = f"mlflow-sso/debian-root:{suite}-{self._versions.refreshed}"
+        local = f"mlflow-sso/debian-root:{suite}-{self._versions.debian.refreshed}"
         if missing([local]):
-            self._run((str(ROOT / "images/base/debian-root"), suite, local), f"Debian {suite}")
+            self._run((str(self._versions.root / "images/base/debian-root"), suite, local), f"Debian {suite}")
         return local
 
-    def _keycloak_zip(self, version: str, sha256: str) -> Path:
-        """Keycloak's server distribution from the Maven repository, kept in the local one."""
-        from jgo.maven import MavenContext
-
-        project = MavenContext(timeout=60).project("org.keycloak", "keycloak-quarkus-dist")
-        try:
-            found = Path(project.at_version(version).artifact(packaging="zip").resolve())
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ImageError(f"Keycloak {version} cannot be downloaded: {error}; is Maven Central reachable?") from None
-        if _sha256(found) != sha256:
-            found.unlink()
-            raise ImageError(f"Keycloak {version} is not the file versions.yaml names (sha256); it was not used")
-        return found
-
-    def _build(self, folder: str, ref: str, arguments: Mapping[str, str], extra: Mapping[str, Path]) -> None:
-        """Build images/<folder> with more files in its context, under a name that appears when it is whole."""
+    def _build(self, ref: str, arguments: Mapping[str, str], files: Mapping[str, Path]) -> None:
+        """Build from these files, by their names in the context, under a name that appears when it is whole."""
         with tempfile.TemporaryDirectory() as scratch:
             context = Path(scratch)
-            for name, path in {**context_files(ROOT, folder), **extra}.items():
+            for name, path in files.items():
                 target = context / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
@@ -192,13 +196,3 @@ class Builder:
                 f"{what} could not be built ({command[0]} exited {done.returncode}). Its last lines:\n"
                 f"{_last(done.stdout, 20)}\nNext: mend the cause and run the same command; what is built is kept."
             )
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.iterdir()):
-        yield path.name, path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
