@@ -40,7 +40,7 @@ from platforms.workload import (
     bash_http_check,
 )
 from problems import Problem, StackError
-from settings import PROJECT, Settings, published_port, reveal, serves_metrics, trace_senders
+from settings import PROJECT, Settings, port_of, published_port, reveal, serves_metrics, trace_senders
 from settings.model import Mlflow
 from settings.versions import image
 
@@ -254,8 +254,7 @@ def _outside(settings: Settings) -> tuple[Outside, ...]:
     urls = [keycloak_address(settings).internal_url] if settings.keycloak.existing else []
     if settings.mlflow.s3:
         urls.append(settings.mlflow.s3.endpoint_url or "https://s3.amazonaws.com")
-    for parts in map(urlsplit, urls):
-        found.append(Outside(parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)))
+    found += [Outside(urlsplit(url).hostname or "", port_of(url)) for url in urls]
     return tuple(dict.fromkeys((*found, *ways_out(settings.mlflow.egress))))
 
 

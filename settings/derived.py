@@ -5,11 +5,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from settings.model import Environment, Keycloak, Mlflow, Settings, Tls
-from settings.types import is_loopback
+from settings.types import is_loopback, port_of
 
 # Ports inside the containers; the published ones come from the URLs.
 DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
-SCHEME_PORTS = {"http": 80, "https": 443}
 
 
 def public_programs(settings: Settings) -> dict[str, Mlflow | Keycloak]:
@@ -32,8 +31,7 @@ def published_port(settings: Settings, part: str) -> int:
         return group.port
     if behind_proxy(settings, group.tls):
         return DEFAULT_PORTS[part]
-    parts = urlsplit(group.url)
-    return parts.port or SCHEME_PORTS[parts.scheme]
+    return port_of(group.url)
 
 
 def allows_direct_access_grants(settings: Settings) -> bool:

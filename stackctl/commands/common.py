@@ -17,6 +17,7 @@ from mlflow_sso_client.errors import AccessError, RefusedError
 from platforms.docker import daemon
 from platforms.inventory import InventoryError
 from platforms.kubernetes.kubectl import KubernetesError
+from platforms.processes import ProcessError
 from problems import StackError
 from settings import Platform
 from stackctl.engines import pulumi_cli
@@ -55,7 +56,7 @@ TABLE = Output.TABLE
 
 
 # What a command may fail with, by what its exit code says of it.
-_FAILURES = (daemon.DockerError, ImageError, InventoryError, KubernetesError, pulumi_cli.PulumiError)
+_FAILURES = (daemon.DockerError, ImageError, InventoryError, KubernetesError, ProcessError, pulumi_cli.PulumiError)
 # Every error with a message for people; any other is a defect.
 FORESEEN = (AccessError, StackError, *_FAILURES, OSError, typer.Exit, typer.Abort)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from platforms.processes import Done, ProcessError, run
 from settings.catalogue import SEED_SOURCES, SEEDED, base_ref, components, context_files, image_ref, load_versions, refs
 from settings.image_rows import Versions
+from stackctl.directories import cache_home
 from stackctl.errors import ImageError
 from stackctl.images.downloads import fetch
 
@@ -24,19 +25,21 @@ SECONDS = {"base": 60, SEEDED: 40}
 Progress = Callable[[str], None]
 
 
-def _docker(*args: str, **more: object) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(("docker", *args), capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload,no-any-return]
-    except FileNotFoundError:
-        raise ImageError("the docker command is not installed; run `make engine`") from None
-
-
 def missing(wanted: Iterable[str]) -> list[str]:
-    done = _docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}")
-    if done.returncode != 0:
-        raise ImageError(f"the Docker engine does not answer: {_last(done.stderr)}; run `make engine`")
-    have = set(done.stdout.split())
+    """Those of the images that the Docker engine has not. Raises ImageError."""
+    done = _started("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}")
+    if done.code != 0:
+        raise ImageError(f"the Docker engine does not answer: {done.last()}; run `make engine`")
+    have = set(done.output.split())
     return [ref for ref in wanted if ref not in have]
+
+
+def _started(*command: str, variables: Mapping[str, str] | None = None, merged: bool = False) -> Done:
+    try:
+        return run(*command, variables=variables, merged=merged)
+    except ProcessError as error:
+        hint = "; run `make engine`" if command[0] == "docker" else ""
+        raise ImageError(f"{error}{hint}") from None
 
 
 def build(
@@ -75,15 +78,8 @@ def _bundle(given: str | Path | None) -> Path | None:
     return next((Path(p) for p in (named, *HOST_BUNDLES) if p and Path(p).is_file()), None)
 
 
-def cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "mlflow-sso"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _downloads() -> Path:
-    folder = cache_dir() / "downloads"
+    folder = cache_home() / "downloads"
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -91,13 +87,9 @@ def _downloads() -> Path:
 @contextmanager
 def _lock() -> Iterator[None]:
     """One build at a time on a machine: a second one waits, and then finds the images made."""
-    with (cache_dir() / "build.lock").open("w") as handle:
+    with (cache_home() / "build.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def _last(text: str, count: int = 1) -> str:
-    return "\n".join(text.strip().splitlines()[-count:])
 
 
 class Builder:
@@ -156,11 +148,11 @@ class Builder:
         upstream = self._versions.debian.suites[suite]
         public = f"{upstream.image}@{upstream.digest}" if upstream.digest else upstream.image
         if self._source != "build":
-            pulled = _docker("pull", "-q", public)
-            if pulled.returncode == 0:
+            pulled = _started("docker", "pull", "-q", public)
+            if pulled.code == 0:
                 return public
             if self._source == "pull":
-                raise ImageError(f"{public} cannot be pulled: {_last(pulled.stderr)}; or set images.source to build")
+                raise ImageError(f"{public} cannot be pulled: {pulled.last()}; or set images.source to build")
             self._progress(f"      no registry gives {public}; making Debian {suite} from its packages")
         if os.geteuid() != 0:
             raise ImageError("making Debian from its packages needs root; run as root, or let a registry be reached")
@@ -186,13 +178,10 @@ class Builder:
 
     def _run(self, command: tuple[str, ...], what: str) -> None:
         # The classic builder is in every engine from 20.10 on; BuildKit needs a plugin that Debian lacks.
-        environment = {**os.environ, "DOCKER_BUILDKIT": os.environ.get("DOCKER_BUILDKIT", "0")}
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", check=False, env=environment,
-        )  # fmt: skip
-        if done.returncode != 0:
+        builder = {"DOCKER_BUILDKIT": os.environ.get("DOCKER_BUILDKIT", "0")}
+        done = _started(*command, variables=builder, merged=True)
+        if done.code != 0:
             raise ImageError(
-                f"{what} could not be built ({command[0]} exited {done.returncode}). Its last lines:\n"
-                f"{_last(done.stdout, 20)}\nNext: mend the cause and run the same command; what is built is kept."
+                f"{what} could not be built ({command[0]} exited {done.code}). Its last lines:\n"
+                f"{done.last(20)}\nNext: mend the cause and run the same command; what is built is kept."
             )

@@ -11,6 +11,7 @@ from platforms.kubernetes.objects.parts import around
 from platforms.kubernetes.objects.pods import controller, secret_prefix
 from platforms.kubernetes.plan import KubernetesPlan, Manifest, Way
 from platforms.workload import Entrance, Port, Workload
+from settings import port_of
 
 # Average CPU use, in percent of what is promised, above which MLflow gets another replica.
 SCALE_AT_PERCENT = 300
@@ -86,7 +87,7 @@ def _entrance(plan: KubernetesPlan, workload: Workload, port: Port, entrance: En
         parent |= {"sectionName": gateway.section} if gateway.section else {}
         # A program that believes its proxy would believe in these what a caller made up. The host has no port:
         # mlflow-oidc-auth appends the other header to it (proxy_headers_middleware, 11.0.2).
-        told = {"X-Forwarded-Host": host, "X-Forwarded-Port": str(public.port or 443)}
+        told = {"X-Forwarded-Host": host, "X-Forwarded-Port": str(port_of(entrance.url))}
         headers = {
             "set": [{"name": name, "value": value} for name, value in told.items()],
             "remove": ["Forwarded", "X-Forwarded-Prefix"],
