@@ -66,8 +66,9 @@ client: setup  ## build the wheel of mlflow-sso-client into dist/, for people wi
 	@rm -rf client/build && .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w dist ./client
 	@rm -rf client/build && echo "$$(ls dist/mlflow_sso_client-*.whl)"
 
-docs: setup  ## rewrite the table in docs/settings.md
+docs: setup  ## rewrite the table in docs/settings.md and the schema beside it
 	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md
+	@.venv/bin/python -m settings.schema > docs/settings.schema.json
 
 lock: setup  ## compile pyproject.toml into requirements.txt
 	@uv pip compile -q pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \

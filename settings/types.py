@@ -130,7 +130,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pat
 GroupName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_group_name)
 ]
-Version = Annotated[str, BeforeValidator(_number_as_text)]
+Version = Annotated[str, BeforeValidator(_number_as_text, json_schema_input_type=str | float)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
 Seconds = Annotated[int, Field(ge=1)]
