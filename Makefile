@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 PARALLEL ?= -n 2
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
-.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e screenshots lint format bench client docs lock
+.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e soak screenshots lint format bench client docs snapshots lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,7 @@ destroy: setup  ## remove STACK and its data
 outputs: setup  ## URLs, client and users of STACK
 	@$(STACKCTL) outputs --stack $(STACK)
 
-render: setup  ## write STACK as a Compose file and a realm import below rendered/
+render: setup  ## write STACK as a Compose file or Kubernetes YAML below rendered/
 	@$(STACKCTL) render --stack $(STACK)
 
 images: setup engine  ## build the images that STACK lacks
@@ -47,12 +47,17 @@ test-e2e: setup engine  ## tests against real containers
 	@scripts/test-tools
 	@.venv/bin/python -m pytest tests/e2e $(PARALLEL) $(PYTEST_ARGS)
 
+soak: setup engine images  ## what CI cannot hold: stacks of an earlier commit, every Python; with KUBECONFIG also a cluster
+	@scripts/test-tools
+	@SOAK=1 .venv/bin/python -m pytest tests/soak tests/e2e/test_client_alone.py -p no:xdist $(PYTEST_ARGS)
+
 screenshots: setup engine  ## take the pictures in docs/images anew
 	@scripts/test-tools
 	@E2E_SCREENSHOTS=docs/images .venv/bin/python -m pytest tests/e2e/test_browser.py -k compose $(PYTEST_ARGS)
 
 lint: setup  ## ruff, mypy --strict and shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@.venv/bin/mypy --python-version 3.10 -p mlflow_sso_client
 	@command -v shellcheck > /dev/null || scripts/test-tools
 	@shellcheck -x -e SC1091 scripts/* .ci/run images/*/entrypoint images/base/debian-root images/keycloak/train
 
@@ -63,12 +68,16 @@ bench: setup engine images  ## what the stack costs, as ratios within one run; w
 	@.venv/bin/python -m tests.bench.run
 
 client: setup  ## build the wheel of mlflow-sso-client into dist/, for people without this checkout
-	@rm -rf client/build && .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w dist ./client
+	@rm -rf client/build dist/mlflow_sso_client-*.whl
+	@SOURCE_DATE_EPOCH=315532800 .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w dist ./client
 	@rm -rf client/build && echo "$$(ls dist/mlflow_sso_client-*.whl)"
 
 docs: setup  ## rewrite the table in docs/settings.md and the schema beside it
 	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md
 	@.venv/bin/python -m settings.schema > docs/settings.schema.json
+
+snapshots: setup  ## write the logical names of resources anew, after a component was added
+	@SNAPSHOT=1 .venv/bin/python -m pytest -q tests/contract/test_program.py tests/contract/test_kubernetes_program.py -k stable
 
 lock: setup  ## compile pyproject.toml into requirements.txt
 	@uv pip compile -q pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \

@@ -14,11 +14,21 @@ GROUPS_CLAIM = "groups"
 # Below MLflow's URL: where Keycloak sends a browser back to, and where the plugin sends one after logout.
 CALLBACK_PATH = "/callback"
 LOGGED_OUT_PATH = "/oidc/ui/auth"
+# The service account that manages the realm, for the Pulumi provider and the operator's commands; never a person's.
+PROVISIONER_CLIENT_ID = "mlflow-sso-provisioner"
+PROVISIONER_SECRET = Secret("keycloak-provisioner-secret", length=48, change=Change.COORDINATED)
+# Keycloak makes a user for the service account of each client: this, and the client's id in lower case.
+SERVICE_ACCOUNT_PREFIX = "service-account-"
 
 
 def account_secret(client_id: str) -> Secret:
     """The secret of a service account's client."""
     return Secret(f"client-{client_id}-secret", length=48)
+
+
+def account_username(client_id: str) -> str:
+    """The user that stands for a client's service account, in Keycloak and so in MLflow."""
+    return f"{SERVICE_ACCOUNT_PREFIX}{client_id.lower()}"
 
 
 def user_password(username: str, value: str | None = None) -> Secret:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.identity import PROVISIONER_CLIENT_ID, PROVISIONER_SECRET
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
 from components.secret import given_secret
 from platforms.secrets import Change, Secret, SecretText
@@ -35,9 +36,6 @@ HTTPS_PORT = 8443
 CLUSTER_PORT = 7800
 FAILURE_PORT = 57800
 MANAGEMENT_PORT = 9000
-# The service account that the Pulumi provider logs in with; never a person's password.
-PROVISIONER_CLIENT_ID = "mlflow-sso-provisioner"
-PROVISIONER_SECRET = Secret("keycloak-provisioner-secret", length=48, change=Change.COORDINATED)
 # The human administrator. Keycloak reads both at its very first start alone, so neither is a setting.
 ADMIN_USERNAME = "admin"
 ADMIN_PASSWORD = Secret("keycloak-admin-password", change=Change.COORDINATED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from components.identity import CALLBACK_PATH, CLIENT_SECRET, GROUPS_CLAIM
@@ -17,7 +16,15 @@ from components.keycloak import (
     ways_out,
 )
 from components.plugin.lines import plugin_profile
-from components.plugin.profile import Ability, PluginInputs, PluginProfile
+from components.plugin.profile import (
+    ALLOWED_HOSTS,
+    BACKEND_STORE,
+    Ability,
+    PluginInputs,
+    PluginProfile,
+    ServerInputs,
+)
+from components.plugin.refusals import refuse_lacking, refuse_overrides
 from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
 from components.redis import redis_address
 from components.secret import given_secret
@@ -39,9 +46,7 @@ from platforms.workload import (
     Workload,
     bash_http_check,
 )
-from problems import Problem, StackError
-from settings import PROJECT, Settings, port_of, published_port, reveal, serves_metrics, trace_senders
-from settings.model import Mlflow
+from settings import Settings, port_of, published_port, reveal, serves_metrics, trace_senders
 from settings.versions import image
 
 SERVER = "mlflow"
@@ -50,6 +55,7 @@ S3_KEY = "s3-secret-access-key"
 UID = 60904
 PORT = 5000
 ARTIFACTS_PATH = "/mlflow/artifacts"
+METRICS_PATH = "/tmp/metrics"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
@@ -68,7 +74,6 @@ _READY_TLS = (
 
 def plugin_inputs(settings: Settings) -> PluginInputs:
     address = keycloak_address(settings)
-    redis = redis_address(settings)
     realm = settings.realm
     return PluginInputs(
         client_id=realm.client_id,
@@ -87,10 +92,7 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
         secret_key=SecretText.of(_SECRET_KEY),
         session_key=_SESSION_KEY,
         users_db=oidc_database(settings).sqlalchemy_url,
-        redis_url=redis.url,
-        redis_host=redis.host,
-        redis_port=redis.port,
-        redis_db=redis.db,
+        redis=redis_address(settings),
         secure_cookies=settings.mlflow.url.startswith("https://"),
         session_seconds=realm.lifetimes.sso_max_seconds,
         trusted_proxies=settings.mlflow.tls.trusted_proxies,
@@ -100,11 +102,11 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
 def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
     """The server. Raises StackError where the settings contradict what the stack or this plugin needs."""
     profile = plugin_profile(settings.mlflow.plugin_version)
+    refuse_lacking(settings, profile)
     store, tls = _artifacts(settings), _tls(settings)
     env = {**profile.env(plugin_inputs(settings)), **_variables(settings), **store.env, **tls.env}
     secret_env = {**profile.secret_env(plugin_inputs(settings)), **_secret_variables(settings), **store.secret_env}
-    _refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE}, profile.ignored)
-    _refuse_replicas(settings, profile)
+    refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE}, profile.ignored)
     given = settings.mlflow.secret_env.items()
     secret_env |= {name: SecretText.of(given_secret(Secret(f"mlflow-env-{name}"), value)) for name, value in given}
     traces = Reserved(("POST",), TRACE_PATHS, tuple(Account(*sender) for sender in trace_senders(settings)))
@@ -112,11 +114,11 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
     return (
         Workload(
             name=SERVER,
-            image=image(settings, "mlflow"),
+            image=image(settings, profile.recipe),
             uid=UID,
             # A login must not wait for a heavy search, nor Keycloak's start for that of MLflow, which is shorter.
             resources=Resources(memory_mib=settings.mlflow.memory_mib, cpus=2.0, weight=0.25),
-            args=(*_command(settings, profile), *store.args, *tls.args),
+            args=profile.command(_server(settings, store.destination)),
             env={**settings.mlflow.env, **env},
             secret_env=secret_env,
             files=(*tls.files, *ca_files(settings)),
@@ -129,16 +131,16 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             ),
             outside=_outside(settings),
             authorities={path: name for database in databases for path, name in database.authorities.items()},
-            reserved=traces if Ability.TRACE_INTAKE in profile.abilities else None,
+            reserved=None if profile.lacks(Ability.TRACE_INTAKE) else traces,
         ),
     )
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What one choice of the settings adds to the server."""
+    """What one choice of the settings adds to the server. destination: where artifacts go."""
 
-    args: tuple[str, ...] = ()
+    destination: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     secret_env: Mapping[str, SecretText] = field(default_factory=dict)
     files: tuple[File, ...] = ()
@@ -155,7 +157,7 @@ def _variables(settings: Settings) -> dict[str, str]:
     stores = (mlflow_database(settings), oidc_database(settings), redis_address(settings))
     hosts = [urlsplit(settings.mlflow.url).netloc, *(f"{name}:{PORT}" for name in (SERVER, "127.0.0.1", "localhost"))]
     return {
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
+        ALLOWED_HOSTS: ",".join(dict.fromkeys(hosts)),
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url,
         # The job runner would add more than a gigabyte for a feature this stack does not offer.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -167,21 +169,21 @@ def _variables(settings: Settings) -> dict[str, str]:
 
 def _secret_variables(settings: Settings) -> dict[str, SecretText]:
     return {
-        "MLFLOW_BACKEND_STORE_URI": mlflow_database(settings).sqlalchemy_url,
+        BACKEND_STORE: mlflow_database(settings).sqlalchemy_url,
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _WEBHOOK_KEY,
     }
 
 
-def _command(settings: Settings, profile: PluginProfile) -> tuple[str, ...]:
-    metrics = ("--expose-prometheus", "/tmp/metrics") if serves_metrics(settings) else ()
-    return (
-        "mlflow", "server",
-        "--app-name", profile.app_name,
-        "--host", "0.0.0.0",
-        "--port", str(PORT),
-        "--workers", str(settings.mlflow.workers),
-        *metrics,
-    )  # fmt: skip
+def _server(settings: Settings, artifacts: str) -> ServerInputs:
+    encrypted = bool(settings.mlflow.tls.certificate_file)
+    return ServerInputs(
+        port=PORT,
+        workers=settings.mlflow.workers,
+        artifacts=artifacts,
+        metrics=METRICS_PATH if serves_metrics(settings) else "",
+        certificate=TLS_CERTIFICATE_PATH if encrypted else "",
+        key=TLS_KEY_PATH if encrypted else "",
+    )
 
 
 def _artifacts(settings: Settings) -> _Part:
@@ -189,7 +191,7 @@ def _artifacts(settings: Settings) -> _Part:
     s3 = settings.mlflow.s3
     if s3 is None:
         volume = Volume("artifacts", ARTIFACTS_PATH, size_gib=50, shared=True)
-        return _Part(args=("--artifacts-destination", ARTIFACTS_PATH), volumes=(volume,))
+        return _Part(destination=ARTIFACTS_PATH, volumes=(volume,))
     env = {
         "MLFLOW_S3_ENDPOINT_URL": s3.endpoint_url,
         "AWS_DEFAULT_REGION": s3.region,
@@ -206,7 +208,7 @@ def _artifacts(settings: Settings) -> _Part:
         secret_env["AWS_SECRET_ACCESS_KEY"] = SecretText.of(Secret(S3_KEY, kept=Kept(there.name, there.secret_key)))
     destination = f"s3://{s3.bucket}/{s3.prefix}".rstrip("/")
     return _Part(
-        args=("--artifacts-destination", destination),
+        destination=destination,
         env={name: value for name, value in env.items() if value},
         secret_env=secret_env,
     )
@@ -215,7 +217,6 @@ def _artifacts(settings: Settings) -> _Part:
 def _tls(settings: Settings) -> _Part:
     """What encrypts its port, and the CAs that it trusts beside the system's."""
     tls = settings.mlflow.tls
-    options = f"--ssl-certfile {TLS_CERTIFICATE_PATH} --ssl-keyfile {TLS_KEY_PATH}"
     # The entrypoint makes the bundle from the system's CAs and the stack's own.
     trusted = {
         "STACK_CA_FILE": CA_BUNDLE_PATH,
@@ -223,7 +224,6 @@ def _tls(settings: Settings) -> _Part:
         "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
     }
     return _Part(
-        args=("--uvicorn-opts", options) if tls.certificate_file else (),
         env=trusted if settings.ca_bundle else {},
         files=tls_files(tls.certificate_file, tls.key_file),
         protocol=Protocol.HTTPS if tls.certificate_file else Protocol.HTTP,
@@ -256,32 +256,3 @@ def _outside(settings: Settings) -> tuple[Outside, ...]:
         urls.append(settings.mlflow.s3.endpoint_url or "https://s3.amazonaws.com")
     found += [Outside(urlsplit(url).hostname or "", port_of(url)) for url in urls]
     return tuple(dict.fromkeys((*found, *ways_out(settings.mlflow.egress))))
-
-
-def _refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -> None:
-    """Refuse variables that the stack sets, that this plugin never reads, or that are one of the two misspelt."""
-    problems = []
-    places = [("env", name) for name in sorted(given.env)] + [("secretEnv", name) for name in sorted(given.secret_env)]
-    for place, name in places:
-        near = get_close_matches(name, sorted(own), n=1, cutoff=0.9)
-        if name in own:
-            expected = "the stack sets this itself; expected another name"
-        elif name in ignored:
-            expected = f"the plugin does not read it; what counts: {ignored[name]}"
-        elif near:
-            expected = f"the stack sets {near[0]} itself, and nothing reads this; expected another name"
-        elif place == "secretEnv" and name in given.env:
-            expected = "in env as well; expected one of the two"
-        else:
-            continue
-        problems.append(Problem(f"{PROJECT}:mlflow.{place}.{name}", "", expected))
-    if problems:
-        raise StackError("mlflow.env contradicts the stack's own variables; nothing was created.", problems)
-
-
-def _refuse_replicas(settings: Settings, profile: PluginProfile) -> None:
-    most = settings.mlflow.max_replicas or settings.mlflow.replicas
-    if most > 1 and Ability.SHARED_CACHE not in profile.abilities:
-        expected = f"expected 1: version {settings.mlflow.plugin_version} of the plugin keeps sessions in one server"
-        problem = Problem(f"{PROJECT}:mlflow.replicas", str(most), expected)
-        raise StackError("MLflow cannot run as several servers; nothing was created.", [problem])

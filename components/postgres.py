@@ -18,6 +18,14 @@ UID = 60901
 SERVER = "postgres"
 KEYCLOAK_SERVER = "postgres-keycloak"
 DATA_VOLUME = "data"
+DATA_PATH = "/var/lib/postgresql/data"
+# Agreed with images/postgres: the cluster's own directory, and the file in it that says which databases and passwords
+# the cluster was last told. Without that file the next start tells it again.
+DATA_DIRECTORY = f"{DATA_PATH}/pgdata"
+ROLES_FILE = "stack-roles.sha256"
+# Agreed with images/postgres as well: the databases to make, and the superuser's password.
+DATABASES_VARIABLE = "STACK_DATABASES"
+SUPERUSER_VARIABLE = "POSTGRES_PASSWORD"
 # Where an external server's private CA is found in the containers that connect to it.
 CA_BUNDLE_PATH = "/etc/stack-ca/ca.pem"
 # What every image of the stack trusts by itself.
@@ -94,6 +102,11 @@ def _password(role: str) -> Secret:
     return Secret(f"postgres-{role}-password", change=Change.COORDINATED)
 
 
+def password_variable(role: str) -> str:
+    """The variable that tells a server of the stack the password of a role (images/postgres)."""
+    return f"{role.upper()}_PASSWORD"
+
+
 def _own(settings: Settings, role: str, server: str) -> Database:
     password = _password(role)
     if not postgres_has_certificates(settings):
@@ -138,15 +151,15 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
         resources=Resources(memory_mib=settings.postgres.memory_mib, cpus=1.0),
         args=tuple(word for name, value in PARAMETERS.items() for word in ("-c", f"{name}={value}")),
         env={
-            "STACK_DATABASES": ",".join(roles),
+            DATABASES_VARIABLE: ",".join(roles),
             "POSTGRES_INITDB_ARGS": "--data-checksums",
         },
         secret_env={
-            "POSTGRES_PASSWORD": SecretText.of(Secret(f"{name}-superuser-password", change=Change.COORDINATED)),
-            **{f"{role.upper()}_PASSWORD": SecretText.of(_password(role)) for role in roles},
+            SUPERUSER_VARIABLE: SecretText.of(Secret(f"{name}-superuser-password", change=Change.COORDINATED)),
+            **{password_variable(role): SecretText.of(_password(role)) for role in roles},
         },
         ports=(Port("postgres", PORT, callers=tuple(sorted(set(callers.values())))),),
-        volumes=(Volume(DATA_VOLUME, "/var/lib/postgresql/data"),),
+        volumes=(Volume(DATA_VOLUME, DATA_PATH),),
         writable=("/tmp", "/run/postgresql"),
         # A TCP check: while the databases are made, the server listens on its socket alone.
         runs=Service(Probe(local=ExecCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(PORT))))),

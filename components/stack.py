@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.identity import CLIENT_SECRET
 from components.keycloak import (
     ADMIN_PASSWORD,
     ADMIN_USERNAME,
@@ -64,13 +65,6 @@ class StackSpec:
     mlflow_url: str
 
     @property
-    def client_secret(self) -> Secret:
-        """That of MLflow's own client."""
-        secret = self.realm.server.secret
-        assert secret is not None, "MLflow's client is a confidential one"
-        return secret
-
-    @property
     def token_url(self) -> str:
         return f"{self.keycloak.issuer}/protocol/openid-connect/token"
 
@@ -78,7 +72,7 @@ class StackSpec:
         """What programs beside the stack need to get tokens as MLflow's client, by the names they know it by."""
         return {
             "OIDC_CLIENT_ID": SecretText.of(self.realm.audience),
-            "OIDC_CLIENT_SECRET": SecretText.of(self.client_secret),
+            "OIDC_CLIENT_SECRET": SecretText.of(CLIENT_SECRET),
             "OIDC_TOKEN_URL": SecretText.of(self.token_url),
         }
 
@@ -103,7 +97,7 @@ class StackSpec:
             "token_url": self.token_url,
             "realm": realm.name,
             "client_id": realm.audience,
-            "client_secret": self.client_secret,
+            "client_secret": realm.server.secret,
             "cli_client_id": realm.cli.client_id,
             "users": {u.username: {"password": u.password, "groups": list(u.groups)} for u in realm.users},
             "service_accounts": {

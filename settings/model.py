@@ -215,7 +215,9 @@ class Realm(Group):
     name: Name = Field("mlflow", description="The realm's name, a part of the issuer URL")
     client_id: Name = Field("mlflow", description="The MLflow server's confidential client")
     cli_client_id: Name = Field("mlflow-cli", description="The public client of command lines")
-    scope: Scope = Field("openid email profile", description="OIDC_SCOPE: separated by spaces")
+    scope: Scope = Field(
+        "openid email profile", description="Scopes that MLflow asks for at a login, separated by spaces"
+    )
     direct_access_grants: bool | None = Field(None, description="Password grant; default: on in dev, off elsewhere")
     sample_users: bool | None = Field(None, description="alice and bob; default: in dev only")
     lifetimes: Lifetimes = Lifetimes()

@@ -22,6 +22,10 @@ def replace(source: Path, target: Path) -> None:
     source.replace(target)
 
 
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def lock(descriptor: int) -> None:
     _fcntl.flock(descriptor, _fcntl.LOCK_EX)
 

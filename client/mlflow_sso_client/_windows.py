@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+_T = TypeVar("_T")
 _msvcrt: Any = import_module("msvcrt")
-# Seconds for which another process may have a file open that is to be replaced.
+# Seconds for which another process may have a file open that is to be replaced, or replace one that is to be read.
 _PATIENCE = 5.0
+# EDEADLOCK of Windows' C runtime: `locking` has tried for ten seconds.
+_STILL_HELD = 36
 
 
 def base() -> Path:
@@ -27,15 +31,11 @@ def protect(path: Path, mode: int) -> None:
 
 
 def replace(source: Path, target: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            source.replace(target)
-            return
-        except PermissionError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    _patiently(lambda: source.replace(target))
+
+
+def read(path: Path) -> str:
+    return _patiently(lambda: path.read_text(encoding="utf-8"))
 
 
 def lock(descriptor: int) -> None:
@@ -44,11 +44,23 @@ def lock(descriptor: int) -> None:
         try:
             _msvcrt.locking(descriptor, _msvcrt.LK_LOCK, 1)
             return
-        except OSError:
-            # It gave up after ten seconds; whoever holds the lock may wait for a Keycloak that restarts.
-            continue
+        except OSError as error:
+            # Whoever holds the lock may wait for a Keycloak that restarts.
+            if error.errno != _STILL_HELD:
+                raise
 
 
 def unlock(descriptor: int) -> None:
     os.lseek(descriptor, 0, os.SEEK_SET)
     _msvcrt.locking(descriptor, _msvcrt.LK_UNLCK, 1)
+
+
+def _patiently(act: Callable[[], _T]) -> _T:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return act()
+        except PermissionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from mlflow_sso_client.errors import AccessError, RefusedError
+from mlflow_sso_client.errors import AccessError, NotLoggedInError, RefusedError
 from mlflow_sso_client.logins import Login, LoginStore, kept_logins, login_for
 from mlflow_sso_client.oidc import Provider, discover
-from mlflow_sso_client.web import MLFLOW, Web, refuse_clear, session
+from mlflow_sso_client.web import MLFLOW, Web, canonical, refuse_clear, session
 
 CLI_CLIENT = "mlflow-cli"
 AUTHORIZE = "/protocol/openid-connect/auth"
@@ -31,6 +31,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 def given(value: str | None, variables: tuple[str, ...]) -> str | None:
     """An option's value, or else that of the first variable that is set."""
     return value or next((os.environ[name] for name in variables if os.environ.get(name)), None)
+
+
+def tracking_uri() -> str:
+    """The server that MLFLOW_TRACKING_URI names; empty where it names none, but a file or a database."""
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return address if address.lower().startswith(("http://", "https://")) else ""
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,16 @@ def name_for(url: str) -> str:
 def chosen(name: str | None) -> LoginStore:
     """The kept login that is meant: by its name, by MLFLOW_TRACKING_URI, or the only one.
 
-    Raises RefusedError where several could be meant.
+    Raises RefusedError where several could be meant, and NotLoggedInError where the server of MLFLOW_TRACKING_URI has
+    none: a token of another server must not go there.
     """
     if name:
         return LoginStore(checked_name(name))
-    address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    store = login_for(address) if address else None
-    if store is not None:
+    address = tracking_uri()
+    if address:
+        store = login_for(address)
+        if store is None:
+            raise no_login(address)
         return store
     kept: dict[str, Login] = kept_logins()
     if len(kept) > 1:
@@ -107,11 +116,17 @@ def chosen(name: str | None) -> LoginStore:
     return LoginStore(next(iter(kept), "dev"))
 
 
+def no_login(address: str) -> NotLoggedInError:
+    """What to say where no login is kept for a server."""
+    server = address.partition("/api/")[0].rstrip("/")
+    return NotLoggedInError(f"there is no login for {server}", f"run `mlflow-sso login --url {server}`")
+
+
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.username or parts.password:
+    if "@" in url.partition("://")[2].partition("/")[0]:
         raise RefusedError("the URL holds a user name or password, and is not a URL of MLflow", "leave these out")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    found = "" if "?" in url or "#" in url else canonical(url)
+    if not found:
         raise RefusedError(f"{url.partition('?')[0]} is not a URL", "give one such as https://mlflow.example.com")
-    refuse_clear(url)
-    return url.rstrip("/")
+    refuse_clear(found)
+    return found

@@ -13,7 +13,7 @@ from mlflow_sso_client import __version__, addresses, flows
 from mlflow_sso_client.addresses import Address
 from mlflow_sso_client.browser import browser_login
 from mlflow_sso_client.errors import AccessError, RefusedError
-from mlflow_sso_client.logins import LoginStore
+from mlflow_sso_client.logins import LoginStore, login_for
 from mlflow_sso_client.oidc import Tokens, client_credentials, password_grant
 from mlflow_sso_client.words import say
 
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     login.add_argument("--ca-bundle", help="PEM file of CAs to trust")
     login.add_argument("--browser", action="store_true", help="open this machine's browser")
     login.add_argument("--username", help="log in with a password, where direct grants are on")
-    login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    login.add_argument("--password-stdin", action="store_true", help="read the password or secret from standard input")
     login.add_argument("--client-credentials", action="store_true", help="log in as the service account --client-id")
     login.add_argument(
         "--client-secret-file", type=Path, help="file with the service account's secret; - is standard input"
@@ -72,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", parents=[shared], help="print an access token that is valid now")
     token.set_defaults(run=lambda options: sys.stdout.write(addresses.chosen(options.stack).access_token() + "\n"))
     env = commands.add_parser("env", parents=[shared], help='print what a shell needs: eval "$(mlflow-sso env)"')
-    env.set_defaults(run=lambda options: sys.stdout.write(flows.exports(addresses.chosen(options.stack))))
+    env.add_argument("--shell", choices=flows.SHELLS, default=flows.usual_shell(), help="whose words to print")
+    env.set_defaults(
+        run=lambda options: sys.stdout.write(flows.exports(addresses.chosen(options.stack), options.shell))
+    )
     logout = commands.add_parser("logout", parents=[shared], help="forget the login, and end it at Keycloak too")
     logout.set_defaults(run=lambda options: flows.end(addresses.chosen(options.stack)))
     return parser
@@ -85,9 +88,10 @@ def _login(options: argparse.Namespace) -> None:
     address, name = _where(options)
     secret, chosen = "", address.client_id
     if service_account:
-        if not options.client_id or options.client_secret_file is None:
+        file = Path("-") if options.password_stdin else options.client_secret_file
+        if not options.client_id or file is None:
             raise RefusedError("--client-credentials needs --client-id and --client-secret-file", "give both")
-        kind, chosen, secret = "client-credentials", options.client_id, _secret(options.client_secret_file)
+        kind, chosen, secret = "client-credentials", options.client_id, _secret(file)
         tokens = client_credentials(address.provider(), chosen, secret)
     elif options.username is not None:
         kind, tokens = "password", _by_password(address, options)
@@ -101,17 +105,24 @@ def _login(options: argparse.Namespace) -> None:
 
 def _where(options: argparse.Namespace) -> tuple[Address, str]:
     """The address that is meant, and the name that its login is kept under."""
-    url = addresses.given(options.url, (*addresses.URL, "MLFLOW_TRACKING_URI"))
-    client = None if options.client_credentials else options.client_id
+    url = addresses.given(options.url, addresses.URL) or addresses.tracking_uri()
+    client = None if options.client_credentials else addresses.given(options.client_id, addresses.CLIENT)
     if url:
         address = addresses.from_url(url, options.issuer, client, options.ca_bundle)
-        return address, addresses.checked_name(options.stack or addresses.name_for(address.mlflow_url))
+        # In the place of the login that its server has already, which would be found before a new one.
+        before = login_for(address.mlflow_url)
+        return address, addresses.checked_name(
+            options.stack or (before.stack if before else addresses.name_for(address.mlflow_url))
+        )
     store = addresses.chosen(options.stack)
     kept = store.find()
     if kept is None:
         raise RefusedError("which MLflow is not known here", "give its address with --url https://mlflow.example.com")
     ca = addresses.given(options.ca_bundle, addresses.CA) or kept.ca_bundle
-    return Address(kept.mlflow_url, kept.issuer, client or addresses.CLI_CLIENT, ca), store.stack
+    # The client of a service account has no login for people.
+    usual = addresses.CLI_CLIENT if kept.client_secret else kept.client_id
+    issuer = addresses.given(options.issuer, addresses.ISSUER) or kept.issuer
+    return Address(kept.mlflow_url, issuer, client or usual, ca), store.stack
 
 
 def _by_password(address: Address, options: argparse.Namespace) -> Tokens:

@@ -32,6 +32,10 @@ class System(Protocol):
         """Put a file in the place of another, in one step."""
         ...
 
+    def read(self, path: Path) -> str:
+        """The text of a file that another process may be replacing."""
+        ...
+
     def lock(self, descriptor: int) -> None:
         """Wait until no other process holds the file, and hold it."""
         ...
@@ -77,6 +81,11 @@ def write_private(path: Path, text: str, *, replace: bool = True) -> None:
                 os.link(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that `write_private` wrote. Raises OSError, and UnicodeDecodeError."""
+    return system().read(path)
 
 
 @contextmanager

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from mlflow_sso_client.addresses import Address
 from mlflow_sso_client.errors import AccessError, MlflowDownError, NotAdminError, RefusedError
+from mlflow_sso_client.files import NAME
 from mlflow_sso_client.logins import Login, LoginStore
 from mlflow_sso_client.oidc import Provider, Tokens, claims, finish_device, revoke, start_device
-from mlflow_sso_client.web import MLFLOW, Web
+from mlflow_sso_client.web import CURRENT_USER, MLFLOW, Web, refuse_clear
 from mlflow_sso_client.words import say, span
 
-CURRENT_USER = "/api/2.0/mlflow/users/current"
+# How each shell is told of a variable.
+SHELLS: dict[str, Callable[[str, str], str]] = {
+    "sh": lambda name, value: f"export {name}={shlex.quote(value)}\n",
+    # In single quotes a quote is written twice, and nothing else means anything (about_Quoting_Rules).
+    "powershell": lambda name, value: f"$env:{name} = '{value.replace(chr(39), chr(39) * 2)}'\n",
+}
 
 
 def device(provider: Provider, client_id: str, *, offline: bool) -> Tokens:
@@ -47,6 +56,7 @@ def login_of(
 
 def keep(store: LoginStore, login: Login, address: Address) -> None:
     """Keep the login if MLflow accepts it, and say as whom. Raises NotAdminError where it does not."""
+    refuse_clear(login.mlflow_url)
     web = Web(MLFLOW, login.mlflow_url, address.http())
     answer = web.ask("GET", CURRENT_USER, headers={"Authorization": f"Bearer {login.access_token}"})
     if answer.status_code in (401, 403):
@@ -59,7 +69,7 @@ def keep(store: LoginStore, login: Login, address: Address) -> None:
             f"MLflow at {login.mlflow_url} answered {answer.status_code} to who is logged in",
             "is that the address of an MLflow with mlflow-oidc-auth?",
         )
-    who = web.json(answer)
+    who = web.object(answer)
     store.write(login)
     role = "an administrator" if who.get("is_admin") else "a user"
     say(f"Logged in to {login.mlflow_url} as {who.get('username', login.username)}, {role}.")
@@ -69,19 +79,30 @@ def keep(store: LoginStore, login: Login, address: Address) -> None:
         say(f"It ends if nothing uses it for {span(login.refresh_until - time.time())}.")
 
 
-def exports(store: LoginStore) -> str:
-    """The lines that a shell needs. They hold a token that is good now, and the name of what renews it."""
+def usual_shell() -> str:
+    """The shell that this is likely called from: on Windows PowerShell, but for a terminal that has a SHELL."""
+    return "powershell" if sys.platform == "win32" and not os.environ.get("SHELL") else "sh"
+
+
+def exports(store: LoginStore, shell: str = "sh") -> str:
+    """The lines that a shell needs, one of SHELLS: the address, a token that is good now, and what renews it.
+
+    MLflow takes its login from MLFLOW_TRACKING_AUTH before the token. Where the client is not installed beside it, it
+    warns and uses the token.
+    """
     token = store.access_token()
     kept = store.read()
-    variables = {"MLFLOW_TRACKING_URI": kept.mlflow_url, "MLFLOW_TRACKING_TOKEN": token}
+    variables = {
+        "MLFLOW_TRACKING_URI": kept.mlflow_url, "MLFLOW_TRACKING_TOKEN": token, "MLFLOW_TRACKING_AUTH": NAME,
+    }  # fmt: skip
     if kept.ca_bundle:
         variables["REQUESTS_CA_BUNDLE"] = kept.ca_bundle
     left = span(kept.access_until - time.time())
     say(
-        f"The token ends in {left}; a Python client without MLFLOW_TRACKING_TOKEN renews it by itself, also with "
-        "MLFLOW_TRACKING_AUTH=mlflow-sso in its place."
+        f"The token ends in {left}; Python clients with mlflow-sso-client beside them take a new one by themselves, by "
+        f"MLFLOW_TRACKING_AUTH={NAME}."
     )
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    return "".join(SHELLS[shell](name, value) for name, value in variables.items())
 
 
 def end(store: LoginStore) -> None:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from mlflow_sso_client.errors import NotLoggedInError
-from mlflow_sso_client.files import config_home, held, write_private
+from mlflow_sso_client.files import config_home, held, read_text, write_private
 from mlflow_sso_client.oidc import Provider, Tokens, client_credentials, discover, refresh
-from mlflow_sso_client.web import session
+from mlflow_sso_client.web import canonical, refuse_clear, session
 
-# What a login in a file has to be, to be one.
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("mlflow_url", "issuer", "client_id", "username", "access_token", "refresh_token"), str),
-    **dict.fromkeys(("access_from", "access_until", "refresh_until"), (int, float)),
-}
+# What a field of a login in a file has to be, by the annotation of the field.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,), "float": (int, float), "bool": (bool,), "str | None": (str, type(None)),
+}  # fmt: skip
 # An access token is renewed this long before it ends, or a fifth of its lifetime before, if that is less.
 MARGIN_SECONDS = 30.0
 
@@ -56,12 +55,17 @@ class Login:
 
     def serves(self, address: str) -> bool:
         """Whether an address is that of this login's MLflow, or lies below it, as those of artifacts do."""
-        base = self.mlflow_url.rstrip("/")
-        return address.rstrip("/") == base or address.startswith(base + "/")
+        base, asked = canonical(self.mlflow_url), canonical(address)
+        return base != "" and (asked == base or asked.startswith(base + "/"))
 
     def usable(self, now: float) -> bool:
         """Whether the access token has not ended yet, however soon it will."""
         return now < self.access_until
+
+    def ended(self, now: float) -> bool:
+        """Whether it is known, without asking the issuer, that it can be neither used nor renewed."""
+        renewable = self.client_secret or (self.refresh_token and not 0 < self.refresh_until <= now)
+        return not renewable and not self.usable(now)
 
     def with_tokens(self, tokens: Tokens, now: float) -> Login:
         return replace(
@@ -109,8 +113,12 @@ class LoginStore:
             self.path.unlink(missing_ok=True)
 
     def access_token(self) -> str:
-        """An access token that is good now; refreshed at most once however many processes ask."""
+        """An access token that is good now; refreshed at most once however many processes ask.
+
+        Raises RefusedError for one that its server could only get in clear through a network.
+        """
         login = self.read()
+        refuse_clear(login.mlflow_url)
         if login.fresh(time.time()):
             return login.access_token
         with held(self.path.with_suffix(".lock")):
@@ -130,16 +138,21 @@ def logins_directory() -> Path:
 
 
 def read_login(path: Path) -> Login | None:
-    """The login in a file; None when there is none, or none that can be read."""
+    """The login in a file; None when there is none. Raises NotLoggedInError for one that cannot be read."""
     try:
-        login = Login(**json.loads(path.read_text(encoding="utf-8")))
-        if not all(isinstance(getattr(login, name), kind) for name, kind in _TYPES.items()):
+        login = Login(**json.loads(read_text(path)))
+        if not all(isinstance(getattr(login, one.name), _TYPES[str(one.type)]) for one in fields(login)):
             raise TypeError("a field of another type")
         return login
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError):
-        raise NotLoggedInError(f"the login kept in {path} cannot be read", "run `mlflow-sso login`") from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except (ValueError, TypeError, RecursionError):
+        reason = "it is damaged"
+    raise NotLoggedInError(
+        f"the login kept in {path} cannot be read ({reason})", "remove it, and run `mlflow-sso login`"
+    )
 
 
 def kept_logins() -> dict[str, Login]:
@@ -153,17 +166,19 @@ def kept_logins() -> dict[str, Login]:
     return found
 
 
-def damaged_logins() -> list[Path]:
-    """The files of logins that cannot be read."""
+def damaged_logins() -> list[NotLoggedInError]:
+    """Why each login that cannot be read cannot."""
     found = []
     for path in sorted(logins_directory().glob("*.json")):
         try:
             read_login(path)
-        except NotLoggedInError:
-            found.append(path)
+        except NotLoggedInError as error:
+            found.append(error)
     return found
 
 
 def login_for(address: str) -> LoginStore | None:
-    """The login of the MLflow that an address belongs to."""
-    return next((LoginStore(stack) for stack, login in kept_logins().items() if login.serves(address)), None)
+    """The login of the MLflow that an address belongs to: of several the first by name, one that has ended last."""
+    now = time.time()
+    found = [(login.ended(now), stack) for stack, login in kept_logins().items() if login.serves(address)]
+    return LoginStore(min(found)[1]) if found else None

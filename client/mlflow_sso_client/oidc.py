@@ -59,20 +59,27 @@ def discover(issuer: str, http: requests.Session) -> Provider:
             f"{issuer} is not an issuer (discovery answered {answer.status_code})",
             "give it as https://keycloak.example.com/realms/NAME",
         )
-    document = web.json(answer)
+    document = web.object(answer)
     if document.get("issuer") != issuer:
         raise RefusedError(f"{issuer} calls itself {document.get('issuer')}", "give that one with --issuer")
     found = Provider(
         issuer=issuer,
-        token_endpoint=document["token_endpoint"],
-        authorization_endpoint=document["authorization_endpoint"],
-        device_endpoint=document.get("device_authorization_endpoint", ""),
-        revocation_endpoint=document.get("revocation_endpoint", ""),
+        token_endpoint=_endpoint(issuer, document, "token_endpoint"),
+        authorization_endpoint=_endpoint(issuer, document, "authorization_endpoint"),
+        device_endpoint=str(document.get("device_authorization_endpoint", "")),
+        revocation_endpoint=str(document.get("revocation_endpoint", "")),
         http=http,
     )
     for endpoint in (found.token_endpoint, found.device_endpoint, found.revocation_endpoint):
         refuse_clear(endpoint)
     return found
+
+
+def _endpoint(issuer: str, document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise RefusedError(f"{issuer} describes itself without {name}", "is it an issuer of OpenID Connect?")
+    return value
 
 
 def scope(*, offline: bool) -> str:
@@ -131,15 +138,18 @@ def start_device(provider: Provider, client_id: str, *, offline: bool) -> Device
         raise CredentialsError(
             f"Keycloak refuses a login of client {client_id} ({error})", "check the client's name (--client-id)"
         )
-    document = provider.web().json(answer)
-    return DeviceCode(
-        url=document.get("verification_uri_complete") or document["verification_uri"],
-        user_code=document["user_code"],
-        device_code=document["device_code"],
-        interval=float(document.get("interval", 5)),
-        expires_in=int(document["expires_in"]),
-        verifier=verifier,
-    )
+    document = provider.web().object(answer)
+    try:
+        return DeviceCode(
+            url=str(document.get("verification_uri_complete") or document["verification_uri"]),
+            user_code=str(document["user_code"]),
+            device_code=str(document["device_code"]),
+            interval=float(document.get("interval", 5)),
+            expires_in=int(document["expires_in"]),
+            verifier=verifier,
+        )
+    except (KeyError, TypeError, ValueError):
+        raise provider.web().down("answered a device login with something else than a code") from None
 
 
 def finish_device(
@@ -155,7 +165,7 @@ def finish_device(
         sleep(interval)
         answer = provider.web().ask("POST", provider.token_endpoint, data=form)
         if answer.status_code == 200:
-            return _tokens(provider.web().json(answer))
+            return _tokens(provider.web(), answer)
         error = _error(provider, answer)
         if error == "slow_down":
             interval += 5
@@ -200,9 +210,9 @@ def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:
     web = provider.web()
     answer = web.ask("POST", provider.token_endpoint, data=form)
     if answer.status_code == 200:
-        return _tokens(web.json(answer))
-    document = web.json(answer)
-    error, description = document.get("error", ""), document.get("error_description", "")
+        return _tokens(web, answer)
+    document = web.object(answer)
+    error, description = str(document.get("error", "")), str(document.get("error_description", ""))
     if form["grant_type"] in ("refresh_token", "authorization_code"):
         raise NotLoggedInError(
             f"the login has expired or was revoked ({description or error})", "run `mlflow-sso login`"
@@ -225,10 +235,13 @@ def _error(provider: Provider, answer: requests.Response) -> str:
     return str(document.get("error", answer.status_code)) if isinstance(document, dict) else str(answer.status_code)
 
 
-def _tokens(document: Mapping[str, Any]) -> Tokens:
-    return Tokens(
-        access_token=document["access_token"],
-        expires_in=int(document["expires_in"]),
-        refresh_token=document.get("refresh_token", ""),
-        refresh_expires_in=int(document.get("refresh_expires_in", 0)),
-    )
+def _tokens(web: Web, answer: requests.Response) -> Tokens:
+    document = web.object(answer)
+    access_token, refresh_token = document.get("access_token"), document.get("refresh_token", "")
+    try:
+        if isinstance(access_token, str) and access_token and isinstance(refresh_token, str):
+            lives, refreshes = int(document["expires_in"]), int(document.get("refresh_expires_in", 0))
+            return Tokens(access_token, lives, refresh_token, refreshes)
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise web.down("answered a login with something else than tokens")

@@ -15,27 +15,35 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from types import FrameType
-from urllib.parse import urlsplit
+from typing import Any
 
 import requests
 from requests.auth import AuthBase
 
 from mlflow_sso_client.errors import AccessError, KeycloakDownError
-from mlflow_sso_client.logins import Login, LoginStore, damaged_logins, kept_logins, login_for
-from mlflow_sso_client.web import is_loopback
-from mlflow_sso_client.words import Once
+from mlflow_sso_client.files import NAME
+from mlflow_sso_client.logins import Login, LoginStore, login_for
+from mlflow_sso_client.notices import once, tell, tell_of_defect, tell_of_no_login
+from mlflow_sso_client.oidc import claims
+from mlflow_sso_client.web import refuse_clear
 
-NAME = "mlflow-sso"
 # What MLflow itself reads credentials from; given by the user, they win.
 GIVEN = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH")
+# The same, as MLflow holds them for one server; they replace the header, wherever they come from.
+HELD = ("username", "token", "auth", "aws_sigv4", "use_databricks_sdk", "client_secret")
 # The function of MLflow that sends a request, and the argument that says where to.
 SENDER, TARGET = ("mlflow.utils.rest_utils", "http_request"), "host_creds"
+BEARER = "Bearer "
+GROUP = "mlflow.request_header_provider"
+# What stood in the place of this module before the client was a distribution of its own.
+OLDER = "stackctl.request_header"
 # How many callers above the provider the sender is looked for.
 _DEPTH = 12
 # How long a Keycloak that does not answer is waited for, once the old token has ended.
 PATIENCE_SECONDS = 60
-_once = Once()
 
 
 class Bearer:
@@ -48,18 +56,34 @@ class Bearer:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
 
-    def token(self, address: str) -> str | None:
-        """A token for the server of an address; None where no login is kept for it."""
+    def login(self, address: str, missing: Callable[[], None]) -> Login | None:
+        """The login to send to an address, renewed if need be; None where there is none to send, and why is told.
+
+        missing: tells, where no login is kept.
+        """
+        try:
+            login = self._login(address)
+            if login is None:
+                missing()
+            return login
+        except AccessError as error:
+            tell(error)
+        except Exception as error:
+            # MLflow makes a line of its log of this, or an end of the program, without a next step.
+            tell_of_defect(error, address)
+        return None
+
+    def _login(self, address: str) -> Login | None:
         with self._lock:
             login = next((one for one in self._kept.values() if one.serves(address)), None)
-            if login is not None and login.fresh(time.time()):
-                return login.access_token
-            store = login_for(address)
-            if store is None:
-                return None
-            login = _current(store)
-            self._kept[login.mlflow_url] = login
-            return login.access_token
+            if login is None or not login.fresh(time.time()):
+                store = login_for(address)
+                if store is None:
+                    return None
+                refuse_clear(address)
+                login = _current(store)
+                self._kept[login.mlflow_url] = login
+            return login
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()
@@ -73,19 +97,25 @@ class SsoHeaders:
 
     def __init__(self) -> None:
         self._bearer = Bearer()
+        self._doubled = any(point.value.startswith(OLDER) for point in entry_points(group=GROUP))
 
     def in_context(self) -> bool:
-        return not any(os.environ.get(name) for name in GIVEN)
+        if any(os.environ.get(name) for name in GIVEN):
+            return False
+        if self._doubled:
+            # MLflow would put both headers into one, which no server accepts.
+            text = "an older mlflow-sso in this environment logs MLflow in as well, so this one keeps out of it"
+            once.say(OLDER, f"{NAME}: {text}; upgrade it, or run `pip uninstall mlflow-sso`")
+        return not self._doubled
 
     def request_headers(self) -> dict[str, str]:
-        host = _host(sys._getframe(1))
-        if host is None:
+        target = _target(sys._getframe(1))
+        host = getattr(target, "host", None)
+        if not isinstance(host, str) or any(getattr(target, name, None) for name in HELD):
             return {}
-        token = self._bearer.token(host)
-        if token is None:
-            _tell_of_near_misses(host)
-            return {}
-        return {"Authorization": f"Bearer {token}"}
+        verify = getattr(target, "verify", True)
+        login = self._bearer.login(host, lambda: tell_of_no_login(host, chosen=False, verify=verify))
+        return {} if login is None else {"Authorization": f"{BEARER}{login.access_token}"}
 
 
 class SsoAuth(AuthBase):
@@ -98,14 +128,14 @@ class SsoAuth(AuthBase):
         self._bearer = bearer
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        address = request.url or ""
-        token = self._bearer.token(address.partition("?")[0])
-        if token is None:
-            origin = _origin(address)
-            _tell_of_damage()
-            _once.say(origin, f"{NAME}: there is no login for {origin}; run `mlflow-sso login --url {origin}`")
-        else:
-            request.headers["Authorization"] = f"Bearer {token}"
+        address, given = (request.url or "").partition("?")[0], request.headers.get("Authorization")
+        if given is not None and not given.startswith(BEARER):
+            # A user name and password: nobody sets these by the way.
+            return request
+        # A token that is given may be good where there is no login.
+        login = self._bearer.login(address, lambda: None if given else tell_of_no_login(address, chosen=True))
+        if login is not None and (given is None or _renews(login, given.removeprefix(BEARER))):
+            request.headers["Authorization"] = f"{BEARER}{login.access_token}"
         return request
 
 
@@ -120,6 +150,13 @@ class SsoAuthProvider:
 
     def get_auth(self) -> SsoAuth:
         return self._auth
+
+
+def _renews(login: Login, token: str) -> bool:
+    """Whether a login has a token that is good now, for whom a given one was issued: `env` prints one of that kind."""
+    mine, given = claims(login.access_token) or {}, claims(token) or {}
+    same = "sub" in mine and all(mine.get(name) == given.get(name) for name in ("iss", "sub"))
+    return same and login.usable(time.time())
 
 
 def _current(store: LoginStore) -> Login:
@@ -137,47 +174,21 @@ def _current(store: LoginStore) -> Login:
             if store.read().usable(time.time()):
                 break
             if time.monotonic() >= deadline:
-                _once.say(str(error), f"{NAME}: {error}")
+                tell(error)
                 break
             time.sleep(1)
         except AccessError as error:
-            _once.say(str(error), f"{NAME}: {error}")
+            tell(error, store.read())
             break
     return store.read()
 
 
-def _tell_of_near_misses(host: str) -> None:
-    """Say why no login is used for a server, where somebody would expect one to be.
-
-    Nothing is said of servers that look like none of the kept logins': they may ask for no login at all.
-    """
-    _tell_of_damage()
-    asked = urlsplit(host)
-    for login in kept_logins().values():
-        known = urlsplit(login.mlflow_url)
-        local = is_loopback(asked.hostname or "") and is_loopback(known.hostname or "") and asked.port == known.port
-        if local or (asked.hostname == known.hostname and asked.hostname):
-            text = f"the login kept here is for {login.mlflow_url}, and not for {_origin(host)}"
-            _once.say(host, f"{NAME}: {text}; set MLFLOW_TRACKING_URI={login.mlflow_url}, or log in to the other one")
-
-
-def _tell_of_damage() -> None:
-    for path in damaged_logins():
-        _once.say(str(path), f"{NAME}: the login kept in {path} cannot be read; run `mlflow-sso login`")
-
-
-def _origin(address: str) -> str:
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _host(frame: FrameType | None) -> str | None:
-    """The server that the request being made goes to."""
+def _target(frame: FrameType | None) -> Any:
+    """What MLflow holds of the server that the request being made goes to; None where nobody sends one."""
     for _ in range(_DEPTH):
         if frame is None:
             return None
         if (frame.f_globals.get("__name__"), frame.f_code.co_name) == SENDER:
-            host = getattr(frame.f_locals.get(TARGET), "host", None)
-            return host if isinstance(host, str) else None
+            return frame.f_locals.get(TARGET)
         frame = frame.f_back
     return None

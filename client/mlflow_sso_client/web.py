@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.utils import get_environ_proxies, select_proxy
 
 from mlflow_sso_client.errors import AccessError, CertificateError, KeycloakDownError, MlflowDownError, RefusedError
 
@@ -15,6 +16,9 @@ from mlflow_sso_client.errors import AccessError, CertificateError, KeycloakDown
 TIMEOUT = (5.0, 30.0)
 KEYCLOAK = "Keycloak"
 MLFLOW = "MLflow"
+# Where MLflow says whose token a request carries.
+CURRENT_USER = "/api/2.0/mlflow/users/current"
+_PORTS = {"http": 80, "https": 443}
 
 
 def is_loopback(host: str) -> bool:
@@ -27,16 +31,40 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def canonical(url: str) -> str:
+    """One spelling for all that mean the same server and path: small letters, no default port, no slash at the end.
+
+    Empty for what is no http or https URL, and for one with a user name in it. RFC 3986 section 6.2.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in _PORTS or not host or "@" in parts.netloc:
+        return ""
+    name = f"[{host}]" if ":" in host else host
+    known = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{name}{known}{parts.path}".rstrip("/")
+
+
+def origin(url: str) -> str:
+    """The scheme, host and port of a URL, for people to read."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
 def session(ca_bundle: str | None = None) -> requests.Session:
     """A session that trusts `ca_bundle`, or else what the environment says (REQUESTS_CA_BUNDLE)."""
     made = requests.Session()
     # A .netrc entry would silently replace the Authorization header of a request.
-    made.auth = _untouched
+    made.auth = untouched
     made.verify = ca_bundle or True
     return made
 
 
-def _untouched(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def untouched(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The authentication of a request that shall have none of its own."""
     return request
 
 
@@ -47,6 +75,12 @@ def refuse_clear(url: str) -> None:
         raise RefusedError(
             f"{parts.scheme}://{parts.netloc} would carry tokens in clear over the network",
             "expected an https URL, or a loopback host such as localhost",
+        )
+    # requests sends what is for this machine to a proxy as well, unless it is told not to.
+    if parts.scheme == "http" and select_proxy(url, get_environ_proxies(url)):
+        raise RefusedError(
+            f"a proxy is set, which would carry tokens for {parts.scheme}://{parts.netloc} in clear over the network",
+            "set NO_PROXY=localhost,127.0.0.1",
         )
 
 
@@ -82,6 +116,12 @@ class Web:
             raise AccessError(f"{self.base_url} is not a URL", "give one such as https://mlflow.example.com") from None
         except requests.exceptions.RequestException as error:
             raise self.down(f"does not answer at {self.base_url} ({_reason(error)})") from None
+        except OSError as error:
+            # What requests says of a CA bundle that is not there.
+            raise CertificateError(
+                f"the CA bundle for {self.service} at {self.base_url} cannot be used ({error})",
+                "give its place with --ca-bundle FILE",
+            ) from None
         if answer.status_code >= 500:
             raise self.down(f"at {self.base_url} answered {answer.status_code}")
         return answer
@@ -89,6 +129,13 @@ class Web:
     def down(self, what: str) -> AccessError:
         kind = KeycloakDownError if self.service == KEYCLOAK else MlflowDownError
         return kind(f"{self.service} {what}", "check its address, and run `stackctl doctor` on the machine it runs on")
+
+    def object(self, answer: requests.Response) -> dict[str, Any]:
+        """The JSON object of an answer. Raises as `json` does, and for any other JSON."""
+        document = self.json(answer)
+        if not isinstance(document, dict):
+            raise self.down(f"at {self.base_url} answered {answer.status_code} with JSON that is no object")
+        return document
 
     def json(self, answer: requests.Response) -> Any:
         """The JSON of an answer. Raises when something else answered in the service's place."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-import threading
 
 
 def say(text: str) -> None:
     """Write a line for people. Control characters of a server's answer do not reach the terminal."""
     plain = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-    sys.stderr.write(plain + "\n")
-    sys.stderr.flush()
+    # A program without a terminal may have none (pythonw on Windows).
+    if sys.stderr is not None:
+        sys.stderr.write(plain + "\n")
+        sys.stderr.flush()
 
 
 def span(seconds: float) -> str:
@@ -24,13 +25,15 @@ class Once:
     """Says each thing once in a process, whichever thread says it first."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
-        self._lock = threading.Lock()
+        self._said: dict[str, object] = {}
+
+    def first(self, key: str) -> bool:
+        """Whether nobody has asked this of that key before."""
+        mine = object()
+        # One step of the interpreter: no lock that a process forked meanwhile would find held for ever.
+        return self._said.setdefault(key, mine) is mine
 
     def say(self, key: str, text: str) -> None:
         """Say `text`, unless something was said under that key already."""
-        with self._lock:
-            if key in self._said:
-                return
-            self._said.add(key)
-        say(text)
+        if self.first(key):
+            say(text)

@@ -1,4 +1,4 @@
-"""mlflow-oidc-auth 7.0 and later: FastAPI, sessions in the database, a Redis cache of permissions.
+"""mlflow-oidc-auth 7 and later: FastAPI, sessions in the database, a Redis cache of permissions.
 
 Source of every name: the plugin's own configuration module (`mlflow_oidc_auth.config`, 11.0.2).
 """
@@ -7,48 +7,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from components.connection import login_in
-from components.plugin.profile import Ability, Fault, MlflowView, PluginInputs, PluginProfile
+from components.connection import Login, login_in
+from components.plugin.profile import Ability, Fault, PluginInputs, PluginProfile, ServerInputs, Variables
+from components.redis import PORT as REDIS_PORT
 from platforms.secrets import SecretText
 
-# The variables that a field of the view is read from.
-NAMES = {
-    "client_id": "OIDC_CLIENT_ID",
-    "client_secret": "OIDC_CLIENT_SECRET",
-    "discovery_url": "OIDC_DISCOVERY_URL",
-    "redirect_uri": "OIDC_REDIRECT_URI",
-    "scope": "OIDC_SCOPE",
-    "audience": "OIDC_AUDIENCE",
-    "issuer": "OIDC_ISSUER",
-    "groups_claim": "OIDC_GROUPS_ATTRIBUTE",
-    "user_groups": "OIDC_GROUP_NAME",
-    "admin_groups": "OIDC_ADMIN_GROUP_NAME",
-    "cache": "CACHE_BACKEND",
-    "redis": "CACHE_REDIS_URL",
-    "users_database": "OIDC_USERS_DB_URI",
-    "mlflow_database": "MLFLOW_BACKEND_STORE_URI",
-}
-# Read by versions before 7; on these a wrong value misleads people alone.
-REDIS_PARTS = {"host": "REDIS_HOST", "port": "REDIS_PORT", "database": "REDIS_DB"}
-# Near misses that the plugin ignores without a word, with what it does read.
-MISSPELT = {"OIDC_SCOPES": "OIDC_SCOPE", "OIDC_GROUP_NAMES": "OIDC_GROUP_NAME"}
+_NAMES = Variables(
+    client_id="OIDC_CLIENT_ID",
+    client_secret="OIDC_CLIENT_SECRET",  # noqa: S106
+    discovery_url="OIDC_DISCOVERY_URL",
+    redirect_uri="OIDC_REDIRECT_URI",
+    scope="OIDC_SCOPE",
+    groups_claim="OIDC_GROUPS_ATTRIBUTE",
+    user_groups="OIDC_GROUP_NAME",
+    admin_groups="OIDC_ADMIN_GROUP_NAME",
+    users_database="OIDC_USERS_DB_URI",
+    audience="OIDC_AUDIENCE",
+    issuer="OIDC_ISSUER",
+    cache="CACHE_REDIS_URL",
+)
+_BACKEND = "CACHE_BACKEND"
+# These versions read the URL alone. The parts stand beside it for programs and people that look for them.
+_HOST, _PORT, _DB = "REDIS_HOST", "REDIS_PORT", "REDIS_DB"
 
 
-class Since7(PluginProfile):
-    """One profile for all of them: what differs between them is none of the stack's."""
-
+class _Since7(PluginProfile):
     def env(self, inputs: PluginInputs) -> Mapping[str, str]:
         return {
-            "OIDC_CLIENT_ID": inputs.client_id,
-            "OIDC_DISCOVERY_URL": inputs.discovery_url,
-            "OIDC_REDIRECT_URI": inputs.redirect_uri,
-            "OIDC_SCOPE": inputs.scope,
+            _NAMES.client_id: inputs.client_id,
+            _NAMES.discovery_url: inputs.discovery_url,
+            _NAMES.redirect_uri: inputs.redirect_uri,
+            _NAMES.scope: inputs.scope,
             # Unset, these two are not checked at all.
-            "OIDC_AUDIENCE": inputs.audience,
-            "OIDC_ISSUER": inputs.issuer,
-            "OIDC_GROUPS_ATTRIBUTE": inputs.groups_claim,
-            "OIDC_GROUP_NAME": ",".join(inputs.user_groups),
-            "OIDC_ADMIN_GROUP_NAME": ",".join(inputs.admin_groups),
+            _NAMES.audience: inputs.audience,
+            _NAMES.issuer: inputs.issuer,
+            _NAMES.groups_claim: inputs.groups_claim,
+            _NAMES.user_groups: ",".join(inputs.user_groups),
+            _NAMES.admin_groups: ",".join(inputs.admin_groups),
             "OIDC_USERNAME_FIELD": inputs.username_claim,
             "OIDC_PROVIDER_DISPLAY_NAME": "Login with Keycloak",
             "OIDC_CODE_CHALLENGE": "S256",
@@ -60,10 +55,10 @@ class Since7(PluginProfile):
             # Groups come from Keycloak, where nobody can edit their own: see docs/decisions.
             "OIDC_TRUST_BEARER_GROUP_CLAIMS": str(inputs.provision_on_bearer).lower(),
             "DEFAULT_MLFLOW_PERMISSION": inputs.default_permission,
-            "CACHE_BACKEND": "redis",
-            "REDIS_HOST": inputs.redis_host,
-            "REDIS_PORT": str(inputs.redis_port),
-            "REDIS_DB": str(inputs.redis_db),
+            _BACKEND: "redis",
+            _HOST: inputs.redis.host,
+            _PORT: str(inputs.redis.port),
+            _DB: str(inputs.redis.db),
             # Two weeks by default, whatever the realm says: the offline token it keeps outlives the realm's session.
             "SESSION_COOKIE_MAX_AGE_SECONDS": str(inputs.session_seconds),
             "SESSION_COOKIE_SECURE": str(inputs.secure_cookies).lower(),
@@ -72,63 +67,58 @@ class Since7(PluginProfile):
 
     def secret_env(self, inputs: PluginInputs) -> Mapping[str, SecretText]:
         return {
-            "OIDC_CLIENT_SECRET": inputs.client_secret,
-            "OIDC_USERS_DB_URI": inputs.users_db,
+            _NAMES.client_secret: inputs.client_secret,
+            _NAMES.users_database: inputs.users_db,
             "SECRET_KEY": inputs.secret_key,
             "SESSION_TOKEN_ENCRYPTION_KEY": inputs.session_key,
-            "CACHE_REDIS_URL": inputs.redis_url,
+            _NAMES.cache: inputs.redis.url,
         }
 
-    def read(self, env: Mapping[str, str]) -> MlflowView:
-        told = {field: env.get(name, "") for field, name in NAMES.items()}
-        return MlflowView(
-            named=NAMES,
-            client_id=told["client_id"],
-            client_secret=told["client_secret"],
-            discovery_url=told["discovery_url"],
-            redirect_uri=told["redirect_uri"],
-            scope=told["scope"],
-            audience=told["audience"],
-            issuer=told["issuer"],
-            groups_claim=told["groups_claim"],
-            user_groups=_listed(told["user_groups"]),
-            admin_groups=_listed(told["admin_groups"]),
-            cache=told["cache"],
-            session_type=env.get("SESSION_TYPE", ""),
-            redis=login_in(told["redis"], 6379),
-            redis_parts={part: env[name] for part, name in REDIS_PARTS.items() if name in env},
-            allowed_hosts=_listed(env.get("MLFLOW_SERVER_ALLOWED_HOSTS", "")),
-            mlflow_database=login_in(told["mlflow_database"], 5432),
-            users_database=login_in(told["users_database"], 5432),
-            misspelt={wrong: right for wrong, right in MISSPELT.items() if wrong in env},
-            variables=frozenset(env),
-        )
+    def command(self, server: ServerInputs) -> tuple[str, ...]:
+        tls = f"--ssl-certfile {server.certificate} --ssl-keyfile {server.key}"
+        return (
+            "mlflow", "server",
+            # The plugin's own app, "oidc-auth", with threads: images/mlflow/app.
+            "--app-name", "mlflow-sso",
+            "--host", "0.0.0.0",
+            "--port", str(server.port),
+            "--workers", str(server.workers),
+            *(("--expose-prometheus", server.metrics) if server.metrics else ()),
+            "--artifacts-destination", server.artifacts,
+            *(("--uvicorn-opts", tls) if server.certificate else ()),
+        )  # fmt: skip
 
-    def store_faults(self, view: MlflowView) -> Iterator[Fault]:
-        if view.cache == "redis" and view.redis is None:
-            cause = "the first request with a login fails: CACHE_REDIS_URL does not say where Redis is"
-            yield Fault("CACHE_BACKEND=redis without a CACHE_REDIS_URL", cause)
-        elif view.cache not in ("redis", "local"):
+    def redis(self, env: Mapping[str, str]) -> Login | None:
+        return login_in(env.get(_NAMES.cache, ""), REDIS_PORT)
+
+    def contradictions(self, env: Mapping[str, str], redis: Login) -> Iterator[str]:
+        # A wrong part misleads people alone.
+        for name, value in {_HOST: redis.host, _PORT: str(redis.port), _DB: redis.database or "0"}.items():
+            if env.get(name, value) != value:
+                yield f"{name}={env[name]}, and {_NAMES.cache} goes to {redis}"
+
+    def cache_faults(self, env: Mapping[str, str]) -> Iterator[Fault]:
+        backend = env.get(_BACKEND, "")
+        if backend == "redis" and self.redis(env) is None:
+            cause = f"the first request with a login fails: {_NAMES.cache} does not say where Redis is"
+            yield Fault(f"{_BACKEND}=redis without a {_NAMES.cache}", cause)
+        elif backend not in ("redis", "local"):
             cause = "the plugin knows redis and local; without a value each worker has a cache of its own"
-            yield Fault(f"CACHE_BACKEND={view.cache or '(not set)'}", cause)
-        yield from super().store_faults(view)
+            yield Fault(f"{_BACKEND}={backend or '(not set)'}", cause)
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-SINCE_7 = Since7(
+SINCE_7 = _Since7(
+    name="mlflow-oidc-auth 7 and later",
     recipe="mlflow",
-    # The plugin's own, "oidc-auth", with threads: images/mlflow/app.
-    app_name="mlflow-sso",
     live_path="/health/live",
     ready_path="/health/ready",
+    variables=_NAMES,
     abilities=frozenset(Ability),
     ignored={
         "SESSION_TYPE": "sessions are rows of the plugin's database",
-        "CACHE_TYPE": "CACHE_BACKEND, which the stack sets",
-        "REDIS_URL": "CACHE_REDIS_URL, which the stack sets",
-        "REDIS_PASSWORD": "CACHE_REDIS_URL, which the stack sets",
+        "CACHE_TYPE": f"{_BACKEND}, which the stack sets",
+        "REDIS_URL": f"{_NAMES.cache}, which the stack sets",
+        "REDIS_PASSWORD": f"{_NAMES.cache}, which the stack sets",
     },
+    misspelt={"OIDC_SCOPES": _NAMES.scope, "OIDC_GROUP_NAMES": _NAMES.user_groups},
 )

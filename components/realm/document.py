@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from components.identity import account_username
 from components.keycloak import SERVER
 from components.realm.spec import Client, RealmSpec
 from components.stack import StackSpec
@@ -137,7 +138,7 @@ def _accounts(spec: RealmSpec) -> list[dict[str, Any]]:
     """The users that stand for service accounts: Keycloak spells them in lower case."""
     return [
         {
-            "username": f"service-account-{client.client_id.lower()}",
+            "username": account_username(client.client_id),
             "enabled": True,
             "serviceAccountClientId": client.client_id,
             "realmRoles": [f"default-roles-{spec.name}"],

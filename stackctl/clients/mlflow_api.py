@@ -1,6 +1,7 @@
 """A typed client of MLflow's and mlflow-oidc-auth's REST endpoints for users, tokens and sessions.
 
-Source of every path and field: the plugin's own users router, version 11.
+Source of every path and field: the plugin's own users router (mlflow_oidc_auth/routers/users.py). A line of versions
+without one of these endpoints lacks an ability, which is refused by name before anything is asked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from urllib.parse import quote
 import requests
 from mlflow_sso_client.errors import AccessError, NotAdminError, NotLoggedInError, RefusedError, UnknownNameError
 from mlflow_sso_client.web import MLFLOW, Web
+
+from components.plugin.lines import newest_line
+from components.plugin.profile import Ability, PluginLine
 
 USERS = "/api/2.0/mlflow/users"
 
@@ -63,6 +67,7 @@ class MlflowApi:
     """Speaks to MLflow with one credential: a bearer token, or a user's personal access token (Basic).
 
     token: the bearer, or what gives one that is good now: a command may take longer than a token lives.
+    plugin: the line of versions of the plugin that answers; the newest where it is not known.
     Every method raises the exceptions of `mlflow_sso_client.errors`.
     """
 
@@ -73,10 +78,18 @@ class MlflowApi:
         *,
         basic: tuple[str, str] | None = None,
         http: requests.Session | None = None,
+        plugin: PluginLine | None = None,
     ) -> None:
         self.web = Web(MLFLOW, base_url, http)
+        self.plugin = plugin or newest_line()
         self._auth: dict[str, Any] = {"auth": basic} if basic else {}
         self._token = token
+
+    def require(self, *abilities: Ability) -> None:
+        """Raise RefusedError, naming every ability that the plugin lacks."""
+        lacking = self.plugin.lacks(*abilities)
+        if lacking:
+            raise RefusedError(lacking, "`mlflow.pluginVersion` in the settings chooses another version")
 
     def request(self, method: str, path: str, *, what: str = "", **more: Any) -> requests.Response:
         """Ask `path`; `what` names the thing asked for, in the message of a refusal."""
@@ -117,40 +130,49 @@ class MlflowApi:
 
     def set_active(self, username: str, *, active: bool) -> None:
         """Deactivating also ends the account's sessions and deletes its tokens."""
+        self.require(Ability.ACCOUNT_STATES)
         path = f"{USERS}/{quote(username, safe='')}/active"
         self.request("PATCH", path, what=f"user {username}", json={"active": active})
 
     # Personal access tokens: the login's own, or those of `user`.
 
     def tokens(self, user: str | None = None) -> list[PersonalToken]:
-        document = self._get(_tokens(user), f"tokens of {user or 'this login'}")
+        document = self._get(self._tokens(user), f"tokens of {user or 'this login'}")
         return [_token(row) for row in document["tokens"]]
 
     def create_token(self, name: str, expires_at: str, user: str | None = None) -> PersonalToken:
         """A new token. expires_at: ISO 8601, at most a year from now (the plugin's limit)."""
         body = {"name": name, "expiration": expires_at}
-        answer = self.request("POST", _tokens(user), what=f"a token for {user or 'this login'}", json=body)
+        answer = self.request("POST", self._tokens(user), what=f"a token for {user or 'this login'}", json=body)
         return _token(self.web.json(answer))
 
     def delete_token(self, token_id: int, user: str | None = None) -> None:
-        self.request("DELETE", f"{_tokens(user)}/{token_id}", what=f"token {token_id} of {user or 'this login'}")
+        self.request("DELETE", f"{self._tokens(user)}/{token_id}", what=f"token {token_id} of {user or 'this login'}")
 
     def delete_tokens(self, user: str) -> int:
         """Delete every token of a user; returns how many there were."""
-        return int(self.web.json(self.request("DELETE", _tokens(user), what=f"tokens of {user}"))["revoked"])
+        return int(self.web.json(self.request("DELETE", self._tokens(user), what=f"tokens of {user}"))["revoked"])
 
     # Browser sessions, for administrators.
 
     def sessions(self, user: str) -> list[UiSession]:
-        document = self._get(_sessions(user), f"sessions of {user}")
+        document = self._get(self._sessions(user), f"sessions of {user}")
         return [_session(row, user) for row in document["sessions"]]
 
     def revoke_session(self, user: str, pk: int) -> None:
-        self.request("DELETE", f"{_sessions(user)}/{pk}", what=f"session {user}/{pk}")
+        self.request("DELETE", f"{self._sessions(user)}/{pk}", what=f"session {user}/{pk}")
 
     def revoke_sessions(self, user: str) -> int:
         """End every session of a user; returns how many there were."""
-        return int(self.web.json(self.request("DELETE", _sessions(user), what=f"sessions of {user}"))["revoked"])
+        return int(self.web.json(self.request("DELETE", self._sessions(user), what=f"sessions of {user}"))["revoked"])
+
+    def _tokens(self, user: str | None) -> str:
+        self.require(Ability.PERSONAL_TOKENS)
+        return f"{USERS}/{quote(user, safe='') if user else 'current'}/tokens"
+
+    def _sessions(self, user: str) -> str:
+        self.require(Ability.PAGE_SESSIONS)
+        return f"{USERS}/{quote(user, safe='')}/sessions"
 
     def _headers(self) -> dict[str, str]:
         token = self._token if isinstance(self._token, str) else self._token()
@@ -158,14 +180,6 @@ class MlflowApi:
 
     def _get(self, path: str, what: str) -> Any:
         return self.web.json(self.request("GET", path, what=what))
-
-
-def _tokens(user: str | None) -> str:
-    return f"{USERS}/{quote(user, safe='') if user else 'current'}/tokens"
-
-
-def _sessions(user: str) -> str:
-    return f"{USERS}/{quote(user, safe='')}/sessions"
 
 
 def _detail(answer: requests.Response) -> str:

@@ -42,7 +42,7 @@ def list_sessions(
 ) -> None:
     """Who is logged in, where, and since when. Needs an administrator of both."""
     with reported():
-        sides = resolve(where, Ability.PAGE_SESSIONS).sides()
+        sides = resolve(where, *_needs(user, client)).sides()
         found = _found(sides, user, client, session_id)
         show_rows([_row(one) for one in found], COLUMNS, output)
 
@@ -60,7 +60,7 @@ def revoke(
     with reported():
         if user is None and client is None and session_id is None:
             raise RefusedError("it is not said which sessions to end", "give --user, --client or --session-id")
-        sides = resolve(where, Ability.PAGE_SESSIONS).sides()
+        sides = resolve(where, *_needs(user, client)).sides()
         found = _found(sides, user, client, session_id)
         if not found:
             say("There is no such session.")
@@ -93,7 +93,7 @@ def revoke_user(
                 f"`stackctl revoke {username}` takes every kind of access, and asks for --everything",
                 "or end sessions alone with `stackctl sessions revoke`, tokens with `stackctl tokens delete`",
             )
-        sides = resolve(where, Ability.PERSONAL_TOKENS, Ability.PAGE_SESSIONS).sides()
+        sides = resolve(where, *revocation.needs(disable=disable)).sides()
         target = revocation.find(sides, username)
         fate = " and disable the user" if disable else ""
         confirm(f"Revoke every session and token of {target.username}{fate}", yes=yes)
@@ -112,6 +112,11 @@ def restore(context: typer.Context) -> None:
     """Says which command enables a user now: restoring is what is done to data."""
     with reported():
         raise RefusedError("`stackctl restore` enables nobody any more", "use `stackctl users enable USER`")
+
+
+def _needs(user: str | None, client: str | None) -> tuple[Ability, ...]:
+    """Sessions of a client are Keycloak's alone; all others are MLflow's as well."""
+    return () if user is None and client is not None else (Ability.PAGE_SESSIONS,)
 
 
 def _found(sides: Sides, user: str | None, client: str | None, session_id: str | None) -> list[AnySession]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from mlflow_sso_client.errors import CredentialsError, UnknownNameError
 
-from components.identity import CALLBACK_PATH
+from components.identity import CALLBACK_PATH, CLIENT_SECRET
 from components.keycloak import SERVER as KEYCLOAK
 from components.mlflow import SERVER as MLFLOW
 from settings import is_loopback
@@ -37,9 +37,9 @@ def reachable(seen: Observed) -> Iterator[Finding]:
 def localhost(seen: Observed) -> Iterator[Finding]:
     addresses = [(program, variable, login.host) for program, variable, login in seen.logins()]
     if seen.mlflow is not None:
-        named = seen.mlflow.named
-        addresses.append((MLFLOW, named["discovery_url"], urlsplit(seen.mlflow.discovery_url).hostname or ""))
-        addresses += [(MLFLOW, named["redis"], seen.mlflow.redis.host)] if seen.mlflow.redis else []
+        names, cache = seen.mlflow.names, seen.mlflow.redis
+        addresses.append((MLFLOW, names.discovery_url, urlsplit(seen.mlflow.discovery_url).hostname or ""))
+        addresses += [(MLFLOW, names.cache or "the address of Redis", cache.host)] if cache else []
     for program, variable, host in addresses:
         if host and is_loopback(host):
             cause = f"in a container {host} is the container itself; its own name for the other program is wanted"
@@ -124,7 +124,7 @@ def scope(seen: Observed) -> Iterator[Finding]:
     fix = seen.remake(MLFLOW)
     if seen.mlflow is not None:
         for wrong, right in seen.mlflow.misspelt.items():
-            if right == seen.mlflow.named["scope"]:
+            if right == seen.mlflow.names.scope:
                 yield Finding("scope", f"{wrong} is set", f"the plugin reads {right} and ignores this one", fix)
     error, description = seen.login.refusal
     if error == "invalid_scope":
@@ -166,7 +166,7 @@ def client_credentials(seen: Observed) -> Iterator[Finding]:
             cause += f"; the settings say {wanted}"
         yield Finding("client-credentials", evidence, cause, fix)
         return
-    kept = seen.kept.get(seen.spec.client_secret.stored) if seen.spec is not None else None
+    kept = seen.kept.get(CLIENT_SECRET.stored)
     if kept is not None and kept == view.client_secret and seen.server_client is not None:
         fix = _restore_secret(seen, seen.server_client.uuid, kept)
         yield Finding("client-credentials", evidence, "the client's secret was changed in Keycloak", fix)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from components.connection import Login
 from components.mlflow import SERVER as MLFLOW
+from components.postgres import DATA_DIRECTORY, ROLES_FILE, password_variable
 from components.redis import SERVER as REDIS
 from components.redis import redis_address
 from settings import is_loopback
@@ -16,7 +17,6 @@ from stackctl.doctor.registry import Needs, check
 # What libpq says to a wrong password, whatever the language of its other messages (SQLSTATE 28P01).
 _REFUSED = "password authentication failed"
 _NO_NAME = ("could not translate host name", "Name or service not known", "name resolution", "No address associated")
-DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata"
 
 
 @check(Needs.STACK)
@@ -59,8 +59,8 @@ def _password_cause(seen: Observed, program: str, login: Login) -> tuple[str, st
     server = seen.instance(login.host)
     if server is None or seen.running is None:
         return ("the server was given another password for this role", seen.remake(program))
-    if server.env.get(f"{login.user.upper()}_PASSWORD") == login.password:
-        told = f"rm -f {DATA_DIRECTORY}/stack-roles.sha256"
+    if server.env.get(password_variable(login.user)) == login.password:
+        told = f"rm -f {DATA_DIRECTORY}/{ROLES_FILE}"
         return (
             f"the password of role {login.user} was changed in the database; {server.name} was given the right one",
             # At its next start the server is told its passwords again.
@@ -81,7 +81,9 @@ def redis(seen: Observed) -> Iterator[Finding]:
         yield Finding("redis-address", "; ".join(wrong), cause, seen.remake(MLFLOW))
     if is_loopback(told.host):
         return
-    error = seen.inside.redis if seen.inside is not None else _asked_on_the_server(seen, told)
+    error = seen.inside.redis if seen.inside is not None else None
+    if error is None:
+        error = _asked_on_the_server(seen, told)
     evidence = f"MLflow connects to {told}: {error[:300]}"
     if not error:
         if seen.instance(REDIS) and not seen.runs(REDIS) and told.host == REDIS:
@@ -119,10 +121,7 @@ def _start(seen: Observed) -> str:
 def _redis_differences(seen: Observed, told: Login) -> Iterator[str]:
     view = seen.mlflow
     assert view is not None
-    parts = {"host": told.host, "port": str(told.port), "database": told.database or "0"}
-    for part, value in view.redis_parts.items():
-        if value != parts[part]:
-            yield f"the {part} beside it is {value}, and {view.named['redis']} goes to {told}"
+    yield from view.contradictions
     if seen.settings is not None:
         wanted = redis_address(seen.settings)
         if (told.host, told.port, told.database or "0") != (wanted.host, wanted.port, str(wanted.db)):
@@ -134,5 +133,8 @@ def cache_store(seen: Observed) -> Iterator[Finding]:
     view = seen.mlflow
     if view is None:
         return
-    for fault in seen.profile.store_faults(view):
+    for fault in view.cache_faults:
         yield Finding("cache-store", fault.evidence, fault.cause, seen.remake(MLFLOW))
+    for name, counts in sorted(view.ignored.items()):
+        cause = f"this version of the plugin does not read it; what counts: {counts}"
+        yield Finding("cache-store", f"{name} is set", cause, seen.remake(MLFLOW))

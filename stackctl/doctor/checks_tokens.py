@@ -11,6 +11,7 @@ from mlflow_sso_client.errors import UnknownNameError
 
 from components.keycloak import SERVER as KEYCLOAK
 from components.mlflow import SERVER as MLFLOW
+from components.plugin.profile import Ability
 from components.realm.document import realm_import
 from stackctl.clients.keycloak_admin import RealmClient
 from stackctl.doctor.findings import Finding
@@ -23,7 +24,7 @@ GROUPS_MAPPER, AUDIENCE_MAPPER = "groups", "audience"
 @check(Needs.STACK)
 def groups_claim(seen: Observed) -> Iterator[Finding]:
     view = seen.mlflow
-    if view is None:
+    if view is None or seen.plugin.lacks(Ability.GROUPS_FROM_CLAIM):
         return
     claim = view.groups_claim
     for client, kind, token in _examples(seen):
@@ -91,7 +92,7 @@ def group_names(seen: Observed) -> Iterator[Finding]:
     if view is None:
         return
     for wrong, right in view.misspelt.items():
-        if right in (view.named["user_groups"], view.named["admin_groups"]):
+        if right in (view.names.user_groups, view.names.admin_groups):
             cause = f"the plugin reads {right} and ignores this one"
             yield Finding("group-names", f"{wrong} is set", cause, seen.remake(MLFLOW))
     if seen.realm_admin is None:
@@ -116,11 +117,11 @@ def group_names(seen: Observed) -> Iterator[Finding]:
 @check(Needs.STACK)
 def audience(seen: Observed) -> Iterator[Finding]:
     view = seen.mlflow
-    if view is None:
+    if view is None or seen.plugin.lacks(Ability.BEARER_CHECKS):
         return
     if not view.audience:
         cause = "unset means that MLflow accepts tokens that were made for other services"
-        yield Finding("audience", f"{view.named['audience']} is not set", cause, seen.remake(MLFLOW))
+        yield Finding("audience", f"{view.names.audience} is not set", cause, seen.remake(MLFLOW))
         return
     for client, kind, token in _examples(seen):
         found = token.get("aud", [])
@@ -139,11 +140,11 @@ def audience(seen: Observed) -> Iterator[Finding]:
 @check(Needs.STACK)
 def issuer(seen: Observed) -> Iterator[Finding]:
     view = seen.mlflow
-    if view is None:
+    if view is None or seen.plugin.lacks(Ability.BEARER_CHECKS):
         return
     if not view.issuer:
         cause = "unset means that MLflow accepts tokens of any realm whose keys it is shown"
-        yield Finding("issuer", f"{view.named['issuer']} is not set", cause, seen.remake(MLFLOW))
+        yield Finding("issuer", f"{view.names.issuer} is not set", cause, seen.remake(MLFLOW))
         return
     if seen.own_token is None:
         evidence = f"what Keycloak gives client {view.client_id} as an access token is no JSON Web Token (RFC 7519)"

@@ -17,7 +17,7 @@ from problems import StackError
 from settings import PROJECT, ROOT, Platform
 from stackctl.clients.keycloak_admin import Provisioner
 from stackctl.context import Context, check_name, load
-from stackctl.doctor.observed import Observed, profile_of
+from stackctl.doctor.observed import Observed, plugin_of
 from stackctl.engines.pulumi_cli import PulumiError
 from stackctl.engines.targets import TARGETS, owner, platform_of
 from stackctl.people import connection
@@ -53,7 +53,7 @@ def gather(where: connection.Where, on: Platform | None = None) -> Observed | No
     if bundle is None and context is not None and context.settings.ca_bundle:
         bundle = str(ROOT / context.settings.ca_bundle)
     server = next((instance for instance in instances if instance.component == MLFLOW), None)
-    told = profile_of(server, settings).read(server.env) if server is not None else None
+    told = plugin_of(server, settings).read(server.env) if server is not None else None
     mlflow_url = told.redirect_uri.removesuffix(CALLBACK_PATH) if told is not None else ""
     return Observed(
         stack=where.stack,

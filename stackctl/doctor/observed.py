@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from components.keycloak import SERVER as KEYCLOAK
 from components.keycloak import KeycloakAddress
 from components.mlflow import SERVER as MLFLOW
 from components.observed import KeycloakView, address_of, keycloak_view
-from components.plugin.lines import profile_seen
-from components.plugin.profile import MlflowView, PluginProfile
+from components.plugin.lines import line_seen, newest_line
+from components.plugin.profile import BACKEND_STORE, MlflowView, PluginLine
 from components.realm.document import IMPORT_PATH, importing_workloads
 from components.stack import StackSpec
 from platforms.running import Instance, Running, Trouble
@@ -30,6 +31,8 @@ from stackctl.doctor.findings import Mask
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask, login_path, look_inside
 
 IMPORTS_REALM = "--import-realm"
+# The tag of an image of the stack begins with a version: `mlflow-sso/mlflow:11.0.2-0123456789ab`.
+_VERSION_TAG = re.compile(r":(\d+(?:\.\d+)*)(?:-[\w.-]*)?$")
 _KCADM = (
     "export KC_CLI_CLIENT_SECRET=$KC_BOOTSTRAP_ADMIN_CLIENT_SECRET; "
     "kc=/opt/keycloak/bin/kcadm.sh; login=/tmp/kcadm.config; trap 'rm -f $login' EXIT; "
@@ -38,13 +41,12 @@ _KCADM = (
 )
 
 
-def profile_of(mlflow: Instance | None, settings: Settings | None) -> PluginProfile:
-    """How MLflow's plugin is run, by the tag of the running image or else the settings."""
-    tag = mlflow.image.rpartition(":")[2] if mlflow else ""
-    version = tag.partition("-")[0] if tag[:1].isdigit() else ""
-    if not version and settings is not None:
-        version = settings.mlflow.plugin_version
-    return profile_seen(version)
+def plugin_of(mlflow: Instance | None, settings: Settings | None) -> PluginLine:
+    """The line of versions that MLflow's plugin is of, by the tag of the running image or else the settings."""
+    tag = _VERSION_TAG.search(mlflow.image.partition("@")[0]) if mlflow else None
+    if tag is not None:
+        return line_seen(tag[1])
+    return line_seen(settings.mlflow.plugin_version) if settings is not None else newest_line()
 
 
 @dataclass
@@ -98,12 +100,12 @@ class Observed:
     @cached_property
     def mlflow(self) -> MlflowView | None:
         found = self.instance(MLFLOW)
-        return self.profile.read(found.env) if found else None
+        return self.plugin.read(found.env) if found else None
 
     @cached_property
-    def profile(self) -> PluginProfile:
-        """How the plugin is run."""
-        return profile_of(self.instance(MLFLOW), self.settings)
+    def plugin(self) -> PluginLine:
+        """What the plugin that runs can do, and how what it was told is read."""
+        return plugin_of(self.instance(MLFLOW), self.settings)
 
     @cached_property
     def keycloak_told(self) -> KeycloakView | None:
@@ -114,9 +116,8 @@ class Observed:
         """Each login at a database: the program, the variable or purpose, and where it goes."""
         found = []
         if self.mlflow is not None:
-            named = self.mlflow.named
-            found += [(MLFLOW, named["mlflow_database"], self.mlflow.mlflow_database)]
-            found += [(MLFLOW, named["users_database"], self.mlflow.users_database)]
+            found += [(MLFLOW, BACKEND_STORE, self.mlflow.mlflow_database)]
+            found += [(MLFLOW, self.mlflow.names.users_database, self.mlflow.users_database)]
         if self.keycloak_told is not None:
             found += [(KEYCLOAK, "KC_DB_URL", self.keycloak_told.database)]
         return [(program, variable, login) for program, variable, login in found if login is not None]
@@ -128,7 +129,7 @@ class Observed:
         found = self.instance(MLFLOW)
         if self.running is None or found is None or self.mlflow is None:
             return None
-        return look_inside(self.running, found, self.mlflow.discovery_url)
+        return look_inside(self.running, found, self.mlflow)
 
     @cached_property
     def login(self) -> LoginPath:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
+from components.plugin.profile import BACKEND_STORE, MlflowView
 from platforms.running import Instance, Running
 
 SECONDS = (5.0, 20.0)
@@ -135,22 +136,24 @@ def login_path(http: requests.Session, mlflow_url: str) -> LoginPath:
 
 # Runs with the container's own environment, so it sees what MLflow sees; it prints no value of it.
 _INSIDE = """
-import json, os
+import json, os, sys
+names = json.loads(sys.argv[1])
 found = {}
 try:
     import requests
-    answer = requests.get(os.environ["OIDC_DISCOVERY_URL"], timeout=10, allow_redirects=False)
+    answer = requests.get(os.environ[names["discovery"]], timeout=10, allow_redirects=False)
     found["discovery"] = {"status": answer.status_code, "text": answer.text[:20000]}
 except Exception as error:
     found["discovery"] = {"status": 0, "error": type(error).__name__ + ": " + str(error)[:600]}
 try:
-    import redis
-    redis.Redis.from_url(os.environ["CACHE_REDIS_URL"], socket_connect_timeout=5, socket_timeout=5).ping()
-    found["redis"] = ""
+    if names["redis"]:
+        import redis
+        redis.Redis.from_url(os.environ[names["redis"]], socket_connect_timeout=5, socket_timeout=5).ping()
+        found["redis"] = ""
 except Exception as error:
     found["redis"] = type(error).__name__ + ": " + str(error)[:300]
 import psycopg2
-for name in ("MLFLOW_BACKEND_STORE_URI", "OIDC_USERS_DB_URI"):
+for name in names["databases"]:
     try:
         url = os.environ[name].replace("postgresql+psycopg2://", "postgresql://", 1)
         psycopg2.connect(url, connect_timeout=5).close()
@@ -163,26 +166,32 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Inside:
-    """What MLflow's container reaches with its own settings. A store's text is empty when it was reached."""
+    """What MLflow's container reaches with its own settings. A store's text is empty when it was reached.
+
+    redis: None where it was not asked, since no one variable says where it is.
+    databases: by the variable that says where each is.
+    """
 
     discovery: Reply
-    redis: str
+    redis: str | None
     databases: dict[str, str]
 
 
-def look_inside(running: Running, mlflow: Instance, discovery_url: str) -> Inside | None:
+def look_inside(running: Running, mlflow: Instance, told: MlflowView) -> Inside | None:
     """Ask from inside the MLflow container; None when nothing can be run there."""
     if not mlflow.running:
         return None
-    answer = running.execute(mlflow, ("python", "-c", _INSIDE))
+    stores = [BACKEND_STORE, told.names.users_database]
+    names = {"discovery": told.names.discovery_url, "redis": told.names.cache, "databases": stores}
+    answer = running.execute(mlflow, ("python", "-c", _INSIDE, json.dumps(names)))
     try:
         found = json.loads(answer.out)
     except ValueError:
         return None
-    told = found["discovery"]
-    error = " ".join(str(told.get("error", "")).split())
+    reply = found["discovery"]
+    error = " ".join(str(reply.get("error", "")).split())
     discovery = Reply(
-        discovery_url, told["status"], told.get("text", ""), error=error, untrusted="certificate verify" in error
+        told.discovery_url, reply["status"], reply.get("text", ""), error=error, untrusted="certificate verify" in error
     )
-    databases = {name: " ".join(found[name].split()) for name in ("MLFLOW_BACKEND_STORE_URI", "OIDC_USERS_DB_URI")}
-    return Inside(discovery, found["redis"], databases)
+    databases = {name: " ".join(found[name].split()) for name in stores}
+    return Inside(discovery, found.get("redis"), databases)

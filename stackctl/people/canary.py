@@ -21,7 +21,6 @@ from mlflow_sso_client.oidc import Provider, Tokens, code_grant, pkce, refresh, 
 from mlflow_sso_client.web import MLFLOW, Web
 
 from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmUser
-from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.people.connection import Access, Sides
 
 # Nothing listens here: the code is read from the redirect itself.
@@ -77,7 +76,7 @@ def _of_keycloak(sides: Sides, user: RealmUser, *, known: bool) -> list[Canary]:
     ]
     if known:
         page = _page_session(access, provider, cookies)
-        bearer = MlflowApi(access.mlflow_url, online.access_token, http=access.http())
+        bearer = access.mlflow_as(online.access_token)
         made += [
             Canary("MLflow browser session", lambda: page.status() == 200),
             Canary("access token", lambda: bearer.status() == 200, outlives=True),
@@ -86,10 +85,9 @@ def _of_keycloak(sides: Sides, user: RealmUser, *, known: bool) -> list[Canary]:
 
 
 def _personal_token(sides: Sides, username: str) -> Canary:
-    access = sides.access
     ends = (datetime.now(UTC) + TOKEN_LIFE).isoformat()
     token = sides.mlflow.create_token(f"revocation-proof-{secrets.token_hex(4)}", ends, username)
-    holder = MlflowApi(access.mlflow_url, basic=(username, token.secret), http=access.http())
+    holder = sides.access.mlflow_as(basic=(username, token.secret))
     return Canary("personal access token", lambda: holder.status() == 200)
 
 

@@ -8,7 +8,7 @@ Discovery 1.0).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +21,10 @@ from mlflow_sso_client.errors import NotAdminError, RefusedError
 from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.oidc import Provider
 
-from components.plugin.lines import plugin_profile
-from components.plugin.profile import Ability
+from components.plugin.lines import newest_line, plugin_profile
+from components.plugin.profile import Ability, PluginLine
 from problems import StackError
-from settings import ROOT, from_files
+from settings import ROOT, Settings, from_files
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
 from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.context import check_name
@@ -52,7 +52,7 @@ class Access:
     """A stack as its users and operators reach it.
 
     outputs: those of the engine that made it, with secrets in clear; None away from its state.
-    abilities: what its plugin can do, as its settings say; all that any can where these are not here.
+    plugin: the line of versions that its plugin is of, as its settings say; the newest where these are not here.
     """
 
     stack: str
@@ -61,7 +61,7 @@ class Access:
     cli_client_id: str
     ca_bundle: str | None = None
     outputs: Mapping[str, Any] | None = field(default=None, repr=False)
-    abilities: frozenset[Ability] = frozenset(Ability)
+    plugin: PluginLine = field(default_factory=newest_line, repr=False)
 
     @property
     def realm(self) -> str:
@@ -76,13 +76,6 @@ class Access:
         """The stack as its users reach it."""
         return Address(self.mlflow_url, self.issuer, self.cli_client_id, self.ca_bundle)
 
-    def need(self, *abilities: Ability) -> None:
-        """Raises RefusedError naming what the plugin of this stack cannot do."""
-        lacking = [ability.value for ability in abilities if ability not in self.abilities]
-        if lacking:
-            cause = f"the version of mlflow-oidc-auth that stack {self.stack} runs has no {' and no '.join(lacking)}"
-            raise RefusedError(cause, "see mlflow.pluginVersion in its settings")
-
     def http(self) -> requests.Session:
         return self.address.http()
 
@@ -95,7 +88,11 @@ class Access:
 
     def mlflow(self) -> MlflowApi:
         """MLflow with the kept login, refreshed whenever it is about to expire."""
-        return MlflowApi(self.mlflow_url, self.logins().access_token, http=self.http())
+        return self.mlflow_as(self.logins().access_token)
+
+    def mlflow_as(self, token: str | Callable[[], str] = "", basic: tuple[str, str] | None = None) -> MlflowApi:
+        """MLflow with another credential: a bearer token, or a name and a personal access token."""
+        return MlflowApi(self.mlflow_url, token, basic=basic, http=self.http(), plugin=self.plugin)
 
     def keycloak_admin(self) -> KeycloakAdmin:
         """Keycloak with the service account that may manage the realm. Raises NotAdminError without one."""
@@ -142,7 +139,8 @@ class Sides:
 def resolve(where: Where, *needs: Ability) -> Access:
     """Find the stack. Raises RefusedError naming what was tried when there is no trace of it, or what it cannot do."""
     access = _found(where)
-    access.need(*needs)
+    if needs:
+        access.mlflow().require(*needs)
     return access
 
 
@@ -162,10 +160,12 @@ def _found(where: Where) -> Access:
             raise
         found = None
     if found is not None:
-        ca = ca or _ca_bundle(where)
+        own = _settings(where)
+        if own is not None and own.ca_bundle:
+            ca = ca or str(ROOT / own.ca_bundle)
+        plugin = plugin_profile(own.mlflow.plugin_version) if own is not None else newest_line()
         cli = client or found["cli_client_id"]
-        able = _abilities(where)
-        return Access(where.stack, found["mlflow_url"], found["issuer_url"], cli, ca, found, able)
+        return Access(where.stack, found["mlflow_url"], found["issuer_url"], cli, ca, found, plugin)
     if kept is not None:
         return Access(where.stack, kept.mlflow_url, kept.issuer, client or kept.client_id, ca or kept.ca_bundle)
     raise RefusedError(
@@ -191,19 +191,7 @@ def outputs(stack: str, config_file: Path | None = None) -> dict[str, Any] | Non
         return None
 
 
-def _abilities(where: Where) -> frozenset[Ability]:
-    """What the plugin of the stack's own settings can do, where these are at hand."""
+def _settings(where: Where) -> Settings | None:
+    """The stack's own settings, where these are at hand."""
     path = where.config_file or ROOT / f"Pulumi.{where.stack}.yaml"
-    if not path.exists():
-        return frozenset(Ability)
-    settings = from_files(where.stack, file=path, encrypted=True)
-    return plugin_profile(settings.mlflow.plugin_version).abilities
-
-
-def _ca_bundle(where: Where) -> str | None:
-    """The CA bundle of the stack's own settings, where these are at hand."""
-    path = where.config_file or ROOT / f"Pulumi.{where.stack}.yaml"
-    if not path.exists():
-        return None
-    bundle = from_files(where.stack, file=path, encrypted=True).ca_bundle
-    return str(ROOT / bundle) if bundle else None
+    return from_files(where.stack, file=path, encrypted=True) if path.exists() else None

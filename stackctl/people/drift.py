@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from components.identity import SERVICE_ACCOUNT_PREFIX
 from components.realm.spec import RealmSpec
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 from stackctl.clients.mlflow_api import MlflowApi, PluginUser
-
-SERVICE_ACCOUNT = "service-account-"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Row:
 def user_rows(spec: RealmSpec, actual: Mapping[str, Actual], plugin: Mapping[str, PluginUser] | None) -> list[Row]:
     """People. `actual` and `plugin` go by username."""
     declared = {user.username: user.groups for user in spec.users}
-    known = None if plugin is None else {n: u for n, u in plugin.items() if not n.startswith(SERVICE_ACCOUNT)}
+    known = None if plugin is None else {n: u for n, u in plugin.items() if not n.startswith(SERVICE_ACCOUNT_PREFIX)}
     return _rows(spec, declared, actual, known)
 
 
@@ -56,7 +55,9 @@ def service_account_rows(
     if plugin is not None:
         # Keycloak spells the account's name in lower case, whatever the client's id.
         spelt = {name.lower(): name for name in {*declared, *actual}}
-        short = {n.removeprefix(SERVICE_ACCOUNT): u for n, u in plugin.items() if n.startswith(SERVICE_ACCOUNT)}
+        short = {
+            n.removeprefix(SERVICE_ACCOUNT_PREFIX): u for n, u in plugin.items() if n.startswith(SERVICE_ACCOUNT_PREFIX)
+        }
         known = {spelt.get(name, name): user for name, user in short.items()}
     return _rows(spec, declared, actual, known)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlflow_sso_client.errors import RefusedError, UnknownNameError
 
+from components.plugin.profile import Ability
 from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmUser
 from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.people.canary import DEAD, Canary, canaries
@@ -74,6 +75,12 @@ class Report:
         return f"Every session and token of {self.username} is revoked{where}.{proven} {until}"
 
 
+def needs(*, disable: bool = False) -> tuple[Ability, ...]:
+    """What MLflow's plugin must be able to do: ending a part of the access would be no revocation."""
+    states = (Ability.ACCOUNT_STATES,) if disable else ()
+    return (Ability.PERSONAL_TOKENS, Ability.PAGE_SESSIONS, *states)
+
+
 def find(sides: Sides, username: str) -> Target:
     """Look the user up on both sides, with both logins checked before anything is cut.
 
@@ -113,15 +120,16 @@ def _is_username(keycloak: KeycloakAdmin, name: str) -> bool:
 def revoke(sides: Sides, target: Target, *, disable: bool, prove: bool, tell: Callable[[str], None]) -> Report:
     """Revoke everything, and report what is left.
 
-    Raises RefusedError, before anything is changed, for someone who would lock themselves out.
+    Raises RefusedError, before anything is changed, for someone who would lock themselves out, and where MLflow's
+    plugin cannot end every kind of access.
     """
+    sides.mlflow.require(*needs(disable=disable))
     if sides.mlflow.me().username == target.in_mlflow:
         if disable:
             raise RefusedError("this would disable the administrator who asks for it", "let another one do it")
         access = sides.access
         # The login of this very command is among what goes: its last token has to do for the rest.
-        last = MlflowApi(access.mlflow_url, access.logins().access_token(), http=access.http())
-        sides = replace(sides, mlflow=last)
+        sides = replace(sides, mlflow=access.mlflow_as(access.logins().access_token()))
     keycloak, mlflow = sides.keycloak, sides.mlflow
     report = Report(target.username, in_mlflow=target.in_mlflow is not None)
     # Counted before the credentials of the proof are made.
@@ -159,7 +167,7 @@ def enable(sides: Sides, target: Target) -> None:
     """Let a disabled user in again. What was revoked stays revoked."""
     if target.in_keycloak is not None:
         sides.keycloak.set_enabled(target.in_keycloak, enabled=True)
-    if target.in_mlflow:
+    if target.in_mlflow and not sides.mlflow.plugin.lacks(Ability.ACCOUNT_STATES):
         sides.mlflow.set_active(target.in_mlflow, active=True)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import requests
 
-from components.keycloak import MANAGEMENT_PORT, PROVISIONER_CLIENT_ID
+from components.identity import PROVISIONER_CLIENT_ID
+from components.keycloak import MANAGEMENT_PORT
 from components.realm.document import realm_import
 from components.realm.spec import realm_spec
 from platforms.docker.daemon import docker, wait_ready

@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
+from pulumi.runtime.proto import resource_pb2
 
 from components.program import deploy
 from settings import PROJECT, Settings
@@ -22,7 +23,8 @@ GENERATED = "generated-value-of"
 class Registered:
     """A resource as the engine was asked for it.
 
-    inputs: plain values. secret: the inputs that were marked as secret.
+    inputs: plain values. secret: the inputs that were marked as secret. aliases: URNs that it had before.
+    deleted_first, replaced_on, retained: the options deleteBeforeReplace, replaceOnChanges and retainOnDelete.
     """
 
     type: str
@@ -35,6 +37,10 @@ class Registered:
     deleted_with: str
     protect: bool = False
     ignored: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    deleted_first: bool = False
+    replaced_on: tuple[str, ...] = ()
+    retained: bool = False
 
 
 @dataclass
@@ -58,6 +64,19 @@ class Run:
             types.insert(0, self.resources[parent].type)
             parent = self.resources[parent].parent
         return "$".join(types) + "::" + resource.name
+
+    def former(self, urn: str) -> frozenset[str]:
+        """The places that it had before, by its own aliases and by those of its parents, which the engine inherits."""
+        resource = self.resources[urn]
+        places = {alias.split("::", 2)[2] for alias in resource.aliases}
+        if resource.parent in self.resources:
+            parent = self.resources[resource.parent].name
+            for place in self.former(resource.parent):
+                types, _, name = place.rpartition("::")
+                # A name that starts with the parent's starts with the parent's earlier one, too.
+                own = name + resource.name.removeprefix(parent) if resource.name.startswith(parent) else resource.name
+                places.add(f"{types}${resource.type}::{own}")
+        return frozenset(places)
 
 
 class _Values(Mocks):
@@ -87,6 +106,12 @@ class _Monitor(MockMonitor):
             chain = ""
         return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{chain}{type_}::{name}"
 
+    def GetDeploymentInfo(self, request: Any) -> Any:
+        """Without alias specifications, so that the SDK itself spells every alias out, those of parents as well."""
+        info = super().GetDeploymentInfo(request)  # type: ignore[no-untyped-call]
+        info.supportedFeatures.remove(resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS)
+        return info
+
     def RegisterResource(self, request: Any) -> Any:
         answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != "pulumi:pulumi:Stack":
@@ -104,6 +129,10 @@ class _Monitor(MockMonitor):
                 deleted_with=request.deletedWith,
                 protect=request.protect,
                 ignored=tuple(request.ignoreChanges),
+                aliases=tuple(sorted(request.aliasURNs)),
+                deleted_first=request.deleteBeforeReplace,
+                replaced_on=tuple(request.replaceOnChanges),
+                retained=request.retainOnDelete,
             )
         return answer
 

@@ -2,96 +2,64 @@
 
 What a release registers with the engine and renders is kept below frozen/, one object a line. The present tree has to
 say the same of every object, but for what ALLOWED lists with its reason; the changelog names each of these. To keep
-another release: `FREEZE=<release> pytest tests/contract/test_frozen.py` with its tree.
+another release: `python -m tests.contract.frozen RELEASE`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 
-from platforms.kubernetes import site
-from settings import Settings
-from tests.contract import kubernetes_samples as cluster
-from tests.contract.engine import fresh_run
-from tests.contract.targets import compose_document
+from platforms.docker import site as docker_site
+from settings import ROOT, Settings
+from tests.contract.engine import run_program
+from tests.contract.frozen.recording import Objects, View, line
+from tests.contract.frozen.recording import views as every_view
 
 FROZEN = Path(__file__).parent / "frozen"
-FREEZE = os.environ.get("FREEZE")
-RELEASES = sorted(path.name for path in FROZEN.iterdir() if path.is_dir()) if FROZEN.exists() else []
-CLUSTERS = {**cluster.SAMPLES, "operated": cluster.OPERATED}
-# What is said of each object, by its address; and how a stack that has imported a realm is told of.
-Objects = Mapping[str, Any]
-View = Callable[..., Objects]
-# What may differ, by the kind of object and the path of the value, and why nothing is replaced for it. Nothing here may
-# be a value of a container, a pod's template, a volume, a claim or a generated password.
-ALLOWED = {
+RELEASES = sorted(path.name for path in FROZEN.iterdir() if any(path.glob("*.jsonl")))
+# What may differ, by the kind of object and the path of the value, and why nothing is replaced for it.
+ALLOWED: Mapping[tuple[str, str], str] = {
     ("NetworkPolicy", "spec.ingress"): "a caller reaches the ports meant for it alone; changed in place",
     ("NetworkPolicy", "spec.egress"): "the same, from the other side; changed in place",
     ("AuthorizationPolicy", "spec.rules"): "in the mesh as well; changed in place",
 }
-NEVER = (
-    "docker:index/container:Container", "docker:index/volume:Volume", "random:index/randomPassword:RandomPassword",
-    "Deployment", "StatefulSet", "PersistentVolumeClaim", "Cluster", "service", "volume",
-)  # fmt: skip
-
-
-def registered(settings: Settings, kept: str = "") -> Objects:
-    """Every resource by its place among its parents, with the inputs and options that decide what happens to it."""
-    run = fresh_run(settings)
-    return {
-        run.path(urn): {
-            "type": r.type,
-            # Manifests are compared as they are rendered: the engine makes the same ones (test_kubernetes_program.py).
-            "inputs": {} if r.type.startswith("kubernetes:") else r.inputs,
-            "secret": sorted(r.secret),
-            "secretOutputs": sorted(r.secret_outputs),
-            "provider": r.provider,
-            "deletedWith": r.deleted_with,
-        }
-        for urn, r in run.resources.items()
-    }
-
-
-def composed(settings: Settings, kept: str = "") -> Objects:
-    """The Compose file's services, networks and volumes, its files, and the names of what its env file holds."""
-    document, values, rendered = compose_document(settings, "test", kept)
-    objects = {
-        f"{kind}::{name}": {"type": kind.removesuffix("s"), "inputs": said}
-        for kind in ("services", "networks", "volumes")
-        for name, said in document[kind].items()
-    }
-    objects |= {f"files::{path}": {"type": "file", "inputs": {"text": text}} for path, text in rendered.files.items()}
-    return objects | {f"variables::{name}": {"type": "variable", "inputs": {}} for name in values}
-
-
-def rendered(config: dict[str, Any], kept: str = "") -> Objects:
-    """The manifests by kind and name."""
-    manifests = cluster.every(config, kept)
-    return {f"{m['kind']}::{m['metadata']['name']}": {"type": m["kind"], "inputs": m} for m in manifests}
+# What the workloads that a stack had are given beside what they had, by its kind and name, and why they keep their
+# data and passwords. What a new workload brings needs no row.
+ADDED: Mapping[tuple[str, str], str] = {}
+# The kinds of which nothing may change, and what people lose if something does.
+_PODS = "its pods are made anew, and nobody is served meanwhile"
+_CONTAINER = "its container is made anew, and nobody is served meanwhile"
+_DATA = "its data stays where nobody looks for it, and its program starts with none"
+_READ = "it has its digest in its name, and the pods that read it are made anew"
+_PEOPLE = "Keycloak would make it anew: passwords, sessions and memberships are lost"
+_PROVIDER = "a provider that is replaced replaces everything that was made by it"
+IRREPLACEABLE: Mapping[str, str] = {
+    **dict.fromkeys(("Container", "service"), _CONTAINER),
+    **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Cluster"), _PODS),
+    **dict.fromkeys(("Volume", "volume", "PersistentVolumeClaim", "Namespace"), _DATA),
+    **dict.fromkeys(("Network", "network"), "what is on it is cut off, and made anew"),
+    **dict.fromkeys(("Secret", "ConfigMap"), _READ),
+    **dict.fromkeys(("Realm", "User", "Group"), _PEOPLE),
+    **dict.fromkeys(("docker", "kubernetes", "keycloak"), _PROVIDER),
+    "RandomPassword": "a password is generated anew, and whoever has stored the old one is locked out",
+}
+# What keeps a workload running, and so has its name; for the engine, the component around it.
+KEEPERS = ("service", "Deployment", "StatefulSet", "CronJob", "Cluster")
+# What is said of an object beside what decides its fate.
+_ABOUT = ("address", "aliases")
+# Options that only keep a resource as it is: it may gain them, and lose none.
+PROTECTING = ("options.protect", "options.ignoreChanges", "options.retainOnDelete")
 
 
 @pytest.fixture
 def views(samples: dict[str, Settings], monkeypatch: pytest.MonkeyPatch) -> Mapping[str, View]:
-    """Each stack as each engine is told of it."""
-    # The SDK takes defaults of its provider from there.
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-    monkeypatch.setattr(site, "check_cluster", lambda *_: [])
-    monkeypatch.setattr(site, "_wait_open", lambda *_: None)
-    found: dict[str, View] = {}
-    for name, settings in samples.items():
-        found[f"docker-{name}"] = partial(registered, settings)
-        found[f"compose-{name}"] = partial(composed, settings)
-    for name, config in CLUSTERS.items():
-        found[f"kubernetes-{name.replace(' ', '-')}"] = partial(rendered, config)
-        found[f"pulumi-kubernetes-{name.replace(' ', '-')}"] = partial(registered, cluster.settings(config))
-    return found
+    return every_view(samples, monkeypatch)
 
 
 def frozen(file: Path) -> dict[str, Any]:
@@ -102,15 +70,17 @@ def frozen(file: Path) -> dict[str, Any]:
 def realm(objects: Mapping[str, Any]) -> str:
     """The realm that a stack of these objects has imported, which its next `up` finds beside the rendered files."""
     for said in objects.values():
-        texts = said["inputs"].get("data", {}) if said["type"] == "ConfigMap" else said["inputs"]
+        inputs = said.get("inputs", {})
+        texts = inputs.get("data", {}) if said["type"] == "ConfigMap" else inputs
         for text in texts.values() if said["type"] in ("ConfigMap", "file") else ():
             if '"realm":' in text:
                 return str(text)
     return ""
 
 
-def line(address: str, said: Any) -> str:
-    return json.dumps({"address": address, **said}, sort_keys=True)
+def kind(said: Any) -> str:
+    """The last part of a type: docker:index/volume:Volume is a Volume."""
+    return str(said["type"]).rpartition(":")[2]
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -122,58 +92,203 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, 
         yield path, before, after
 
 
+def problem(address: str, what: str, of: str) -> str:
+    lost = IRREPLACEABLE.get(of)
+    return f"{address}: {what}. " + (
+        f"It must not: {lost}" if lost else "If that is meant, ALLOWED and the changelog say so"
+    )
+
+
 def replaced(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
     """What of a release's objects is gone, or said otherwise without leave."""
-    for address, said in before.items():
-        now = json.loads(line(address, after[address])) if address in after else None
-        if now is None:
-            yield f"{address} is registered no more: the next `up` removes it"
+    now = {address: json.loads(line(address, said)) for address, said in after.items()}
+    known = {**{old: said for said in now.values() for old in said.get("aliases", ())}, **now}
+    renamed = {said["address"]: old for old, said in known.items() if old != said["address"]}
+    for address, was in before.items():
+        if address not in known:
+            yield problem(address, "the stack has it no more, and its next `up` removes it", kind(was))
             continue
-        for path, was, becomes in differences(said, now):
-            if (said["type"], path.removeprefix("inputs.")) not in ALLOWED:
-                yield f"{address}: {path} was {was!r} and becomes {becomes!r}"
+        becomes = _under_earlier_names(known[address], renamed)
+        if known[address]["address"] != address:
+            # An alias may say another type, which the engine then takes for the same resource.
+            becomes["type"] = was["type"]
+        for path, value, other in differences(_fate(was), _fate(becomes)):
+            if not _only_protects(path, value, other) and (kind(was), path.removeprefix("inputs.")) not in ALLOWED:
+                yield problem(address, f"{path} was {value!r} and becomes {other!r}", kind(was))
 
 
-if FREEZE:
+def _only_protects(path: str, value: Any, other: Any) -> bool:
+    """Whether an option that keeps a resource as it is came, and none went."""
+    if path not in PROTECTING:
+        return False
+    return bool(other) and (not value or set(value) <= set(other))
 
-    def test_keep_a_release(views: Mapping[str, View]) -> None:
-        folder = FROZEN / str(FREEZE)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, view in views.items():
-            text = "".join(line(address, said) + "\n" for address, said in sorted(view().items()))
-            (folder / f"{name}.jsonl").write_text(text)
+
+def _fate(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"options": {}, **{key: value for key, value in said.items() if key not in _ABOUT}}
+
+
+def _under_earlier_names(said: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """With every other resource that it names called as it was before its alias."""
+    named = dict(said)
+    for key in ("provider", "deletedWith"):
+        for new, old in renamed.items():
+            if key in named:
+                named[key] = named[key].replace(f"::{new}", f"::{old}")
+    return named
+
+
+def workloads(objects: Objects) -> set[str]:
+    return {
+        address.rpartition("::")[2]
+        for address, said in objects.items()
+        if said["type"] in KEEPERS or said["type"].startswith("mlflow-sso:index:")
+    }
+
+
+def added(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
+    """What is new without leave, and does not come with a workload that is new."""
+    new = workloads(after) - workloads(before)
+    for address, said in after.items():
+        if address in before or set(said.get("aliases", ())) & set(before):
+            continue
+        name = address.rpartition("::")[2]
+        spelt = name.lower().replace("_", "-").replace("/", "-")
+        owners = [owner for owner in workloads(after) if spelt == owner or spelt.startswith(f"{owner}-")]
+        if max(owners, key=len, default="") not in new and (kind(said), name) not in ADDED:
+            yield (
+                f"{address}: the stack did not have it. Data or a password of its own would be empty or unknown there; "
+                "where it is right, ADDED and the changelog say so"
+            )
+
+
+def changes(release: str, views: Mapping[str, View]) -> Iterator[str]:
+    for file in sorted((FROZEN / release).glob("*.jsonl")):
+        before = frozen(file)
+        assert len(before) > 10, f"{file.name} holds nothing to compare"
+        after = views[file.stem](realm(before))
+        for change in (*replaced(before, after), *added(before, after)):
+            yield f"{file.stem}: {change}"
 
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_next_up_replaces_nothing(release: str, views: Mapping[str, View]) -> None:
-    problems = []
-    for file in sorted((FROZEN / release).glob("*.jsonl")):
-        before = frozen(file)
-        assert len(before) > 10, f"{file.name} holds nothing to compare"
-        problems += [f"{file.stem}: {problem}" for problem in replaced(before, views[file.stem](realm(before)))]
+    problems = list(changes(release, views))
     assert not problems, f"stacks of release {release} would change:\n" + "\n".join(problems)
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_what_is_new_is_no_second_form_of_what_was_there(release: str, views: Mapping[str, View]) -> None:
-    """A claim or volume that comes under another name starts empty, and looks new."""
-    for file in sorted((FROZEN / release).glob("*.jsonl")):
-        before = frozen(file)
-        new = {address: said for address, said in views[file.stem](realm(before)).items() if address not in before}
-        assert [address for address, said in new.items() if said["type"] in NEVER] == [], file.stem
+def test_every_view_of_a_stack_is_held_against_a_release(release: str, views: Mapping[str, View]) -> None:
+    assert {file.stem for file in (FROZEN / release).glob("*.jsonl")} == set(views)
 
 
 def test_nothing_whose_change_replaces_is_allowed_to_change() -> None:
-    assert not {kind for kind, _ in ALLOWED} & set(NEVER)
+    assert not {of for of, _ in ALLOWED} & set(IRREPLACEABLE)
 
 
-def test_a_change_is_seen() -> None:
-    """The rail itself: a stack that lost a volume, another image, another option."""
-    said = {"type": "volume", "inputs": {"name": "a", "labels": {"b": "c"}}, "deletedWith": ""}
-    other = {**said, "inputs": {"name": "a", "labels": {"b": "d"}}}
-    assert list(replaced({"x": {"address": "x", **said}}, {"x": said})) == []
-    assert list(replaced({"x": {"address": "x", **said}}, {})) == ["x is registered no more: the next `up` removes it"]
-    assert list(replaced({"x": {"address": "x", **said}}, {"x": other})) == [
-        "x: inputs.labels.b was 'c' and becomes 'd'"
-    ]
-    assert list(replaced({"x": {"address": "x", **said}}, {"x": {**said, "deletedWith": "y"}})) != []
+def test_the_changelog_names_what_is_allowed_to_change() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    for of, _ in (*ALLOWED, *ADDED):
+        assert of.removesuffix("y") in text, f"people are not told that the next `up` changes a {of}"
+
+
+def test_each_leave_is_used(views: Mapping[str, View]) -> None:
+    """One that no release needs any more would let the next mistake through."""
+    used = set()
+    for release in RELEASES:
+        for file in (FROZEN / release).glob("kubernetes-*.jsonl"):
+            before = frozen(file)
+            after = views[file.stem](realm(before))
+            for address, was in before.items():
+                for path, _, _ in differences(_fate(was), _fate(json.loads(line(address, after[address])))):
+                    used.add((kind(was), path.removeprefix("inputs.")))
+    assert used == set(ALLOWED)
+
+
+SAID = {"type": "volume", "inputs": {"name": "a", "labels": {"b": "c"}}, "deletedWith": "urn:pulumi:s::p::t::w"}
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ({"volumes::x": SAID}, []),
+        ({}, ["volumes::x: the stack has it no more, and its next `up` removes it. It must not: its data stays"]),
+        (
+            {"volumes::x": {**SAID, "inputs": {"name": "a", "labels": {"b": "d"}}}},
+            ["volumes::x: inputs.labels.b was 'c' and becomes 'd'. It must not: its data stays"],
+        ),
+        ({"volumes::x": {**SAID, "deletedWith": ""}}, ["volumes::x: deletedWith was 'urn:pulumi:s::p::t::w' and"]),
+        (
+            {"volumes::x": {**SAID, "options": {"deleteBeforeReplace": True}}},
+            ["volumes::x: options.deleteBeforeReplace was None and becomes True"],
+        ),
+        ({"volumes::x": {**SAID, "options": {"ignoreChanges": ["labels"], "protect": True}}}, []),
+        ({"volumes::x": {**SAID, "secret": ["name"]}}, ["volumes::x: secret was None and becomes ['name']"]),
+        ({"volumes::y": {**SAID, "aliases": ["volumes::x"]}}, []),
+        (
+            {
+                "volumes::y": {**SAID, "aliases": ["volumes::x"], "deletedWith": "urn:pulumi:s::p::t::v"},
+                "t::v": {"type": "t", "aliases": ["t::w"]},
+            },
+            [],
+        ),
+    ],
+)
+def test_each_way_of_being_replaced_is_seen(now: dict[str, Any], expected: list[str]) -> None:
+    """The rail itself: a stack that lost a volume, another name, another option, and one whose alias keeps it."""
+    problems = list(replaced({"volumes::x": {"address": "volumes::x", **SAID}}, now))
+    assert len(problems) == len(expected)
+    for told, start in zip(problems, expected, strict=True):
+        assert told.startswith(start), told
+
+
+def test_a_resource_loses_no_option_that_keeps_it() -> None:
+    kept = {"volumes::x": {**SAID, "options": {"ignoreChanges": ["labels", "name"], "protect": True}}}
+    (fewer, bare) = ({"volumes::x": {**SAID, "options": options}} for options in ({"ignoreChanges": ["name"]}, {}))
+    for now in (fewer, bare):
+        told = list(replaced(kept, now))
+        assert [part.split()[1] for part in told] == ["options.ignoreChanges", "options.protect"]
+
+
+def test_a_change_anywhere_in_a_container_is_seen(views: Mapping[str, View], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From end to end: the program asks for one value that differs."""
+    monkeypatch.setattr(docker_site, "shares", lambda workload: 7)
+    before = frozen(FROZEN / RELEASES[-1] / "docker-default.jsonl")
+    problems = list(replaced(before, views["docker-default"]()))
+    assert len(problems) == 4, "one for each container"
+    for told in problems:
+        assert "container:Container::" in told
+        assert "inputs.cpuShares was" in told
+        assert told.endswith("nobody is served meanwhile")
+
+
+def test_what_is_new_comes_with_a_new_workload_or_by_leave() -> None:
+    """A second volume of a database would start empty; the volume of a new program may."""
+    before = {"services::db": {"type": "service"}, "volumes::db-data": {"type": "volume"}}
+    other = {**before, "volumes::db-data2": {"type": "volume"}, "variables::DB_PASSWORD": {"type": "variable"}}
+    assert [told.partition(":")[0] for told in added(before, other)] == ["volumes", "variables"]
+    new = {"services::db-copy": {"type": "service"}, "volumes::db-copy-data": {"type": "volume"}}
+    assert list(added(before, {**before, **new, "files::db-copy/conf": {"type": "file"}})) == []
+    assert list(added(before, {**before, "volumes::x": {"type": "volume", "aliases": ["volumes::db-data"]}})) == []
+
+
+def test_the_aliases_of_a_component_hold_for_what_is_in_it() -> None:
+    """As the engine inherits them: by the types of the parents, and by names that start with theirs."""
+
+    class Part(pulumi.ComponentResource):
+        pass
+
+    def program() -> Mapping[str, pulumi.Input[object]]:
+        before = pulumi.Alias(name="old", type_="x:index:Old")
+        part = Part("x:index:New", "new", None, pulumi.ResourceOptions(aliases=[before]))
+        inside = pulumi.ResourceOptions(parent=part)
+        pulumi.CustomResource("y:index:Thing", "new-thing", {}, inside)
+        pulumi.CustomResource("y:index:Thing", "thing", {}, inside)
+        return {}
+
+    done = run_program(program)
+    assert {done.path(urn): set(done.former(urn)) for urn in done.resources} == {
+        "x:index:New::new": {"x:index:Old::old"},
+        "x:index:New$y:index:Thing::new-thing": {"x:index:Old$y:index:Thing::old-thing"},
+        "x:index:New$y:index:Thing::thing": {"x:index:Old$y:index:Thing::thing"},
+    }

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from components.identity import CLIENT_SECRET
+from components.postgres import password_variable
 from components.realm.document import realm_import
 from components.stack import StackSpec, stack_spec
 from platforms.secrets import SecretText
@@ -64,7 +66,7 @@ def test_1_a_database_password_is_one_secret_for_server_and_client(separate: boo
         (mlflow, "OIDC_USERS_DB_URI", server, "oidc"),
         (keycloak, "KC_DB_PASSWORD", keycloak_server, "keycloak"),
     ):
-        assert client.secret_env[variable].secrets == host.secret_env[f"{role.upper()}_PASSWORD"].secrets
+        assert client.secret_env[variable].secrets == host.secret_env[password_variable(role)].secrets
         assert role in host.env["STACK_DATABASES"].split(",")
     assert plain(mlflow.secret_env["MLFLOW_BACKEND_STORE_URI"]).startswith(
         "postgresql+psycopg2://mlflow:@postgres:5432"
@@ -211,7 +213,7 @@ def test_6_client_id_and_secret_are_one_in_realm_mlflow_and_outputs(client_id: s
     assert mlflow.env["OIDC_CLIENT_ID"] == mlflow.env["OIDC_AUDIENCE"] == client_id
     assert in_engine.inputs["clientId"] == spec.outputs()["client_id"] == client_id
     (secret,) = mlflow.secret_env["OIDC_CLIENT_SECRET"].secrets
-    assert secret == spec.client_secret == spec.outputs()["client_secret"]
+    assert secret == CLIENT_SECRET == spec.realm.server.secret == spec.outputs()["client_secret"]
     assert in_import["secret"] == f"<{secret.name}>"
     assert plain(mlflow.secret_env["OIDC_CLIENT_SECRET"]) == ""
 

@@ -16,7 +16,10 @@ from problems import Problem, StackError
 from settings import PROJECT
 from tests.contract.engine import GENERATED, Run, fresh_run, text
 from tests.contract.kubernetes_samples import OPERATED, SAMPLES, SCALED, STACK, settings
+from tests.contract.names import hold_to_snapshot
 from tests.contract.targets import secret_value
+
+STACKS = {**SAMPLES, "operated": OPERATED}
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +27,9 @@ def fit_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "check_cluster", lambda *_: [])
 
 
-@pytest.fixture(params=[*SAMPLES, "operated"], ids=str, scope="module")
+@pytest.fixture(params=STACKS, ids=str, scope="module")
 def config(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return dict({**SAMPLES, "operated": OPERATED}[request.param])
+    return dict(STACKS[request.param])
 
 
 def test_the_engine_waits_for_the_address_that_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +112,12 @@ def test_only_what_runs_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for (kind, _), made in objects(planned({}, monkeypatch)).items():
         waited = "pulumi.com/skipAwait" not in made["metadata"].get("annotations", {})
         assert waited == (kind in ("Namespace", "Deployment", "StatefulSet"))
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_logical_names_are_stable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim under another name is adopted by its physical one, and then deleted with the earlier name."""
+    hold_to_snapshot(f"kubernetes-{name.replace(' ', '-')}", planned(STACKS[name], monkeypatch))
 
 
 def test_logical_names_hold_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:

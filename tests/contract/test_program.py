@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import re
-from pathlib import Path
 from urllib.parse import quote
 
 import pulumi
@@ -15,22 +13,17 @@ from pulumi.runtime.settings import SETTINGS
 from components.stack import stack_spec
 from problems import StackError
 from settings import Settings
-from tests.contract.engine import GENERATED, Run, fresh_run, run, text
+from tests.contract.engine import GENERATED, fresh_run, run, text
+from tests.contract.names import hold_to_snapshot, names
 from tests.contract.targets import secret_value
 from tests.fakes import FakeDocker
 from tests.samples import OPERATORS_OWN, OPERATORS_PASSWORD, settings
 
-SNAPSHOTS = Path(__file__).parent / "snapshots"
 NETWORK = "docker:index/network:Network"
 
 
 def holds_a_secret(value: object) -> bool:
     return GENERATED in text(value) or OPERATORS_OWN in text(value)
-
-
-def names(done: Run) -> list[str]:
-    """Every logical name below its parents. What carries files has their digest in its name."""
-    return sorted(re.sub(r"-[0-9a-f]{8}(?=-carrier$|$)", "-<digest>", done.path(urn)) for urn in done.resources)
 
 
 def test_no_input_holds_a_secret_unless_it_is_marked(sample: Settings) -> None:
@@ -133,10 +126,7 @@ def test_what_was_made_in_a_keycloak_that_stays_is_removed_one_by_one(samples: d
 
 @pytest.mark.parametrize("name", ["default", "everything", "elsewhere"])
 def test_logical_names_are_stable(name: str, samples: dict[str, Settings]) -> None:
-    """A logical name is the key of a resource in people's state: one that changes is a resource made anew."""
-    done = run(samples[name])
-    kept = (SNAPSHOTS / f"docker-{name}.txt").read_text().splitlines()
-    assert names(done) == kept
+    hold_to_snapshot(f"docker-{name}", run(samples[name]))
 
 
 def test_logical_names_do_not_depend_on_the_stack(sample: Settings) -> None:

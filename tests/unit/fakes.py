@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -56,6 +57,12 @@ class Fake:
             },
         )
         return base
+
+
+def token(sub: str, number: int = 1, issuer: str = "https://keycloak.test") -> str:
+    """What Keycloak's tokens look like, without a signature."""
+    body = json.dumps({"iss": issuer, "sub": sub, "jti": number}).encode()
+    return f"e30.{base64.urlsafe_b64encode(body).rstrip(b'=').decode()}.x"
 
 
 @contextmanager

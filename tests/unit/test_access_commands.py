@@ -337,7 +337,11 @@ class TestOutput:
 
     def test_env_quotes_for_a_shell(self, server: Fake) -> None:
         lines = run("env").stdout.splitlines()
-        assert lines == [f"export MLFLOW_TRACKING_URI={server.url}", "export MLFLOW_TRACKING_TOKEN=the-access-token"]
+        assert lines == [
+            f"export MLFLOW_TRACKING_URI={server.url}",
+            "export MLFLOW_TRACKING_TOKEN=the-access-token",
+            "export MLFLOW_TRACKING_AUTH=mlflow-sso",
+        ]
 
 
 def test_logout_forgets_the_login_even_where_keycloak_is_down(server: Fake) -> None:

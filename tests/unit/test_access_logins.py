@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mlflow_sso_client import notices
 from mlflow_sso_client.errors import KeycloakDownError, NotLoggedInError
 from mlflow_sso_client.logins import Login, LoginStore, login_for
 from mlflow_sso_client.providers import SsoHeaders
@@ -33,6 +34,7 @@ def keycloak() -> Iterator[Fake]:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(notices.once, "_said", {})
     for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -41,7 +43,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def kept(keycloak: Fake, **changes: object) -> LoginStore:
     """A login whose access token has ended, unless `changes` say otherwise."""
     login = Login(
-        mlflow_url="http://mlflow.test:5000",
+        mlflow_url="https://mlflow.test:5000",
         issuer=keycloak.issuer(),
         client_id="mlflow-cli",
         username="alice",
@@ -147,11 +149,29 @@ def test_nothing_of_a_login_shows_in_its_repr(keycloak: Fake) -> None:
 
 def test_a_login_is_found_by_its_address_alone(keycloak: Fake) -> None:
     kept(keycloak)
-    assert login_for("http://mlflow.test:5000/") is not None
-    assert login_for("http://mlflow.test:5000/api/2.0/mlflow-artifacts/artifacts/1") is not None
-    assert login_for("http://mlflow.test:5000.evil.test") is None
-    assert login_for("http://mlflow.test:50001/") is None
-    assert login_for("https://mlflow.test:5000") is None
+    assert login_for("https://mlflow.test:5000/") is not None
+    assert login_for("https://mlflow.test:5000/api/2.0/mlflow-artifacts/artifacts/1") is not None
+    assert login_for("https://mlflow.test:5000.evil.test") is None
+    assert login_for("https://mlflow.test:50001/") is None
+    assert login_for("http://mlflow.test:5000") is None
+    assert login_for("https://someone@mlflow.test:5000") is None
+    assert login_for("https://mlflow.test:5000\\@evil.test/") is None
+    assert login_for("https://mlflow.test:50000000/") is None
+
+
+@pytest.mark.parametrize("address", ["https://MLflow.test", "HTTPS://mlflow.test/", "https://mlflow.test:443/api/2.0"])
+def test_a_login_is_found_by_every_spelling_of_its_address(address: str, keycloak: Fake) -> None:
+    kept(keycloak, mlflow_url="https://mlflow.test")
+    assert login_for(address) is not None
+
+
+def test_of_two_logins_the_one_that_has_ended_comes_last(keycloak: Fake) -> None:
+    """A dead login of an earlier name would otherwise hide the new one from every client."""
+    kept(keycloak, refresh_until=time.time() - 1)
+    LoginStore("newer").write(replace(kept(keycloak, refresh_until=time.time() - 1).read(), refresh_until=0.0))
+    found = login_for("https://mlflow.test:5000")
+    assert found is not None
+    assert found.stack == "newer"
 
 
 # What follows stands in for MLflow's own `http_request`, whose arguments the provider reads.
@@ -166,18 +186,18 @@ def sent(host: str, provider: SsoHeaders | None = None) -> dict[str, str]:
 
 def test_the_header_goes_to_the_server_of_the_login(keycloak: Fake) -> None:
     kept(keycloak, access_until=time.time() + 200, access_token="good")
-    assert sent("http://mlflow.test:5000") == {"Authorization": "Bearer good"}
+    assert sent("https://mlflow.test:5000") == {"Authorization": "Bearer good"}
 
 
 def test_artifacts_lie_below_the_address(keycloak: Fake) -> None:
     kept(keycloak, access_until=time.time() + 200, access_token="good")
-    assert sent("http://mlflow.test:5000/api/2.0/mlflow-artifacts/artifacts/1/x") == {"Authorization": "Bearer good"}
+    assert sent("https://mlflow.test:5000/api/2.0/mlflow-artifacts/artifacts/1/x") == {"Authorization": "Bearer good"}
 
 
 def test_no_header_goes_to_another_server(keycloak: Fake) -> None:
     kept(keycloak, access_until=time.time() + 200, access_token="good")
     provider = SsoHeaders()
-    assert sent("http://mlflow.test:5000", provider)
+    assert sent("https://mlflow.test:5000", provider)
     assert sent("http://elsewhere.test:5000", provider) == {}
 
 
@@ -196,15 +216,15 @@ def test_credentials_that_are_given_win(name: str, monkeypatch: pytest.MonkeyPat
 def test_a_dead_login_is_told_on_standard_error(keycloak: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     keycloak.routes[TOKEN] = 400, {"error": "invalid_grant", "error_description": "Session not active"}
     kept(keycloak)
-    assert sent("http://mlflow.test:5000") == {"Authorization": "Bearer old"}
-    assert "run `mlflow-sso login`" in capsys.readouterr().err
+    assert sent("https://mlflow.test:5000") == {"Authorization": "Bearer old"}
+    assert "run `mlflow-sso login --url https://mlflow.test:5000`" in capsys.readouterr().err
 
 
 def test_a_restart_of_keycloak_is_waited_for(keycloak: Fake) -> None:
     answers: Iterator[Answer] = iter([(503, {}), grants(1)])
     keycloak.routes[TOKEN] = lambda asked: next(answers)
     kept(keycloak)
-    assert sent("http://mlflow.test:5000") == {"Authorization": "Bearer new-1"}
+    assert sent("https://mlflow.test:5000") == {"Authorization": "Bearer new-1"}
 
 
 def test_threads_of_one_process_refresh_once(keycloak: Fake) -> None:
@@ -212,7 +232,7 @@ def test_threads_of_one_process_refresh_once(keycloak: Fake) -> None:
     kept(keycloak)
     provider, found = SsoHeaders(), []
     threads = [
-        threading.Thread(target=lambda: found.append(sent("http://mlflow.test:5000", provider))) for _ in range(8)
+        threading.Thread(target=lambda: found.append(sent("https://mlflow.test:5000", provider))) for _ in range(8)
     ]
     for one in threads:
         one.start()

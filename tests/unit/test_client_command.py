@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow_sso_client import flows
 from mlflow_sso_client.addresses import name_for
 from mlflow_sso_client.command import main
 from mlflow_sso_client.logins import Login, LoginStore
@@ -28,6 +29,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "MLFLOW_TRACKING_URI",
         "MLFLOW_SSO_ISSUER",
         "STACKCTL_ISSUER",
+        "MLFLOW_SSO_CLIENT_ID",
+        "STACKCTL_CLIENT_ID",
     ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -45,11 +48,12 @@ def server() -> Iterator[Fake]:
         yield fake
 
 
-def keep(name: str, url: str, token: str) -> None:
+def keep(name: str, url: str, token: str, client_id: str = "mlflow-cli", client_secret: str = "") -> None:
     LoginStore(name).write(
         Login(
-            mlflow_url=url, issuer=f"{url}/realms/mlflow", client_id="mlflow-cli", username="bob", kind="device",
+            mlflow_url=url, issuer=f"{url}/realms/mlflow", client_id=client_id, username="bob", kind="device",
             offline=False, access_token=token, access_from=time.time(), access_until=time.time() + 300,
+            client_secret=client_secret,
         )
     )  # fmt: skip
 
@@ -73,12 +77,64 @@ def test_a_login_needs_nothing_but_the_address(
     assert run(capsys, "token")[0] == "t\n"
     assert f"export MLFLOW_TRACKING_URI={server.url}\n" in run(capsys, "env")[0]
     assert "logged out" in run(capsys, "logout")[1]
-    assert "run `mlflow-sso login`" in run(capsys, "token", code=3)[1]
+    assert "run `mlflow-sso login" in run(capsys, "token", code=3)[1]
 
 
 def test_logins_to_several_servers_do_not_take_each_others_place() -> None:
     names = [name_for(url) for url in ("https://a.example.com", "https://b.example.com", "http://localhost:5000")]
     assert names == ["a.example.com", "b.example.com", "localhost-5000"]
+
+
+def test_the_next_step_of_a_login_that_has_ended_mends_it(
+    server: Fake, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another name the new login would stand behind the dead one, and every client would go on with that."""
+    keep("dev", server.url, "dead")
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+    run(capsys, "login", "--url", f"{server.url}/", "--username", "bob", "--password-stdin")
+    assert [path.name for path in home.rglob("*.json")] == ["dev.json"]
+    assert run(capsys, "token")[0] == "t\n"
+
+
+def test_a_login_anew_is_by_the_same_client_and_issuer(
+    server: Fake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep("dev", server.url, "dead", client_id="notebooks")
+    for given, expected in ((None, "notebooks"), ("from-variable", "from-variable")):
+        monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+        if given:
+            monkeypatch.setenv("STACKCTL_CLIENT_ID", given)
+        run(capsys, "login", "--username", "bob", "--password-stdin")
+        forms = [asked.form for asked in server.asked if asked.path == f"{REALM}/token"]
+        assert forms[-1]["client_id"] == expected
+    keep("dev", server.url, "dead", client_id="ci", client_secret="hunter2")
+    monkeypatch.delenv("STACKCTL_CLIENT_ID")
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+    run(capsys, "login", "--username", "bob", "--password-stdin")
+    forms = [asked.form for asked in server.asked if asked.path == f"{REALM}/token"]
+    assert forms[-1]["client_id"] == "mlflow-cli", "a service account's client has no login for people"
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [("sh", "export MLFLOW_TRACKING_TOKEN='it'\"'\"'s'"), ("powershell", "$env:MLFLOW_TRACKING_TOKEN = 'it''s'")],
+)
+def test_each_shell_is_told_in_its_own_words(shell: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    keep("dev", "https://a.example.com", "it's")
+    lines = run(capsys, "env", "--shell", shell)[0].splitlines()
+    assert line in lines
+    assert lines[-1].endswith("mlflow-sso" if shell == "sh" else "'mlflow-sso'"), "MLflow's client renews it by that"
+
+
+def test_the_usual_shell_is_that_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.delenv("SHELL", raising=False)
+    assert flows.usual_shell() == "powershell"
+    monkeypatch.setenv("SHELL", "/usr/bin/bash")
+    assert flows.usual_shell() == "sh"
+    monkeypatch.delenv("SHELL")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert flows.usual_shell() == "sh"
 
 
 def test_which_login_is_meant(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +199,15 @@ def test_a_service_account_logs_in_with_a_file(
     assert "is empty" in run(capsys, *words, code=2)[1]
     file.write_text("hunter2\n")
     assert "It renews itself" in run(capsys, *words)[1]
+    assert server.asked[-2].form["client_secret"] == "hunter2"
+
+
+@pytest.mark.parametrize("words", [("--client-secret-file", "-"), ("--password-stdin",)])
+def test_a_service_account_logs_in_by_standard_input(
+    words: tuple[str, ...], server: Fake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+    run(capsys, "login", "--url", server.url, "--client-credentials", "--client-id", "ci", *words)
     assert server.asked[-2].form["client_secret"] == "hunter2"
 
 

@@ -75,6 +75,40 @@ def test_on_windows_a_file_that_somebody_reads_is_replaced_a_little_later(
     assert [path.name for path in tmp_path.iterdir()] == ["login.json"], "nothing half written is left"
 
 
+def test_on_windows_a_lock_that_cannot_be_had_at_all_is_told(
+    windows: Msvcrt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only "somebody else has it" is a reason to ask again; any other would be asked for ever."""
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(windows, "locking", locking)
+    with pytest.raises(OSError, match="Permission denied"), files.held(tmp_path / "x.lock"):
+        pass
+
+
+def test_on_windows_a_file_that_somebody_replaces_is_read_a_little_later(
+    windows: Msvcrt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "login.json").write_text("text")
+    refusals = iter([PermissionError(13, "in use"), PermissionError(13, "in use")])
+    real = Path.read_text
+
+    def busy(self: Path, encoding: str | None = None) -> str:
+        for error in refusals:
+            raise error
+        return real(self, encoding)
+
+    monkeypatch.setattr(Path, "read_text", busy)
+    assert files.read_text(tmp_path / "login.json") == "text"
+    module = importlib.import_module("mlflow_sso_client._windows")
+    monkeypatch.setattr(module, "_PATIENCE", 0)
+    refusals = iter([PermissionError(13, "never yours")] * 9)
+    with pytest.raises(PermissionError, match="never yours"):
+        files.read_text(tmp_path / "login.json")
+
+
 def test_every_system_has_the_same_functions(windows: Msvcrt) -> None:
     needed = {name for name in vars(files.System) if not name.startswith("_")}
     for name in ("_posix", "_windows"):

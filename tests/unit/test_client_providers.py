@@ -13,11 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from mlflow_sso_client import providers
+from mlflow_sso_client import notices, providers
 from mlflow_sso_client.logins import Login, LoginStore
 from mlflow_sso_client.providers import SsoAuthProvider, SsoHeaders
 from mlflow_sso_client.web import is_loopback
-from mlflow_sso_client.words import Once
 
 from settings import types
 from tests.unit.fakes import Answer, Asked, Fake, fake_server
@@ -29,7 +28,7 @@ GOOD = "Bearer good"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr(providers, "_once", Once())
+    monkeypatch.setattr(notices.once, "_said", {})
     for name in providers.GIVEN:
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "mlflow-sso" / "logins"
@@ -88,16 +87,17 @@ def test_a_server_without_a_login_is_told_once_with_the_next_step(
         other.routes["GET /api"] = 401, {}
         for _ in range(3):
             assert ask(f"{other.url}/api").status_code == 401
-        assert "Authorization" not in other.asked[0].headers
-        told = capsys.readouterr().err.splitlines()
-        assert told == [f"mlflow-sso: there is no login for {other.url}; run `mlflow-sso login --url {other.url}`"]
+        assert not [asked for asked in other.asked if "Authorization" in asked.headers]
+        (told,) = capsys.readouterr().err.splitlines()
+        assert told.endswith(f"run `mlflow-sso login --url {other.url}`")
+        assert server.url in told, "it may be the same server by another name"
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ((400, {"error": "invalid_grant", "error_description": "Token is not active"}), "run `mlflow-sso login`"),
-        ((400, {"error": "unauthorized_client"}), "run `mlflow-sso login`"),
+        ((400, {"error": "invalid_grant", "error_description": "Token is not active"}), "run `mlflow-sso login --url"),
+        ((400, {"error": "unauthorized_client"}), "run `mlflow-sso login --url"),
     ],
 )
 def test_a_login_that_ended_is_told_once(
@@ -133,9 +133,13 @@ WRONG = (
     '{"mlflow_url": 5, "issuer": "", "client_id": "", "username": "", "kind": "", "offline": false, '
     '"access_token": "", "access_from": 0, "access_until": 0}'
 )
+WRONG_SECRET = WRONG.replace("5", '""').replace("}", ', "client_secret": 5}')
+DEEP = "[" * 100_000
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"mlflow_url": 1}', "\x00", WRONG])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"mlflow_url": 1}', "\x00", WRONG, WRONG_SECRET, DEEP], ids=list("1234567")
+)
 def test_a_damaged_login_is_told_once_by_either_way(
     damage: str, home: Path, server: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,9 +148,17 @@ def test_a_damaged_login_is_told_once_by_either_way(
     provider = SsoHeaders()
     assert sent(server.url, provider) == sent(server.url, provider) == {}
     (line,) = capsys.readouterr().err.splitlines()
-    assert "dev.json cannot be read; run `mlflow-sso login`" in line
+    assert "dev.json cannot be read (it is damaged); remove it, and run `mlflow-sso login`" in line
     ask(f"{server.url}/api")
     assert "there is no login for" in capsys.readouterr().err
+
+
+def test_a_login_that_may_not_be_read_is_told_with_the_reason(
+    home: Path, server: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "dev.json").mkdir(parents=True)
+    assert sent(server.url, SsoHeaders()) == {}
+    assert "dev.json cannot be read (Is a directory)" in capsys.readouterr().err
 
 
 def test_another_name_of_the_same_server_is_told(server: Fake, capsys: pytest.CaptureFixture[str]) -> None:

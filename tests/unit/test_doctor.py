@@ -14,11 +14,8 @@ from typer.testing import CliRunner
 
 from components.connection import Login
 from components.observed import keycloak_view
-from components.plugin.lines import plugin_profile
-from components.redis import redis_address
 from components.stack import stack_spec
 from platforms.inventory import InventoryError
-from platforms.secrets import SecretText
 from settings import ROOT, Platform, parse
 from stackctl.cli import app
 from stackctl.clients.keycloak_admin import Provisioner
@@ -47,31 +44,6 @@ def test_every_check_is_registered_by_a_module_the_command_knows() -> None:
 def test_a_finding_outside_the_list_cannot_be_written() -> None:
     with pytest.raises(KeyError):
         Finding("no-such-kind", "", "", "").row()
-
-
-def test_what_mlflow_was_told_is_read_back_as_it_was_meant() -> None:
-    """The names of the plugin's variables stand in two places: where they are set, and where they are read."""
-    from components.mlflow import plugin_inputs
-
-    settings = parse({}, "x")
-    inputs, profile = plugin_inputs(settings), plugin_profile("11.0.2")
-
-    def fill(text: SecretText) -> str:
-        return "".join(text.fold(str, lambda _: "s3cret/", lambda _: "s3cret%2F"))
-
-    env = {**profile.env(inputs), **{name: fill(text) for name, text in profile.secret_env(inputs).items()}}
-    view, redis = profile.read(env), redis_address(settings)
-    assert (view.client_id, view.client_secret, view.discovery_url, view.issuer, view.audience, view.redirect_uri) == (
-        inputs.client_id, "s3cret/", inputs.discovery_url, inputs.issuer, inputs.audience, inputs.redirect_uri,
-    )  # fmt: skip
-    assert (view.scope, view.groups_claim, view.user_groups, view.admin_groups) == (
-        inputs.scope, inputs.groups_claim, inputs.user_groups, inputs.admin_groups,
-    )  # fmt: skip
-    assert view.cache == "redis"
-    assert view.redis == Login(redis.host, redis.port, "0", "", "s3cret/")
-    assert view.redis_parts == {"host": "redis", "port": "6379", "database": "0"}
-    assert view.users_database == Login("postgres", 5432, "oidc", "oidc", "s3cret/")
-    assert view.misspelt == {}
 
 
 def test_what_keycloak_was_told_is_read_back_and_no_password_is_shown() -> None:

@@ -12,6 +12,7 @@ import pytest
 import requests
 import yaml
 
+from components.postgres import DATA_DIRECTORY, ROLES_FILE, password_variable
 from components.stack import stack_spec
 from platforms.running import Answer, Instance, Trouble
 from platforms.secrets import SecretText
@@ -70,13 +71,14 @@ def test_a_database_login_is_tried_without_the_password_in_a_command_line() -> N
     answer = Answer(2, "", 'psql: error: FATAL:  password authentication failed for user "mlflow"')
     running = FakeRunning({"psql": answer})
     url = "postgresql+psycopg2://mlflow:pw-pw-pw@postgres:5432/mlflow"
-    server = Instance("x-postgres", "postgres", True, "", env={"MLFLOW_PASSWORD": "pw-pw-pw"})
+    server = Instance("x-postgres", "postgres", True, "", env={password_variable("mlflow"): "pw-pw-pw"})
     program = mlflow(MLFLOW_BACKEND_STORE_URI=url)
     found = list(checks_stores.databases(observed(program, server, running=running)))
     assert [f.id for f in found] == ["database-password"]
     assert "changed in the database" in found[0].cause
+    assert f"rm -f {DATA_DIRECTORY}/{ROLES_FILE}" in found[0].fix
     assert not any("pw-pw-pw" in word for command in running.commands for word in command)
-    outdated = Instance("x-postgres", "postgres", True, "", env={"MLFLOW_PASSWORD": "another"})
+    outdated = Instance("x-postgres", "postgres", True, "", env={password_variable("mlflow"): "another"})
     found = list(checks_stores.databases(observed(program, outdated, running=running)))
     assert "another password than x-postgres" in found[0].cause
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.postgres import DATA_DIRECTORY, DATABASES_VARIABLE, SUPERUSER_VARIABLE, password_variable
 from stackctl.errors import ImageError
 from stackctl.images import seed
 from tests.fakes import FakeDocker
@@ -27,6 +28,18 @@ def test_no_command_line_holds_the_password(tmp_path: Path, monkeypatch: pytest.
     runs = [call for call in docker.calls if call.startswith("run ")]
     assert [image for image in IMAGES.values() if not any(image in call for call in runs)] == []
     assert [call for call in docker.calls if "of-the-seed" in call] == []
+
+
+def test_the_seeds_server_is_told_by_the_names_that_a_stacks_is_told_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = FakeDocker(tmp_path / "docker", monkeypatch)
+    docker.answer("exec", "26.7.3\n")
+    seed.dump_schemas(IMAGES, tmp_path)
+    (server,) = [call for call in docker.calls if call.startswith("run ") and " p:1" in call]
+    passwords = {password_variable(name) for name in seed.CHANGE_LOGS}
+    assert set(re.findall(r"-e (\S+)", server)) == {"PGDATA", DATABASES_VARIABLE, SUPERUSER_VARIABLE, *passwords}
+    assert f'"{DATA_DIRECTORY}"' in Path(seed.__file__).read_text()
 
 
 def test_keycloaks_schema_says_of_which_version_it_is_and_each_database_has_an_id_of_its_own(

@@ -1,0 +1,72 @@
+"""What a program that uses a login is told: each thing once, on standard error, with the next step."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import requests
+
+from mlflow_sso_client.addresses import no_login
+from mlflow_sso_client.errors import AccessError, NotLoggedInError
+from mlflow_sso_client.files import NAME
+from mlflow_sso_client.logins import Login, damaged_logins, kept_logins
+from mlflow_sso_client.web import CURRENT_USER, is_loopback, origin, untouched
+from mlflow_sso_client.words import Once
+
+# Seconds for which a server is asked whether it wants a login at all.
+_TIMEOUT = 5.0
+once = Once()
+
+
+def tell(error: AccessError, login: Login | None = None) -> None:
+    """Say why a login cannot be used. login: the one that is meant, so that the next step names its server."""
+    step = error.next_step
+    if login is not None and isinstance(error, NotLoggedInError):
+        step = f"run `mlflow-sso login --url {login.mlflow_url}`"
+    once.say(error.cause, f"{NAME}: {error.cause}; {step}")
+
+
+def tell_of_defect(error: Exception, address: str) -> None:
+    """Say that no login is used because of something that nobody foresaw. Its own words may hold a secret."""
+    reason = getattr(error, "strerror", None) or "a defect of mlflow-sso-client"
+    where = getattr(error, "filename", None)
+    text = f"no login is used for {origin(address)}: {type(error).__name__}{f' at {where}' if where else ''} ({reason})"
+    once.say(text, f"{NAME}: {text}; run `mlflow-sso token`, which shows more")
+
+
+def tell_of_no_login(address: str, *, chosen: bool, verify: bool | str = True) -> None:
+    """Say why no login is used for a server, where somebody would expect one to be.
+
+    chosen: whether the user chose this client by name. Otherwise the server may be one that wants no login, so it is
+    asked once, without a token. verify: whose certificates MLflow trusts for it.
+    """
+    for error in damaged_logins():
+        tell(error)
+    if _tell_of_another_name(address):
+        return
+    if chosen or (once.first(f"asked {origin(address)}") and _wants_login(address, verify)):
+        tell(no_login(address))
+
+
+def _tell_of_another_name(address: str) -> bool:
+    """Whether a login is kept for what is almost the same server; it is told."""
+    asked = urlsplit(address)
+    for login in kept_logins().values():
+        known = urlsplit(login.mlflow_url)
+        local = is_loopback(asked.hostname or "") and is_loopback(known.hostname or "") and asked.port == known.port
+        if local or (asked.hostname == known.hostname and asked.hostname):
+            text = f"the login kept here is for {login.mlflow_url}, and not for {origin(address)}"
+            step = f"set MLFLOW_TRACKING_URI={login.mlflow_url}, or run `mlflow-sso login --url {origin(address)}`"
+            once.say(text, f"{NAME}: {text}; {step}")
+            return True
+    return False
+
+
+def _wants_login(address: str, verify: bool | str) -> bool:
+    url = address.partition("/api/")[0].rstrip("/") + CURRENT_USER
+    try:
+        answer = requests.get(url, auth=untouched, timeout=_TIMEOUT, allow_redirects=False, verify=verify)
+    except (OSError, ValueError):
+        # MLflow's own request says what is wrong with it.
+        return False
+    return answer.status_code == 401

@@ -1,0 +1,62 @@
+"""What is refused of the settings because of the plugin, before anything is created."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+from components.plugin.profile import Ability, PluginProfile
+from problems import Problem, StackError
+from settings import PROJECT, Settings
+from settings.model import Mlflow
+
+
+def refuse_lacking(settings: Settings, profile: PluginProfile) -> None:
+    """Refuse what the settings ask for and this line of versions cannot do, each by its key."""
+    problems = [
+        Problem(f"{PROJECT}:{key}", value, f"{expected}: {profile.lacks(ability)}")
+        for ability, key, value, expected in _asked(settings)
+        if profile.lacks(ability)
+    ]
+    if problems:
+        raise StackError("The plugin cannot do what the settings ask for; nothing was created.", problems)
+
+
+def _asked(settings: Settings) -> Iterator[tuple[Ability, str, str, str]]:
+    """Each ability that the settings rely on: the key, its value, and the value that relies on none."""
+    mlflow = settings.mlflow
+    servers = {"replicas": mlflow.replicas, "maxReplicas": mlflow.max_replicas or 1, "workers": mlflow.workers}
+    for key, number in servers.items():
+        if number > 1:
+            yield Ability.SHARED_CACHE, f"mlflow.{key}", str(number), "expected 1"
+    admins = settings.realm.groups.admins
+    if len(admins) > 1:
+        yield Ability.SEVERAL_ADMIN_GROUPS, "realm.groups.admins", ", ".join(admins), "expected one group"
+    if mlflow.provision_on_bearer:
+        yield Ability.BEARER_PROVISIONING, "mlflow.provisionOnBearer", "true", "expected false"
+    # The mesh has senders by default; only those that somebody has named are asked for.
+    mesh = settings.kubernetes.mesh
+    for field, key in (("collector_namespace", "collectorNamespace"), ("collector_account", "collectorAccount")):
+        if field in mesh.model_fields_set:
+            yield Ability.TRACE_INTAKE, f"kubernetes.mesh.{key}", str(getattr(mesh, field)), "expected none"
+
+
+def refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -> None:
+    """Refuse variables that the stack sets, that this plugin never reads, or that are one of the two misspelt."""
+    problems = []
+    places = [("env", name) for name in sorted(given.env)] + [("secretEnv", name) for name in sorted(given.secret_env)]
+    for place, name in places:
+        near = get_close_matches(name, sorted(own), n=1, cutoff=0.9)
+        if name in own:
+            expected = "the stack sets this itself; expected another name"
+        elif name in ignored:
+            expected = f"the plugin does not read it; what counts: {ignored[name]}"
+        elif near:
+            expected = f"the stack sets {near[0]} itself, and nothing reads this; expected another name"
+        elif place == "secretEnv" and name in given.env:
+            expected = "in env as well; expected one of the two"
+        else:
+            continue
+        problems.append(Problem(f"{PROJECT}:mlflow.{place}.{name}", "", expected))
+    if problems:
+        raise StackError("mlflow.env contradicts the stack's own variables; nothing was created.", problems)

@@ -1,0 +1,120 @@
+"""Servers that answer something else than the protocol says: one line, the next step, and no traceback."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow_sso_client.command import main
+from mlflow_sso_client.logins import Login, LoginStore
+
+from tests.unit.fakes import Fake, fake_server
+
+REALM = "/realms/mlflow/protocol/openid-connect"
+DISCOVERY = "GET /realms/mlflow/.well-known/openid-configuration"
+TOKENS = {"access_token": "t", "expires_in": 300, "refresh_token": "r"}
+CODE = {"verification_uri": "https://keycloak.test/device", "user_code": "AB", "device_code": "d", "expires_in": 5}
+# What is no object, and objects that lack something or hold it in another type.
+NO_OBJECTS: tuple[Any, ...] = ([], ["x"], "null", "5", '"text"')
+
+
+def without(document: dict[str, Any]) -> list[Any]:
+    """The document without each of its fields, and with each of another type."""
+    less = [{key: value for key, value in document.items() if key != gone} for gone in document]
+    return [*NO_OBJECTS, *less, *({**document, name: ["x"]} for name in document)]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("STACK", "MLFLOW_SSO_URL", "STACKCTL_URL", "MLFLOW_TRACKING_URI", "MLFLOW_SSO_ISSUER"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[Fake]:
+    with fake_server() as fake:
+        issuer = fake.issuer()
+        fake.routes["GET /login"] = 302, {}, {"Location": f"{issuer}/protocol/openid-connect/auth"}
+        fake.routes[f"POST {REALM}/token"] = 200, TOKENS
+        fake.routes[f"POST {REALM}/auth/device"] = 200, CODE
+        fake.routes["GET /api/2.0/mlflow/users/current"] = 200, {"username": "bob"}
+        yield fake
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """One line, and an exit code that says which kind."""
+    code = main(words)
+    done = capsys.readouterr()
+    assert code in (2, 3, 4, 7, 8), (code, done.err)
+    assert done.out == ""
+    lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.err
+    assert "; " in lines[0], "cause and next step"
+    return lines[0]
+
+
+def test_tokens_that_are_none(server: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    LoginStore("dev").write(
+        Login(
+            mlflow_url=server.url, issuer=server.issuer(), client_id="mlflow-cli", username="bob", kind="device",
+            offline=False, access_token="old", access_from=0, access_until=time.time() - 1, refresh_token="r",
+        )
+    )  # fmt: skip
+    optional = {"access_token": "t", "expires_in": 300}
+    checked = 0
+    for status in (200, 400):
+        for document in (*without(optional), {**optional, "refresh_token": 5}):
+            server.routes[f"POST {REALM}/token"] = status, document
+            refused(capsys, "token")
+            checked += 1
+    assert checked > 15
+    assert LoginStore("dev").read().access_token == "old"
+
+
+def test_an_issuer_that_does_not_describe_itself(server: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    described = server.routes[DISCOVERY]
+    assert isinstance(described, tuple)
+    needed = {name: described[1][name] for name in ("issuer", "token_endpoint", "authorization_endpoint")}
+    for document in without(needed):
+        server.routes[DISCOVERY] = 200, document
+        refused(capsys, "login", "--url", server.url)
+
+
+def test_a_code_that_is_none(server: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = {"expires_in": 5, "interval": 5}
+    for document in (*NO_OBJECTS, *({k: v for k, v in CODE.items() if k != gone} for gone in CODE)):
+        server.routes[f"POST {REALM}/auth/device"] = 200, document
+        refused(capsys, "login", "--url", server.url)
+    for name in numbers:
+        server.routes[f"POST {REALM}/auth/device"] = 200, {**CODE, name: "soon"}
+        refused(capsys, "login", "--url", server.url)
+
+
+@pytest.mark.parametrize("document", NO_OBJECTS)
+def test_an_mlflow_that_does_not_say_who_is_logged_in(
+    document: Any, server: Fake, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.routes["GET /api/2.0/mlflow/users/current"] = 200, document
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+    refused(capsys, "login", "--url", server.url, "--username", "bob", "--password-stdin")
+    assert not list(home.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "https://mlflow.test:port", "https://mlflow.test:99999", "https://", "//mlflow.test", "a b"]
+)
+def test_an_address_that_is_none(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is not a URL" in refused(capsys, "login", "--url", url)
+
+
+def test_a_ca_bundle_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["login", "--url", "https://127.0.0.1:1", "--ca-bundle", "/no/such/file.pem"]) == 9
+    told = capsys.readouterr().err
+    assert "/no/such/file.pem" in told
+    assert "give its place with --ca-bundle FILE" in told

@@ -1,0 +1,230 @@
+"""Where a token may go: to its own server, and there by a way that nobody else can read; and who says so if not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import requests
+from mlflow_sso_client import notices, providers
+from mlflow_sso_client.command import main
+from mlflow_sso_client.errors import RefusedError
+from mlflow_sso_client.logins import Login, LoginStore
+from mlflow_sso_client.providers import SsoAuth, SsoAuthProvider, SsoHeaders
+
+from tests.unit.fakes import Fake, fake_server, token
+
+CURRENT_USER = "/api/2.0/mlflow/users/current"
+PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(notices.once, "_said", {})
+    for name in (*providers.GIVEN, *PROXIES, "MLFLOW_TRACKING_URI", "STACK"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[Fake]:
+    """An MLflow that wants a login."""
+    with fake_server() as fake:
+        fake.routes[f"GET {CURRENT_USER}"] = 401, {}
+        yield fake
+
+
+def kept(url: str, name: str = "dev", **changes: object) -> LoginStore:
+    login = Login(
+        mlflow_url=url, issuer="https://keycloak.test/realms/mlflow", client_id="mlflow-cli", username="alice",
+        kind="device", offline=False, access_token="good", access_from=time.time(), access_until=time.time() + 300,
+        refresh_token="refresh-1",
+    )  # fmt: skip
+    store = LoginStore(name)
+    store.write(replace(login, **changes))  # type: ignore[arg-type]
+    return store
+
+
+def by_header(url: str, **held: object) -> str | None:
+    """What MLflow would send by the one way."""
+    scope: dict[str, object] = {"__name__": "mlflow.utils.rest_utils"}
+    exec("def http_request(host_creds, provider):\n    return provider.request_headers()", scope)  # noqa: S102
+    answer: dict[str, str] = scope["http_request"](SimpleNamespace(host=url, **held), SsoHeaders())  # type: ignore[operator]
+    return answer.get("Authorization")
+
+
+def by_auth(url: str, **headers: str) -> str | None:
+    """What MLflow would send by the other way."""
+    request = requests.Request("GET", f"{url}{CURRENT_USER}", headers=headers).prepare()
+    return SsoAuthProvider().get_auth()(request).headers.get("Authorization")
+
+
+WAYS = pytest.mark.parametrize("way", [by_header, by_auth])
+
+
+@WAYS
+def test_no_token_goes_in_clear_through_a_network(
+    way: Callable[[str], str | None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such a login can be in a file of an older version, or of somebody's hand."""
+    store = kept("http://mlflow.test:5000")
+    assert way("http://mlflow.test:5000") is None
+    assert way("http://mlflow.test:5000") is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "would carry tokens in clear" in line
+    with pytest.raises(RefusedError, match="in clear"):
+        store.access_token()
+    assert main(["token"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@WAYS
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_no_token_for_this_machine_goes_to_a_proxy(
+    variable: str, way: Callable[[str], str | None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept("http://localhost:5000")
+    assert way("http://localhost:5000") == "Bearer good"
+    monkeypatch.setenv(variable, "http://proxy.test:3128")
+    assert way("http://localhost:5000") is None
+    assert "set NO_PROXY=localhost,127.0.0.1" in capsys.readouterr().err
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    assert way("http://localhost:5000") == "Bearer good"
+
+
+@WAYS
+def test_a_proxy_may_carry_what_it_cannot_read(
+    way: Callable[[str], str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept("https://mlflow.test")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    assert way("https://mlflow.test") == "Bearer good"
+
+
+@pytest.mark.parametrize("command", ["token", "env", "logout"])
+def test_no_command_takes_the_login_of_another_server_than_the_one_that_is_set(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise `curl -H "Authorization: Bearer $(mlflow-sso token)" $MLFLOW_TRACKING_URI` gives it away."""
+    store = kept("https://a.test")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://b.test")
+    assert main([command]) == 3
+    done = capsys.readouterr()
+    assert done.out == ""
+    assert "there is no login for https://b.test; run `mlflow-sso login --url https://b.test`" in done.err
+    assert store.read().access_token == "good"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert main(["token"]) == 0, "that is no server at all"
+
+
+@WAYS
+def test_a_server_that_wants_a_login_and_has_none_is_told_once(
+    way: Callable[[str], str | None], server: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept("https://mlflow.test")
+    for _ in range(3):
+        assert way(server.url) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"mlflow-sso: there is no login for {server.url}; run `mlflow-sso login --url {server.url}`"
+    assert len(server.asked) <= 1, "it is asked once whether it wants one"
+
+
+@pytest.mark.parametrize("answer", [200, 302, 404, 503])
+def test_nothing_is_said_of_a_server_that_wants_no_login(
+    answer: int, server: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.routes[f"GET {CURRENT_USER}"] = answer, {}, {"Location": "https://elsewhere.test"}
+    assert by_header(server.url) is None
+    assert by_header("http://127.0.0.1:1") is None
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("held", ["username", "token", "auth", "aws_sigv4", "use_databricks_sdk"])
+def test_a_server_that_mlflow_has_credentials_for_is_left_to_them(
+    held: str, server: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From ~/.mlflow/credentials, say: MLflow would replace the header, so nothing is renewed or asked for it."""
+    kept(server.url, access_until=0.0)
+    assert by_header(server.url, **{held: "mine"}) is None
+    assert capsys.readouterr().err == ""
+    assert server.asked == []
+
+
+def test_a_token_that_is_given_is_renewed_for_the_same_person_alone(server: Fake) -> None:
+    """`env` prints one, which a shell goes on holding; one of somebody else is a choice."""
+    kept(server.url, access_token=token("alice", 2))
+    assert by_auth(server.url, Authorization=f"Bearer {token('alice')}") == f"Bearer {token('alice', 2)}"
+    others = ("opaque", "a.b.c", token("ci"), token("alice", issuer="https://other.test"))
+    for given in (*(f"Bearer {other}" for other in others), "Basic YWxpY2U6bWxmX3g="):
+        assert by_auth(server.url, Authorization=given) == given
+    kept(server.url, access_token="opaque-too")
+    assert by_auth(server.url, Authorization="Bearer opaque") == "Bearer opaque", "nobody is not the same person"
+
+
+def test_a_token_that_is_given_stays_where_the_login_cannot_be_used(
+    server: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = f"Bearer {token('alice')}"
+    assert by_auth(server.url, Authorization=given) == given
+    assert capsys.readouterr().err == "", "nobody knows that it is not good"
+    kept(server.url, issuer=server.issuer(), access_until=time.time() - 1, access_token=token("alice", 2))
+    server.routes["POST /realms/mlflow/protocol/openid-connect/token"] = 400, {"error": "invalid_grant"}
+    assert by_auth(server.url, Authorization=given) == given
+    assert f"run `mlflow-sso login --url {server.url}`" in capsys.readouterr().err
+
+
+@WAYS
+def test_what_nobody_foresaw_is_told_as_well(
+    way: Callable[[str], str | None],
+    server: Fake,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def break_down(address: str) -> None:
+        raise PermissionError(13, "Permission denied", "/home/alice/.config/mlflow-sso/logins/dev.lock")
+
+    monkeypatch.setattr(providers, "login_for", break_down)
+    for _ in range(2):
+        assert way(server.url) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"no login is used for {server.url}: PermissionError" in line
+    assert "dev.lock (Permission denied); run `mlflow-sso token`" in line
+
+
+def test_what_nobody_foresaw_shows_no_words_that_may_be_secret(
+    server: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_down(address: str) -> None:
+        raise ValueError("hunter2")
+
+    monkeypatch.setattr(providers, "login_for", break_down)
+    assert by_auth(server.url) is None
+    told = capsys.readouterr().err
+    assert "ValueError" in told
+    assert "hunter2" not in told
+
+
+def test_an_older_provider_in_the_same_environment_is_not_doubled(
+    server: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MLflow joins the headers of two providers: `Bearer a Bearer a`."""
+    older = EntryPoint("stackctl", "stackctl.request_header:StackHeaders", providers.GROUP)
+    monkeypatch.setattr(providers, "entry_points", lambda group: EntryPoints([older]))
+    provider = SsoHeaders()
+    assert not provider.in_context()
+    assert not provider.in_context()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip uninstall mlflow-sso" in line
+
+
+def test_the_authentication_is_one_object_for_all_requests() -> None:
+    """Otherwise each request would read the file of the login, and a token in memory would be of no use."""
+    provider = SsoAuthProvider()
+    assert isinstance(provider.get_auth(), SsoAuth)
+    assert provider.get_auth() is provider.get_auth()
