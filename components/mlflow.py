@@ -46,7 +46,7 @@ from platforms.workload import (
     Workload,
     bash_http_check,
 )
-from settings import Settings, published_port, reveal, serves_metrics, trace_senders
+from settings import Settings, port_of, published_port, reveal, serves_metrics, trace_senders
 from settings.versions import image
 
 SERVER = "mlflow"
@@ -259,6 +259,5 @@ def _outside(settings: Settings) -> tuple[Outside, ...]:
     urls = [keycloak_address(settings).internal_url] if settings.keycloak.existing else []
     if settings.mlflow.s3:
         urls.append(settings.mlflow.s3.endpoint_url or "https://s3.amazonaws.com")
-    for parts in map(urlsplit, urls):
-        found.append(Outside(parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)))
+    found += [Outside(urlsplit(url).hostname or "", port_of(url)) for url in urls]
     return tuple(dict.fromkeys((*found, *ways_out(settings.mlflow.egress))))

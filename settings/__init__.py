@@ -17,7 +17,7 @@ from settings.model import (
     Platform,
     Settings,
 )
-from settings.types import is_loopback
+from settings.types import is_loopback, port_of
 
 __all__ = [
     "ENCRYPTED",
@@ -33,6 +33,7 @@ __all__ = [
     "from_files",
     "is_loopback",
     "parse",
+    "port_of",
     "postgres_has_certificates",
     "published_port",
     "reveal",

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from settings.model import Environment, Settings, Tls
-from settings.types import is_loopback
+from settings.model import Environment, Keycloak, Mlflow, Settings, Tls
+from settings.types import is_loopback, port_of
 
 # Ports inside the containers; the published ones come from the URLs.
 DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
-SCHEME_PORTS = {"http": 80, "https": 443}
+
+
+def public_programs(settings: Settings) -> dict[str, Mlflow | Keycloak]:
+    """The programs that people reach at a URL of their own, by the name of their group of settings."""
+    return {"mlflow": settings.mlflow, "keycloak": settings.keycloak}
+
+
+def run_elsewhere(settings: Settings) -> frozenset[str]:
+    """Those of the public programs that run already, and are not the stack's."""
+    return frozenset({"keycloak"} if settings.keycloak.existing is not None else ())
 
 
 def published_port(settings: Settings, part: str) -> int:
-    """The host port of `mlflow` or `keycloak`: its setting, else where its URL leads a browser.
+    """The host port of a public program: its setting, else where its URL leads a browser.
 
     Behind a proxy the URL leads to the proxy, and the port is the one that people know the program by.
     """
-    group = settings.mlflow if part == "mlflow" else settings.keycloak
+    group = public_programs(settings)[part]
     if group.port is not None:
         return group.port
     if behind_proxy(settings, group.tls):
         return DEFAULT_PORTS[part]
-    parts = urlsplit(group.url)
-    return parts.port or SCHEME_PORTS[parts.scheme]
+    return port_of(group.url)
 
 
 def allows_direct_access_grants(settings: Settings) -> bool:

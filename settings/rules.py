@@ -7,17 +7,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from problems import Problem
-from settings.catalogue import load_versions
-from settings.derived import behind_proxy, published_port, wants_sample_users
+from settings.derived import behind_proxy, public_programs, published_port, run_elsewhere, wants_sample_users
 from settings.known import Known
-from settings.model import PROJECT, Keycloak, Mlflow, Settings, Tls
+from settings.model import PROJECT, Settings, Tls
 from settings.rules_groups import GROUP_RULES
 from settings.rules_kubernetes import KUBERNETES_RULES
 from settings.types import is_loopback
-from settings.versions import PLUGIN_VERSION, selection, unsupported_plugin
+from settings.versions import choosers, selection, unsupported
 from settings.wrong import Wrong
-
-PARTS = ("mlflow", "keycloak")
 
 
 def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
@@ -32,29 +29,28 @@ def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
 
 
 def _versions(settings: Settings, known: Known) -> Iterator[Wrong]:
-    reason = unsupported_plugin(settings.mlflow.plugin_version)
-    if reason:
-        yield Wrong((PLUGIN_VERSION,), settings.mlflow.plugin_version, reason)
-    images, chosen = load_versions().images, selection(settings)
-    for name, row in images.items():
-        version = chosen[name]
-        # The plugin's own reasons are told above.
-        if row.setting != PLUGIN_VERSION and version is not None and version not in row.versions:
-            yield Wrong((row.setting,), version, f"expected one of {', '.join(row.versions)}")
+    """Whatever image a setting chooses the version of has that version."""
+    chosen = selection(settings)
+    for component, key in choosers().items():
+        version = chosen[component]
+        reason = unsupported(component, version) if version is not None and known.values(key) else None
+        if reason:
+            yield Wrong((key,), version or "", reason)
 
 
 def _bind_address(settings: Settings, known: Known) -> Iterator[Wrong]:
     """What other machines reach is https, and believes the headers of its proxy alone."""
     if settings.docker.bind_address in ("127.0.0.1", "::1"):
         return
-    urls = (("mlflow.url", settings.mlflow.url), ("keycloak.url", settings.keycloak.url))
-    plain = [f"{PROJECT}:{name}" for name, url in urls if known.values(name) and url.startswith("http://")]
+    programs = public_programs(settings)
+    urls = {f"{part}.url": group.url for part, group in programs.items()}
+    plain = [f"{PROJECT}:{name}" for name, url in urls.items() if known.values(name) and url.startswith("http://")]
     if plain:
         expected = f"expected 127.0.0.1 while http is in {' and '.join(plain)}"
         yield Wrong(("docker.bindAddress",), settings.docker.bind_address, expected)
-    for part, tls in (("mlflow", settings.mlflow.tls), ("keycloak", settings.keycloak.tls)):
-        elsewhere = part == "keycloak" and not (known.presence("keycloak.existing") and not settings.keycloak.existing)
-        proxies = f"{part}.tls.trustedProxies"
+    for part, group in programs.items():
+        tls, proxies = group.tls, f"{part}.tls.trustedProxies"
+        elsewhere = part in run_elsewhere(settings) or not known.presence(f"{part}.existing")
         if tls.proxy and not tls.trusted_proxies and known.values(proxies) and not elsewhere:
             # Keycloak believes X-Forwarded-* of everybody then, and that is how it tells https from http.
             expected = f"expected the proxy's addresses with {PROJECT}:docker.bindAddress open to other machines"
@@ -63,10 +59,8 @@ def _bind_address(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 def _https(settings: Settings, known: Known) -> Iterator[Wrong]:
     """Whoever has an https URL says how it is served, and nobody else does."""
-    for part, url, tls in (
-        ("mlflow", settings.mlflow.url, settings.mlflow.tls),
-        ("keycloak", settings.keycloak.url, settings.keycloak.tls),
-    ):
+    for part, group in public_programs(settings).items():
+        url, tls = group.url, group.tls
         served = known.values(f"{part}.tls") and known.presence("kubernetes.gateway", "kubernetes.ingress")
         if not (served and known.values(f"{part}.url")):
             continue
@@ -78,19 +72,21 @@ def _https(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 
 def _ports(settings: Settings, known: Known) -> Iterator[Wrong]:
-    if settings.keycloak.existing is not None or not known.presence("keycloak.existing"):
-        return
-    groups: dict[str, Mlflow | Keycloak] = {"mlflow": settings.mlflow, "keycloak": settings.keycloak}
-    # Where the port of each comes from.
-    sources = {part: f"{part}.port" if group.port is not None else f"{part}.url" for part, group in groups.items()}
-    derived = [f"{part}.tls.proxy" for part, group in groups.items() if group.port is None]
-    ports = [f"{part}.port" for part in PARTS]
+    """No two programs of the stack are published on one port."""
     routed = known.presence("kubernetes.gateway", "kubernetes.ingress")
-    if not known.values(*sources.values(), *derived, *ports) or (derived and not routed):
-        return
-    mlflow, keycloak = (published_port(settings, part) for part in PARTS)
-    if mlflow == keycloak:
-        yield Wrong((sources["mlflow"], sources["keycloak"]), f"port {mlflow}", "expected two ports")
+    ports: dict[int, str] = {}
+    for part, group in public_programs(settings).items():
+        if part in run_elsewhere(settings) or not known.presence(f"{part}.existing"):
+            continue
+        # Where the port comes from; behind a proxy it is the program's own.
+        source = f"{part}.url" if group.port is None else f"{part}.port"
+        derived = known.values(f"{part}.tls.proxy") and routed
+        if not known.values(source, f"{part}.port") or (group.port is None and not derived):
+            continue
+        port = published_port(settings, part)
+        if port in ports:
+            yield Wrong((ports[port], source), f"port {port}", "expected two ports")
+        ports.setdefault(port, source)
 
 
 def _files(settings: Settings, root: Path) -> list[Problem]:
@@ -99,7 +95,7 @@ def _files(settings: Settings, root: Path) -> list[Problem]:
     def of(part: str, tls: Tls) -> list[tuple[str, str | None]]:
         return [(f"{part}.tls.certificateFile", tls.certificate_file), (f"{part}.tls.keyFile", tls.key_file)]
 
-    files = [*of("mlflow", settings.mlflow.tls), *of("keycloak", settings.keycloak.tls)]
+    files = [pair for part, group in public_programs(settings).items() for pair in of(part, group.tls)]
     files.append(("caBundle", settings.ca_bundle))
     return [problem for key, path in files if path is not None for problem in _readable(key, path, root)]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from settings.derived import public_programs
 from settings.known import Known
 from settings.model import DatabaseLogin, Settings
 from settings.wrong import Wrong
 
 
 def _tls(settings: Settings, known: Known) -> Iterator[Wrong]:
-    for key, tls in (("mlflow.tls", settings.mlflow.tls), ("keycloak.tls", settings.keycloak.tls)):
+    for part, group in public_programs(settings).items():
+        key, tls = f"{part}.tls", group.tls
         files = known.values(f"{key}.certificateFile", f"{key}.keyFile")
         if files and bool(tls.certificate_file) != bool(tls.key_file):
             yield Wrong((key,), "", "expected certificateFile and keyFile together")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from settings.derived import public_programs, run_elsewhere
 from settings.known import Known
 from settings.kubernetes import ExistingSecret, Kubernetes
 from settings.model import PROJECT, Platform, Settings
@@ -65,20 +66,23 @@ def _entrance(settings: Settings, known: Known) -> Iterator[Wrong]:
     if not (_here(settings) and settings.kubernetes.routed and known.presence("keycloak.existing")):
         return
     name = "gateway" if settings.kubernetes.gateway else "ingress"
-    hosts = []
-    for part in ("mlflow",) if settings.keycloak.existing else ("mlflow", "keycloak"):
-        group = settings.mlflow if part == "mlflow" else settings.keycloak
+    hosts: dict[str | None, str] = {}
+    for part, group in public_programs(settings).items():
         url, certificate = f"{part}.url", f"{part}.tls.certificateFile"
-        if known.values(url):
-            hosts.append(urlsplit(group.url).hostname)
+        if part in run_elsewhere(settings):
+            continue
         if known.values(url) and group.url.startswith("http://"):
             yield Wrong((url,), group.url, f"expected the https URL that {key('kubernetes.' + name)} serves")
         if known.values(certificate) and group.tls.certificate_file:
             expected = f"expected none: TLS ends at {key('kubernetes.' + name)}"
             yield Wrong((certificate,), group.tls.certificate_file, expected)
-    if len(hosts) > len(set(hosts)) and known.values("mlflow.url", "keycloak.url"):
-        expected = "expected two host names: routes are told apart by them"
-        yield Wrong(("mlflow.url", "keycloak.url"), str(hosts[0]), expected)
+        # What was told of above is not told of again.
+        host = urlsplit(group.url).hostname
+        if known.values(url) and known.values(hosts.get(host, url)):
+            if host in hosts:
+                expected = "expected two host names: routes are told apart by them"
+                yield Wrong((hosts[host], url), str(host), expected)
+            hosts.setdefault(host, url)
 
 
 def _mesh(settings: Settings, known: Known) -> Iterator[Wrong]:

@@ -21,6 +21,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+# The ports of URLs that name none (RFC 9110, sections 4.2.1 and 4.2.2).
+SCHEME_PORTS = {"http": 80, "https": 443}
+
+
+def port_of(url: str) -> int:
+    """The port that an http or https URL leads to. Raises ValueError for another URL that names none."""
+    parts = urlsplit(url)
+    if parts.port is None and parts.scheme not in SCHEME_PORTS:
+        raise ValueError(f"a URL without a port that is neither http nor https: {parts.scheme or 'none'}")
+    return SCHEME_PORTS[parts.scheme] if parts.port is None else parts.port
+
+
 def _origin(value: str) -> str:
     """An http(s) origin without path, query or credentials; returned without a trailing slash."""
     expected = "expected a URL such as http://localhost:5000, without path, query or credentials"
@@ -35,9 +47,8 @@ def _origin(value: str) -> str:
         raise ValueError(expected)
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("expected https: http is for loopback names only (localhost, *.localhost, 127.0.0.1)")
-    default = {"http": 80, "https": 443}[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    port = "" if parts.port in (None, default) else f":{parts.port}"
+    port = "" if parts.port in (None, SCHEME_PORTS[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
 
 

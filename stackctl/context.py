@@ -9,7 +9,7 @@ from pathlib import Path
 from components.stack import StackSpec, stack_spec
 from problems import Problem, StackError
 from settings import PROJECT, ROOT, Platform, Settings, from_files
-from stackctl.state import state_home
+from stackctl.directories import state_home
 
 # Pulumi's own rule for stack names, and Docker's for the first character of a container's.
 _STACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")

@@ -7,7 +7,6 @@ checkout (XDG Base Directory Specification, state home).
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import string
 from collections.abc import Iterable, Mapping
@@ -18,14 +17,8 @@ from mlflow_sso_client.files import config_home, write_private
 
 from platforms.secrets import Secret
 from problems import Problem, StackError
-from settings import PROJECT
 
 ALPHABET = string.ascii_letters + string.digits
-
-
-def state_home() -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / PROJECT
 
 
 def read_kept(path: Path, what: str, expected: str) -> dict[str, Any]:

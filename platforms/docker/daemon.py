@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,8 @@ from typing import Any
 
 from platforms.docker.plan import DockerPlan
 from platforms.labels import LABEL_PROJECT, LABEL_STACK
+from platforms.ports import is_free
+from platforms.processes import ProcessError, run
 from platforms.workload import ExecCheck, Workload
 from problems import Problem
 
@@ -38,15 +39,9 @@ class DockerError(Exception):
 def docker(*args: str, timeout: float = 60) -> str:
     """Run `docker ARGS` and return its output. Raises DockerError."""
     try:
-        done = subprocess.run(("docker", *args), capture_output=True, text=True, timeout=timeout, check=False)
-    except FileNotFoundError:
-        raise DockerError("the docker command is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise DockerError(f"docker {args[0]} gave no answer in {timeout:.0f} s") from None
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"docker {args[0]} exited {done.returncode}"]
-        raise DockerError(lines[-1])
-    return done.stdout
+        return run("docker", *args, timeout=timeout).checked()
+    except ProcessError as error:
+        raise DockerError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ def _ports(plan: DockerPlan, bind_address: str, held: set[int]) -> list[Problem]
     problems = []
     for workload in plan.workloads:
         for _, entrance in workload.entrances:
-            if entrance.host_port not in held and not _free(bind_address, entrance.host_port):
+            if entrance.host_port not in held and not is_free(bind_address, entrance.host_port):
                 problems.append(
                     Problem(
                         f"port of {workload.name}",
@@ -164,17 +159,6 @@ def is_healthy(container: Mapping[str, Any]) -> bool:
     return bool(state["Status"] == "running" and (state.get("Health") or {}).get("Status") == "healthy")
 
 
-def _free(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return False
-    return True
-
-
 @dataclass(frozen=True)
 class State:
     """A container's state as the engine tells it. healthy: it runs, and its own check passed when last asked."""
@@ -196,14 +180,12 @@ def state(container: str) -> State | None:
 
 
 def last_lines(container: str, count: int = 15) -> str:
+    """The last lines that a container's program wrote; none where they cannot be had."""
+    command = ("docker", "logs", "--tail", str(count), container)
     try:
-        done = subprocess.run(
-            ("docker", "logs", "--tail", str(count), container),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=ANSWER_SECONDS, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        return run(*command, timeout=ANSWER_SECONDS, merged=True).output.rstrip()
+    except ProcessError:
         return ""
-    return done.stdout.rstrip()
 
 
 def wait_ready(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ from platforms.docker import jobs
 from platforms.docker.daemon import DockerError, containers, docker, host_ports, last_lines
 from platforms.inventory import InventoryError
 from platforms.labels import LABEL_COMPONENT, LABEL_RUNS
+from platforms.processes import NoAnswerError, ProcessError, run
 from platforms.running import Answer, Instance, Trouble
 from platforms.workload import Workload
 
@@ -36,15 +35,15 @@ class DockerRunning:
         # A bare -e NAME takes the value from this process, so that no command line shows it.
         names = [word for name in given for word in ("-e", name)]
         try:
-            done = subprocess.run(
-                ("docker", "exec", *names, instance.name, *command), capture_output=True, text=True, check=False,
-                timeout=EXEC_SECONDS, env={**os.environ, **given}, stdin=subprocess.DEVNULL,
+            done = run(
+                *("docker", "exec", *names, instance.name, *command),
+                timeout=EXEC_SECONDS, variables=given, hidden=given.values(),
             )  # fmt: skip
-        except FileNotFoundError:
-            raise InventoryError("the docker command is not installed") from None
-        except subprocess.TimeoutExpired:
+        except NoAnswerError:
             return Answer(124, "", f"no answer in {EXEC_SECONDS} s")
-        return Answer(done.returncode, done.stdout, done.stderr.strip())
+        except ProcessError as error:
+            raise InventoryError(str(error)) from None
+        return Answer(done.code, done.output, done.errors.strip())
 
     def removal(self, instance: Instance) -> str:
         return f"docker rm --force {instance.name}"

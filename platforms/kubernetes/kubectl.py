@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from platforms.kubernetes.plan import Manifest
+from platforms.processes import ProcessError, run
 
 # A line of kubectl's own log (klog): its level, month and day. "Error from server" is no such line.
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
@@ -31,19 +31,14 @@ class Kubectl:
     def run(self, *args: str, stdin: str | None = None, timeout: float = 60) -> str:
         """Run `kubectl ARGS` and return its output. Raises KubernetesError."""
         try:
-            done = subprocess.run(
-                self.words(*args), input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
-                stdin=subprocess.DEVNULL if stdin is None else None,
-            )  # fmt: skip
-        except FileNotFoundError:
-            raise KubernetesError("the kubectl command is not installed") from None
-        except subprocess.TimeoutExpired:
-            raise KubernetesError(f"kubectl {args[0]} gave no answer in {timeout:.0f} s") from None
-        if done.returncode != 0:
-            lines = [line for line in done.stderr.strip().splitlines() if not _LOG_LINE.match(line)]
-            reason = "\n".join(lines[-12:]) or done.stderr.strip()[-600:]
-            raise KubernetesError(reason or f"kubectl {args[0]} exited {done.returncode}")
-        return done.stdout
+            done = run(*self.words(*args), what=f"kubectl {args[0]}", timeout=timeout, given=stdin)
+        except ProcessError as error:
+            raise KubernetesError(str(error)) from None
+        if done.code != 0:
+            lines = [line for line in done.errors.strip().splitlines() if not _LOG_LINE.match(line)]
+            reason = "\n".join(lines[-12:]) or done.errors.strip()[-600:]
+            raise KubernetesError(reason or f"{done.what} exited {done.code}")
+        return done.output
 
     def json(self, *args: str, stdin: str | None = None, timeout: float = 60) -> Any:
         return json.loads(self.run(*args, "-o", "json", stdin=stdin, timeout=timeout))

@@ -29,7 +29,7 @@ from platforms.site import Checked, Deployed, Scope, Secrets
 from platforms.workload import Workload
 from problems import Problem
 from settings.kubernetes import Kubernetes
-from settings.types import is_loopback
+from settings.types import is_loopback, port_of
 
 _CLAIM = KINDS["PersistentVolumeClaim"]
 _SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
@@ -153,8 +153,7 @@ def _logical(kind: str, name: str, *, immutable: bool) -> str:
 
 def _wait_open(plan: KubernetesPlan, service: str, inside: int, url: str) -> None:
     """Wait until `url`, or what is forwarded here to that port of a Service, takes connections."""
-    parts = urlsplit(url)
-    host, number = parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443)
+    host, number = urlsplit(url).hostname or "", port_of(url)
     local = next((f.local for f in plan.forwarded() if (f.service, f.port) == (service, inside)), None)
     if local is not None and is_loopback(host):
         host, number = "127.0.0.1", local

@@ -17,9 +17,9 @@ from mlflow_sso_client.errors import AccessError, RefusedError
 from platforms.docker import daemon
 from platforms.inventory import InventoryError
 from platforms.kubernetes.kubectl import KubernetesError
+from platforms.processes import ProcessError
 from problems import StackError
 from settings import Platform
-from settings.catalogue import VersionsError
 from stackctl.engines import pulumi_cli
 from stackctl.errors import ImageError
 from stackctl.progress import printable, say
@@ -56,10 +56,9 @@ TABLE = Output.TABLE
 
 
 # What a command may fail with, by what its exit code says of it.
-_REFUSALS = (StackError, VersionsError)
-_FAILURES = (daemon.DockerError, ImageError, InventoryError, KubernetesError, pulumi_cli.PulumiError)
+_FAILURES = (daemon.DockerError, ImageError, InventoryError, KubernetesError, ProcessError, pulumi_cli.PulumiError)
 # Every error with a message for people; any other is a defect.
-FORESEEN = (AccessError, *_REFUSALS, *_FAILURES, OSError, typer.Exit, typer.Abort)
+FORESEEN = (AccessError, StackError, *_FAILURES, OSError, typer.Exit, typer.Abort)
 
 
 @contextmanager
@@ -71,7 +70,7 @@ def reported() -> Iterator[None]:
         # The client's own words name its command; this one has the same commands under the same names.
         say(f"error: {error}".replace("`mlflow-sso ", "`stackctl "))
         raise typer.Exit(error.exit_code) from None
-    except _REFUSALS as error:
+    except StackError as error:
         say(f"error: {error}")
         raise typer.Exit(REFUSED) from None
     except _FAILURES as error:

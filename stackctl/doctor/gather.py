@@ -15,7 +15,6 @@ from platforms.inventory import InventoryError
 from platforms.select import running
 from problems import StackError
 from settings import PROJECT, ROOT, Platform
-from settings.catalogue import VersionsError
 from stackctl.clients.keycloak_admin import Provisioner
 from stackctl.context import Context, check_name, load
 from stackctl.doctor.observed import Observed, plugin_of
@@ -80,7 +79,7 @@ def _context(stack: str, config_file: Path | None, on: Platform | None) -> Conte
     """The settings as they are now; without them the stack is examined for what it is, not what it should be."""
     try:
         return load(stack, config_file, encrypted=True, platform=on)
-    except (StackError, VersionsError) as error:
+    except StackError as error:
         say(f"Examined without its settings: {error}")
         return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,6 +16,8 @@ from components.realm.document import importing_workloads
 from platforms.docker import compose, daemon
 from platforms.docker.inventory import DockerInventory
 from platforms.docker.plan import DockerPlan
+from platforms.processes import ProcessError
+from platforms.processes import run as run_program
 from platforms.workload import Service, Workload
 from problems import Problem, StackError
 from settings import PROJECT
@@ -157,13 +158,12 @@ class ComposeTarget:
 def run(directory: Path, *args: str) -> None:
     """Run Compose on the files in `directory`. Raises DockerError with its last lines."""
     files = ("--env-file", str(directory / "secrets.env"), "-f", str(directory / COMPOSE_FILE))
-    done = subprocess.run(
-        (*command(), *files, *args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, check=False, cwd=directory,
-    )  # fmt: skip
-    if done.returncode != 0:
-        last = "\n".join(done.stdout.strip().splitlines()[-12:])
-        raise daemon.DockerError(f"Compose {args[0]} failed:\n{last}")
+    try:
+        done = run_program(*command(), *files, *args, directory=directory, merged=True)
+    except ProcessError as error:
+        raise daemon.DockerError(str(error)) from None
+    if done.code != 0:
+        raise daemon.DockerError(f"Compose {args[0]} failed:\n{done.last(12)}")
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,9 @@ from mlflow_sso_client.files import private_directory, write_private
 
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.plan import Forward, KubernetesPlan
+from platforms.ports import is_free
+from platforms.processes import ProcessError
+from platforms.processes import run as run_program
 from problems import Problem
 from settings import ROOT
 from stackctl.context import Context, stack_directory
@@ -34,7 +36,7 @@ def check(plan: KubernetesPlan) -> list[Problem]:
     return [
         Problem(f"port of {r.service}", str(r.local), f"in use on {ADDRESS}; expected a free one")
         for r in plan.forwarded()
-        if not _free(r.local)
+        if not is_free(ADDRESS, r.local)
     ]
 
 
@@ -113,16 +115,8 @@ def _running(stack: str) -> int | None:
         pid = int(path.read_text())
     except (OSError, ValueError):
         return None
-    shown = subprocess.run(("ps", "-o", "args=", "-p", str(pid)), capture_output=True, text=True, check=False)
-    words = shown.stdout.split()
+    try:
+        words = run_program("ps", "-o", "args=", "-p", str(pid)).output.split()
+    except ProcessError:
+        return None
     return pid if "forward" in words and stack in words else None
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ADDRESS, port))
-        except OSError:
-            return False
-    return True

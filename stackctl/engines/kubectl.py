@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +27,8 @@ from platforms.kubernetes.preflight import check_cluster
 from platforms.kubernetes.remove import Place, find, prune, remove
 from platforms.kubernetes.wait import conditions
 from platforms.kubernetes.wait.workloads import wait_ready
+from platforms.processes import ProcessError
+from platforms.processes import run as run_program
 from platforms.secrets import Secret
 from problems import Problem, StackError
 from settings import PROJECT
@@ -67,16 +68,13 @@ def plan(context: Context, directory: Path | None = None) -> KubernetesPlan:
 
 def _checked(*command: str) -> None:
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-    except OSError as error:
-        raise StackError(
-            "Images cannot be brought to the cluster.", [Problem(LOADER, command[0], str(error))]
-        ) from None
-    if done.returncode != 0:
-        last = "\n".join(done.stdout.strip().splitlines()[-5:])
-        raise KubernetesError(f"images were not brought to the cluster: {command[0]} exited {done.returncode}:\n{last}")
+        done = run_program(*command, merged=True)
+    except ProcessError as error:
+        problem = Problem(LOADER, command[0], str(error))
+        raise StackError("Images cannot be brought to the cluster.", [problem]) from None
+    if done.code != 0:
+        exited = f"{command[0]} exited {done.code}"
+        raise KubernetesError(f"images were not brought to the cluster: {exited}:\n{done.last(5)}")
 
 
 def home(stack: str) -> Path:

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from platforms.processes import ProcessError, run, show
 from problems import Problem, StackError
 from settings import ROOT, Environment
 from stackctl.context import Context
@@ -22,6 +22,7 @@ from stackctl.state import generated_passphrase
 PLUGINS = ("random", "keycloak")
 PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 INSTALL_SECONDS = 180
+_QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
 
 
 class PulumiError(Exception):
@@ -34,6 +35,11 @@ def find() -> str | None:
     return shutil.which("pulumi") or next((str(h / "pulumi") for h in homes if (h / "pulumi").is_file()), None)
 
 
+def _program() -> str:
+    """The Pulumi CLI as a command; the name alone where it is not found, so that starting it says so."""
+    return find() or "pulumi"
+
+
 def unavailable(platform_plugin: str = "docker") -> str | None:
     """Why the engine cannot be used here, after trying to install what is missing; None when it can."""
     if find() is None:
@@ -44,7 +50,7 @@ def unavailable(platform_plugin: str = "docker") -> str | None:
     for name in (*PLUGINS, platform_plugin):
         wanted = version(f"pulumi-{name}")
         if not _has_plugin(name, wanted):
-            failed = _attempt(str(find()), "plugin", "install", "resource", name, f"v{wanted}")
+            failed = _attempt(_program(), "plugin", "install", "resource", name, f"v{wanted}")
             if failed:
                 return f"the Pulumi plugin {name} {wanted} cannot be downloaded here ({failed})"
     return None
@@ -63,15 +69,10 @@ def _has_plugin(name: str, wanted: str) -> bool:
 def _attempt(*command: str) -> str | None:
     """Run a command that may need the network; returns its last line when it failed."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False, stdin=subprocess.DEVNULL,
-            env=_environment(),
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"no answer in {INSTALL_SECONDS} s"
-    if done.returncode == 0:
-        return None
-    return ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
+        done = run(*command, what="it", timeout=INSTALL_SECONDS, variables=_QUIET)
+    except ProcessError as error:
+        return str(error)
+    return None if done.code == 0 else done.last() or "no reason given"
 
 
 def up(context: Context, *, new: bool) -> None:
@@ -133,10 +134,6 @@ def _drop_unused_salt(config_file: Path) -> None:
         config_file.write_text(re.sub(r"^encryptionsalt: .*\n?", "", text, flags=re.MULTILINE))
 
 
-def _environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    return {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **(extra or {})}
-
-
 def _passphrase(stack: str, environment: Environment, *, new: bool = False) -> dict[str, str]:
     """A development stack gets a passphrase of its own, kept in a private file; others are given theirs.
 
@@ -161,19 +158,22 @@ def _run(context: Context, *args: str, new: bool = False) -> None:
     words = [] if new else ["--stack", context.stack]
     config = ["--config-file", str(context.config_file)] if args[0] != "stack" else []
     interactive = [] if console.is_terminal else ["--non-interactive"]
-    command = (str(find()), "-C", str(ROOT), *args, *words, *config, *interactive)
-    env = _environment(_passphrase(context.stack, context.settings.environment, new=new))
-    # Standard output is for data alone; what the engine shows is for people.
-    done = subprocess.run(command, stdout=sys.stderr, check=False, env=env)
-    if done.returncode != 0:
-        raise PulumiError(f"pulumi {args[0]} failed (exit code {done.returncode}); its messages are above.")
+    command = (_program(), "-C", str(ROOT), *args, *words, *config, *interactive)
+    passphrase = _passphrase(context.stack, context.settings.environment, new=new)
+    try:
+        code = show(*command, variables={**_QUIET, **passphrase})
+    except ProcessError as error:
+        raise PulumiError(str(error)) from None
+    if code != 0:
+        raise PulumiError(f"pulumi {args[0]} failed (exit code {code}); its messages are above.")
 
 
 def _output(*args: str, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        (str(find()), "-C", str(ROOT), *args, "--non-interactive"),
-        capture_output=True, text=True, check=False, env=_environment(env),
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise PulumiError(done.stderr.strip() or f"pulumi {args[0]} exited {done.returncode}")
-    return done.stdout
+    command = (_program(), "-C", str(ROOT), *args, "--non-interactive")
+    try:
+        done = run(*command, what=f"pulumi {args[0]}", variables={**_QUIET, **(env or {})})
+    except ProcessError as error:
+        raise PulumiError(str(error)) from None
+    if done.code != 0:
+        raise PulumiError(done.errors.strip() or f"{done.what} exited {done.code}")
+    return done.output

@@ -3,70 +3,68 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from settings.catalogue import (
-    ROOT,
-    SEED_SOURCES,
-    SEEDED,
-    Catalogue,
-    Versions,
-    base_ref,
-    context_files,
-    image_ref,
-    load_versions,
-)
+from platforms.processes import Done, ProcessError, run
+from settings.catalogue import SEED_SOURCES, SEEDED, base_ref, components, context_files, image_ref, load_versions, refs
+from settings.image_rows import Versions
+from stackctl.directories import cache_home
 from stackctl.errors import ImageError
+from stackctl.images.downloads import fetch
 
 # Where distributions keep all trusted CAs in one file; behind a proxy that re-signs TLS, its CA is in there.
 HOST_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-# About how long the builds take that no row of versions.yaml is about.
-BASE_SECONDS, SEED_SECONDS = 60, 40
+# About how long a build takes of what has no row in versions.yaml.
+SECONDS = {"base": 60, SEEDED: 40}
 Progress = Callable[[str], None]
 
 
-def _docker(*args: str, **more: object) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(("docker", *args), capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload,no-any-return]
-    except FileNotFoundError:
-        raise ImageError("the docker command is not installed; run `make engine`") from None
-
-
 def missing(wanted: Iterable[str]) -> list[str]:
-    done = _docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}")
-    if done.returncode != 0:
-        raise ImageError(f"the Docker engine does not answer: {_last(done.stderr)}; run `make engine`")
-    have = set(done.stdout.split())
+    """Those of the images that the Docker engine has not. Raises ImageError."""
+    done = _started("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}")
+    if done.code != 0:
+        raise ImageError(f"the Docker engine does not answer: {done.last()}; run `make engine`")
+    have = set(done.output.split())
     return [ref for ref in wanted if ref not in have]
 
 
+def _started(*command: str, variables: Mapping[str, str] | None = None, merged: bool = False) -> Done:
+    try:
+        return run(*command, variables=variables, merged=merged)
+    except ProcessError as error:
+        hint = "; run `make engine`" if command[0] == "docker" else ""
+        raise ImageError(f"{error}{hint}") from None
+
+
 def build(
-    components: Mapping[str, str | None] | None = None,
+    chosen: Mapping[str, str | None] | None = None,
     source: str = "auto",
     ca_bundle: str | Path | None = None,
     progress: Progress = print,
+    versions: Versions | None = None,
 ) -> dict[str, str]:
-    """Make what is missing, bases first. Raises ImageError; what was made before it stays."""
-    chosen, versions = dict(components or {}), load_versions()
-    wanted = {name: image_ref(name, chosen.get(name), chosen) for name in versions.components}
+    """Make what is missing, bases first, and return all images of a stack by component.
+
+    chosen: versions by component; those not chosen are the defaults. Raises ImageError; what was made before it stays.
+    """
+    known = versions or load_versions()
+    wanted = refs(chosen, versions=known)
     if not missing(wanted.values()):
         return wanted
     with _lock():
-        builder = Builder(versions, chosen, source, _bundle(ca_bundle), progress)
-        todo = [name for name in versions.components if missing([wanted[name]])]
+        builder = Builder(known, chosen or {}, source, _bundle(ca_bundle), progress)
+        todo = [name for name in components(known) if missing([wanted[name]])]
         for number, name in enumerate(todo, start=1):
             started = time.monotonic()
-            seconds = SEED_SECONDS if name == SEEDED else versions.catalogue(name).seconds
-            progress(f"[{number}/{len(todo)}] {wanted[name]}: building (about {seconds} s)")
+            seconds = known.images[name].seconds if name in known.images else SECONDS[name]
+            about = f" (about {seconds} s)" if seconds else ""
+            progress(f"[{number}/{len(todo)}] {wanted[name]}: building{about}")
             builder.make(name, wanted[name])
             progress(f"[{number}/{len(todo)}] {wanted[name]}: built in {time.monotonic() - started:.0f} s")
     return wanted
@@ -80,23 +78,18 @@ def _bundle(given: str | Path | None) -> Path | None:
     return next((Path(p) for p in (named, *HOST_BUNDLES) if p and Path(p).is_file()), None)
 
 
-def cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "mlflow-sso"
-    folder.mkdir(parents=True, exist_ok=True)
+def _downloads() -> Path:
+    folder = cache_home() / "downloads"
+    folder.mkdir(exist_ok=True)
     return folder
 
 
 @contextmanager
 def _lock() -> Iterator[None]:
     """One build at a time on a machine: a second one waits, and then finds the images made."""
-    with (cache_dir() / "build.lock").open("w") as handle:
+    with (cache_home() / "build.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def _last(text: str, count: int = 1) -> str:
-    return "\n".join(text.strip().splitlines()[-count:])
 
 
 class Builder:
@@ -117,77 +110,64 @@ class Builder:
         self._progress = progress
 
     def make(self, component: str, ref: str) -> None:
+        """Build one component from its row and its folder."""
         if component == SEEDED:
-            from stackctl.images.seed import dump_schemas
-
-            sources = {name: image_ref(name, self._chosen.get(name), self._chosen) for name in SEED_SOURCES}
-            with tempfile.TemporaryDirectory() as scratch:
-                dump_schemas(sources, Path(scratch))
-                self._build("seed", ref, {"BASE": sources["postgres"]}, dict(_files(Path(scratch))))
+            self._make_seeded(ref)
             return
-        row = self._versions.catalogue(component)
-        version = row.key(self._chosen.get(component))
-        entry = row.get(version)
-        asked = _asked(component)
-        arguments = {name.upper(): value for name, value in entry.said.items() if name.upper() in asked}
-        arguments |= {"BASE": self._base(entry.debian), "VERSION": version}
-        extra: dict[str, Path] = {}
-        if row.download is not None:
-            extra[row.download.file] = self._download(row, version)
-        if entry.lock is not None:
-            extra["requirements.txt"] = ROOT / entry.lock
-            extra["build-ca.pem"] = self._ca_bundle or Path(os.devnull)
-        self._build(component, ref, arguments, extra)
+        version = self._versions.key(component, self._chosen.get(component))
+        row = self._versions.images[component].versions[version]
+        arguments = {"BASE": self._base(row.debian), "VERSION": version}
+        arguments |= {name.upper(): value for name, value in row.args.items()}
+        files = context_files(self._versions.root, component, row)
+        files["build-ca.pem"] = self._ca_bundle or Path(os.devnull)
+        for name, download in row.downloads.items():
+            files[name] = fetch(f"{component} {version}: {name}", download, _downloads(), self._ca_bundle)
+        self._build(ref, arguments, files)
+
+    def _make_seeded(self, ref: str) -> None:
+        from stackctl.images.seed import dump_schemas
+
+        sources = {
+            name: image_ref(name, self._chosen.get(name), self._chosen, versions=self._versions)
+            for name in SEED_SOURCES
+        }
+        with tempfile.TemporaryDirectory() as scratch:
+            dump_schemas(sources, Path(scratch))
+            dumps = {path.name: path for path in sorted(Path(scratch).iterdir())}
+            self._build(ref, {"BASE": sources["postgres"]}, context_files(self._versions.root, "seed") | dumps)
 
     def _base(self, suite: str) -> str:
         ref = base_ref(suite, versions=self._versions)
         if missing([ref]):
-            self._progress(f"      {ref}: building (about {BASE_SECONDS} s)")
-            self._build("base", ref, {"ROOT": self._root(suite)}, {})
+            self._progress(f"      {ref}: building (about {SECONDS['base']} s)")
+            self._build(ref, {"ROOT": self._root(suite)}, context_files(self._versions.root, "base"))
         return ref
 
     def _root(self, suite: str) -> str:
         """A plain Debian: pulled where a registry answers and the setting allows it, else made here."""
-        upstream = self._versions.debian[suite]
+        upstream = self._versions.debian.suites[suite]
         public = f"{upstream.image}@{upstream.digest}" if upstream.digest else upstream.image
         if self._source != "build":
-            pulled = _docker("pull", "-q", public)
-            if pulled.returncode == 0:
+            pulled = _started("docker", "pull", "-q", public)
+            if pulled.code == 0:
                 return public
             if self._source == "pull":
-                raise ImageError(f"{public} cannot be pulled: {_last(pulled.stderr)}; or set images.source to build")
+                raise ImageError(f"{public} cannot be pulled: {pulled.last()}; or set images.source to build")
             self._progress(f"      no registry gives {public}; making Debian {suite} from its packages")
         if os.geteuid() != 0:
             raise ImageError("making Debian from its packages needs root; run as root, or let a registry be reached")
         if shutil.which("debootstrap") is None:
             self._run(("apt-get", "install", "-y", "-qq", "debootstrap", "debian-archive-keyring"), "debootstrap")
-        local = f"mlflow-sso/debian-root:{suite}-{self._versions.refreshed}"
+        local = f"mlflow-sso/debian-root:{suite}-{self._versions.debian.refreshed}"
         if missing([local]):
-            self._run((str(ROOT / "images/base/debian-root"), suite, local), f"Debian {suite}")
+            self._run((str(self._versions.root / "images/base/debian-root"), suite, local), f"Debian {suite}")
         return local
 
-    def _download(self, row: Catalogue, version: str) -> Path:
-        """A row's file from the Maven repository, kept in the local one."""
-        from jgo.maven import MavenContext
-
-        assert row.download is not None
-        group, name, packaging = row.download.maven.split(":")
-        what = f"{row.component} {version}"
-        project = MavenContext(timeout=60).project(group, name)
-        try:
-            found = Path(project.at_version(version).artifact(packaging=packaging).resolve())
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ImageError(f"{what} cannot be downloaded: {error}; is the Maven repository reachable?") from None
-        if _sha256(found) != row.get(version).sha256:
-            found.unlink()
-            raise ImageError(f"{what} is not the file versions.yaml names (sha256); it was not used")
-        return found
-
-    def _build(self, folder: str, ref: str, arguments: Mapping[str, str], extra: Mapping[str, Path]) -> None:
-        """Build images/<folder> with more files in its context, under a name that appears when it is whole."""
+    def _build(self, ref: str, arguments: Mapping[str, str], files: Mapping[str, Path]) -> None:
+        """Build from these files, by their names in the context, under a name that appears when it is whole."""
         with tempfile.TemporaryDirectory() as scratch:
             context = Path(scratch)
-            for name, path in {**context_files(ROOT, folder), **extra}.items():
+            for name, path in files.items():
                 target = context / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
@@ -198,29 +178,10 @@ class Builder:
 
     def _run(self, command: tuple[str, ...], what: str) -> None:
         # The classic builder is in every engine from 20.10 on; BuildKit needs a plugin that Debian lacks.
-        environment = {**os.environ, "DOCKER_BUILDKIT": os.environ.get("DOCKER_BUILDKIT", "0")}
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", check=False, env=environment,
-        )  # fmt: skip
-        if done.returncode != 0:
+        builder = {"DOCKER_BUILDKIT": os.environ.get("DOCKER_BUILDKIT", "0")}
+        done = _started(*command, variables=builder, merged=True)
+        if done.code != 0:
             raise ImageError(
-                f"{what} could not be built ({command[0]} exited {done.returncode}). Its last lines:\n"
-                f"{_last(done.stdout, 20)}\nNext: mend the cause and run the same command; what is built is kept."
+                f"{what} could not be built ({command[0]} exited {done.code}). Its last lines:\n"
+                f"{done.last(20)}\nNext: mend the cause and run the same command; what is built is kept."
             )
-
-
-def _asked(component: str) -> set[str]:
-    """The build arguments that a recipe asks for."""
-    recipe = (ROOT / "images" / component / "Dockerfile").read_text()
-    return set(re.findall(r"^ARG\s+(\w+)", recipe, re.MULTILINE))
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.iterdir()):
-        yield path.name, path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()

@@ -7,15 +7,14 @@ changes have been made are kept: no realm, no key, no user.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from components.keycloak import MANAGEMENT_PORT
+from platforms.processes import Done, ProcessError, run
 from platforms.workload import bash_http_check
 from stackctl.errors import ImageError
 
@@ -43,22 +42,22 @@ def dump_schemas(images: Mapping[str, str], target: Path) -> None:
     password = secrets.token_hex(16)
     containers: list[str] = []
 
-    def run(name: str, image: str, env: Mapping[str, str], *command: str) -> str:
+    def start(name: str, image: str, env: Mapping[str, str], *command: str) -> str:
         full = f"{tag}-{name}"
         containers.append(full)
         # A bare -e NAME takes the value from this process, so that no command line shows it.
         words = [word for key in env for word in ("-e", key)]
         _checked(
-            "docker", "run", "-d", "--name", full, "--network", tag, "--network-alias", name, *words, image, *command,
-            variables=env,
+            "run", "-d", "--name", full, "--network", tag, "--network-alias", name, *words, image, *command,
+            variables=env, hidden=(password,),
         )  # fmt: skip
         return full
 
     try:
-        _docker("network", "create", "--internal", tag)
+        _checked("network", "create", "--internal", tag)
         # The password lives as long as these containers, on a network without a way out; but this host's users reach
         # that network, and what they wrote would be in every stack's first database.
-        postgres = run(
+        postgres = start(
             "postgres", images["postgres"],
             {"POSTGRES_PASSWORD": password, "PGDATA": "/var/lib/postgresql/data/pgdata",
              "STACK_DATABASES": ",".join(CHANGE_LOGS), **{f"{n.upper()}_PASSWORD": password for n in CHANGE_LOGS}},
@@ -66,12 +65,12 @@ def dump_schemas(images: Mapping[str, str], target: Path) -> None:
         _wait(postgres, "pg_isready", "-q", "-h", "127.0.0.1")
         base = {"WAIT_FOR": "postgres:5432"}
         url = f"postgresql+psycopg2://{{0}}:{password}@postgres:5432/{{0}}"
-        keycloak = run(
+        keycloak = start(
             "keycloak", images["keycloak"],
             {**base, "KC_DB_URL": "jdbc:postgresql://postgres:5432/keycloak", "KC_DB_USERNAME": "keycloak",
              "KC_DB_PASSWORD": password, "KC_HTTP_ENABLED": "true", "KC_HOSTNAME_STRICT": "false"},
         )  # fmt: skip
-        mlflow = run(
+        mlflow = start(
             "mlflow", images["mlflow"],
             {**base, "MLFLOW_BACKEND_STORE_URI": url.format("mlflow"), "OIDC_USERS_DB_URI": url.format("oidc")},
             "bash", "-c", "touch /tmp/migrated && exec sleep infinity",
@@ -86,8 +85,8 @@ def dump_schemas(images: Mapping[str, str], target: Path) -> None:
             (target / f"{name}.sql").write_text(text)
     finally:
         if containers:
-            subprocess.run(("docker", "rm", "-fv", *containers), capture_output=True, check=False)
-        subprocess.run(("docker", "network", "rm", tag), capture_output=True, check=False)
+            _docker("rm", "-fv", *containers)
+        _docker("network", "rm", tag)
 
 
 def _dump(container: str, password: str, database: str, made_by: str) -> str:
@@ -118,34 +117,32 @@ def _model_version(container: str, password: str) -> str:
 
 def _ask(container: str, password: str, database: str, program: str, *words: str) -> str:
     command = (program, "-h", "127.0.0.1", "-U", "postgres", "-d", database, *words)
-    return _checked("docker", "exec", "-e", "PGPASSWORD", container, *command, variables={"PGPASSWORD": password})
+    return _checked(
+        "exec", "-e", "PGPASSWORD", container, *command, variables={"PGPASSWORD": password}, hidden=(password,)
+    )
 
 
-def _docker(*args: str) -> str:
-    return _checked("docker", *args)
+def _docker(
+    *args: str, variables: Mapping[str, str] | None = None, hidden: Sequence[str] = (), merged: bool = False
+) -> Done:
+    try:
+        return run("docker", *args, variables=variables, hidden=hidden, merged=merged)
+    except ProcessError as error:
+        raise ImageError(f"seed: {error}") from None
 
 
-def _checked(*command: str, variables: Mapping[str, str] | None = None) -> str:
-    env = {**os.environ, **(variables or {})}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    if done.returncode != 0:
-        raise ImageError(f"seed: docker {command[1]} failed: {done.stderr.strip()[-600:]}")
-    return done.stdout
+def _checked(*args: str, variables: Mapping[str, str] | None = None, hidden: Sequence[str] = ()) -> str:
+    done = _docker(*args, variables=variables, hidden=hidden)
+    if done.code != 0:
+        raise ImageError(f"seed: {done.what} failed: {done.errors.strip()[-600:]}")
+    return done.output
 
 
 def _wait(container: str, *check: str, seconds: int = 180) -> None:
     deadline = time.monotonic() + seconds
-    while subprocess.run(("docker", "exec", container, *check), capture_output=True, check=False).returncode != 0:
-        alive = subprocess.run(
-            ("docker", "inspect", "-f", "{{.State.Running}}", container), capture_output=True, text=True, check=False
-        )
-        if time.monotonic() > deadline or alive.stdout.strip() != "true":
-            logs = subprocess.run(
-                ("docker", "logs", "--tail", "15", container),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-            )
-            raise ImageError(f"seed: {container} did not become ready:\n{logs.stdout}")
+    while _docker("exec", container, *check).code != 0:
+        alive = _docker("inspect", "-f", "{{.State.Running}}", container)
+        if time.monotonic() > deadline or alive.output.strip() != "true":
+            logs = _docker("logs", "--tail", "15", container, merged=True)
+            raise ImageError(f"seed: {container} did not become ready:\n{logs.output}")
         time.sleep(0.5)

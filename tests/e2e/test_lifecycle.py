@@ -79,7 +79,7 @@ def _files(stack: Stack) -> dict[Path, bytes]:
 def test_keycloak_finds_a_database_of_its_own_version(stack: Stack) -> None:
     """It checks each change of the schema wherever the database names another version, or none."""
     (found,) = _models(stack)
-    assert found.split()[1] == load_versions().catalogue("keycloak").default
+    assert found.split()[1] == load_versions().images["keycloak"].default
     assert "Updating database" not in docker("logs", stack.container("keycloak"))
 
 

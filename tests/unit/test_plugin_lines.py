@@ -35,7 +35,8 @@ from platforms.secrets import SecretText
 from platforms.workload import Workload
 from problems import StackError
 from settings import ROOT
-from settings.catalogue import load_versions, parse_versions
+from settings.catalogue import load_versions
+from settings.image_rows import parse_versions
 from stackctl.cli import app
 from stackctl.doctor import checks_login, checks_stores, checks_tokens
 from stackctl.doctor.observed import Observed
@@ -123,7 +124,7 @@ def second_line(monkeypatch: pytest.MonkeyPatch) -> None:
     text = yaml.safe_load((ROOT / "versions.yaml").read_text())
     rows = text["mlflow"]["versions"]
     rows["5.7.0"] = rows["11.0.2"]
-    known = parse_versions(yaml.safe_dump(text))
+    known = parse_versions(yaml.safe_dump(text), ROOT)
     monkeypatch.setattr("settings.catalogue.load_versions", lambda *_: known)
     monkeypatch.setattr("settings.versions.load_versions", lambda *_: known)
     monkeypatch.setattr(lines, "LINES", {11: SINCE_7, 5: LINE_5})
@@ -149,7 +150,7 @@ def observed(env: Mapping[str, str], version: str = "5.7.0") -> Observed:
 
 
 def test_every_version_that_the_stack_offers_is_of_a_line_whose_recipe_is_there() -> None:
-    for version in load_versions().catalogue("mlflow").versions:
+    for version in load_versions().images["mlflow"].versions:
         recipe = lines.plugin_profile(version).recipe
         assert (ROOT / "images" / recipe / "Dockerfile").is_file(), f"{version} of the plugin has no recipe"
 

@@ -10,7 +10,7 @@ import pytest
 from components.stack import stack_spec
 from settings import allows_direct_access_grants, is_loopback, published_port, wants_sample_users
 from settings.catalogue import load_versions
-from settings.versions import selection, unsupported_plugin
+from settings.versions import known_versions, selection, unsupported
 from tests.samples import settings, write_pem
 
 PROXY = {"tls": {"proxy": True}}
@@ -94,20 +94,20 @@ def test_names_that_may_mean_another_machine(host: str) -> None:
 
 
 def test_every_known_plugin_version_can_be_used() -> None:
-    for version in load_versions().catalogue("mlflow").versions:
-        assert unsupported_plugin(version) is None
+    for version in known_versions("mlflow"):
+        assert unsupported("mlflow", version) is None
         stack_spec(settings({"mlflow": {"pluginVersion": version}}))
 
 
 def test_the_default_plugin_is_that_of_the_versions_file() -> None:
-    assert settings().mlflow.plugin_version == load_versions().catalogue("mlflow").default
+    assert settings().mlflow.plugin_version == load_versions().images["mlflow"].default
 
 
 @pytest.mark.parametrize("version", ["", "5", "x.y", "-1", "11", "11.0", "5.0.0rc1"])
 def test_any_other_text_is_refused_with_the_versions_there_are(version: str) -> None:
-    reason = unsupported_plugin(version)
+    reason = unsupported("mlflow", version)
     assert reason is not None
-    assert next(iter(load_versions().catalogue("mlflow").versions)) in reason
+    assert known_versions("mlflow")[0] in reason
 
 
 def test_an_image_follows_the_version_in_the_settings() -> None:

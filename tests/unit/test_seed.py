@@ -14,7 +14,7 @@ from stackctl.images import seed
 from tests.fakes import FakeDocker
 
 # The program that made the present generation, without its imports.
-KNOWN_PROGRAM = "2b9baabb10ee"
+KNOWN_PROGRAM = "06d0592ded00"
 IMAGES = {"postgres": "p:1", "keycloak": "k:1", "mlflow": "m:1"}
 
 
@@ -69,3 +69,12 @@ def test_a_change_of_the_program_asks_for_the_generation_of_its_seed() -> None:
         "stackctl/images/seed.py says something else than before. Do its dumps differ? Then change SEED_GENERATION in "
         f"settings/catalogue.py: the next `up` makes every Postgres container anew. In any case note {digest} here."
     )
+
+
+def test_no_message_holds_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that fails repeats what it was given, and messages end in logs."""
+    docker = FakeDocker(tmp_path / "docker", monkeypatch)
+    monkeypatch.setattr("stackctl.images.seed.secrets.token_hex", lambda size: "of-the-seed" if size == 16 else "0")
+    docker.fail("run", "cannot start with of-the-seed")
+    with pytest.raises(ImageError, match=r"docker run failed: cannot start with \[secret\]"):
+        seed.dump_schemas(IMAGES, tmp_path)

@@ -12,7 +12,8 @@ from mlflow_sso_client.files import config_home, write_private
 from platforms.secrets import Secret, SecretText, UrlQuoted
 from problems import StackError
 from stackctl.context import check_name, stack_directory
-from stackctl.state import ALPHABET, SecretStore, generated_passphrase, state_home
+from stackctl.directories import cache_home, state_home
+from stackctl.state import ALPHABET, SecretStore, generated_passphrase
 
 
 def mode(path: Path) -> int:
@@ -95,8 +96,11 @@ def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path, monkeypatch: pyt
 def test_homes_follow_the_xdg_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "k"))
     assert state_home() == tmp_path / "s" / "mlflow-sso"
     assert config_home() == tmp_path / "c" / "mlflow-sso"
+    assert cache_home() == tmp_path / "k" / "mlflow-sso"
+    assert cache_home().is_dir()
     assert stack_directory("dev") == tmp_path / "s" / "mlflow-sso" / "dev"
     # An empty variable counts as one that is not set (XDG Base Directory Specification).
     monkeypatch.setenv("XDG_STATE_HOME", "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -24,6 +23,7 @@ from platforms.kubernetes.look.troubles import Events, Owner, controller_trouble
 from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.kubernetes.remove import find
 from platforms.labels import LABEL_COMPONENT, stack_labels
+from platforms.processes import NoAnswerError, ProcessError, run
 from platforms.running import Answer, Instance, Trouble
 from platforms.workload import Workload
 from settings.kubernetes import Kubernetes
@@ -86,19 +86,20 @@ class KubernetesRunning:
             yield from object_troubles(plan, Found(namespace, objects, pods, made), events, owner)
 
     def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
-        given = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in (secrets or {}).items())
+        secrets = secrets or {}
+        given = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
         words = (*(("bash", "-c", _WITH_SECRETS, "bash") if given else ()), *command)
         try:
-            done = subprocess.run(
-                self._cluster.words(*_exec(instance, "-i" if given else ""), *words), capture_output=True, text=True,
-                check=False, timeout=EXEC_SECONDS, input=given,
+            done = run(
+                *self._cluster.words(*_exec(instance, "-i" if given else ""), *words),
+                what="kubectl exec", timeout=EXEC_SECONDS, given=given, hidden=secrets.values(),
             )  # fmt: skip
-        except FileNotFoundError:
-            raise InventoryError("the kubectl command is not installed") from None
-        except subprocess.TimeoutExpired:
+        except NoAnswerError:
             return Answer(124, "", f"no answer in {EXEC_SECONDS} s")
-        said = [line for line in done.stderr.splitlines() if not line.startswith(_OWN_WORDS)]
-        return Answer(done.returncode, done.stdout, "\n".join(said).strip())
+        except ProcessError as error:
+            raise InventoryError(str(error)) from None
+        said = [line for line in done.errors.splitlines() if not line.startswith(_OWN_WORDS)]
+        return Answer(done.code, done.output, "\n".join(said).strip())
 
     def removal(self, instance: Instance) -> str:
         # The pod alone would come back as it was; claims stay.

@@ -11,6 +11,7 @@ from platforms.kubernetes.objects.parts import around
 from platforms.kubernetes.objects.pods import secret_prefix, template, top
 from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.workload import Entrance, Port, Workload
+from settings import port_of
 
 # Seconds without load before a replica goes again.
 SCALE_DOWN_AFTER = 300
@@ -118,15 +119,14 @@ def _scaler(plan: KubernetesPlan, workload: Workload, controller: Manifest) -> M
 
 def _entrance(plan: KubernetesPlan, workload: Workload, port: Port, entrance: Entrance) -> list[Manifest]:
     """How people's requests for the host of a port come in; none where its URL is forwarded by hand."""
-    public = urlsplit(entrance.url)
-    host = public.hostname
+    host = urlsplit(entrance.url).hostname
     gateway, ingress = plan.options.gateway, plan.options.ingress
     metadata = plan.metadata(workload.name, workload.name)
     if gateway is not None:
         parent = {"name": gateway.name, "namespace": gateway.namespace}
         parent |= {"sectionName": gateway.section} if gateway.section else {}
         # A program that believes its proxy would believe in these what a caller made up.
-        told = {"X-Forwarded-Host": host, "X-Forwarded-Port": str(public.port or 443)}
+        told = {"X-Forwarded-Host": host, "X-Forwarded-Port": str(port_of(entrance.url))}
         headers = {
             "set": [{"name": name, "value": value} for name, value in told.items()],
             "remove": ["Forwarded", "X-Forwarded-Prefix"],

@@ -1,0 +1,32 @@
+"""The tag of every image in every version, as it is today: a tag that changes by accident replaces what runs."""
+
+from __future__ import annotations
+
+from settings.catalogue import SEEDED, base_ref, image_ref, load_versions
+
+TAGS = {
+    "debian trixie": "mlflow-sso/debian:trixie-7b24b191c33a",
+    "debian bookworm": "mlflow-sso/debian:bookworm-c7df662ff7b7",
+    "postgres 17": "mlflow-sso/postgres:17-06e08c14be0f",
+    "postgres 15": "mlflow-sso/postgres:15-3e4efab44199",
+    "redis 8.0": "mlflow-sso/redis:8.0-6e12d14e583c",
+    "keycloak 26.7.3": "mlflow-sso/keycloak:26.7.3-e30a7b69a58f",
+    "mlflow 11.0.2": "mlflow-sso/mlflow:11.0.2-b2b52a2d1d4e",
+    "postgres-seeded 17": "mlflow-sso/postgres-seeded:17-c5b36316e93a",
+    "postgres-seeded 15": "mlflow-sso/postgres-seeded:15-2c50497a989c",
+}
+
+
+def test_every_tag_is_the_one_that_stacks_run() -> None:
+    known = load_versions()
+    tags = {f"debian {suite}": base_ref(suite) for suite in known.debian.suites}
+    tags |= {f"{name} {key}": image_ref(name, key) for name, image in known.images.items() for key in image.versions}
+    tags |= {f"{SEEDED} {key}": image_ref(SEEDED, key) for key in known.images["postgres"].versions}
+    changed = {name: tag for name, tag in tags.items() if TAGS.get(name) not in (None, tag)}
+    assert changed == {}, (
+        "These images have other tags than before. At the next `up` of every stack they are built anew, and each "
+        "container or pod that runs one of them is replaced (its volumes, claims and passwords stay). Was that meant: "
+        "did files below images/ or the rows of versions.yaml change, on purpose? Then say in CHANGELOG.md what people "
+        f"will see restart, and put these tags in {__name__}.TAGS. If only the code changed, the code is wrong."
+    )
+    assert tags == TAGS, f"versions came or went: make {__name__}.TAGS say the same as this"
