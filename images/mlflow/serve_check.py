@@ -11,8 +11,12 @@ import mlflow.server.handlers
 from mlflow.cli import cli
 
 sys.path.insert(0, "/opt/mlflow")
-import mlflow_sso  # noqa: F401  It fails where the plugin mounts Flask in another way.
+import mlflow_sso.served  # It fails where the plugin mounts Flask in another way.
+import mlflow_sso.upstream
 import serve
+
+differences = list(mlflow_sso.upstream.changed())
+assert not differences, "\n".join(differences)
 
 # Always overruled by an option, or read again by the server itself.
 HANDLED = {

@@ -10,13 +10,10 @@ Format", of which a server may drop what is sent after a disconnect without a wo
 """
 
 import asyncio
-from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
-from mlflow_oidc_auth.app import app
-from mlflow_oidc_auth.middleware import AuthAwareWSGIMiddleware
-from starlette.routing import Mount
-from starlette.types import Message, Receive, Scope, Send
+
+from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 
 
 class ClientGone(Exception):
@@ -26,7 +23,7 @@ class ClientGone(Exception):
 class OwnThreads:
     """An ASGI application around Flask whose requests do not wait for each other's threads."""
 
-    def __init__(self, flask: Any) -> None:
+    def __init__(self, flask: Application) -> None:
         self._flask = flask
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,8 +51,3 @@ class OwnThreads:
             if gone is not None:
                 gone.cancel()
                 await asyncio.wait([gone])
-
-
-mounts = [route for route in app.routes if isinstance(route, Mount)]
-(flask,) = [mount for mount in mounts if isinstance(mount.app, AuthAwareWSGIMiddleware)]
-flask.app = OwnThreads(flask.app)

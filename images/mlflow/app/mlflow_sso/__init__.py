@@ -1,0 +1,14 @@
+"""What the image serves: the plugin's application, with its own threads, mends of what lies below, and a guard around.
+
+`app` is imported when it is asked for, so that `guard` can be used and tested without the plugin.
+"""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from mlflow_sso.served import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
