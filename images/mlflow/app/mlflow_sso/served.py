@@ -1,14 +1,57 @@
 """The application of the image, put together once in each server process."""
 
+from functools import partial
+
 from mlflow_oidc_auth.app import app as plugin
+from mlflow_oidc_auth.entities.auth_context import AUTH_CONTEXT_KEY, AuthContext
 from mlflow_oidc_auth.middleware import AuthAwareWSGIMiddleware
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from mlflow_sso import mends
-from mlflow_sso.threads import OwnThreads
+from mlflow_sso import mends, stores
+from mlflow_sso.artifacts import Transfers
+from mlflow_sso.asgi import Scope, Send
+from mlflow_sso.bridge import Bridge, Environ
+from mlflow_sso.errands import Rights
+from mlflow_sso.guard import Errand, Guard, Limits, Origins, Turns
+from mlflow_sso.guard.guard import KIND
+from mlflow_sso.guard.routes import Kind
 
-mends.install()
-_mounts = [route for route in plugin.routes if isinstance(route, Mount)]
-(_flask,) = [mount for mount in _mounts if isinstance(mount.app, AuthAwareWSGIMiddleware)]
-_flask.app = OwnThreads(_flask.app)
-app = plugin
+
+def _context(scope: Scope) -> Environ:
+    """Who asks, as the plugin's hooks in Flask look for it."""
+    context = scope.get(AUTH_CONTEXT_KEY)
+    return {AUTH_CONTEXT_KEY: context} if isinstance(context, AuthContext) else {}
+
+
+def _user(scope: Scope) -> str | None:
+    context = scope.get(AUTH_CONTEXT_KEY)
+    return context.username if isinstance(context, AuthContext) else None
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope.get(KIND) is Kind.OPEN
+
+
+async def _ask(rights: Rights, scope: Scope, send: Send, errand: Errand) -> None:
+    await rights.ask(scope, send, errand, _user(scope) or "")
+
+
+def _served() -> Guard:
+    limits = Limits.told()
+    mends.install()
+    mounts = [route for route in plugin.routes if isinstance(route, Mount)]
+    (mount,) = [mount for mount in mounts if isinstance(mount.app, AuthAwareWSGIMiddleware)]
+    flask = mount.app.flask_app
+    mount.app = bridge = Bridge(flask.wsgi_app, limits.turns, _context, _is_open)
+    # Last in the list is innermost: what stands before it knows who asks.
+    ask = partial(_ask, Rights(flask, bridge))
+    plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=ask))
+    transfer = None
+    if stores.streams():
+        stores.forget_lost()
+        transfer = Transfers(stores.artifact_store, stores.artifact_path, limits.transfers_of_one)
+    return Guard(plugin, limits, Origins.told(), transfer)
+
+
+app = _served()

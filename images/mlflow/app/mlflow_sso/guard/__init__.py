@@ -1,1 +1,12 @@
-"""What stands before the application, whatever the plugin: limits, the hosts it answers for, and headers of answers."""
+"""What stands before the application, whatever the plugin: limits, the hosts it answers for, and headers of answers.
+
+It needs Python's library alone. `Guard` is outermost and `Turns` innermost: what a request may cost is bounded before
+the application sees it, and who it is from is known before its body is read.
+"""
+
+from mlflow_sso.guard.guard import Errand, Guard
+from mlflow_sso.guard.limits import Limits
+from mlflow_sso.guard.origins import Origins
+from mlflow_sso.guard.turns import Turns
+
+__all__ = ["Errand", "Guard", "Limits", "Origins", "Turns"]

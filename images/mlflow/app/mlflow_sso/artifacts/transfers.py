@@ -1,0 +1,99 @@
+"""One upload or download, for whatever store the server's artifacts are in."""
+
+import asyncio
+import posixpath
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Protocol
+
+from mlflow_sso.artifacts.pieces import Incoming
+from mlflow_sso.artifacts.ranges import Found
+from mlflow_sso.asgi import Receive, Scope, Send
+from mlflow_sso.guard.answers import Refusal
+from mlflow_sso.guard.bodies import declared, header
+
+
+class Store(Protocol):
+    """Where artifacts are. It is called in threads; each method raises Refusal for what the client should know."""
+
+    piece: int
+
+    def begin(self, path: str, length: int | None) -> "Upload":
+        """An upload to a path below the store's root. length: bytes, where the client told."""
+
+    def find(self, path: str, wanted: str | None, unless: str | None) -> Found:
+        """An artifact. wanted: of which bytes, as Range has it; unless: only of this version, as If-Range has it."""
+
+
+class Upload(Protocol):
+    """Bytes on their way into a store. Nobody sees them before `publish`, and none are left after `give_up`."""
+
+    def write(self, piece: bytes | bytearray) -> None: ...
+
+    def publish(self) -> None: ...
+
+    def give_up(self) -> None: ...
+
+
+class Transfers:
+    """Moves artifacts of what `store` finds, under paths that `place` has checked. threads: pieces at once."""
+
+    def __init__(self, store: Callable[[], Store], place: Callable[[str], str], threads: int) -> None:
+        self._find, self._place = store, place
+        self._threads = ThreadPoolExecutor(threads, "artifacts")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, told: dict[str, str]) -> None:
+        """Answers a request that may move the artifact whose path the application told."""
+        store = await self._run(self._find)
+        path = await self._run(partial(self._place, told["artifact_path"]))
+        if scope["method"] == "PUT":
+            await self._upload(store, path, scope, receive, send)
+        else:
+            await self._download(store, path, scope, receive, send)
+
+    async def _run(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _upload(self, store: Store, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if not posixpath.basename(path):
+            raise Refusal(400, "The path of an artifact ends in its name.")
+        incoming = Incoming(receive, store.piece)
+        upload: Upload | None = None
+        whole = False
+        try:
+            upload = await self._run(partial(store.begin, path, declared(scope)))
+            while (piece := await incoming.next()) is not None:
+                if piece:
+                    await self._run(partial(upload.write, piece))
+            if incoming.gone:
+                return
+            await self._run(upload.publish)
+            whole = True
+        finally:
+            if upload is not None and not whole:
+                # Also where the server stops: the thread goes on.
+                await asyncio.shield(asyncio.ensure_future(self._run(upload.give_up)))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def _download(self, store: Store, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        wanted, unless = (header(scope, name) for name in (b"range", b"if-range"))
+        ranged = wanted.decode("latin-1") if wanted else None
+        found: Found = await self._run(partial(store.find, path, ranged, unless.decode("latin-1") if unless else None))
+        gone = asyncio.ensure_future(receive())
+        try:
+            await send({"type": "http.response.start", "status": found.status, "headers": found.headers(path)})
+            left = 0 if scope["method"] == "HEAD" else found.length
+            while left > 0 and not gone.done():
+                piece = await self._run(partial(found.read, min(store.piece, left)))
+                if not piece:
+                    raise OSError(f"{path} ended {left} bytes early")
+                left -= len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+            if left == 0 and (scope["method"] == "HEAD" or found.length == 0):
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            await asyncio.shield(asyncio.ensure_future(self._run(found.close)))

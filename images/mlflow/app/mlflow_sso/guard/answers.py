@@ -1,0 +1,55 @@
+"""What the guard itself answers: a status, and why, in the form that MLflow's clients read."""
+
+import json
+
+from mlflow_sso.asgi import Send
+
+# By `mlflow.protos.databricks_pb2`; clients repeat 408, 429 and 503 (`mlflow.utils.request_utils`, 3.17.2).
+_CODES = {
+    400: "BAD_REQUEST",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    405: "BAD_REQUEST",
+    408: "TEMPORARILY_UNAVAILABLE",
+    413: "INVALID_PARAMETER_VALUE",
+    416: "INVALID_PARAMETER_VALUE",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    502: "TEMPORARILY_UNAVAILABLE",
+    503: "TEMPORARILY_UNAVAILABLE",
+    507: "RESOURCE_EXHAUSTED",
+}
+
+
+class Refusal(Exception):
+    """An answer in place of what was asked for. headers: beside those that each answer has."""
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+        self.headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+
+    async def send(self, send: Send) -> None:
+        """Sends it whole."""
+        body = json.dumps({"error_code": _CODES[self.status], "message": self.message}).encode()
+        await self.start(send, len(body))
+        await send({"type": "http.response.body", "body": body})
+
+    async def begin(self, send: Send) -> None:
+        """Sends all of it but the end, which the caller sends once it has read what the client still had to say."""
+        body = json.dumps({"error_code": _CODES[self.status], "message": self.message}).encode()
+        await self.start(send, len(body))
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def start(self, send: Send, length: int) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(length).encode()), *self.headers]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+
+
+def too_large(what: str, maximum: int, setting: str) -> Refusal:
+    """413, with the limit in MiB and the setting that raises it."""
+    return Refusal(413, f"{what} is larger than {maximum / (1 << 20):g} MiB. An operator raises that by {setting}.")
+
+
+def later(status: int, message: str, seconds: int = 1) -> Refusal:
+    """429 or 503, with the time in seconds after which to ask again."""
+    return Refusal(status, message, retry_after=str(seconds))

@@ -1,0 +1,84 @@
+"""The body of a request, counted while it comes: no more bytes, no more values, no longer a wait than allowed."""
+
+import asyncio
+
+from mlflow_sso.asgi import Message, Receive, Scope, Send
+from mlflow_sso.guard.answers import Refusal
+
+# After a refusal the rest of the body is read for so long, since many clients look for an answer only once all is sent.
+_DRAIN_SECONDS = 5.0
+_DRAIN_IDLE_SECONDS = 1.0
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of a name, which is in small letters."""
+    return next((value for key, value in scope["headers"] if key == name), None)
+
+
+def declared(scope: Scope) -> int | None:
+    """The length that a body says it has; None where it does not say; 0 where there is none."""
+    length = header(scope, b"content-length")
+    if length is not None:
+        return int(length) if length.isdigit() else None
+    return None if header(scope, b"transfer-encoding") is not None else 0
+
+
+class Body:
+    """The receive of an application that is told nothing beyond the limits; `refusal` then says which one was met.
+
+    maximum: bytes; None: any. values: objects and arrays of JSON; None: not looked for. idle: seconds.
+    """
+
+    def __init__(
+        self, receive: Receive, maximum: int | None, values: int | None, idle: float, refused: Refusal
+    ) -> None:
+        self._receive, self._maximum, self._values, self._idle = receive, maximum, values, idle
+        self._refused = refused
+        self._whole = False
+        self._bytes = self._opened = 0
+        self.refusal: Refusal | None = None
+
+    async def __call__(self) -> Message:
+        if self.refusal is not None:
+            return {"type": "http.disconnect"}
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._idle):
+                message = await self._receive()
+        except TimeoutError:
+            self.refusal = Refusal(408, f"Nothing of the body came for {self._idle:g} seconds.", connection="close")
+            return {"type": "http.disconnect"}
+        if message["type"] != "http.request":
+            return message
+        self._whole = not message.get("more_body")
+        self._count(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.refusal else message
+
+    async def rest(self) -> Message:
+        """What still comes after a refusal."""
+        return {"type": "http.disconnect"} if self._whole else await self._receive()
+
+    def _count(self, piece: bytes) -> None:
+        self._bytes += len(piece)
+        if self._maximum is not None and self._bytes > self._maximum:
+            self.refusal = self._refused
+        if self._values is not None:
+            self._opened += piece.count(b"{") + piece.count(b"[")
+            if self._opened > self._values:
+                self.refusal = Refusal(413, f"The body has more than {self._values} objects and arrays.")
+
+
+async def refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
+    """Answers, and reads for a while what the client goes on to send, without keeping any of it."""
+    await refusal.begin(send)
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            more = True
+            while more:
+                async with asyncio.timeout(_DRAIN_IDLE_SECONDS):
+                    message = await receive()
+                more = message["type"] == "http.request" and message.get("more_body", False)
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,171 @@
+"""The outermost part of what is served: what it refuses, nothing below it sees or reads."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
+from mlflow_sso.guard.answers import Refusal, later, too_large
+from mlflow_sso.guard.bodies import Body, declared, refuse
+from mlflow_sso.guard.limits import Limits
+from mlflow_sso.guard.line import Line
+from mlflow_sso.guard.origins import Origins
+from mlflow_sso.guard.routes import OPEN_METHODS, Kind, kind
+from mlflow_sso.guard.stores import watch
+
+_log = logging.getLogger(__name__)
+# Answers that are no answers while a store is away (see stores.py); 500 from either may have other causes too.
+_DOUBTFUL = frozenset({400, 401, 403, 404, 500})
+KIND = "mlflow_sso.kind"
+ERRAND = "mlflow_sso.errand"
+# What moves an artifact whose path was let in: (scope, receive, send, what the application told of the request).
+Transfer = Callable[[Scope, Receive, Send, Any], Awaitable[None]]
+
+
+class Errand:
+    """The question whether a request may move an artifact, which is asked before anything of its body is read.
+
+    The application below answers it (`mlflow_sso.errands`): `user` and `told` where it may, else with an answer.
+    """
+
+    user: str | None = None
+    told: Any = None
+
+
+class Guard:
+    """Limits, origins and headers around an application.
+
+    transfer: what moves artifacts; without it they are the application's, within `request_bytes`.
+    """
+
+    def __init__(self, app: Application, limits: Limits, origins: Origins, transfer: Transfer | None = None) -> None:
+        self._app, self._limits, self._origins, self._transfer = app, limits, origins, transfer
+        self._transfers = Line(limits.transfers, limits.transfers_of_one, limits.places, limits.wait_seconds)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        what = kind(scope["method"], path)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self._origins.answer(scope, path, message.get("headers", ()))}
+            await send(message)
+
+        scope[KIND] = what
+        try:
+            self._origins.check(scope, path)
+            body = self._body(scope, receive, what)
+        except Refusal as refusal:
+            await refuse(refusal, receive, answer)
+            return
+        if self._transfer is not None and what in (Kind.UPLOAD, Kind.DOWNLOAD):
+            await self._move(scope, body, answer, self._transfer)
+        else:
+            await self._serve(self._origins.known(scope, path), body, answer)
+
+    def _body(self, scope: Scope, receive: Receive, what: Kind) -> Body:
+        """The body as the application may read it. Raises Refusal where what is declared is refused already."""
+        limits, length = self._limits, declared(scope)
+        if what is Kind.OPEN and scope["method"] not in OPEN_METHODS:
+            raise Refusal(405, "This page can be read, and nothing else.", allow=", ".join(OPEN_METHODS))
+        maximum, refused = self._largest(what)
+        if length is None and what is Kind.OPEN:
+            raise refused
+        if length is not None and maximum is not None and length > maximum:
+            raise refused
+        values = None if what in (Kind.UPLOAD, Kind.TRACE) else limits.json_values
+        return Body(receive, maximum, values, limits.idle_seconds, refused)
+
+    def _largest(self, what: Kind) -> tuple[int | None, Refusal]:
+        limits = self._limits
+        if what is Kind.OPEN or what is Kind.DOWNLOAD:
+            return 0, Refusal(413, "A request of this kind has no body.")
+        if what is Kind.UPLOAD and self._transfer is not None:
+            largest = limits.artifact_bytes
+            return largest, too_large("The artifact", largest or 0, "mlflow.limits.artifactMib")
+        if what is Kind.TRACE:
+            return limits.trace_bytes, too_large("The body", limits.trace_bytes, "mlflow.limits.traceMib")
+        if what in (Kind.ACCOUNT, Kind.DIRECTORY):
+            return limits.account_bytes, Refusal(413, f"The body is larger than {limits.account_bytes} bytes.")
+        return limits.request_bytes, too_large("The body", limits.request_bytes, "mlflow.limits.requestMib")
+
+    async def _serve(self, scope: Scope, body: Body, send: Send) -> None:
+        """Lets the application answer, unless its body is refused on the way or its stores cannot be asked."""
+        failures = watch()
+        begun = instead = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun, instead
+            if message["type"] == "http.response.start" and not begun:
+                if body.refusal is not None:
+                    instead = True
+                elif failures and message["status"] in _DOUBTFUL:
+                    instead = True
+                    _log.warning("503 in place of %s: %s", message["status"], ", ".join(dict.fromkeys(failures)))
+                begun = True
+            if not instead:
+                await send(message)
+
+        try:
+            await self._app(scope, body, answer)
+        except Exception:
+            if begun and not instead:
+                raise
+            if body.refusal is None and not failures:
+                raise
+            instead = True
+        if instead or (not begun and body.refusal is not None):
+            await self._answer_instead(body, send)
+
+    @staticmethod
+    async def _answer_instead(body: Body, send: Send) -> None:
+        if body.refusal is not None:
+            await refuse(body.refusal, body.rest, send)
+        else:
+            await later(503, "A store of the server cannot be asked at the moment.", 5).send(send)
+
+    async def _move(self, scope: Scope, body: Body, send: Send, transfer: Transfer) -> None:
+        """Asks the application whether it may, and moves the artifact itself."""
+        errand = Errand()
+        held: list[Message] = []
+        bare = [
+            (name, value) for name, value in scope["headers"] if name not in (b"content-length", b"transfer-encoding")
+        ]
+
+        async def nothing() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def hold(message: Message) -> None:
+            held.append(message)
+
+        empty = Body(nothing, None, None, self._limits.idle_seconds, Refusal(413, ""))
+        await self._serve({**scope, "headers": bare, ERRAND: errand}, empty, hold)
+        if errand.user is None:
+            for message in held:
+                await send(message)
+            return
+        cookies = [pair for message in held for pair in message.get("headers", ()) if pair[0].lower() == b"set-cookie"]
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                message = {**message, "headers": [*message["headers"], *cookies]}
+            await send(message)
+
+        try:
+            with self._transfers.place(errand.user):
+                async with self._transfers.turn(errand.user):
+                    await transfer(scope, body, answer, errand.told)
+        except Refusal as refusal:
+            if begun:
+                # Half an artifact is sent: only the end of the connection tells the client.
+                raise
+            await refuse(body.refusal or refusal, body.rest, answer)

@@ -1,0 +1,67 @@
+"""Which kind of request a method and a path are; each kind has its own limits."""
+
+from enum import Enum, auto
+
+
+class Kind(Enum):
+    """What is asked for.
+
+    OPEN: what anybody may see: probes, pages of the login, the page's scripts.
+    UPLOAD, DOWNLOAD: an artifact, which goes between the client and the store without being held.
+    TRACE: spans. MODEL: a call that waits for a model of somebody else's. DIRECTORY: SCIM, with a token of its own.
+    ACCOUNT: users, groups, tokens, permissions. API: everything else.
+    """
+
+    OPEN = auto()
+    UPLOAD = auto()
+    DOWNLOAD = auto()
+    TRACE = auto()
+    MODEL = auto()
+    DIRECTORY = auto()
+    ACCOUNT = auto()
+    API = auto()
+
+
+# As mlflow-oidc-auth compares them (`middleware.route_path`, 11.0.2): by the first letters. The image's build holds
+# this list against the plugin's.
+_OPEN = (
+    "/health", "/metrics", "/login", "/callback", "/logout", "/docs", "/redoc", "/openapi.json", "/static",
+    "/favicon.ico", "/oidc/static", "/oidc/ui", "/providers", "/slo/", "/saml/metadata/",
+)  # fmt: skip
+_DIRECTORY = "/scim/"
+_API = ("/api/", "/ajax-api/")
+_ARTIFACTS = "2.0/mlflow-artifacts/artifacts/"
+_ACCOUNT = ("users", "groups", "permissions", "workspaces", "workspace-rules")
+_TRANSFERS = {"PUT": Kind.UPLOAD, "GET": Kind.DOWNLOAD, "HEAD": Kind.DOWNLOAD}
+OPEN_METHODS = ("GET", "HEAD")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+
+
+def kind(method: str, path: str) -> Kind:
+    """The kind of a request. path: decoded, without what stands before the application's own paths."""
+    if path.startswith(_OPEN):
+        return Kind.OPEN
+    if path.startswith("/v1/traces"):
+        return Kind.TRACE
+    if path.startswith("/gateway/"):
+        return Kind.MODEL
+    if path.startswith(_DIRECTORY):
+        return Kind.DIRECTORY
+    if path.startswith("/oidc/"):
+        return Kind.ACCOUNT
+    for prefix in _API:
+        if path.startswith(prefix):
+            return _api(method, path.removeprefix(prefix))
+    return Kind.API
+
+
+def _api(method: str, path: str) -> Kind:
+    if path.startswith(_ARTIFACTS) and len(path) > len(_ARTIFACTS):
+        return _TRANSFERS.get(method, Kind.API)
+    parts = path.split("/")
+    if len(parts) > 2 and parts[1] == "mlflow":
+        if parts[2] == "traces":
+            return Kind.TRACE
+        if parts[2] in _ACCOUNT:
+            return Kind.ACCOUNT
+    return Kind.API

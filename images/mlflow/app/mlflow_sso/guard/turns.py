@@ -1,0 +1,142 @@
+"""The innermost part: requests of users whom the application knows by now take turns, and only theirs are read."""
+
+import asyncio
+import contextvars
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
+from mlflow_sso.guard.answers import Refusal, later
+from mlflow_sso.guard.guard import ERRAND, KIND, Errand
+from mlflow_sso.guard.limits import Limits
+from mlflow_sso.guard.line import Line
+from mlflow_sso.guard.routes import Kind
+
+# Spans beyond so many bytes are decoded in a thread: the server's own goes on with everybody's requests meanwhile.
+_DECODED_ASIDE = 1 << 18
+# Calls that wait for a model elsewhere need no connection to a database meanwhile, and take long.
+_MODELS, _MODELS_OF_ONE = 64, 16
+
+
+class Turns:
+    """Lets each user's requests in, in turns, with bodies that are there as a whole.
+
+    user_of: who asks, by what the application found out; None: nobody, whose body is not read.
+    ask: answers an Errand, or sends the refusal of it.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        limits: Limits,
+        user_of: Callable[[Scope], str | None],
+        ask: Callable[[Scope, Send, Errand], Awaitable[None]],
+    ) -> None:
+        self._app, self._limits, self._user_of, self._ask = app, limits, user_of, ask
+        self._line = Line(limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds)
+        self._models = Line(_MODELS, _MODELS_OF_ONE, limits.places, limits.wait_seconds)
+        self._held: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        what = scope.get(KIND)
+        if what is None or what is Kind.OPEN:
+            await self._app(scope, receive, send)
+            return
+        user = self._user_of(scope)
+        if user is None and what is not Kind.DIRECTORY:
+            await self._app(scope, _nothing, send)
+            return
+        try:
+            await self._let_in(scope, receive, send, user or "")
+        except Refusal as refusal:
+            await refusal.send(send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send, user: str) -> None:
+        line = self._models if scope[KIND] is Kind.MODEL else self._line
+        errand = scope.get(ERRAND)
+        with line.place(user):
+            if isinstance(errand, Errand):
+                async with line.turn(user):
+                    await self._ask(scope, send, errand)
+                return
+            held = _Held(self._held, user, self._limits.held_bytes)
+            try:
+                body = await held.read(receive)
+                if body is None:
+                    return
+                async with line.turn(user) as turn:
+
+                    async def answer(message: Message) -> None:
+                        # All that is computed is there; a slow reader keeps nobody else waiting.
+                        turn.end()
+                        await send(message)
+
+                    await self._answer(scope, _Replay(body, receive), answer)
+            finally:
+                held.free()
+
+    async def _answer(self, scope: Scope, receive: "_Replay", send: Send) -> None:
+        if scope[KIND] is not Kind.TRACE or len(receive.body) < _DECODED_ASIDE:
+            await self._app(scope, receive, send)
+            return
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        context = contextvars.copy_context()
+        aside = _Replay(receive.body, None)
+        await asyncio.to_thread(context.run, asyncio.run, self._aside(scope, aside, keep))
+        for message in messages:
+            await send(message)
+
+    async def _aside(self, scope: Scope, receive: "_Replay", send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+class _Held:
+    """The bytes of one request among those of its user that are in memory."""
+
+    def __init__(self, all_held: Counter[str], user: str, maximum: int) -> None:
+        self._all, self._user, self._maximum, self._own = all_held, user, maximum, 0
+
+    async def read(self, receive: Receive) -> bytes | None:
+        """The body; None where its client has gone. Raises Refusal where the user has too much here."""
+        pieces = []
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            piece = message.get("body", b"")
+            self._own += len(piece)
+            self._all[self._user] += len(piece)
+            if self._all[self._user] > self._maximum:
+                raise later(429, f"Requests of one user with {self._maximum >> 20} MiB are here already.")
+            pieces.append(piece)
+            if not message.get("more_body"):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def free(self) -> None:
+        self._all[self._user] -= self._own
+        if self._all[self._user] <= 0:
+            del self._all[self._user]
+
+
+class _Replay:
+    """The receive of a body that is there. after: what comes then; None: nothing does."""
+
+    def __init__(self, body: bytes, after: Receive | None) -> None:
+        self.body, self._after, self._given = body, after, False
+
+    async def __call__(self) -> Message:
+        if not self._given:
+            self._given = True
+            return {"type": "http.request", "body": self.body, "more_body": False}
+        if self._after is None:
+            await asyncio.get_running_loop().create_future()
+        assert self._after is not None
+        return await self._after()

@@ -1,0 +1,427 @@
+"""The guard before MLflow: what it lets through, what it answers itself, and how much of a body it reads before."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from mlflow_sso.asgi import Application
+from mlflow_sso.guard import Errand, Guard, Limits, Origins, Turns
+from mlflow_sso.guard.answers import later
+from mlflow_sso.guard.guard import ERRAND
+from mlflow_sso.guard.stores import failed
+
+from tests.unit.asgi_client import Answer, ask, echo, reply
+
+MIB = 1 << 20
+LIMITS = Limits(idle_seconds=0.2, request_bytes=4 * MIB, trace_bytes=8 * MIB, places=4, turns=3, turns_of_one=2)
+ORIGINS = Origins(("ml.example.com", "*.svc"), ("https://portal.example.com",))
+PUT = "/api/2.0/mlflow-artifacts/artifacts/1/run/artifacts/model.bin"
+SEARCH = "/api/2.0/mlflow/runs/search"
+
+
+def guard(app: Application = echo, limits: Limits = LIMITS, transfer: Any = None) -> Guard:
+    return Guard(app, limits, ORIGINS, transfer)
+
+
+def one(app: Application, *words: Any, **more: Any) -> Answer:
+    return asyncio.run(ask(app, *words, **more))
+
+
+OPEN = ("/health", "/health/ready", "/healthz", "/metrics", "/login", "/callback", "/static-files/x.js", "/oidc/ui/",
+        "/providers", "/docs", "/openapi.json", "/slo/x", "/saml/metadata/x", "/favicon.ico", "/logout")  # fmt: skip
+
+
+@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
+def test_what_anybody_may_see_can_only_be_read(path: str, method: str) -> None:
+    answer = one(guard(), method, path, [b"x" * 100])
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize("headers", [{"content-length": "400000000"}, {"transfer-encoding": "chunked"}])
+def test_nobody_sends_a_body_to_what_anybody_may_see(path: str, headers: dict[str, str]) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["path"])
+
+    answer = one(guard(app), "GET", path, [b"x" * MIB] * 50, headers=headers)
+    assert answer.status == 413
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "most"),
+    [
+        ("POST", SEARCH, 4), ("POST", "/graphql", 4), ("POST", "/gateway/mlflow/v1/chat/completions", 4),
+        ("PATCH", "/ajax-api/2.0/mlflow/runs/update", 4), ("POST", "/anything", 4), ("POST", "//api/2.0/x", 4),
+        ("POST", "/api/2.0/mlflow/users/current/tokens", 1), ("POST", "/scim/v2/Users", 1),
+        ("POST", "/oidc/trash/cleanup", 1), ("POST", "/ajax-api/2.0/mlflow/permissions/groups", 1),
+        ("POST", "/v1/traces", 8), ("POST", "/api/3.0/mlflow/traces", 8),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_body_has_the_length_of_its_kind_of_request_at_most(method: str, path: str, most: int, tells: bool) -> None:
+    def asked(size: int) -> Answer:
+        pieces = [b"x" * (MIB // 4)] * (size * 4 // MIB) + [b"x" * (size % (MIB // 4))]
+        headers = {"content-length": str(size)} if tells else {"transfer-encoding": "chunked"}
+        return one(guard(), method, path, pieces, headers=headers)
+
+    assert asked(most * MIB).status == 200
+    answer = asked(most * MIB + 1)
+    assert answer.status == 413
+    assert answer.whole
+    assert "larger than" in answer.message
+
+
+def test_a_body_that_lies_about_its_length_is_read_to_its_limit_alone() -> None:
+    given: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            given.append(len(message["body"]))
+        raise ConnectionError
+
+    answer = one(guard(app), "POST", SEARCH, [b"x" * MIB] * 20, headers={"content-length": "10"})
+    assert answer.status == 413
+    assert sum(given) <= 4 * MIB
+
+
+@pytest.mark.parametrize("text", [b"[" * 300_000, b'{"a":' * 300_000, b'{"a": 1},' * 300_000])
+def test_a_body_has_so_many_values_at_most(text: bytes) -> None:
+    answer = one(guard(), "POST", SEARCH, [text[at : at + 4096] for at in range(0, len(text), 4096)])
+    assert answer.status == 413
+    assert "250000 objects and arrays" in answer.message
+
+
+def test_values_are_not_looked_for_in_spans_and_artifacts() -> None:
+    assert one(guard(), "POST", "/v1/traces", [b"[" * 300_000]).status == 200
+
+
+def test_a_client_that_sends_no_more_is_told_so() -> None:
+    answer = one(guard(), "POST", SEARCH, [b"{"], hangs=True)
+    assert (answer.status, answer.headers["connection"]) == (408, "close")
+
+
+def test_an_application_that_answers_a_refused_body_itself_is_not_heard() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] == "http.request":
+            pass
+        await reply(send, 500, b"a traceback")
+
+    answer = one(guard(app), "POST", SEARCH, [b"x" * MIB] * 9)
+    assert answer.status == 413
+    assert b"traceback" not in answer.body
+
+
+def test_an_error_of_the_application_stays_one() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("a fault")
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        one(guard(app), "GET", SEARCH)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "ml.example.com:81", "ml.example.com.evil.example", ""])
+@pytest.mark.parametrize("path", [SEARCH, "/oidc/ui/", "/login", "/api/2.0/mlflow/users/current", "/v1/traces"])
+def test_the_server_answers_for_its_own_names_alone(path: str, host: str) -> None:
+    assert one(guard(), "GET", path, headers={"host": host}).status == 403
+
+
+@pytest.mark.parametrize("host", ["ml.example.com", "ML.example.com", "mlflow.team.svc"])
+def test_a_name_may_have_any_letters_where_a_star_stands(host: str) -> None:
+    assert one(guard(), "GET", SEARCH, headers={"host": host}).status == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/metrics", "/version"])
+def test_probes_and_scrapers_know_the_address_alone(path: str) -> None:
+    hosts: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        hosts.extend(value for name, value in scope["headers"] if name == b"host")
+        await reply(send, 200)
+
+    assert one(guard(app), "GET", path, headers={"host": "10.1.2.3:5000"}).status == 200
+    assert hosts == [b"ml.example.com"], "MLflow's own check knows that name"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["/oidc/trash/cleanup", SEARCH, "/scim/v2/Users", "/v1/traces"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://localhost:3000"},
+        {"origin": "https://ml.example.com.evil.example"}, {"origin": ""}, {"origin": "http://["},
+        {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
+    ],
+)  # fmt: skip
+def test_no_page_of_another_changes_anything(method: str, path: str, headers: dict[str, str]) -> None:
+    assert one(guard(), method, path, headers=headers).status == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {}, {"origin": "http://ml.example.com"}, {"origin": "https://ml.example.com"},
+        {"origin": "https://portal.example.com"}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"},
+    ],
+)  # fmt: skip
+def test_its_own_pages_and_those_of_the_settings_do(headers: dict[str, str]) -> None:
+    assert one(guard(), "POST", SEARCH, headers=headers).status == 200
+
+
+def test_an_answer_lets_no_other_page_read_it() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cors = {"Access-Control-Allow-Origin": "http://localhost:3", "access-control-allow-credentials": "true"}
+        await reply(send, 200, headers=cors)
+
+    answer = one(guard(app), "GET", SEARCH, headers={"origin": "http://localhost:3"})
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["/", SEARCH, "/oidc/ui/", "/health", "/static-files/a.js", "/api/2.0/mlflow/users"])
+def test_every_answer_has_the_headers_that_protect_it(path: str) -> None:
+    headers = one(guard(), "GET", path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "SAMEORIGIN"
+    assert headers["content-security-policy"] == "frame-ancestors 'self'"
+    assert headers["referrer-policy"] == "same-origin"
+    assert ("cache-control" in headers) == (not path.startswith(("/static-files", "/oidc/ui")))
+
+
+def test_refusals_have_them_too() -> None:
+    assert one(guard(), "POST", "/health").headers["x-content-type-options"] == "nosniff"
+
+
+def test_notebooks_show_traces_in_a_frame() -> None:
+    path = "/static-files/lib/notebook-trace-renderer/index.html"
+    assert "x-frame-options" not in one(guard(), "GET", path).headers
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+def test_what_was_found_out_while_a_store_was_away_means_nothing(status: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.to_thread(failed, "OperationalError")
+        await reply(send, status, b"Permission denied")
+
+    answer = one(guard(app), "GET", SEARCH)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert b"denied" not in answer.body
+
+
+def test_an_answer_that_came_about_in_spite_of_it_stays() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        failed("OperationalError")
+        await reply(send, 200, b"from the cache")
+
+    assert one(guard(app), "GET", SEARCH).body == b"from the cache"
+
+
+def test_a_web_socket_is_closed() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(guard()({"type": "websocket", "path": "/"}, None, send))  # type: ignore[arg-type]
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+class Moving:
+    """A guard that moves artifacts into a list, and an application that lets in who is named."""
+
+    def __init__(self, limits: Limits = LIMITS, user: str | None = "bob") -> None:
+        self.user, self.moved, self.asked = user, list[bytes](), list[Any]()
+        self.guard = Guard(self.app, limits, ORIGINS, self.transfer)
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        errand = scope[ERRAND]
+        assert isinstance(errand, Errand)
+        self.asked.append(await receive())
+        if self.user is None:
+            await reply(send, 403, b"not yours")
+            return
+        errand.user, errand.told = self.user, {"artifact_path": "1/x"}
+        await reply(send, 204, headers={"set-cookie": "session=new"})
+
+    async def transfer(self, scope: Any, receive: Any, send: Any, told: Any) -> None:
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            self.moved.append(message["body"])
+            if not message["more_body"]:
+                break
+        await reply(send, 200)
+
+
+def test_an_artifact_is_read_once_its_path_is_let_in() -> None:
+    moving = Moving()
+    answer = one(moving.guard, "PUT", PUT, [b"x" * MIB] * 30, headers={"content-length": str(30 * MIB)})
+    assert (answer.status, answer.headers["set-cookie"]) == (200, "session=new")
+    assert sum(map(len, moving.moved)) == 30 * MIB
+    assert moving.asked == [{"type": "http.request", "body": b"", "more_body": False}]
+
+
+def test_nothing_is_read_of_an_artifact_whose_path_is_refused() -> None:
+    moving = Moving(user=None)
+    answer = one(moving.guard, "PUT", PUT, [b"x" * MIB] * 30)
+    assert (answer.status, answer.body, answer.read) == (403, b"not yours", 0)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_an_artifact_may_have_a_limit(tells: bool) -> None:
+    moving = Moving(replace(LIMITS, artifact_bytes=2 * MIB))
+    headers = {"content-length": str(3 * MIB)} if tells else {}
+    answer = one(moving.guard, "PUT", PUT, [b"x" * MIB] * 3, headers=headers)
+    assert answer.status == 413 or (not answer.status and sum(map(len, moving.moved)) <= 2 * MIB)
+
+
+def test_a_transfer_that_is_refused_says_why() -> None:
+    moving = Moving()
+
+    async def full(scope: Any, receive: Any, send: Any, told: Any) -> None:
+        await receive()
+        raise later(507, "full")
+
+    moving.guard._transfer = full
+    answer = one(moving.guard, "PUT", PUT, [b"x"] * 5)
+    assert (answer.status, answer.message, answer.whole) == (507, "full", True)
+
+
+def turns(app: Application, limits: Limits = LIMITS, user: str | None = "bob") -> Guard:
+    async def no_errand(*_: Any) -> None:
+        raise AssertionError("nobody asked for an artifact")
+
+    return guard(Turns(app, limits, lambda scope: scope.get("user", user), no_errand), limits)
+
+
+def test_nobodys_body_is_read() -> None:
+    for path in (SEARCH, "/graphql", "/v1/traces", "/api/2.0/mlflow/users", "/gateway/x"):
+        answer = one(turns(echo, user=None), "POST", path, [b"x" * MIB] * 3)
+        assert (answer.body, answer.read) == (b"0", 0), path
+
+
+def test_requests_of_one_user_leave_turns_for_others() -> None:
+    async def scenario() -> None:
+        now = most = 0
+        go = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal now, most
+            if scope["user"] == "bob":
+                now += 1
+                most = max(most, now)
+                await go.wait()
+                now -= 1
+            await reply(send, 200)
+
+        served = turns(app)
+        bobs = [asyncio.create_task(ask(served, "POST", SEARCH, more={"user": "bob"})) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        alice = await asyncio.wait_for(ask(served, "POST", SEARCH, more={"user": "alice"}), 1)
+        fifth = await ask(served, "POST", SEARCH, more={"user": "bob"})
+        go.set()
+        assert [answer.status for answer in await asyncio.gather(*bobs)] == [200] * 4
+        assert (alice.status, most) == (200, LIMITS.turns_of_one)
+        assert (fifth.status, fifth.headers["retry-after"]) == (429, "1")
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_reader_has_no_turn() -> None:
+    async def scenario() -> None:
+        never = asyncio.Event()
+
+        async def slow(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await never.wait()
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await reply(send, 200)
+
+        served = turns(app, replace(LIMITS, places=100))
+        scope = {"type": "http", "method": "GET", "path": SEARCH, "headers": [(b"host", b"ml.example.com")]}
+        readers = [asyncio.create_task(served({**scope}, receive, slow)) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        assert (await asyncio.wait_for(ask(served, "GET", SEARCH), 1)).status == 200
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_too_long_is_told_when_to_ask_again() -> None:
+    async def scenario() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.3)
+            await reply(send, 200)
+
+        served = turns(app, replace(LIMITS, wait_seconds=0.1))
+        answers = await asyncio.gather(*(ask(served, "POST", SEARCH) for _ in range(4)))
+        assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
+        assert (await ask(served, "POST", SEARCH)).status == 200, "no turn was lost"
+
+    asyncio.run(scenario())
+
+
+def test_turns_come_back_from_whoever_goes_while_waiting() -> None:
+    async def scenario() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.02)
+            await reply(send, 200)
+
+        served = turns(app, replace(LIMITS, places=1000))
+        for _ in range(20):
+            asked = [asyncio.create_task(ask(served, "POST", SEARCH)) for _ in range(12)]
+            await asyncio.sleep(0.021)
+            for each in asked[::2]:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        answers = await asyncio.gather(*(ask(served, "POST", SEARCH) for _ in range(8)))
+        assert {answer.status for answer in answers} == {200}
+
+    asyncio.run(scenario())
+
+
+def test_the_bodies_of_one_user_are_bounded_together() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await go.wait()
+            await reply(send, 200)
+
+        served = turns(app, replace(LIMITS, held_bytes=5 * MIB, places=10))
+        body = [b"x" * MIB] * 3
+        first = asyncio.create_task(ask(served, "POST", SEARCH, body))
+        await asyncio.sleep(0.05)
+        assert (await ask(served, "POST", SEARCH, body)).status == 429
+        go.set()
+        assert (await first).status == 200
+        assert (await ask(served, "POST", SEARCH, body)).status == 200
+
+    asyncio.run(scenario())
+
+
+def test_long_spans_are_decoded_in_another_thread() -> None:
+    import threading
+
+    names: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        names.append(threading.current_thread().name)
+        await echo(scope, receive, send)
+
+    served = turns(app)
+    assert one(served, "POST", "/v1/traces", [b"x" * MIB]).body == str(MIB).encode()
+    assert one(served, "POST", "/v1/traces", [b"x"]).body == b"1"
+    assert names[0] != names[1] == "MainThread"
