@@ -16,8 +16,8 @@ class Incoming:
         """The next piece; None after the last. One that was begun is dropped where the client went."""
         if self._over:
             return None
-        whole = bytearray(self._rest)
-        self._rest = b""
+        whole = bytearray(self._rest[: self._size])
+        self._rest = self._rest[self._size :]
         while len(whole) < self._size:
             if self._ended:
                 self._over = True

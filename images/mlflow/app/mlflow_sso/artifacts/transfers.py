@@ -82,6 +82,9 @@ class Transfers:
         wanted, unless = (header(scope, name) for name in (b"range", b"if-range"))
         ranged = wanted.decode("latin-1") if wanted else None
         found: Found = await self._run(partial(store.find, path, ranged, unless.decode("latin-1") if unless else None))
+        # The request has no body; behind its end comes one message more, whenever: http.disconnect.
+        while (await receive()).get("more_body"):
+            pass
         gone = asyncio.ensure_future(receive())
         try:
             await send({"type": "http.response.start", "status": found.status, "headers": found.headers(path)})

@@ -31,10 +31,10 @@ class Volume:
         self._incoming = root / _INCOMING
 
     def begin(self, path: str, length: int | None) -> "VolumeUpload":
-        target = self._inside(path)
-        if target.is_dir():
-            raise Refusal(400, f"{path} is a directory.")
         with _told(path):
+            target = self._inside(path)
+            if target.is_dir():
+                raise IsADirectoryError
             self._incoming.mkdir(mode=0o700, exist_ok=True)
             free = os.statvfs(self._incoming)
             if length is not None and length > free.f_bavail * free.f_frsize:
@@ -43,11 +43,10 @@ class Volume:
 
     def find(self, path: str, wanted: str | None, unless: str | None) -> Found:
         try:
-            file = self._inside(path).open("rb", buffering=0)
-        except (FileNotFoundError, NotADirectoryError):
+            with _told(path):
+                file = self._inside(path).open("rb", buffering=0)
+        except FileNotFoundError:
             raise Refusal(404, f"No such artifact: '{path}'") from None
-        except IsADirectoryError:
-            raise Refusal(400, f"Artifact path refers to a directory, not a file: '{path}'") from None
         try:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
@@ -112,12 +111,10 @@ def _told(path: str) -> Iterator[None]:
     """Errors of the file system as answers."""
     try:
         yield
-    except FileExistsError:
-        raise Refusal(400, f"A part of the path is a file: '{path}'") from None
-    except NotADirectoryError:
+    except (FileExistsError, NotADirectoryError):
         raise Refusal(400, f"A part of the path is a file: '{path}'") from None
     except IsADirectoryError:
-        raise Refusal(400, f"{path} is a directory.") from None
+        raise Refusal(400, f"Artifact path refers to a directory, not a file: '{path}'") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise Refusal(400, f"A name in the path is too long: '{path}'") from None

@@ -1,0 +1,200 @@
+"""Artifacts between client and store: whole or not at all, parts on demand, and one clear answer where it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow_sso.artifacts.pieces import Incoming
+from mlflow_sso.artifacts.ranges import part
+from mlflow_sso.artifacts.transfers import Transfers
+from mlflow_sso.artifacts.volume import Volume
+from mlflow_sso.guard import Errand, Guard, Limits, Origins
+from mlflow_sso.guard.answers import Refusal
+from mlflow_sso.guard.guard import ERRAND
+
+from tests.unit.asgi_client import Answer, ask, reply
+
+PREFIX = "/api/2.0/mlflow-artifacts/artifacts/"
+MIB = 1 << 20
+
+
+class Server:
+    """What moves artifacts of a volume for anybody."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Volume(root)
+        transfers = Transfers(lambda: self.store, lambda path: path, 4)
+        self.guard = Guard(self._app, Limits(idle_seconds=0.2), Origins((), ()), transfers)
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        errand = scope[ERRAND]
+        assert isinstance(errand, Errand)
+        errand.user, errand.told = "bob", {"artifact_path": scope["path"].removeprefix(PREFIX)}
+        await reply(send, 204)
+
+    def ask(self, method: str, path: str, pieces: Any = (), **more: Any) -> Answer:
+        return asyncio.run(ask(self.guard, method, PREFIX + path, pieces, **more))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(tmp_path)
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 5 * MIB + 17])
+@pytest.mark.parametrize("step", [65536, 3 * MIB])
+def test_what_was_sent_is_what_is_read(server: Server, tmp_path: Path, size: int, step: int) -> None:
+    content = os.urandom(size)
+    sent = server.ask("PUT", "1/run/artifacts/a.bin", [content[at : at + step] for at in range(0, size, step)])
+    assert sent.status == 200
+    assert files(tmp_path) == ["1/run/artifacts/a.bin"]
+    got = server.ask("GET", "1/run/artifacts/a.bin")
+    assert (got.status, got.body == content, got.whole) == (200, True, True)
+    assert got.headers["content-length"] == str(size)
+    head = server.ask("HEAD", "1/run/artifacts/a.bin")
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(size))
+
+
+def test_an_upload_replaces_what_was_there_at_once(server: Server) -> None:
+    server.ask("PUT", "1/a", [b"old"])
+    server.ask("PUT", "1/a", [b"new" * MIB], leaves=True)
+    assert server.ask("GET", "1/a").body == b"old"
+    server.ask("PUT", "1/a", [b"newer"])
+    assert server.ask("GET", "1/a").body == b"newer"
+
+
+@pytest.mark.parametrize("how", [{"leaves": True}, {"hangs": True}])
+def test_nothing_is_left_of_half_an_upload(server: Server, tmp_path: Path, how: dict[str, bool]) -> None:
+    answer = server.ask("PUT", "1/run/artifacts/a.bin", [b"x" * MIB] * 3, **how)
+    assert answer.status in (0, 408)
+    assert files(tmp_path) == []
+    assert server.ask("GET", "1/run/artifacts/a.bin").status == 404
+
+
+def test_a_server_removes_what_a_dead_one_left(server: Server, tmp_path: Path) -> None:
+    upload = server.store.begin("1/a", None)
+    upload.write(b"half")
+    server.store.forget_lost()
+    assert len(files(tmp_path)) == 1, "another server may be at it"
+    (left,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    os.utime(left, (time.time() - 90_000,) * 2)
+    server.store.forget_lost()
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_volume_is_one_clear_answer(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(f"mlflow_sso.artifacts.volume.os.{call}", full)
+    answer = server.ask("PUT", "1/a", [b"x" * MIB] * 3)
+    assert (answer.status, "full" in answer.message) == (507, True)
+    monkeypatch.undo()
+    assert files(tmp_path) == []
+
+
+def test_what_cannot_fit_is_refused_before_it_is_sent(server: Server) -> None:
+    answer = server.ask("PUT", "1/a", [b"x" * MIB] * 3, headers={"content-length": str(1 << 60)})
+    assert (answer.status, answer.message) == (
+        507,
+        "The volume of the artifacts is full: nothing of this artifact was kept.",
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../a", "1/../../a", "/etc/a", "link/a", ".artifact.uploading./a", ".artifact.uploading.", "", "1/link2"],
+)
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+def test_no_path_leads_outside(server: Server, tmp_path: Path, method: str, path: str) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (tmp_path / "link").symlink_to(outside)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/link2").symlink_to(outside / "secret")
+    (outside / "secret").write_text("secret")
+    work = server.store.begin if method == "PUT" else server.store.find
+    with pytest.raises(Refusal):
+        work(path, None, *([None] if method == "GET" else []))  # type: ignore[operator]
+    assert files(outside) == ["secret"]
+
+
+@pytest.mark.parametrize("path", ["1/file/below", "1", "1/run/" + "n" * 300])
+def test_a_path_that_cannot_be_is_the_clients_fault(server: Server, path: str) -> None:
+    server.ask("PUT", "1/file", [b"x"])
+    assert server.ask("PUT", path, [b"y"]).status == 400
+    assert server.ask("GET", path).status in (400, 404)
+    assert server.ask("GET", "1/file").body == b"x"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("bytes=0-0", (0, 1)), ("bytes=10-19", (10, 10)), ("bytes=90-", (90, 10)), ("bytes=-5", (95, 5)),
+        ("bytes=-500", (0, 100)), ("bytes=50-1000", (50, 50)), ("bytes=0-1,5-6", None), ("lines=1-2", None),
+        ("bytes=9-3", None), ("bytes=-", None), (None, None), ("bytes=x-y", None),
+    ],
+)  # fmt: skip
+def test_a_part_is_what_the_rfc_says(wanted: str | None, expected: tuple[int, int] | None) -> None:
+    assert part(wanted, 100) == expected
+
+
+@pytest.mark.parametrize("wanted", ["bytes=100-", "bytes=200-300", "bytes=-0"])
+def test_a_part_behind_the_end_is_refused_with_the_length(server: Server, wanted: str) -> None:
+    server.ask("PUT", "1/a", [b"x" * 100])
+    answer = server.ask("GET", "1/a", headers={"range": wanted})
+    assert (answer.status, answer.headers["content-range"]) == (416, "bytes */100")
+
+
+def test_a_download_goes_on_where_it_was_cut(server: Server) -> None:
+    content = os.urandom(3 * MIB)
+    server.ask("PUT", "1/a", [content])
+    first = server.ask("GET", "1/a")
+    rest = server.ask("GET", "1/a", headers={"range": f"bytes={MIB}-", "if-range": first.headers["etag"]})
+    assert (rest.status, rest.headers["content-range"]) == (206, f"bytes {MIB}-{3 * MIB - 1}/{3 * MIB}")
+    assert rest.body == content[MIB:]
+    server.ask("PUT", "1/a", [b"another"])
+    anew = server.ask("GET", "1/a", headers={"range": "bytes=3-", "if-range": first.headers["etag"]})
+    assert (anew.status, anew.body) == (200, b"another")
+
+
+@pytest.mark.parametrize("name", ["page.html", 'a".html', "naïve 日本.html", "x;y.svg"])
+def test_an_artifact_is_never_shown_as_a_page(server: Server, name: str) -> None:
+    server.ask("PUT", f"1/{name}", [b"<script>"])
+    shown = server.ask("GET", f"1/{name}").headers
+    assert shown["content-disposition"].startswith('attachment; filename="')
+    assert shown["content-disposition"].count('"') == 2
+    assert shown["x-content-type-options"] == "nosniff"
+
+
+def test_pieces_are_of_one_size_however_they_come() -> None:
+    async def scenario(steps: list[int]) -> list[int]:
+        queue = [b"x" * step for step in steps]
+
+        async def receive() -> Any:
+            piece = queue.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(queue)}
+
+        incoming, sizes = Incoming(receive, 100), list[int]()
+        while (piece := await incoming.next()) is not None:
+            sizes.append(len(piece))
+        return sizes
+
+    assert asyncio.run(scenario([250])) == [100, 100, 50]
+    assert asyncio.run(scenario([60, 60, 60, 70])) == [100, 100, 50]
+    assert asyncio.run(scenario([100, 100])) in ([100, 100], [100, 100, 0])
+    assert sum(asyncio.run(scenario([1] * 333))) == 333
