@@ -23,6 +23,11 @@ class Person:
     client: Client
     token: str
 
+    @property
+    def authorization(self) -> str:
+        """The header by which this person is known, for what Client.mlflow does not send."""
+        return f"Bearer {self.token}"
+
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> requests.Response:
         if body is not None:
             more["json"] = body

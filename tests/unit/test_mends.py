@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import tracemalloc
+import zlib
+from collections.abc import Callable
 
 import pytest
 from mlflow_sso.mends import places
+from mlflow_sso.mends.destinations import refused
+from mlflow_sso.mends.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends.tokens import Foreign, Seal
 
 TRACE = "tr-0123456789abcdef0123456789abcdef"
@@ -101,3 +107,101 @@ def test_a_token_of_somebody_else_or_another_search_or_server_is_refused() -> No
     for forged in (token, "", "ü", sealed[:-4], sealed[:20] + sealed[24:], "gAAAA"):
         with pytest.raises(Foreign):
             seal.open(forged, "bob", "SearchRuns")
+
+
+def _deflate(data: bytes, wbits: int) -> bytes:
+    packer = zlib.compressobj(wbits=wbits)
+    return packer.compress(data) + packer.flush()
+
+
+PACKED = [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda data: _deflate(data, -15))]
+
+
+@pytest.mark.parametrize(("encoding", "pack"), PACKED)
+def test_a_body_is_inflated_up_to_its_bound_and_no_further(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    for size in (0, 1, 999, 1000):
+        assert inflate(pack(b"x" * size), encoding, 1000) == b"x" * size
+    for size in (1001, 10_000_000):
+        with pytest.raises(TooMuch):
+            inflate(pack(b"x" * size), encoding, 1000)
+
+
+def test_all_members_of_a_gzip_body_count() -> None:
+    member = gzip.compress(b"x" * 600)
+    assert inflate(gzip.compress(b"ab") + gzip.compress(b"cd") + b"\0\0", "gzip", 4) == b"abcd"
+    with pytest.raises(TooMuch):
+        inflate(member + member, "gzip", 1000)
+
+
+def test_a_bomb_is_never_held_in_memory() -> None:
+    bomb = gzip.compress(bytes(300 * 1024 * 1024))
+    tracemalloc.start()
+    with pytest.raises(TooMuch):
+        inflate(bomb, "gzip", 8 * 1024 * 1024)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 24 * 1024 * 1024
+
+
+@pytest.mark.parametrize("data", [b"no", gzip.compress(b"x" * 99)[:-9], gzip.compress(b"x") + b"rest"])
+def test_what_is_not_compressed_as_it_says_is_unreadable(data: bytes) -> None:
+    with pytest.raises(Unreadable):
+        inflate(data, "gzip", 1000)
+    with pytest.raises(KeyError):
+        inflate(data, "br", 1000)
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "1e6", "64MiB", " 5", "٣"])
+def test_a_bound_that_is_no_number_stops_the_server(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(BOUND, text)
+    with pytest.raises(ValueError, match=BOUND):
+        bound()
+    monkeypatch.setenv(BOUND, "5")
+    assert bound() == 5
+
+
+GOOD = {
+    "auth_mode": "api_key",
+    "aws_region_name": "us-gov-east-1",
+    "aws_role_name": "arn:aws:iam::123456789012:role/a/b",
+    "vertex_location": "global",
+    "vertex_project": "example.com:my-project",
+    "api_version": "2024-10-21",
+    "api_base": "https://anything.that/mlflow?checks",
+    "client_id": "8c7b2f0e-0000-4000-8000-000000000000",
+    "portkey_provider": "@open-ai",
+}
+GOOGLE = {"type": "service_account", "token_uri": "https://oauth2.googleapis.com/token"}
+
+
+def test_settings_that_providers_need_lead_nowhere() -> None:
+    assert refused(GOOD, {"api_key": "a/b//..%", "vertex_credentials": json.dumps(GOOGLE)}) is None
+    assert refused(None, None) is None
+    assert refused({"aws_region_name": ""}, {"vertex_credentials": ""}) is None
+
+
+@pytest.mark.parametrize("key", ["aws_region_name", "vertex_location", "account_name", "Resource", "tenant_id", "zone"])
+@pytest.mark.parametrize(
+    "value", ["a.b", "a/b", "a:1", "a@b", "a#", "a?", "a\\", "a b", "a\n", "-a", "a-", "A", "x" * 64]
+)
+def test_a_part_of_a_host_name_is_one_label(key: str, value: str) -> None:
+    assert refused({key: value}, None) == key
+    assert refused(None, {key: value}) == key
+
+
+@pytest.mark.parametrize("key", ["base_url", "endpoint_url", "aws_sts_endpoint", "host", "http_proxy"])
+def test_only_api_base_names_an_address(key: str) -> None:
+    assert refused({key: "https://example.com"}, None) == key
+    assert refused(None, {key: "https://example.com"}) == key
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"token_uri": "http://oauth2.googleapis.com/token"}, {"token_uri": "https://oauth2.googleapis.com:1/token"}),
+        *({"token_uri": "https://x@oauth2.googleapis.com/"}, {"token_uri": "https://oauth2.googleapis.com.x/"}),
+        *({"type": "external_account"}, {"type": "authorized_user"}, {"universe_domain": "x"}, {"token_uri": None}),
+    ],
+)
+def test_credentials_of_google_are_sent_to_google(more: dict[str, object]) -> None:
+    assert refused(None, {"vertex_credentials": json.dumps({**GOOGLE, **more})}) == "vertex_credentials"

@@ -6,7 +6,7 @@ docs/upstream/ has a page for each with what reproduces it, and docs/security.md
 
 def install() -> None:
     """Puts every mend in place. Call it once, before the first request."""
-    from mlflow_sso.mends import graphql, locations, pages, traces
+    from mlflow_sso.mends import gateway, graphql, locations, otlp, pages, traces
 
-    for mend in (graphql, traces, locations, pages):
+    for mend in (graphql, traces, locations, pages, otlp, gateway):
         mend.install()
