@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from tests.e2e.harness import Client
+from tests.e2e.harness import TIMEOUT, Client
 
 V2, V3, AJAX2, AJAX3 = (f"/{prefix}/mlflow" for prefix in ("api/2.0", "api/3.0", "ajax-api/2.0", "ajax-api/3.0"))
 GRAPHQL = "/graphql"
@@ -32,6 +32,16 @@ class Person:
         if body is not None:
             more["json"] = body
         return self.client.mlflow(path, self.token, method, **more)
+
+    def headed(self, headers: dict[str, str], path: str, body: bytes | None = None) -> requests.Response:
+        """Asks with headers of one's own, which Client.mlflow does not send; a body is POSTed."""
+        return requests.request(
+            "GET" if body is None else "POST",
+            f"{self.client.outputs['mlflow_url']}{path}",
+            data=body,
+            headers={**headers, "Authorization": self.authorization},
+            timeout=TIMEOUT,
+        )
 
     def must(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
         """The JSON of an answer that has to be a good one."""

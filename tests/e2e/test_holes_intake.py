@@ -43,17 +43,7 @@ def _spans(trace: str, **attributes: str) -> dict[str, Any]:
 
 def _send(person: Person, experiment: str, body: bytes, **headers: str) -> requests.Response:
     given = {"x-mlflow-experiment-id": experiment, "Content-Type": "application/json", **headers}
-    return _raw(person, "/v1/traces", body, given)
-
-
-def _raw(person: Person, path: str, body: bytes, headers: dict[str, str]) -> requests.Response:
-    """Client.mlflow has its own headers: these are beside them."""
-    with requests.Session() as session:
-        session.headers.update(headers)
-        given = requests.Request("POST", f"{person.client.outputs['mlflow_url']}{path}", data=body)
-        prepared = session.prepare_request(given)
-        prepared.headers["Authorization"] = person.authorization
-        return session.send(prepared, timeout=60)
+    return person.headed(given, "/v1/traces", body)
 
 
 def _log(person: Person, experiment: str, trace: str, run: str = "", tags: Mapping[str, str] | None = None) -> int:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from mlflow_sso.mends import places
+from mlflow_sso.mends import places, sqltext
 from mlflow_sso.mends.destinations import refused
 from mlflow_sso.mends.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends.tokens import Foreign, Seal
@@ -205,3 +205,36 @@ def test_only_api_base_names_an_address(key: str) -> None:
 )
 def test_credentials_of_google_are_sent_to_google(more: dict[str, object]) -> None:
     assert refused(None, {"vertex_credentials": json.dumps({**GOOGLE, **more})}) == "vertex_credentials"
+
+
+SQLALCHEMY = (
+    "{0}({1}) duplicate key value violates unique constraint\nDETAIL:  Key (name)=(x) already exists.\n\n"
+    "[SQL: INSERT INTO t (name) VALUES (%(name)s)]\n[parameters: {{'name': 'x'}}]\n"
+    "(Background on this error at: https://sqlalche.me/e/20/gkpj)"
+)
+
+
+@pytest.mark.parametrize("driver", ["psycopg2.errors.UniqueViolation", "sqlite3.IntegrityError", "builtins.ValueError"])
+@pytest.mark.parametrize("before", ["", "Experiment(name=x) already exists. Error: ", "Failed: "])
+def test_what_a_database_says_is_cut_off_a_message(driver: str, before: str) -> None:
+    said = sqltext.before(SQLALCHEMY.format(before, driver))
+    assert said == before.removesuffix("Error: ").strip()
+
+
+@pytest.mark.parametrize("text", ["Run with id=x not found", "", "(sqlite3) is a module", "SELECT is a word", "[SQL]"])
+def test_other_messages_stay_as_they_are(text: str) -> None:
+    assert sqltext.before(text) is None
+
+
+def test_no_value_and_no_line_of_its_own_gets_into_the_log() -> None:
+    text = 'duplicate key value violates unique constraint "a"\nDETAIL:  Key (name)=(secret) already exists.\n'
+    assert sqltext.without_detail(text) == 'duplicate key value violates unique constraint "a"'
+    assert sqltext.one_line("a\nINFO: b\x00\x1b[0m") == "a INFO: b  [0m"
+
+
+@pytest.mark.parametrize(
+    "text", ["A string literal cannot contain NUL (0x00) characters.", "embedded null byte", "embedded null character"]
+)
+def test_a_nul_is_known_by_what_drivers_say_of_it(text: str) -> None:
+    assert sqltext.is_nul(text)
+    assert not sqltext.is_nul("a null value")

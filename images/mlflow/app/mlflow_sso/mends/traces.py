@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from mlflow_sso import upstream
-from mlflow_sso.mends import places
+from mlflow_sso.mends import places, signatures
 from mlflow_sso.mends.refusals import denied, invalid
 
 # Where its data lies, and what else the server alone says of a trace.
@@ -97,6 +97,7 @@ def _start(original: Callable[..., Any]) -> Callable[..., Any]:
             raise invalid("Invalid trace_id: up to 50 letters, digits, '-' and '_' make one.")
         if OWN_TAGS & set(trace_info.tags):
             trace_info.tags = without_own(trace_info.tags, _known(self, trace_info.trace_id))
+        signatures.sign_assessments(trace_info.assessments)
         return original(self, trace_info)
 
     return start_trace
