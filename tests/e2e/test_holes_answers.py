@@ -161,6 +161,58 @@ def test_tokens_of_graphql_are_no_others(bob: Person) -> None:
     assert "page_token" in forged["errors"][0]
 
 
+def _seen(search: Search, who: Person, items: str) -> tuple[int, bool]:
+    """How many things the first page shows, and whether there seems to be another page."""
+    answer = search(who, 1, "")
+    assert answer.status_code == 200, answer.text
+    return len(answer.json().get(items) or []), bool(answer.json().get("next_page_token"))
+
+
+def _hidden_beside(alice: Person, bob: Person, before: int, behind: int) -> dict[str, tuple[int, bool]]:
+    """What bob sees of each list in which one thing is his, with so many of alice's before and behind it."""
+    word = f"w{secrets.token_hex(6)}"
+    shared = bob.experiment()
+    hidden = alice.experiment()
+    for who, names in (
+        (alice, [f"a{n}" for n in range(before)]),
+        (bob, ["b"]),
+        (alice, [f"c{n}" for n in range(behind)]),
+    ):
+        for name in names:
+            _tagged(who, word, 1)
+            who.must("POST", f"{V2}/registered-models/create", {"name": f"{word}{name}"})
+            linked = [shared] if who is bob else [shared, hidden]
+            who.must("POST", f"{V3}/datasets/create", {"name": f"{word}{name}", "experiment_ids": linked})
+            place = shared if who is bob else hidden
+            who.must("POST", f"{V2}/logged-models", {"experiment_id": place, "name": f"{word}{name}"})
+            assert alice.ask("POST", f"{V3}/mcp-servers", {"name": f"{word}/server-{name}"}).status_code in {200, 201}
+    grant = f"{V2}/permissions/users/bob/mcp-servers/{word}/server-b"
+    assert alice.ask("POST", grant, {"permission": "READ"}).status_code in {200, 201}
+
+    def servers(who: Person, most: int, token: str) -> Any:
+        asked = {"filter_string": f"name LIKE '{word}%'", "max_results": str(most), "order_by": "name ASC"}
+        return who.client.mlflow(
+            f"{V3}/mcp-servers", who.token, params=asked | ({"page_token": token} if token else {})
+        )
+
+    named = {"filter_string": f"name LIKE '{word}%'", "order_by": ["name ASC"], "experiment_ids": [shared]}
+    searches: dict[str, tuple[Search, str]] = {
+        "experiments": (_experiments(word), "experiments"),
+        "models": (_models(word), "registered_models"),
+        "datasets": (_posted(f"{V3}/datasets/search", **named), "datasets"),
+        "logged models": (_posted(f"{V2}/logged-models/search", experiment_ids=[shared, hidden]), "models"),
+        "servers": (servers, "mcp_servers"),
+    }
+    return {name: _seen(search, bob, items) for name, (search, items) in searches.items()}
+
+
+def test_a_page_looks_the_same_whatever_is_hidden(alice: Person, bob: Person) -> None:
+    alone = _hidden_beside(alice, bob, 0, 0)
+    assert {count for count, _ in alone.values()} == {1}
+    for before, behind in ((1, 0), (0, 1), (2, 2)):
+        assert _hidden_beside(alice, bob, before, behind) == alone
+
+
 SAID = ("SQL", "sqlalche", "psycopg", "sqlite3", "INSERT", "UPDATE ", "SELECT ", "DETAIL", "Traceback", "parameters:")
 
 

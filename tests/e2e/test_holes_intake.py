@@ -102,6 +102,13 @@ def test_traces_are_linked_by_those_who_may_read_them(alice: Person, bob: Person
     assert bob.ask("POST", f"{V2}/traces/link-to-run", {"trace_ids": [mine], "run_id": run}).status_code == 200
 
 
+def test_models_name_runs_that_their_maker_may_change(alice: Person, bob: Person) -> None:
+    theirs, own = alice.run(alice.experiment()), bob.experiment()
+    body = {"experiment_id": own, "name": "m", "source_run_id": theirs}
+    assert bob.ask("POST", f"{V2}/logged-models", body).status_code == 403
+    assert bob.ask("POST", f"{V2}/logged-models", {**body, "source_run_id": bob.run(own)}).status_code == 200
+
+
 def _deflate(data: bytes, wbits: int) -> bytes:
     packer = zlib.compressobj(wbits=wbits)
     return packer.compress(data) + packer.flush()

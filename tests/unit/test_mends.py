@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from mlflow_sso.mends import places, sqltext
+from mlflow_sso.mends import filling, places, sqltext
 from mlflow_sso.mends.destinations import refused
 from mlflow_sso.mends.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends.tokens import Foreign, Seal
@@ -238,3 +238,32 @@ def test_no_value_and_no_line_of_its_own_gets_into_the_log() -> None:
 def test_a_nul_is_known_by_what_drivers_say_of_it(text: str) -> None:
     assert sqltext.is_nul(text)
     assert not sqltext.is_nul("a null value")
+
+
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_pages_show_every_visible_row_once_and_nothing_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr(filling, "STEP", step)
+    for hidden in (0, 1, 7):
+        rows = [*range(-hidden, 0), 1, *range(-hidden, 0), 2, 3, *range(-hidden, 0)]
+
+        def fetch(start: int, count: int, rows: list[int] = rows) -> tuple[list[int], bool]:
+            return rows[start : start + count], start + count < len(rows)
+
+        pages, start = [], 0
+        while True:
+            page, behind = filling.fill(fetch, lambda row: row > 0, 2, start)
+            pages.append(page)
+            if behind is None:
+                break
+            start = behind
+        assert pages == [[1, 2], [3]]
+
+
+def test_a_full_page_has_another_behind_it_even_where_nothing_is() -> None:
+    def fetch(start: int, count: int) -> tuple[list[int], bool]:
+        return [1, 2][start : start + count], False
+
+    assert filling.fill(fetch, bool, 2, 0) == ([1, 2], 2)
+    assert filling.fill(fetch, bool, 2, 2) == ([], None)

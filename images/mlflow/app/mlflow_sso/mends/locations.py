@@ -10,7 +10,7 @@ from typing import Any
 
 from mlflow_sso import upstream
 from mlflow_sso.mends import places
-from mlflow_sso.mends.callers import plain
+from mlflow_sso.mends.callers import caller, plain
 from mlflow_sso.mends.refusals import denied
 
 
@@ -47,6 +47,16 @@ def _use(address: str) -> None:
         raise _refusal("These artifacts lie outside of the server's artifact store, which is for administrators.")
 
 
+def use_experiment(experiment: Any) -> None:
+    """For what lies below an experiment's own place, which is not another experiment's. Raises MlflowException."""
+    from mlflow.server import handlers
+
+    own = handlers._get_tracking_store()._get_artifact_location(experiment.experiment_id)
+    place = experiment.artifact_location
+    if plain() and place != own and not places.is_below(place, places.allowed()):
+        raise _refusal("This experiment lies where the server would not put it, which is for administrators.")
+
+
 def _at_use(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def use(artifact_uri: str) -> Any:
@@ -69,7 +79,7 @@ def _at_proxied_use(original: Callable[..., Any]) -> Callable[..., Any]:
 def _promptlab(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def create(store: Any, experiment_id: str, **more: Any) -> Any:
-        _use(store.get_experiment(experiment_id).artifact_location)
+        use_experiment(store.get_experiment(experiment_id))
         return original(store, experiment_id=experiment_id, **more)
 
     return create
@@ -90,6 +100,23 @@ def _source(original: Callable[..., Any]) -> Callable[..., Any]:
     return create
 
 
+def _run_of_model(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A logged model names the run that it is of: one that its maker may change."""
+
+    @wraps(original)
+    def create(self: Any, *args: Any, **named: Any) -> Any:
+        from mlflow_oidc_auth.utils import effective_experiment_permission, get_run_experiment_id
+
+        asking, run = caller(), named.get("source_run_id")
+        if run and asking is not None and not asking.administrator:
+            experiment = get_run_experiment_id(self, run)
+            if not effective_experiment_permission(experiment, asking.name).permission.can_update:
+                raise denied("source_run_id names a run that you may not change.")
+        return original(self, *args, **named)
+
+    return create
+
+
 def install() -> None:
     from mlflow.server import handlers
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
@@ -105,5 +132,6 @@ def install() -> None:
     upstream.replace(handlers, "_get_artifact_repository_for_uri", "bc606dff41dbf5e8", _at_use)
     upstream.replace(handlers, "_get_proxied_run_artifact_destination_path", "dfb0ae0423f33842", _at_proxied_use)
     upstream.replace(handlers, "_create_promptlab_run_impl", "9af1480d0913b791", _promptlab)
+    upstream.replace(SqlAlchemyStore, "create_logged_model", "2ef05c604b1b3896", _run_of_model)
     upstream.reads(handlers, "upload_artifact_handler", "f6e652462579a5fe")
     upstream.reads(handlers, "_list_artifacts_for_proxied_run_artifact_root", "9f732a4eae9c6784")

@@ -1,12 +1,13 @@
 """Page tokens leave the server sealed, and come back by the one who got them, to the search that gave them."""
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any
 
 from mlflow_sso import upstream
 from mlflow_sso.mends import signatures
 from mlflow_sso.mends.callers import caller
+from mlflow_sso.mends.lists import of_registry
 from mlflow_sso.mends.tokens import Foreign, Seal
 
 
@@ -28,9 +29,12 @@ def _name() -> str:
     return asking.name if asking else ""
 
 
-def sealed(token: str | None, search: str, name: str | None = None) -> str | None:
+def sealed(token: str | bytes | None, search: str, name: str | None = None) -> str | None:
     """A token as it leaves. name: its caller's; the one who asks by default."""
-    return _seal().close(token, _name() if name is None else name, search) if token else token
+    if not token:
+        return None if token is None else ""
+    plain = token.decode() if isinstance(token, bytes) else token
+    return _seal().close(plain, _name() if name is None else name, search)
 
 
 def opened(token: str | None, search: str, name: str | None = None) -> str | None:
@@ -101,7 +105,7 @@ def _registry(search: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
         def find(self: Any, *args: Any, **named: Any) -> Any:
             if "page_token" in named:
                 named["page_token"] = opened(named["page_token"], search, "")
-            found = original(self, *args, **named)
+            found = of_registry(partial(original, self, *args), named)
             found.token = sealed(found.token, search, "")
             return found
 
@@ -130,7 +134,6 @@ def install() -> None:
         upstream.replace(schema, "parse_dict", "aa9949a0476ce711", _parsed("page_token"))
     upstream.replace(after_request, "parse_dict", "aa9949a0476ce711", _parsed("next_page_token"))
     upstream.replace(after_request, "message_to_json", "a9b66a85e21d0f11", _closes)
-    upstream.reads(after_request, "_top_up_page", "bf55ffd3ff162924")
     upstream.reads(after_request, "_filter_search_logged_models", "da5d97dc702290bc")
     for name, digest in _SEARCHES.items():
         upstream.replace(SqlAlchemyStore, name, digest, _registry(name))

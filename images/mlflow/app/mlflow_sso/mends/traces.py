@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from mlflow_sso import upstream
-from mlflow_sso.mends import places, signatures
+from mlflow_sso.mends import locations, places, signatures
 from mlflow_sso.mends.refusals import denied, invalid
 
 # Where its data lies, and what else the server alone says of a trace.
@@ -25,6 +25,7 @@ def _in_its_place(original: Callable[..., str]) -> Callable[..., str]:
         told = original(info)
         trace = getattr(info, "trace_id", None) or getattr(info, "request_id", None)
         experiment = handlers._get_tracking_store().get_experiment(info.experiment_id)
+        locations.use_experiment(experiment)
         if not places.is_trace_id(trace) or told != places.trace_place(experiment.artifact_location, str(trace)):
             raise denied("The data of this trace is not where the server keeps traces of its experiment.")
         return told
