@@ -15,15 +15,14 @@ import pytest
 from problems import StackError
 from settings import PROJECT, ROOT, parse
 from stackctl.state import ALPHABET
-from tests.contract.kubernetes_samples import KEPT, controllers, every, of_kind, rendered, values
+from tests.contract.kubernetes_samples import KEPT, container, controllers, every, of_kind, rendered, values
 
 # With every sign that means something in a URL, to a shell, or to Kubernetes.
 AWKWARD = "p@ss:w/rd %#?&+ '\"$(HOME) ${HOME} $$ \\ \u00fc"
 
 
 def variables(workload: str, config: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    (only,) = controllers(every(config or KEPT))[workload]["spec"]["template"]["spec"]["containers"]
-    return list(only["env"])
+    return list(container(controllers(every(config or KEPT))[workload])["env"])
 
 
 def in_the_pod(workload: str, held: dict[tuple[str, str], str]) -> dict[str, str]:
