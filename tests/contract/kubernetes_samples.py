@@ -117,11 +117,11 @@ def rendered(config: dict[str, Any], changed: dict[str, str] | None = None, kept
 
 def every(config: dict[str, Any], kept: str = "") -> list[Manifest]:
     """Every object of a stack, made once for equal settings."""
-    return list(_every(json.dumps(config), kept))
+    return list(made_once(json.dumps(config), kept))
 
 
 @cache
-def _every(config: str, kept: str) -> list[Manifest]:
+def made_once(config: str, kept: str) -> list[Manifest]:
     made = rendered(json.loads(config), kept=kept)
     return [*made.namespace, *made.secrets, *made.objects]
 

@@ -9,12 +9,14 @@ from typing import Any
 from components.realm.document import importing_workloads
 from components.stack import stack_spec
 from platforms.kubernetes.objects.render import render
-from platforms.kubernetes.plan import CPU_PROMISED, NAME_KEY, KubernetesPlan, Manifest
+from platforms.kubernetes.plan import CPU_PROMISED, HBONE_PORT, NAME_KEY, KubernetesPlan, Manifest
 from platforms.secrets import Secret
 from settings import PROJECT, Settings
 from tests.contract.engine import GENERATED
-from tests.contract.kubernetes_policies import allows
+from tests.contract.kubernetes_policies import admits, allows
 from tests.contract.kubernetes_samples import container, keepers, labels_of_pods, pod
+
+WAYPOINT = {"gateway.networking.k8s.io/gateway-name": "waypoint"}
 
 
 def secret_value(secret: Secret) -> str:
@@ -98,7 +100,7 @@ def _facts(name: str, made: Mapping[str, Manifest], by_kind: Mapping[str, Mappin
         "dropped": tuple(security["capabilities"]["drop"]),
         "added": tuple(security["capabilities"].get("add", ())),
         "privilege_kept": security["allowPrivilegeEscalation"],
-        "reached_by": _reached_by(name, made, list(by_kind["NetworkPolicy"].values())),
+        "reached_by": _reached_by(name, made, by_kind),
         "names": frozenset({f"{place}/{name}", *volumes.values()}),
     }
 
@@ -115,17 +117,27 @@ def _probe(check: Manifest | None) -> tuple[str, ...]:
     return tuple(check["exec"]["command"]) if "exec" in check else ("GET", check["httpGet"]["path"])
 
 
-def _reached_by(name: str, made: Mapping[str, Manifest], policies: list[Manifest]) -> frozenset[str]:
+def _reached_by(
+    name: str, made: Mapping[str, Manifest], by_kind: Mapping[str, Mapping[str, Manifest]]
+) -> frozenset[str]:
+    """Directly by a port, or through the waypoint with any request."""
     place = made[name]["metadata"]["namespace"]
+    policies = list(by_kind["NetworkPolicy"].values())
+    guard = by_kind.get("AuthorizationPolicy", {}).get(f"{name}-requests")
     labels = labels_of_pods(list(made.values()))
     ports = [port["containerPort"] for port in container(made[name])["ports"]]
+
+    def opens(theirs: dict[str, str], mine: dict[str, str], port: int) -> bool:
+        into = allows(policies, "Ingress", mine, theirs, place, place, port)
+        return into and allows(policies, "Egress", theirs, mine, place, place, port)
+
+    def guided(other: str) -> bool:
+        if guard is None or not admits(guard, f"cluster.local/ns/{place}/sa/{other}"):
+            return False
+        return opens(labels[other], WAYPOINT, HBONE_PORT) and opens(WAYPOINT, labels[name], HBONE_PORT)
+
     return frozenset(
         other
         for other in made
-        if other != name
-        and any(
-            allows(policies, "Ingress", labels[name], labels[other], place, place, port)
-            and allows(policies, "Egress", labels[other], labels[name], place, place, port)
-            for port in ports
-        )
+        if other != name and (guided(other) or any(opens(labels[other], labels[name], port) for port in ports))
     )

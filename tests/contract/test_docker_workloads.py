@@ -14,6 +14,8 @@ from settings import PROJECT, Settings
 from tests.contract.targets import TARGETS, OnDocker, Target
 from tests.samples import settings
 
+pytestmark = pytest.mark.usefixtures("components")
+
 
 @pytest.fixture(params=["docker", "compose"])
 def target(request: pytest.FixtureRequest) -> Target:

@@ -21,6 +21,8 @@ from tests.contract.engine import Registered, run
 from tests.contract.targets import Target
 from tests.samples import settings
 
+pytestmark = pytest.mark.usefixtures("components")
+
 # What MLflow and Keycloak tell browsers, or compare with what browsers send. All else is for containers.
 FOR_BROWSERS = {
     "mlflow": {"OIDC_ISSUER", "OIDC_REDIRECT_URI", "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"},
@@ -145,12 +147,12 @@ def test_4_whatever_a_browser_sees_is_on_a_public_url(sample: Settings) -> None:
 
 
 def test_4_keycloak_tells_browsers_its_public_url_and_containers_the_same_issuer() -> None:
-    spec = stack_spec(settings({"keycloak": {"url": "http://localhost:18080"}}))
+    spec = stack_spec(settings({"keycloak": {"url": "http://localhost:28080"}}))
     keycloak = workload(spec, "keycloak")
-    assert keycloak.env["KC_HOSTNAME"] == "http://localhost:18080"
+    assert keycloak.env["KC_HOSTNAME"] == "http://localhost:28080"
     assert keycloak.env["KC_HOSTNAME_BACKCHANNEL_DYNAMIC"] == "true"
     env = workload(spec, "mlflow").env
-    assert env["OIDC_ISSUER"] == "http://localhost:18080/realms/mlflow"
+    assert env["OIDC_ISSUER"] == "http://localhost:28080/realms/mlflow"
     assert env["OIDC_DISCOVERY_URL"] == "http://keycloak:8080/realms/mlflow/.well-known/openid-configuration"
 
 

@@ -29,6 +29,8 @@ from tests.contract.kubernetes_samples import (
 )
 from tests.samples import write_pem
 
+pytestmark = pytest.mark.usefixtures("components")
+
 # With every sign that means something in a URL, and the sign that form encoding spells differently.
 AWKWARD = "p@ss:w/rd %#?&+ {{ .x }} \u00fc"
 PREFIX = "mlflow-sso/test/"

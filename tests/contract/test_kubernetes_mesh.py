@@ -9,6 +9,8 @@ import yaml
 
 from tests.contract.kubernetes_samples import OUTSIDE, SCALED, every, of_kind, plan
 
+pytestmark = pytest.mark.usefixtures("components")
+
 
 def test_the_waypoint_may_run_where_pods_are_restricted() -> None:
     gateway = of_kind(every({}), "Gateway")["waypoint"]

@@ -10,6 +10,8 @@ from platforms.kubernetes.plan import HBONE_PORT
 from tests.contract.kubernetes_policies import allows
 from tests.contract.kubernetes_samples import OUTSIDE, SAMPLES, SCALED, every, labels_of_pods, of_kind, plan
 
+pytestmark = pytest.mark.usefixtures("components")
+
 ELSEWHERE = {"app": "stranger"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -11,6 +12,7 @@ import yaml
 
 from platforms.kubernetes.objects.render import SECRETS_FILE
 from platforms.workload import Service
+from settings import port_of
 from tests.contract.kubernetes_samples import (
     HIDDEN,
     OUTSIDE,
@@ -28,6 +30,9 @@ from tests.contract.kubernetes_samples import (
     values,
 )
 from tests.contract.kubernetes_target import cores, expand
+from tests.samples import PROGRAMS
+
+pytestmark = pytest.mark.usefixtures("components")
 
 # The oldest version that `up` takes, and the newest whose schemas there are.
 VERSIONS = ("1.30", "1.37")
@@ -256,14 +261,16 @@ def test_a_namespace_of_its_own_is_guarded_and_in_the_mesh() -> None:
 
 def test_people_come_in_by_the_hosts_of_their_urls() -> None:
     routes = of_kind(every(SCALED), "HTTPRoute")
-    assert {n: r["spec"]["hostnames"] for n, r in routes.items()} == {
-        "keycloak": ["sso.example.com"], "mlflow": ["mlflow.example.com"]
-    }  # fmt: skip
-    for route in routes.values():
+    urls = {w.name: entrance.url for w in plan(SCALED).workloads for _, entrance in w.entrances}
+    assert (urls["keycloak"], urls["mlflow"]) == ("https://sso.example.com", "https://mlflow.example.com")
+    assert set(routes) == set(urls)
+    for name, route in routes.items():
+        assert route["spec"]["hostnames"] == [urlsplit(urls[name]).hostname]
         assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways", "sectionName": "https"}]
         (rule,) = route["spec"]["rules"]
         told = {h["name"]: h["value"] for f in rule["filters"] for h in f["requestHeaderModifier"]["set"]}
-        assert told == {"X-Forwarded-Host": route["spec"]["hostnames"][0], "X-Forwarded-Port": "443"}
+        assert told == {"X-Forwarded-Host": route["spec"]["hostnames"][0], "X-Forwarded-Port": str(port_of(urls[name]))}
+        assert name not in PROGRAMS or told["X-Forwarded-Port"] == "443"
     config = {**SCALED, "mlflow": {**SCALED["mlflow"], "url": "https://mlflow.example.com:8443"}}
     (rule,) = of_kind(every(config), "HTTPRoute")["mlflow"]["spec"]["rules"]
     told = {h["name"]: h["value"] for h in rule["filters"][0]["requestHeaderModifier"]["set"]}

@@ -16,6 +16,8 @@ from problems import StackError
 from tests.contract.kubernetes_policies import allows
 from tests.contract.kubernetes_samples import OPERATED, controllers, every, labels_of_pods, of_kind, plan, settings
 
+pytestmark = pytest.mark.usefixtures("components")
+
 ONE_SERVER: dict[str, Any] = {"kubernetes": {"cloudNativePg": {}}}
 MEMBER = {"cnpg.io/cluster": "postgres"}
 

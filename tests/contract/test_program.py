@@ -18,7 +18,7 @@ from tests.contract.engine import GENERATED, fresh_run, run, text
 from tests.contract.names import hold_to_snapshot, names
 from tests.contract.targets import secret_value
 from tests.fakes import FakeDocker
-from tests.samples import OPERATORS_OWN, OPERATORS_PASSWORD, settings
+from tests.samples import OPERATORS_OWN, OPERATORS_PASSWORD, PROGRAMS, settings
 
 NETWORK = "docker:index/network:Network"
 
@@ -145,7 +145,7 @@ def test_a_preview_waits_for_nothing_and_asks_no_container(docker: FakeDocker) -
 def serving() -> set[str]:
     """The containers of what runs for ever."""
     services = [w.name for w in stack_spec(settings()).workloads if isinstance(w.runs, Service)]
-    assert {"postgres", "redis", "keycloak", "mlflow"} <= set(services)
+    assert set(PROGRAMS) <= set(services)
     return {f"mlflow-sso-test-{name}" for name in services}
 
 

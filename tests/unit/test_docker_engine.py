@@ -23,6 +23,8 @@ from settings.catalogue import refs
 from tests.fakes import FakeDocker
 from tests.samples import settings
 
+pytestmark = pytest.mark.usefixtures("components")
+
 ADDRESS = "127.0.0.1"
 
 
@@ -30,8 +32,8 @@ ADDRESS = "127.0.0.1"
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     fake = FakeDocker(tmp_path / "docker", monkeypatch)
     fake.engine()
-    fake.images(*refs().values())
-    fake.publishes(5000, 8080)
+    fake.images(*(workload.image for workload in plan().workloads))
+    fake.publishes(*(entrance.host_port for workload in plan().workloads for _, entrance in workload.entrances))
     return fake
 
 

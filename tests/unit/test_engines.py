@@ -25,6 +25,8 @@ from stackctl.people import connection
 from tests.fakes import FakeCommand, FakeDocker
 from tests.samples import everything, settings
 
+pytestmark = pytest.mark.usefixtures("components")
+
 COMPOSE = ComposeTarget()
 
 

@@ -19,6 +19,8 @@ from platforms.workload import Service
 from tests.contract.kubernetes_samples import OUTSIDE, SCALED, STACK, WITHOUT_MESH, plan, settings
 from tests.unit.fake_cluster import LATER, NOW, Cluster, fixed_clock, stack
 
+pytestmark = pytest.mark.usefixtures("components")
+
 PROJECT = "mlflow-sso"
 WHERE = "mlflow-sso-test"
 
