@@ -1,0 +1,123 @@
+"""OpenTelemetry's intake writes into traces and runs that its caller may write into, and holds no more than it should.
+
+The plugin asks for the experiment that a header names. The spans themselves name traces, which may be another
+experiment's, and another header names a run. Bodies were decompressed without a bound, on the event loop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from mlflow_sso import upstream
+from mlflow_sso.mends import inflation, traces
+from mlflow_sso.mends.refusals import denied
+
+
+def _log_spans(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def log_spans(self: Any, location: str, spans: list[Any], tracking_uri: str | None = None) -> Any:
+        traces.refuse_own_tags(spans)
+        ids = sorted({span.trace_id for span in spans})
+        for info in self.batch_get_trace_infos(ids) if ids else ():
+            if str(info.experiment_id) != str(location):
+                raise denied(f"Trace '{info.trace_id}' is of another experiment, which takes no spans from this one.")
+        return original(self, location, spans, tracking_uri)
+
+    return log_spans
+
+
+def _may(right: str, experiment: str, username: str) -> bool:
+    from mlflow_oidc_auth.utils import effective_experiment_permission
+
+    return bool(getattr(effective_experiment_permission(experiment, username).permission, right))
+
+
+def _validator(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def get_validator(path: str) -> Callable[[str, Any], Awaitable[bool]]:
+        asked = original(path)
+
+        async def validate(username: str, request: Any) -> bool:
+            if not await asked(username, request):
+                return False
+            for run in request.headers.getlist("x-mlflow-run-id"):
+                from mlflow.server.handlers import _get_tracking_store
+                from mlflow_oidc_auth.utils import get_run_experiment_id
+
+                # A run that is not there raises, which the plugin answers with 403.
+                if run and not _may("can_update", get_run_experiment_id(_get_tracking_store(), run), username):
+                    return False
+            return True
+
+        return validate
+
+    return get_validator
+
+
+def _link(original: Callable[[str], bool]) -> Callable[[str], bool]:
+    @wraps(original)
+    def validate(username: str) -> bool:
+        """Beside UPDATE on the run: READ on the experiment of each trace that is linked to it."""
+        from mlflow_oidc_auth.validators import trace
+
+        if not original(username):
+            return False
+        try:
+            experiments = {trace._experiment_for_trace(each) for each in trace._all_trace_ids_from_batch()}
+        except Exception:
+            return False
+        return all(_may("can_read", experiment, username) for experiment in experiments)
+
+    return validate
+
+
+def _body(data: bytes, encoding: str) -> bytes:
+    """Raises HTTPException as MLflow does, and 413 for what is too much."""
+    from fastapi import HTTPException
+
+    most = inflation.bound()
+    try:
+        return inflation.inflate(data, encoding, most)
+    except inflation.TooMuch:
+        raise HTTPException(413, f"The body has more than {most} bytes when it is decompressed") from None
+    except inflation.Unreadable:
+        raise HTTPException(400, f"Failed to decompress {encoding} payload") from None
+    except KeyError:
+        raise HTTPException(400, f"Unsupported Content-Encoding: {encoding}") from None
+
+
+def _in_a_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """MLflow's endpoint, which decompresses and parses in between its awaits, away from everybody else's loop."""
+
+    @wraps(endpoint)
+    async def export(request: Any, **named: Any) -> Any:
+        await request.body()  # Kept by the request, so that the endpoint does not wait for this loop's socket.
+        return await asyncio.to_thread(lambda: asyncio.run(endpoint(request=request, **named)))
+
+    return export
+
+
+def install() -> None:
+    from mlflow.server import otel_api
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow_oidc_auth.hooks import before_request
+    from mlflow_oidc_auth.middleware import fastapi_permission_middleware as middleware
+
+    inflation.bound()
+    upstream.replace(SqlAlchemyStore, "log_spans", "b23fdea8f52b80c1", _log_spans)
+    upstream.replace(middleware, "_get_otel_validator", "7da642a8dab735db", _validator)
+    upstream.replace(otel_api, "decompress_otlp_body", "b2e9b7dcccd57116", lambda _: _body)
+    upstream.reads(otel_api, "export_traces", "74519731a555e486")
+    (route,) = otel_api.otel_router.routes
+    # FastAPI puts the plugin's copy of this route together at the first request.
+    route.endpoint = route.dependant.call = _in_a_thread(otel_api.export_traces)
+    name = "validate_can_update_trace_from_run_id"
+    known = getattr(before_request, name)
+    upstream.replace(before_request, name, "5358b884fff26583", _link)
+    validators = before_request.BEFORE_REQUEST_VALIDATORS
+    linking = [route for route, validator in validators.items() if validator is known]
+    if not linking:
+        raise LookupError("the plugin asks for links of traces in another way")
+    for route in linking:
+        validators[route] = getattr(before_request, name)
