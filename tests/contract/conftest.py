@@ -8,7 +8,7 @@ import pytest
 
 from settings import Settings
 from settings.catalogue import refs
-from tests.contract.seam import WORKLOADS
+from tests.contract.more import MORE
 from tests.contract.targets import TARGETS, Target
 from tests.fakes import FakeDocker
 from tests.samples import elsewhere, everything, settings
@@ -23,7 +23,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
     fake = FakeDocker(tmp_path / "docker", monkeypatch)
     fake.engine()
-    fake.images(*refs().values(), *(workload.image for workload in WORKLOADS))
+    fake.images(*refs().values(), *(workload.image for workload in MORE))
     fake.container("running")
     # Held by the stack itself, so that whatever else this machine runs is of no matter.
     fake.publishes(5000, 8080, 5443, 8443, 18080)

@@ -22,8 +22,7 @@ from settings import ROOT, Settings
 from tests.contract.engine import GENERATED, run_program, text
 from tests.contract.frozen.recording import Objects, View, line
 from tests.contract.frozen.recording import views as every_view
-from tests.contract.more import add_components
-from tests.contract.seam import WORKLOADS as MORE
+from tests.contract.more import MORE, add_components
 from tests.samples import OPERATORS_OWN
 
 FROZEN = Path(__file__).parent / "frozen"
