@@ -1,4 +1,4 @@
-"""How pytest-xdist shares the tests out among its workers."""
+"""How pytest-xdist shares the tests out among its workers, and the stacks that tests hold for."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ def share(nodeid: str) -> str:
         return path
     engine = _ENGINE.search(nodeid)
     return engine[1] if engine else path.rpartition("/")[0]
+
+
+@pytest.fixture(params=["own components", "more components"])
+def components(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack as it is, and as it is once somebody has added components: a module that uses it holds for both."""
+    if request.param == "more components":
+        from tests.contract.more import add_components
+
+        add_components(monkeypatch)
 
 
 @pytest.hookimpl(optionalhook=True)

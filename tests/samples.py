@@ -7,6 +7,8 @@ from typing import Any
 
 from settings import PROJECT, Settings, parse
 
+# The programs that a stack of these samples runs where none is elsewhere; whoever adds a component adds to them.
+PROGRAMS = ("postgres", "redis", "keycloak", "mlflow")
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nnot a real one\n-----END CERTIFICATE-----\n"
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\noperators-own-tls-key\n-----END PRIVATE KEY-----\n"
 # With every sign that means something in a URL, and none that an env file cannot carry.

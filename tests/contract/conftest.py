@@ -8,6 +8,7 @@ import pytest
 
 from settings import Settings
 from settings.catalogue import refs
+from tests.contract.more import MORE
 from tests.contract.targets import TARGETS, Target
 from tests.fakes import FakeDocker
 from tests.samples import elsewhere, everything, settings
@@ -22,10 +23,10 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
     fake = FakeDocker(tmp_path / "docker", monkeypatch)
     fake.engine()
-    fake.images(*refs().values())
+    fake.images(*refs().values(), *(workload.image for workload in MORE))
     fake.container("running")
     # Held by the stack itself, so that whatever else this machine runs is of no matter.
-    fake.publishes(5000, 8080, 5443, 8443)
+    fake.publishes(5000, 8080, 5443, 8443, 18080)
     return fake
 
 

@@ -41,3 +41,15 @@ def allows(
         for spec in chosen
         for rule in spec.get(side, [])
     )
+
+
+def admits(policy: Manifest, principal: str) -> bool:
+    """Whether a policy that allows lets an identity send any request (security.istio.io/v1, AuthorizationPolicy)."""
+    sources = [[one["source"] for one in rule["from"]] if "from" in rule else [{}] for rule in policy["spec"]["rules"]]
+    return any(
+        ("principals" not in source or principal in source["principals"])
+        and principal not in source.get("notPrincipals", ())
+        and "namespaces" not in source
+        for rule in sources
+        for source in rule
+    )

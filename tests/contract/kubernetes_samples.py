@@ -8,6 +8,7 @@ from typing import Any
 
 from components.realm.document import importing_workloads
 from components.stack import stack_spec
+from platforms.kubernetes.kinds import controller_kinds, kind_of, value_at
 from platforms.kubernetes.objects.render import Rendered, render
 from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest
 from settings import PROJECT, Settings, parse
@@ -116,11 +117,11 @@ def rendered(config: dict[str, Any], changed: dict[str, str] | None = None, kept
 
 def every(config: dict[str, Any], kept: str = "") -> list[Manifest]:
     """Every object of a stack, made once for equal settings."""
-    return list(_every(json.dumps(config), kept))
+    return list(made_once(json.dumps(config), kept))
 
 
 @cache
-def _every(config: str, kept: str) -> list[Manifest]:
+def made_once(config: str, kept: str) -> list[Manifest]:
     made = rendered(json.loads(config), kept=kept)
     return [*made.namespace, *made.secrets, *made.objects]
 
@@ -130,4 +131,32 @@ def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
 
 
 def controllers(manifests: list[Manifest]) -> dict[str, Manifest]:
-    return of_kind(manifests, "Deployment") | of_kind(manifests, "StatefulSet")
+    """What keeps pods that serve, by the workload."""
+    return {n: m for n, m in keepers(manifests).items() if not kind_of(m).scheduled}
+
+
+def keepers(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """What keeps pods by a template that the stack writes, however they run, by the workload."""
+    return {m["metadata"]["name"]: m for m in manifests if kind_of(m) in controller_kinds()}
+
+
+def template(keeper: Manifest) -> Manifest:
+    """The template of the pods that it keeps."""
+    found: Manifest = value_at(keeper, kind_of(keeper).template)
+    return found
+
+
+def pod(keeper: Manifest) -> Manifest:
+    """What its pods are."""
+    return dict(template(keeper)["spec"])
+
+
+def container(keeper: Manifest) -> Manifest:
+    """The one container of its pods; lists that it does not need are empty."""
+    (only,) = pod(keeper)["containers"]
+    return {"env": [], "ports": [], "args": [], "volumeMounts": [], **only}
+
+
+def labels_of_pods(manifests: list[Manifest]) -> dict[str, dict[str, str]]:
+    """The labels of the pods of every workload, however it runs."""
+    return {name: template(keeper)["metadata"]["labels"] for name, keeper in keepers(manifests).items()}

@@ -9,11 +9,14 @@ from typing import Any
 from components.realm.document import importing_workloads
 from components.stack import stack_spec
 from platforms.kubernetes.objects.render import render
-from platforms.kubernetes.plan import CPU_PROMISED, NAME_KEY, KubernetesPlan, Manifest
+from platforms.kubernetes.plan import CPU_PROMISED, HBONE_PORT, NAME_KEY, KubernetesPlan, Manifest
 from platforms.secrets import Secret
 from settings import PROJECT, Settings
 from tests.contract.engine import GENERATED
-from tests.contract.kubernetes_policies import allows
+from tests.contract.kubernetes_policies import admits, allows
+from tests.contract.kubernetes_samples import container, keepers, labels_of_pods, pod
+
+WAYPOINT = {"gateway.networking.k8s.io/gateway-name": "waypoint"}
 
 
 def secret_value(secret: Secret) -> str:
@@ -41,20 +44,22 @@ def facts(settings: Settings, stack: str) -> Mapping[str, Mapping[str, Any]]:
     by_kind: dict[str, dict[str, Manifest]] = {}
     for manifest in every:
         by_kind.setdefault(manifest["kind"], {})[manifest["metadata"]["name"]] = manifest
-    controllers = by_kind.get("Deployment", {}) | by_kind.get("StatefulSet", {})
-    return {name: _facts(name, controllers, by_kind) for name in controllers}
+    made = keepers(every)
+    return {name: _facts(name, made, by_kind) for name in made}
 
 
-def _facts(
-    name: str, controllers: Mapping[str, Manifest], by_kind: Mapping[str, Mapping[str, Manifest]]
-) -> Mapping[str, Any]:
-    template = controllers[name]["spec"]["template"]
-    pod, (only,) = template["spec"], template["spec"]["containers"]
-    sources = {volume["name"]: volume for volume in pod["volumes"]}
-    place = controllers[name]["metadata"]["namespace"]
+def _facts(name: str, made: Mapping[str, Manifest], by_kind: Mapping[str, Mapping[str, Manifest]]) -> Mapping[str, Any]:
+    described, only = pod(made[name]), container(made[name])
+    sources = {volume["name"]: volume for volume in described["volumes"]}
+    place = made[name]["metadata"]["namespace"]
     volumes, sizes, files, writable = {}, {}, {}, set()
     for mount in only["volumeMounts"]:
         source = sources[mount["name"]]
+        if source.get("persistentVolumeClaim", {}).get("readOnly") or "medium" not in source.get(
+            "emptyDir", {"medium"}
+        ):
+            # Another one's data, and scratch on disk (tests/contract/test_seam_kubernetes.py).
+            continue
         if "persistentVolumeClaim" in source:
             claim = source["persistentVolumeClaim"]["claimName"]
             volumes[mount["mountPath"]] = f"{place}/{claim}"
@@ -75,28 +80,27 @@ def _facts(
         else:
             reference = variable["valueFrom"]["secretKeyRef"]
             env[variable["name"]] = by_kind["Secret"][reference["name"]]["stringData"][reference["key"]]
-    check = only["readinessProbe"]
     security, resources = only["securityContext"], only["resources"]
     return {
         "image": only["image"],
         "env": env,
-        "args": tuple(expand(word) for word in only.get("args", ())),
+        "args": tuple(expand(word) for word in only["args"]),
         "volumes": volumes,
         "sizes_gib": sizes,
         "files": files,
-        "probe": tuple(check["exec"]["command"]) if "exec" in check else ("GET", check["httpGet"]["path"]),
+        "probe": _probe(only.get("readinessProbe")),
         "memory_mib": int(resources["limits"]["memory"].removesuffix("Mi")),
         "cpu_share": cores(resources["requests"]["cpu"]) / CPU_PROMISED,
         "cpu_limit": cores(resources["limits"]["cpu"]),
-        "stop_seconds": pod["terminationGracePeriodSeconds"],
-        "uid": pod["securityContext"]["runAsUser"],
-        "gid": pod["securityContext"]["runAsGroup"],
+        "stop_seconds": described["terminationGracePeriodSeconds"],
+        "uid": described["securityContext"]["runAsUser"],
+        "gid": described["securityContext"]["runAsGroup"],
         "read_only": security["readOnlyRootFilesystem"],
         "writable": frozenset(writable),
         "dropped": tuple(security["capabilities"]["drop"]),
         "added": tuple(security["capabilities"].get("add", ())),
         "privilege_kept": security["allowPrivilegeEscalation"],
-        "reached_by": _reached_by(name, controllers, list(by_kind["NetworkPolicy"].values())),
+        "reached_by": _reached_by(name, made, by_kind),
         "names": frozenset({f"{place}/{name}", *volumes.values()}),
     }
 
@@ -106,18 +110,34 @@ def cores(text: str) -> float:
     return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
 
 
-def _reached_by(name: str, controllers: Mapping[str, Manifest], policies: list[Manifest]) -> frozenset[str]:
-    place = controllers[name]["metadata"]["namespace"]
-    labels = {n: c["spec"]["template"]["metadata"]["labels"] for n, c in controllers.items()}
-    (only,) = controllers[name]["spec"]["template"]["spec"]["containers"]
-    ports = [port["containerPort"] for port in only["ports"]]
+def _probe(check: Manifest | None) -> tuple[str, ...]:
+    """The words of a check; none where nothing is asked."""
+    if check is None:
+        return ()
+    return tuple(check["exec"]["command"]) if "exec" in check else ("GET", check["httpGet"]["path"])
+
+
+def _reached_by(
+    name: str, made: Mapping[str, Manifest], by_kind: Mapping[str, Mapping[str, Manifest]]
+) -> frozenset[str]:
+    """Directly by a port, or through the waypoint with any request."""
+    place = made[name]["metadata"]["namespace"]
+    policies = list(by_kind["NetworkPolicy"].values())
+    guard = by_kind.get("AuthorizationPolicy", {}).get(f"{name}-requests")
+    labels = labels_of_pods(list(made.values()))
+    ports = [port["containerPort"] for port in container(made[name])["ports"]]
+
+    def opens(theirs: dict[str, str], mine: dict[str, str], port: int) -> bool:
+        into = allows(policies, "Ingress", mine, theirs, place, place, port)
+        return into and allows(policies, "Egress", theirs, mine, place, place, port)
+
+    def guided(other: str) -> bool:
+        if guard is None or not admits(guard, f"cluster.local/ns/{place}/sa/{other}"):
+            return False
+        return opens(labels[other], WAYPOINT, HBONE_PORT) and opens(WAYPOINT, labels[name], HBONE_PORT)
+
     return frozenset(
         other
-        for other in controllers
-        if other != name
-        and any(
-            allows(policies, "Ingress", labels[name], labels[other], place, place, port)
-            and allows(policies, "Egress", labels[other], labels[name], place, place, port)
-            for port in ports
-        )
+        for other in made
+        if other != name and (guided(other) or any(opens(labels[other], labels[name], port) for port in ports))
     )

@@ -14,8 +14,9 @@ import yaml
 
 from components.realm.document import importing_workloads
 from components.stack import stack_spec
-from platforms.docker import compose
+from platforms.docker import compose, jobs
 from platforms.docker.plan import DockerPlan
+from platforms.labels import LABEL_RUNS
 from platforms.secrets import Secret
 from platforms.workload import Workload
 from settings import PROJECT, Settings
@@ -31,7 +32,8 @@ class Made:
     """What a target made of one workload, in terms that every target has.
 
     env: every variable with its final value. volumes: path -> physical name, of what holds data.
-    sizes_gib: by path, what is asked for where there are quotas. files: path -> content. probe: the words of its check.
+    sizes_gib: by path, what is asked for where there are quotas. files: path -> content. probe: the words of its check,
+    none where nobody asks.
     cpu_share: what counts against others while cores are short, 1.0 for one core. cpu_limit: in cores, if there is one.
     stop_seconds: how long it has to end. reached_by: the workloads that can open a connection to it.
     names: every physical name it is known by on the target, with those of its volumes and networks.
@@ -64,7 +66,7 @@ class OnDocker(Made):
     """What is Docker's own. published: (host address, host port, container port)."""
 
     published: frozenset[tuple[str, int, int]]
-    probe_seconds: tuple[int, int, int]
+    probe_seconds: tuple[int, int, int] | None
     swap_mib: int
     restart: str
     logs_bounded: bool
@@ -107,38 +109,47 @@ def _seconds(text: str) -> int:
     return hours * 3600 + minutes * 60 + seconds
 
 
+def _probe_seconds(health: Mapping[str, str] | None, start: str) -> tuple[int, int, int] | None:
+    """How often a check comes, how long it may take, and how long a start may. start: the last one's key."""
+    if health is None:
+        return None
+    return _seconds(health["interval"]), _seconds(health["timeout"]), _seconds(health[start])
+
+
 def _docker(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
     """Containers as pulumi-docker is asked for them."""
     done = run(settings, stack)
     networks = {r.inputs["name"]: r.inputs["internal"] for r in done.of_type("docker:index/network:Network").values()}
     containers = {name: c.inputs for name, c in done.of_type("docker:index/container:Container").items()}
     # A container that never starts carries files into a volume, which its workload mounts for reading.
-    carried = {c["volumes"][0]["volumeName"]: c["uploads"] for c in containers.values() if c.get("start") is False}
+    carried = {c["volumes"][0]["volumeName"]: c["uploads"] for c in containers.values() if "uploads" in c}
     made: dict[str, OnDocker] = {}
     for name, given in containers.items():
-        if given.get("start") is False:
+        if "uploads" in given:
+            assert given["start"] is False
             assert given["networkMode"] == "none"
             assert not given.get("envs")
             continue
-        mounts = given.get("volumes", ())
-        joined = {network["name"]: network for network in given["networksAdvanced"]}
-        health = given["healthcheck"]
+        mounts = [mount for mount in given.get("volumes", ()) if "volumeName" in mount]
+        joined = {network["name"]: network for network in given.get("networksAdvanced", ())}
+        health = given.get("healthcheck")
+        labels = {label["label"]: label["value"] for label in given["labels"]}
         uid, gid = given["user"].split(":")
         made[name] = OnDocker(
             image=given["image"],
             env=dict(line.split("=", 1) for line in given["envs"]),
-            args=tuple(given.get("command", ())),
+            args=jobs.arguments(given.get("command", ()), labels.get(LABEL_RUNS, "")),
             published=frozenset((p["ip"], p["external"], p["internal"]) for p in given.get("ports", ())),
-            volumes={m["containerPath"]: m["volumeName"] for m in mounts if m["volumeName"] not in carried},
+            volumes={m["containerPath"]: m["volumeName"] for m in mounts if not m.get("readOnly")},
             sizes_gib={},
             files={
                 upload["file"]: upload["content"]
                 for mount in mounts
                 for upload in carried.get(mount["volumeName"], ())
-                if mount.get("readOnly") and upload["file"].startswith(mount["containerPath"] + "/")
+                if upload["file"].startswith(mount["containerPath"] + "/")
             },
-            probe=tuple(health["tests"]),
-            probe_seconds=(_seconds(health["interval"]), _seconds(health["timeout"]), _seconds(health["startPeriod"])),
+            probe=tuple(health["tests"]) if health else (),
+            probe_seconds=_probe_seconds(health, "startPeriod"),
             memory_mib=given["memory"],
             cpu_share=given["cpuShares"] / DOCKERS_SHARES,
             cpu_limit=given.get("cpus"),
@@ -156,7 +167,7 @@ def _docker(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
             networks=frozenset(joined),
             internal=frozenset(network for network in joined if networks[network]),
             aliases={network: tuple(one.get("aliases", ())) for network, one in joined.items()},
-            labels={label["label"]: label["value"] for label in given["labels"]},
+            labels=labels,
             reached_by=frozenset(),
             names=frozenset({given["name"]}),
         )
@@ -185,18 +196,21 @@ def _compose(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
     for name, service in document["services"].items():
         mounts = [mount.split(":") for mount in service.get("volumes", ())]
         uid, gid = service["user"].split(":")
-        health = service["healthcheck"]
-        joined = {document["networks"][n]["name"]: options for n, options in service["networks"].items()}
+        health = service.get("healthcheck")
+        joined = {document["networks"][n]["name"]: options for n, options in service.get("networks", {}).items()}
+        told = [interpolate(word, values) for word in service.get("command", ())]
         made[name] = OnDocker(
             image=service["image"],
             env={key: interpolate(value, values) for key, value in service.get("environment", {}).items()},
-            args=tuple(interpolate(word, values) for word in service.get("command", ())),
+            args=jobs.arguments(told, service["labels"].get(LABEL_RUNS, "")),
             published=frozenset(
                 (address, int(host), int(inside))
                 for address, host, inside in (port.rsplit(":", 2) for port in service.get("ports", ()))
             ),
             volumes={
-                mount[1]: document["volumes"][mount[0]]["name"] for mount in mounts if not mount[0].startswith("./")
+                mount[1]: document["volumes"][mount[0]]["name"]
+                for mount in mounts
+                if not mount[0].startswith("./") and len(mount) == 2
             },
             sizes_gib={},
             files={
@@ -204,8 +218,8 @@ def _compose(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
                 for mount in mounts
                 if mount[0].startswith("./") and mount[2:] == ["ro"]
             },
-            probe=tuple(interpolate(word, values) for word in health["test"]),
-            probe_seconds=(_seconds(health["interval"]), _seconds(health["timeout"]), _seconds(health["start_period"])),
+            probe=tuple(interpolate(word, values) for word in health["test"]) if health else (),
+            probe_seconds=_probe_seconds(health, "start_period"),
             memory_mib=int(service["mem_limit"].removesuffix("m")),
             cpu_share=service["cpu_shares"] / DOCKERS_SHARES,
             cpu_limit=service.get("cpus"),
@@ -214,7 +228,7 @@ def _compose(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
             uid=int(uid),
             gid=int(gid),
             read_only=service["read_only"],
-            writable=frozenset(mount.split(":")[0] for mount in service["tmpfs"]),
+            writable=frozenset(mount.split(":")[0] for mount in service.get("tmpfs", ())),
             dropped=tuple(service["cap_drop"]),
             added=tuple(service.get("cap_add", ())),
             privilege_kept="no-new-privileges:true" not in service["security_opt"] or bool(service.get("privileged")),

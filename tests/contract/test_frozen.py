@@ -22,6 +22,7 @@ from settings import ROOT, Settings
 from tests.contract.engine import GENERATED, run_program, text
 from tests.contract.frozen.recording import Objects, View, line
 from tests.contract.frozen.recording import views as every_view
+from tests.contract.more import MORE, add_components
 from tests.samples import OPERATORS_OWN
 
 FROZEN = Path(__file__).parent / "frozen"
@@ -218,6 +219,16 @@ def changes(release: str, views: Mapping[str, View]) -> Iterator[str]:
 def test_the_next_up_replaces_nothing(release: str, views: Mapping[str, View]) -> None:
     problems = list(changes(release, views))
     assert not problems, f"stacks of release {release} would change:\n" + "\n".join(problems)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_components_that_are_added_need_no_leave(
+    release: str, views: Mapping[str, View], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = list(changes(release, views))
+    add_components(monkeypatch)
+    assert workloads(views["compose-default"]()) >= {workload.name for workload in MORE}
+    assert list(changes(release, views)) == before
 
 
 @pytest.mark.parametrize("release", RELEASES)

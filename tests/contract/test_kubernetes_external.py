@@ -16,8 +16,20 @@ from platforms.kubernetes.objects.render import fill
 from platforms.kubernetes.plan import Manifest
 from problems import StackError
 from tests.contract.engine import fresh_run
-from tests.contract.kubernetes_samples import FETCHED, HIDDEN, controllers, every, of_kind, plan, rendered, settings
+from tests.contract.kubernetes_samples import (
+    FETCHED,
+    HIDDEN,
+    container,
+    every,
+    keepers,
+    of_kind,
+    plan,
+    rendered,
+    settings,
+)
 from tests.samples import write_pem
+
+pytestmark = pytest.mark.usefixtures("components")
 
 # With every sign that means something in a URL, and the sign that form encoding spells differently.
 AWKWARD = "p@ss:w/rd %#?&+ {{ .x }} \u00fc"
@@ -28,9 +40,12 @@ def asked(config: dict[str, Any] | None = None) -> dict[str, Manifest]:
     return of_kind(every(config or FETCHED), "ExternalSecret")
 
 
+def all_of(component: str, config: dict[str, Any] | None = None) -> list[Manifest]:
+    return [e for e in asked(config).values() if e["metadata"]["labels"].get("mlflow-sso.component") == component]
+
+
 def of(component: str, config: dict[str, Any] | None = None) -> Manifest:
-    found = [e for e in asked(config).values() if e["metadata"]["labels"].get("mlflow-sso.component") == component]
-    (only,) = found
+    (only,) = all_of(component, config)
     return only
 
 
@@ -78,7 +93,7 @@ def test_what_it_makes_is_what_the_stack_would_have_made() -> None:
     store = {secret.name: AWKWARD + secret.name for secret in spec.secrets}
     for workload in plan(FETCHED).workloads:
         expected = {name: fill(text, store) for name, text in workload.secret_env.items() if not text.kept}
-        assert made(of(workload.name), store) == expected
+        assert [made(external, store) for external in all_of(workload.name)] == ([expected] if expected else [])
     shared = made(asked()["mlflow-oauth-secret"], store)
     assert shared == {name: fill(text, store) for name, text in spec.shared().items()}
 
@@ -86,10 +101,9 @@ def test_what_it_makes_is_what_the_stack_would_have_made() -> None:
 def test_every_pod_reads_what_is_made_for_it() -> None:
     there = {name: external["spec"]["target"]["template"]["data"] for name, external in asked().items()}
     there["models"] = {"api-key": ""}
-    for controller in controllers(every(FETCHED)).values():
-        kubernetes_validate.validate(controller, "1.34", strict=True)
-        (only,) = controller["spec"]["template"]["spec"]["containers"]
-        for variable in only["env"]:
+    for keeper in keepers(every(FETCHED)).values():
+        kubernetes_validate.validate(keeper, "1.34", strict=True)
+        for variable in container(keeper)["env"]:
             if "valueFrom" in variable:
                 wanted = variable["valueFrom"]["secretKeyRef"]
                 assert wanted["key"] in there[wanted["name"]]
@@ -110,9 +124,12 @@ def test_pods_are_made_anew_when_the_stack_asks_for_something_else_and_annotated
     other = {**FETCHED, "redis": {"db": 3}}
     assert of("mlflow")["metadata"]["name"] != of("mlflow", other)["metadata"]["name"]
     assert of("keycloak")["metadata"]["name"] == of("keycloak", other)["metadata"]["name"]
-    for controller in controllers(every(FETCHED)).values():
-        assert controller["metadata"]["annotations"] == {"reloader.stakater.com/auto": "true"}
-    assert not [c for c in controllers(every({})).values() if "annotations" in c["metadata"]]
+    readers = {workload.name for workload in plan(FETCHED).workloads if workload.secret_env}
+    assert readers >= {"keycloak", "mlflow"}
+    for name, keeper in keepers(every(FETCHED)).items():
+        expected = {"reloader.stakater.com/auto": "true"} if name in readers else {}
+        assert keeper["metadata"].get("annotations", {}) == expected, name
+    assert not [keeper for keeper in keepers(every({})).values() if "annotations" in keeper["metadata"]]
 
 
 def test_values_in_the_settings_contradict_it() -> None:

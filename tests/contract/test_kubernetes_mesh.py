@@ -9,6 +9,8 @@ import yaml
 
 from tests.contract.kubernetes_samples import OUTSIDE, SCALED, every, of_kind, plan
 
+pytestmark = pytest.mark.usefixtures("components")
+
 
 def test_the_waypoint_may_run_where_pods_are_restricted() -> None:
     gateway = of_kind(every({}), "Gateway")["waypoint"]
@@ -21,9 +23,11 @@ def test_the_waypoint_may_run_where_pods_are_restricted() -> None:
     assert patch["spec"]["template"]["spec"]["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
 
 
-def test_mlflow_alone_is_behind_the_waypoint() -> None:
+def test_what_reserves_requests_is_behind_the_waypoint_and_nothing_else_is() -> None:
     services = of_kind(every({}), "Service")
-    assert [n for n, s in services.items() if "istio.io/use-waypoint" in s["metadata"]["labels"]] == ["mlflow"]
+    behind = [name for name, s in services.items() if "istio.io/use-waypoint" in s["metadata"]["labels"]]
+    assert behind == [workload.name for workload in plan({}).workloads if workload.reserved]
+    assert "mlflow" in behind
     assert "istio.io/ingress-use-waypoint" not in services["mlflow"]["metadata"]["labels"]
     routed = of_kind(every(SCALED), "Service")["mlflow"]["metadata"]["labels"]
     assert routed["istio.io/ingress-use-waypoint"] == "true"
@@ -40,7 +44,7 @@ def test_nobody_goes_round_the_waypoint() -> None:
 def test_each_port_takes_its_declared_callers_alone(config: dict[str, Any]) -> None:
     policies = of_kind(every(config), "AuthorizationPolicy")
     for workload in plan(config).workloads:
-        if workload.reserved:
+        if workload.reserved or not workload.ports:
             continue
         spec = policies[f"{workload.name}-connections"]["spec"]
         assert spec["selector"]["matchLabels"]["mlflow-sso.component"] == workload.name

@@ -8,7 +8,9 @@ import pytest
 
 from platforms.kubernetes.plan import HBONE_PORT
 from tests.contract.kubernetes_policies import allows
-from tests.contract.kubernetes_samples import OUTSIDE, SAMPLES, SCALED, controllers, every, of_kind, plan
+from tests.contract.kubernetes_samples import OUTSIDE, SAMPLES, SCALED, every, labels_of_pods, of_kind, plan
+
+pytestmark = pytest.mark.usefixtures("components")
 
 ELSEWHERE = {"app": "stranger"}
 
@@ -21,8 +23,7 @@ def config(request: pytest.FixtureRequest) -> dict[str, Any]:
 def test_exactly_the_declared_callers_connect(config: dict[str, Any]) -> None:
     stack, manifests = plan(config), every(config)
     policies = list(of_kind(manifests, "NetworkPolicy").values())
-    labels = {n: c["spec"]["template"]["metadata"]["labels"] for n, c in controllers(manifests).items()}
-    own = stack.namespace
+    labels, own = labels_of_pods(manifests), stack.namespace
     for callee in stack.workloads:
         for caller in stack.workloads:
             if caller is callee and caller.name not in callee.callers:
@@ -30,7 +31,9 @@ def test_exactly_the_declared_callers_connect(config: dict[str, Any]) -> None:
             for port in callee.ports:
                 out = allows(policies, "Egress", labels[caller.name], labels[callee.name], own, own, port.number)
                 into = allows(policies, "Ingress", labels[callee.name], labels[caller.name], own, own, port.number)
-                assert into == (caller.name in port.callers), f"{caller.name} -> {callee.name}:{port.number}"
+                # What a waypoint guards is reached through it alone.
+                direct = caller.name in port.callers and callee not in stack.guarded
+                assert into == direct, f"{caller.name} -> {callee.name}:{port.number}"
                 assert out == into or (out and port.number in [way.port for way in caller.outside])
         for port in callee.ports:
             assert not allows(policies, "Ingress", labels[callee.name], ELSEWHERE, own, own, port.number)
@@ -42,7 +45,7 @@ def test_the_namespaces_of_gateways_reach_published_ports_alone() -> None:
         stack, manifests = plan(config), every(config)
         policies = list(of_kind(manifests, "NetworkPolicy").values())
         for workload in stack.workloads:
-            labels = controllers(manifests)[workload.name]["spec"]["template"]["metadata"]["labels"]
+            labels = labels_of_pods(manifests)[workload.name]
             for port in workload.ports:
                 found = allows(policies, "Ingress", labels, ELSEWHERE, namespace, stack.namespace, port.number)
                 assert found == (port.entrance is not None)
@@ -51,7 +54,7 @@ def test_the_namespaces_of_gateways_reach_published_ports_alone() -> None:
 def test_what_a_program_uses_outside_is_open_and_nothing_else_is() -> None:
     manifests = every(OUTSIDE)
     policies = list(of_kind(manifests, "NetworkPolicy").values())
-    labels = controllers(manifests)["mlflow"]["spec"]["template"]["metadata"]["labels"]
+    labels = labels_of_pods(manifests)["mlflow"]
     for port in (5432, 6380, 9443):
         assert allows(policies, "Egress", labels, {}, "elsewhere", "shared", port)
     assert not allows(policies, "Egress", labels, {}, "elsewhere", "shared", 443)
@@ -60,7 +63,7 @@ def test_what_a_program_uses_outside_is_open_and_nothing_else_is() -> None:
 def test_in_the_mesh_mlflow_is_tunnelled_to_through_the_waypoint_alone() -> None:
     manifests = every({})
     policies = list(of_kind(manifests, "NetworkPolicy").values())
-    labels = controllers(manifests)["mlflow"]["spec"]["template"]["metadata"]["labels"]
+    labels = labels_of_pods(manifests)["mlflow"]
     own = plan({}).namespace
     waypoint = {"gateway.networking.k8s.io/gateway-name": "waypoint"}
     assert allows(policies, "Ingress", labels, waypoint, own, own, HBONE_PORT)

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from platforms.kubernetes.objects.render import SECRETS_FILE
-from platforms.kubernetes.plan import Manifest
+from platforms.workload import Service
+from settings import port_of
 from tests.contract.kubernetes_samples import (
     HIDDEN,
     OUTSIDE,
     SAMPLES,
     SCALED,
+    container,
     controllers,
     every,
+    keepers,
     of_kind,
     plan,
+    pod,
     rendered,
+    template,
     values,
 )
 from tests.contract.kubernetes_target import cores, expand
+from tests.samples import PROGRAMS
+
+pytestmark = pytest.mark.usefixtures("components")
 
 # The oldest version that `up` takes, and the newest whose schemas there are.
 VERSIONS = ("1.30", "1.37")
@@ -33,15 +42,6 @@ ISTIO_AND_GATEWAY = ("security.istio.io/", "gateway.networking.k8s.io/")
 @pytest.fixture(params=SAMPLES, ids=str)
 def config(request: pytest.FixtureRequest) -> dict[str, Any]:
     return dict(SAMPLES[request.param])
-
-
-def pod(controller: Manifest) -> Manifest:
-    return dict(controller["spec"]["template"]["spec"])
-
-
-def container(controller: Manifest) -> Manifest:
-    (only,) = pod(controller)["containers"]
-    return dict(only)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -63,8 +63,8 @@ def test_the_schemas_refuse_what_is_wrong() -> None:
 
 def test_every_pod_meets_the_restricted_standard(config: dict[str, Any]) -> None:
     """Kubernetes documentation, "Pod Security Standards", profile Restricted."""
-    for name, controller in controllers(every(config)).items():
-        spec, only = pod(controller), container(controller)
+    for name, keeper in keepers(every(config)).items():
+        spec, only = pod(keeper), container(keeper)
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] > 0, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -80,18 +80,18 @@ def test_every_pod_meets_the_restricted_standard(config: dict[str, Any]) -> None
 def test_no_pod_holds_a_token_or_variables_of_services(config: dict[str, Any]) -> None:
     manifests = every(config)
     accounts = of_kind(manifests, "ServiceAccount")
-    for name, controller in controllers(manifests).items():
-        assert pod(controller)["automountServiceAccountToken"] is False
-        assert pod(controller)["enableServiceLinks"] is False
-        assert pod(controller)["serviceAccountName"] == name
+    for name, keeper in keepers(manifests).items():
+        assert pod(keeper)["automountServiceAccountToken"] is False
+        assert pod(keeper)["enableServiceLinks"] is False
+        assert pod(keeper)["serviceAccountName"] == name
         assert accounts[name]["automountServiceAccountToken"] is False
 
 
 def test_scratch_directories_are_in_memory_and_bounded(config: dict[str, Any]) -> None:
     for workload in plan(config).workloads:
-        controller = controllers(every(config))[workload.name]
-        spec = pod(controller)
-        mounted = {m["mountPath"]: m["name"] for m in container(controller)["volumeMounts"]}
+        keeper = keepers(every(config))[workload.name]
+        spec = pod(keeper)
+        mounted = {m["mountPath"]: m["name"] for m in container(keeper)["volumeMounts"]}
         for path in workload.writable:
             volume = next(v for v in spec["volumes"] if v["name"] == mounted[path])
             assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "256Mi"}
@@ -103,21 +103,21 @@ def test_what_a_pod_refers_to_is_there(config: dict[str, Any]) -> None:
     secrets, maps = of_kind(manifests, "Secret"), of_kind(manifests, "ConfigMap")
     claims = {*of_kind(manifests, "PersistentVolumeClaim"), *given}
     there = {(kept.name, kept.key) for workload in plan(config).workloads for kept in workload.kept}
-    for controller in controllers(manifests).values():
-        for variable in container(controller)["env"]:
+    for keeper in keepers(manifests).values():
+        for variable in container(keeper)["env"]:
             if "valueFrom" in variable:
                 wanted = variable["valueFrom"]["secretKeyRef"]
                 if (wanted["name"], wanted["key"]) not in there:
                     assert wanted["key"] in secrets[wanted["name"]]["stringData"]
         keys: dict[str, set[str]] = {}
-        for volume in pod(controller)["volumes"]:
+        for volume in pod(keeper)["volumes"]:
             if "configMap" in volume:
                 keys[volume["name"]] = set(maps[volume["configMap"]["name"]]["data"])
             if "secret" in volume:
                 keys[volume["name"]] = set(secrets[volume["secret"]["secretName"]]["stringData"])
             if "persistentVolumeClaim" in volume:
                 assert volume["persistentVolumeClaim"]["claimName"] in claims
-        for mount in container(controller)["volumeMounts"]:
+        for mount in container(keeper)["volumeMounts"]:
             if "subPath" in mount:
                 assert mount["subPath"] in keys[mount["name"]]
                 assert mount["readOnly"] is True
@@ -147,9 +147,10 @@ def test_only_the_private_file_holds_values(config: dict[str, Any]) -> None:
 
 def test_a_changed_secret_rolls_exactly_the_pods_that_read_it() -> None:
     before, after = every({}), [*rendered({}, {"redis-password": "another"}).objects]
-    templates = {name: c["spec"]["template"] for name, c in controllers(before).items()}
-    changed = {n for n, c in controllers(after).items() if c["spec"]["template"] != templates[n]}
-    assert changed == {"redis", "mlflow"}
+    templates = {name: template(keeper) for name, keeper in keepers(before).items()}
+    changed = {name for name, keeper in keepers(after).items() if template(keeper) != templates[name]}
+    readers = {w.name for w in plan({}).workloads if "redis-password" in {secret.name for secret in w.secrets}}
+    assert changed == readers >= {"redis", "mlflow"}
 
 
 def test_a_name_tells_nothing_of_a_secret_without_the_key() -> None:
@@ -168,7 +169,7 @@ def test_workload_secrets_are_immutable_and_the_named_one_is_not() -> None:
 
 def test_variables_arrive_as_they_are(config: dict[str, Any]) -> None:
     for workload in plan(config).workloads:
-        found = {e["name"]: e.get("value") for e in container(controllers(every(config))[workload.name])["env"]}
+        found = {e["name"]: e.get("value") for e in container(keepers(every(config))[workload.name])["env"]}
         plain = {name: value for name, value in found.items() if name in workload.env}
         assert {name: expand(value or "") for name, value in plain.items()} == dict(workload.env)
         assert set(workload.secret_env) <= set(found)
@@ -216,18 +217,20 @@ def test_another_replica_comes_at_a_load_that_one_can_have_and_that_an_idle_one_
     assert promised * percent / 100 < limit, "no replica can ever use as much as would call for another"
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis", "keycloak", "mlflow"])
-def test_probes_have_the_patience_that_is_asked_for(name: str) -> None:
-    workload = next(w for w in plan({}).workloads if w.name == name)
-    probe, only = workload.service.probe, container(controllers(every({}))[name])
-    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert only[kind]["timeoutSeconds"] == probe.timeout_seconds, kind
-    assert only["livenessProbe"]["periodSeconds"] == only["readinessProbe"]["periodSeconds"] == probe.interval_seconds
-    assert only["livenessProbe"]["failureThreshold"] == probe.failures
-    startup = only["startupProbe"]["periodSeconds"] * only["startupProbe"]["failureThreshold"]
-    assert startup >= max(workload.service.wait_seconds, probe.start_seconds), (
-        "a first start would be ended in the midst"
-    )
+def test_probes_have_the_patience_that_is_asked_for() -> None:
+    services = [w for w in plan({}).workloads if isinstance(w.runs, Service)]
+    assert {workload.name for workload in services} == set(controllers(every({})))
+    for workload in services:
+        probe, only = workload.service.probe, container(controllers(every({}))[workload.name])
+        for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert only[kind]["timeoutSeconds"] == probe.timeout_seconds, kind
+        for kind in ("livenessProbe", "readinessProbe"):
+            assert only[kind]["periodSeconds"] == probe.interval_seconds, kind
+        assert only["livenessProbe"]["failureThreshold"] == probe.failures
+        startup = only["startupProbe"]["periodSeconds"] * only["startupProbe"]["failureThreshold"]
+        assert startup >= max(workload.service.wait_seconds, probe.start_seconds), (
+            f"a first start of {workload.name} would be ended in the midst"
+        )
 
 
 def test_servers_of_one_keycloak_reach_each_other() -> None:
@@ -252,20 +255,22 @@ def test_a_namespace_of_its_own_is_guarded_and_in_the_mesh() -> None:
     assert own["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert own["metadata"]["labels"]["istio.io/dataplane-mode"] == "ambient"
     assert not rendered(OUTSIDE).namespace
-    for controller in controllers(every(OUTSIDE)).values():
-        assert controller["spec"]["template"]["metadata"]["labels"]["istio.io/dataplane-mode"] == "ambient"
+    for keeper in keepers(every(OUTSIDE)).values():
+        assert template(keeper)["metadata"]["labels"]["istio.io/dataplane-mode"] == "ambient"
 
 
 def test_people_come_in_by_the_hosts_of_their_urls() -> None:
     routes = of_kind(every(SCALED), "HTTPRoute")
-    assert {n: r["spec"]["hostnames"] for n, r in routes.items()} == {
-        "keycloak": ["sso.example.com"], "mlflow": ["mlflow.example.com"]
-    }  # fmt: skip
-    for route in routes.values():
+    urls = {w.name: entrance.url for w in plan(SCALED).workloads for _, entrance in w.entrances}
+    assert (urls["keycloak"], urls["mlflow"]) == ("https://sso.example.com", "https://mlflow.example.com")
+    assert set(routes) == set(urls)
+    for name, route in routes.items():
+        assert route["spec"]["hostnames"] == [urlsplit(urls[name]).hostname]
         assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways", "sectionName": "https"}]
         (rule,) = route["spec"]["rules"]
         told = {h["name"]: h["value"] for f in rule["filters"] for h in f["requestHeaderModifier"]["set"]}
-        assert told == {"X-Forwarded-Host": route["spec"]["hostnames"][0], "X-Forwarded-Port": "443"}
+        assert told == {"X-Forwarded-Host": route["spec"]["hostnames"][0], "X-Forwarded-Port": str(port_of(urls[name]))}
+        assert name not in PROGRAMS or told["X-Forwarded-Port"] == "443"
     config = {**SCALED, "mlflow": {**SCALED["mlflow"], "url": "https://mlflow.example.com:8443"}}
     (rule,) = of_kind(every(config), "HTTPRoute")["mlflow"]["spec"]["rules"]
     told = {h["name"]: h["value"] for h in rule["filters"][0]["requestHeaderModifier"]["set"]}
@@ -291,7 +296,8 @@ def test_an_address_for_administration_leaves_the_public_one_to_logins() -> None
 
 
 def test_what_nothing_routes_to_is_forwarded() -> None:
-    assert {(f.service, f.local) for f in plan({}).forwarded()} == {("mlflow", 5000), ("keycloak", 8080)}
+    entrances = {(w.name, entrance.host_port) for w in plan({}).workloads for _, entrance in w.entrances}
+    assert {(f.service, f.local) for f in plan({}).forwarded()} == entrances >= {("mlflow", 5000), ("keycloak", 8080)}
     assert plan(SCALED).forwarded() == ()
     for url, local in (("http://localhost:8081", 8081), ("https://admin.example.com", None)):
         config = {**SCALED, "keycloak": {**SCALED["keycloak"], "adminUrl": url}}
@@ -299,8 +305,9 @@ def test_what_nothing_routes_to_is_forwarded() -> None:
 
 
 def test_images_are_named_as_the_registry_knows_them() -> None:
-    for controller in controllers(every(SCALED)).values():
-        assert container(controller)["image"].startswith("registry.example.com/ml/mlflow-sso/")
+    images = {w.name: w.image for w in plan(SCALED).workloads}
+    for name, keeper in keepers(every(SCALED)).items():
+        assert container(keeper)["image"] == f"registry.example.com/ml/{images[name]}"
 
 
 def test_the_files_are_plain_yaml(config: dict[str, Any]) -> None:

@@ -11,13 +11,14 @@ import pytest
 from pulumi.runtime.settings import SETTINGS
 
 from components.stack import stack_spec
+from platforms.workload import Service
 from problems import StackError
 from settings import Settings
 from tests.contract.engine import GENERATED, fresh_run, run, text
 from tests.contract.names import hold_to_snapshot, names
 from tests.contract.targets import secret_value
 from tests.fakes import FakeDocker
-from tests.samples import OPERATORS_OWN, OPERATORS_PASSWORD, settings
+from tests.samples import OPERATORS_OWN, OPERATORS_PASSWORD, PROGRAMS, settings
 
 NETWORK = "docker:index/network:Network"
 
@@ -141,17 +142,24 @@ def test_a_preview_waits_for_nothing_and_asks_no_container(docker: FakeDocker) -
     assert [call for call in docker.calls if call.startswith("inspect")] == ["inspect --type container 0123abcd"]
 
 
+def serving() -> set[str]:
+    """The containers of what runs for ever."""
+    services = [w.name for w in stack_spec(settings()).workloads if isinstance(w.runs, Service)]
+    assert set(PROGRAMS) <= set(services)
+    return {f"mlflow-sso-test-{name}" for name in services}
+
+
 def test_an_up_asks_each_container_whether_it_serves(docker: FakeDocker) -> None:
     fresh_run(settings())
     asked = {call.split()[1] for call in docker.calls if call.startswith("exec")}
-    assert asked == {f"mlflow-sso-test-{name}" for name in ("postgres", "redis", "keycloak", "mlflow")}
+    assert asked == serving()
 
 
 def test_an_up_does_not_ask_a_container_that_the_engine_calls_healthy(docker: FakeDocker) -> None:
     docker.runs("id-of-keycloak", 5000, 8080, health="healthy")
     fresh_run(settings())
     asked = {call.split()[1] for call in docker.calls if call.startswith("exec")}
-    assert asked == {f"mlflow-sso-test-{name}" for name in ("postgres", "redis", "mlflow")}
+    assert asked == serving() - {"mlflow-sso-test-keycloak"}
 
 
 def test_a_container_that_exits_fails_the_up_with_its_last_lines(
@@ -176,8 +184,8 @@ def test_what_the_target_cannot_do_is_refused_before_the_first_resource(docker: 
     message = str(caught.value)
     assert "nothing was created" in message
     assert "docker engine = 19.03.5: expected 20.10 or later" in message
-    for name in ("postgres-seeded", "redis", "keycloak", "mlflow"):
-        assert f"image = mlflow-sso/{name}:" in message
+    for workload in stack_spec(settings()).workloads:
+        assert f"image = {workload.image}:" in message
     assert not [call for call in docker.calls if call.startswith(("exec", "run", "create"))]
 
 

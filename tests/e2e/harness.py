@@ -18,12 +18,19 @@ from typing import Any, TypeVar
 import requests
 import yaml
 
+from components.stack import stack_spec
+from platforms.workload import OnDemand, Service
 from settings import PROJECT, ROOT
+from tests.samples import settings
 
 # Seconds for one answer, on a machine that is busy with several stacks.
 TIMEOUT = 60
 Found = TypeVar("Found")
-WORKLOADS = ("postgres", "redis", "keycloak", "mlflow")
+# The plain stack as it is defined: what it runs, by name.
+DEFINED = {workload.name: workload for workload in stack_spec(settings()).workloads}
+# What is kept running, also by waiting for a time; and of these what serves.
+WORKLOADS = tuple(name for name, workload in DEFINED.items() if not isinstance(workload.runs, OnDemand))
+SERVICES = tuple(name for name, workload in DEFINED.items() if isinstance(workload.runs, Service))
 
 
 def free_ports(count: int) -> list[int]:

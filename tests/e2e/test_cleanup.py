@@ -12,7 +12,7 @@ import pytest
 from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from settings import PROJECT
 from settings.catalogue import refs
-from tests.e2e.harness import Client, Stack, docker
+from tests.e2e.harness import DEFINED, Client, Stack, docker
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_data_that_was_kept_and_the_secrets_it_knows_serve_the_next_up(tmp_path:
         stack.stackctl("cleanup", "--yes", "--keep-data")
         left = set(stack.leftovers())
         assert stack.container("postgres") + "-data" in left
-        assert not left & {stack.container(name) for name in ("postgres", "redis", "keycloak", "mlflow")}
+        assert not left & {stack.container(name) for name in DEFINED}
         assert "There is no stack" in stack.stackctl("outputs", check=False).stderr
         stack.up()
         assert stack.outputs() == before

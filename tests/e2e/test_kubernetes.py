@@ -24,10 +24,12 @@ from tests.e2e.cluster import (
     run_pod,
     until,
 )
-from tests.e2e.harness import Client, Stack
+from tests.e2e.harness import SERVICES, Client, Stack
 from tests.e2e.login import ui_session
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=10"
+# The pods of what serves: those of a job come and go.
+SERVING = "mlflow-sso.component,!batch.kubernetes.io/job-name"
 
 
 def search(client: Client, user: str) -> list[str]:
@@ -38,7 +40,7 @@ def search(client: Client, user: str) -> list[str]:
 
 def pods(stack: Stack) -> dict[str, str]:
     """The running pods by workload, each with its unique number."""
-    items = get("pods", "-n", stack.physical, "-l", "mlflow-sso.component")["items"]
+    items = get("pods", "-n", stack.physical, "-l", SERVING)["items"]
     return {
         item["metadata"]["labels"]["mlflow-sso.component"]: item["metadata"]["uid"]
         for item in items
@@ -61,10 +63,8 @@ def test_a_browser_is_sent_to_keycloak(k8s: Stack, people: Client) -> None:
 def test_pods_are_ready_where_only_restricted_ones_are_admitted(k8s: Stack) -> None:
     found = get("namespace", k8s.physical)
     assert found["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    items = get("pods", "-n", k8s.physical, "-l", "mlflow-sso.component")["items"]
-    assert {item["metadata"]["labels"]["mlflow-sso.component"] for item in items} == {
-        "postgres", "redis", "keycloak", "mlflow"
-    }  # fmt: skip
+    items = get("pods", "-n", k8s.physical, "-l", SERVING)["items"]
+    assert {item["metadata"]["labels"]["mlflow-sso.component"] for item in items} == set(SERVICES)
     for item in items:
         ready = [c["status"] for c in item["status"]["conditions"] if c["type"] == "Ready"]
         assert ready == ["True"]
@@ -86,7 +86,7 @@ def test_pipelines_find_the_client_by_a_stable_name(k8s: Stack, people: Client) 
     assert data["OIDC_TOKEN_URL"] == people.outputs["token_url"]
 
 
-@pytest.mark.parametrize("workload", ["mlflow", "keycloak", "postgres", "redis"])
+@pytest.mark.parametrize("workload", SERVICES)
 def test_a_pod_that_is_killed_comes_back_and_loses_nothing(k8s: Stack, people: Client, workload: str) -> None:
     before = pods(k8s)
     label = f"mlflow-sso.component={workload}"
@@ -105,17 +105,15 @@ def test_programs_that_are_killed_all_at_once_start_again_and_keep_the_data(k8s:
     session = ui_session(people, "alice")
 
     def restarts() -> dict[str, int]:
-        items = get("pods", "-n", k8s.physical, "-l", "mlflow-sso.component")["items"]
+        items = get("pods", "-n", k8s.physical, "-l", SERVING)["items"]
         return {i["metadata"]["name"]: i["status"]["containerStatuses"][0]["restartCount"] for i in items}
 
     before, uids = restarts(), pods(k8s)
-    assert len(before) == len(uids) == 4
+    assert len(before) == len(uids) == len(SERVICES)
     with namespace(f"killer-{secrets.token_hex(3)}", **{"pod-security.kubernetes.io/enforce": "privileged"}) as where:
         kill_programs(where, list(uids.values()))
         until(lambda: all(restarts()[name] > count for name, count in before.items()), "every program again", 120)
-        kubectl(
-            "wait", "-n", k8s.physical, "pod", "-l", "mlflow-sso.component", "--for=condition=Ready", "--timeout=180s"
-        )
+        kubectl("wait", "-n", k8s.physical, "pod", "-l", SERVING, "--for=condition=Ready", "--timeout=180s")
     assert pods(k8s) == uids
     until(lambda: _works(people), "a call after all were killed", seconds=60)
     assert "Kept" in search(people, "alice")

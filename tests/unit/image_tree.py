@@ -12,7 +12,7 @@ import yaml
 from settings.catalogue import ROOT
 from settings.image_rows import FILE
 
-NAME = "echo"
+NAME = "throw-away"
 PROGRAM = b"#!/bin/sh\nexec cat\n"
 RECIPE = """\
 ARG BASE
@@ -20,15 +20,15 @@ FROM ${BASE}
 ARG VERSION
 ARG FLAVOUR
 ARG COLOUR=grey
-COPY echo.bin requirements.txt /opt/
+COPY program.bin requirements.txt /opt/
 """
 
 
-def section(url: str = "http://127.0.0.1:9/echo.bin") -> dict[str, Any]:
+def section(url: str = "http://127.0.0.1:9/program.bin") -> dict[str, Any]:
     """What is written into versions.yaml for it."""
     program = {"url": url, "sha256": hashlib.sha256(PROGRAM).hexdigest()}
-    row = {"debian": "trixie", "args": {"flavour": "plain"}, "lock": "images/echo/requirements-2.txt"}
-    newest = {**row, "downloads": {"echo.bin": program}}
+    row = {"debian": "trixie", "args": {"flavour": "plain"}, "lock": "images/throw-away/requirements-2.txt"}
+    newest = {**row, "downloads": {"program.bin": program}}
     return {"default": "2", "versions": {"1": {"debian": "bookworm", "args": {"flavour": "old"}}, "2": newest}}
 
 

@@ -23,6 +23,8 @@ from settings.catalogue import refs
 from tests.fakes import FakeDocker
 from tests.samples import settings
 
+pytestmark = pytest.mark.usefixtures("components")
+
 ADDRESS = "127.0.0.1"
 
 
@@ -30,8 +32,8 @@ ADDRESS = "127.0.0.1"
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     fake = FakeDocker(tmp_path / "docker", monkeypatch)
     fake.engine()
-    fake.images(*refs().values())
-    fake.publishes(5000, 8080)
+    fake.images(*(workload.image for workload in plan().workloads))
+    fake.publishes(*(entrance.host_port for workload in plan().workloads for _, entrance in workload.entrances))
     return fake
 
 
@@ -108,8 +110,10 @@ def test_an_engine_of_today_is_taken(version: str, docker: FakeDocker) -> None:
 
 def test_every_image_that_is_missing_is_named(docker: FakeDocker) -> None:
     docker.images(refs()["redis"])
-    assert len(problems()) == 3
-    assert all(problem.startswith("image = mlflow-sso/") for problem in problems())
+    lacking = {workload.image for workload in plan().workloads} - {refs()["redis"]}
+    assert len(lacking) >= 3
+    assert {problem.removeprefix("image = ").rpartition(": ")[0] for problem in problems()} == lacking
+    assert len(problems()) == len(lacking)
     assert problems(images=False) == []
 
 
@@ -178,7 +182,7 @@ def test_only_the_ports_that_the_stack_holds_are_its_own(docker: FakeDocker, nei
 def test_everything_wrong_is_told_at_once(docker: FakeDocker) -> None:
     docker.engine("19.03")
     docker.images("other:1")
-    assert len(problems()) == 1 + 4
+    assert len(problems()) == 1 + len({workload.image for workload in plan().workloads})
 
 
 # Is it ready?

@@ -14,6 +14,7 @@ import pytest
 from components.stack import stack_spec
 from platforms.docker import daemon
 from platforms.docker.daemon import DockerError
+from platforms.workload import Service
 from problems import StackError
 from settings import Environment
 from settings.catalogue import refs
@@ -23,6 +24,8 @@ from stackctl.engines.compose import ComposeTarget
 from stackctl.people import connection
 from tests.fakes import FakeCommand, FakeDocker
 from tests.samples import everything, settings
+
+pytestmark = pytest.mark.usefixtures("components")
 
 COMPOSE = ComposeTarget()
 
@@ -56,7 +59,7 @@ def test_compose_is_asked_once_and_each_container_is_waited_for(docker: FakeDock
         f"compose --env-file {one.directory}/secrets.env -f {one.directory}/compose.yaml up -d --remove-orphans"
     ]
     assert {call.split()[1] for call in docker.calls if call.startswith("exec")} == {
-        f"mlflow-sso-test-{workload.name}" for workload in one.spec.workloads
+        f"mlflow-sso-test-{w.name}" for w in one.spec.workloads if isinstance(w.runs, Service)
     }
 
 

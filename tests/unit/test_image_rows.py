@@ -20,7 +20,7 @@ from tests.samples import settings
 from tests.unit.image_tree import NAME, plant, section
 
 TEXT = (ROOT / FILE).read_text()
-SUM = section()["versions"]["2"]["downloads"]["echo.bin"]["sha256"]
+SUM = section()["versions"]["2"]["downloads"]["program.bin"]["sha256"]
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_a_row_and_a_folder_are_an_image_in_its_default_version(planted: Version
     assert NAME in components(planted)
     tags = refs(versions=planted)
     assert {name: tag for name, tag in tags.items() if name != NAME} == refs()
-    assert tags[NAME].startswith("mlflow-sso/echo:2-")
-    assert image_ref(NAME, "1", versions=planted).startswith("mlflow-sso/echo:1-")
+    assert tags[NAME].startswith("mlflow-sso/throw-away:2-")
+    assert image_ref(NAME, "1", versions=planted).startswith("mlflow-sso/throw-away:1-")
 
 
 def test_an_image_without_a_setting_is_chosen_by_nobody(planted: Versions) -> None:
@@ -93,11 +93,10 @@ def test_a_setting_below_a_group_that_is_not_set_chooses_nothing(tree: Path, mon
 
 
 def test_an_unknown_version_or_image_is_refused_by_name(planted: Versions) -> None:
-    with pytest.raises(VersionsError, match=r"echo 3 is not in versions\.yaml; known: 1, 2"):
+    with pytest.raises(VersionsError, match=r"throw-away 3 is not in versions\.yaml; known: 1, 2"):
         image_ref(NAME, "3", versions=planted)
-    with pytest.raises(
-        VersionsError, match="no image is called 'eco'; there are: postgres, redis, keycloak, mlflow, echo"
-    ):
+    there = ", ".join((*load_versions().images, NAME))
+    with pytest.raises(VersionsError, match=f"no image is called 'eco'; there are: {there}"):
         image_ref("eco", versions=planted)
 
 
@@ -109,12 +108,12 @@ def test_an_unknown_version_or_image_is_refused_by_name(planted: Versions) -> No
         ({"args": {"flavour": "plain", "colour": "red"}}, False),
         ({"packages": {"six": "1.17.0"}}, False),
         ({"lock": "images/mlflow/requirements-11.0.2.txt"}, False),
-        ({"image": "docker.io/library/echo:2"}, False),
+        ({"image": "docker.io/library/throw-away:2"}, False),
         ({"downloads": {}}, False),
-        ({"downloads": {"echo.bin": {"url": "http://127.0.0.1:9/echo.bin", "sha256": "0" * 64}}}, False),
-        ({"downloads": {n: {"maven": "a:b:1:zip", "sha256": "0" * 64} for n in ("echo.bin", "more")}}, False),
+        ({"downloads": {"program.bin": {"url": "http://127.0.0.1:9/program.bin", "sha256": "0" * 64}}}, False),
+        ({"downloads": {n: {"maven": "a:b:1:zip", "sha256": "0" * 64} for n in ("program.bin", "more")}}, False),
         # The checksum says which file it is, wherever it comes from.
-        ({"downloads": {"echo.bin": {"maven": "a:b:1:zip", "sha256": SUM}}}, True),
+        ({"downloads": {"program.bin": {"maven": "a:b:1:zip", "sha256": SUM}}}, True),
     ],
 )
 def test_all_that_can_change_an_image_is_in_its_tag(change: dict[str, Any], same: bool, tree: Path) -> None:
@@ -128,33 +127,33 @@ def test_a_wrong_row_is_refused_with_all_its_mistakes(tree: Path) -> None:
     document = yaml.safe_load((tree / FILE).read_text())
     document[NAME] = {
         "default": "3",
-        "setting": "echo.version",
+        "setting": "throw-away.version",
         "versions": {
             "1": {
                 "debian": "buster",
                 "args": {"taste": "plain", "version": "1"},
                 "packages": {"colour": "red"},
                 "downloads": {"Dockerfile": {"url": "https://example.com/x", "sha256": "0" * 64}},
-                "lock": "images/echo/requirements-1.txt",
+                "lock": "images/throw-away/requirements-1.txt",
             }
         },
     }
     document["redis"]["default"] = "9"
     del document["keycloak"]["versions"]["26.7.3"]["args"]
     document["seed"] = document["redis"]
-    row = "echo.versions.1"
+    row = "throw-away.versions.1"
     assert sorted(mistakes(yaml.safe_dump(document, sort_keys=False), tree)) == sorted(
         [
             "redis.default = 9: expected one of 8.0",
             "keycloak.versions.26.7.3.args.java: required by ARG JAVA in images/keycloak/Dockerfile, and not given",
-            "echo.default = 3: expected one of 1",
-            "echo.setting = echo.version: expected a setting that is text, such as redis.version",
+            "throw-away.default = 3: expected one of 1",
+            "throw-away.setting = throw-away.version: expected a setting that is text, such as redis.version",
             f"{row}.debian = buster: expected one of trixie, bookworm",
-            f"{row}.lock = images/echo/requirements-1.txt: expected a file that there is",
+            f"{row}.lock = images/throw-away/requirements-1.txt: expected a file that there is",
             f"{row}.downloads.Dockerfile: expected another name: the recipe has this file",
-            f"{row}.args.taste: expected an ARG TASTE in images/echo/Dockerfile",
+            f"{row}.args.taste: expected an ARG TASTE in images/throw-away/Dockerfile",
             f"{row}.args.version: expected another name: this one has a meaning of its own",
-            f"{row}.args.flavour: required by ARG FLAVOUR in images/echo/Dockerfile, and not given",
+            f"{row}.args.flavour: required by ARG FLAVOUR in images/throw-away/Dockerfile, and not given",
             f"{row}.packages.colour: expected another name: this one has a meaning of its own",
             "seed: expected another name: something else is called so",
             "seed.default = 9: expected one of 8.0",

@@ -33,7 +33,7 @@ fi
 @pytest.fixture
 def server() -> Iterator[Fake]:
     with fake_server() as fake:
-        fake.routes["GET /echo.bin"] = (200, PROGRAM.decode())
+        fake.routes["GET /program.bin"] = (200, PROGRAM.decode())
         yield fake
 
 
@@ -42,7 +42,7 @@ def planted(tmp_path: Path, server: Fake) -> Versions:
     """The project's images and one more, of which only that one lacks."""
     tree = tmp_path / "tree"
     tree.mkdir()
-    return load_versions(plant(tree, section(f"{server.url}/echo.bin")))
+    return load_versions(plant(tree, section(f"{server.url}/program.bin")))
 
 
 @pytest.fixture
@@ -70,8 +70,13 @@ def test_a_row_and_a_folder_are_built(docker: FakeDocker, planted: Versions, tmp
     assert f"-t {tag} " in call
     assert arguments(call) == {"BASE": base_ref("trixie", versions=planted), "VERSION": "2", "FLAVOUR": "plain"}
     context = tmp_path / "kept" / tag
-    assert sorted(p.name for p in context.iterdir()) == ["Dockerfile", "build-ca.pem", "echo.bin", "requirements.txt"]
-    assert (context / "echo.bin").read_bytes() == PROGRAM
+    assert sorted(p.name for p in context.iterdir()) == [
+        "Dockerfile",
+        "build-ca.pem",
+        "program.bin",
+        "requirements.txt",
+    ]
+    assert (context / "program.bin").read_bytes() == PROGRAM
     assert (context / "requirements.txt").read_text() == "six==1.17.0\n"
     assert [line for line in told if f"{tag}: built" in line] != []
 
@@ -98,7 +103,7 @@ def test_nothing_is_built_where_nothing_lacks(docker: FakeDocker, planted: Versi
 
 def test_a_build_that_fails_says_why_and_keeps_what_there_is(docker: FakeDocker, planted: Versions) -> None:
     docker.fail("build", "no space left on device")
-    with pytest.raises(ImageError, match=r"(?s)echo:2-\w+ could not be built.*no space left on device"):
+    with pytest.raises(ImageError, match=r"(?s)throw-away:2-\w+ could not be built.*no space left on device"):
         build(progress=lambda _: None, versions=planted)
 
 
@@ -106,20 +111,20 @@ def test_a_build_that_fails_says_why_and_keeps_what_there_is(docker: FakeDocker,
 def test_what_is_not_the_file_that_was_meant_is_not_used(
     answer: tuple[int, str], docker: FakeDocker, planted: Versions, server: Fake, tmp_path: Path
 ) -> None:
-    server.routes["GET /echo.bin"] = answer
-    with pytest.raises(ImageError, match=r"echo 2: echo\.bin (cannot be downloaded|is not the file)"):
+    server.routes["GET /program.bin"] = answer
+    with pytest.raises(ImageError, match=r"throw-away 2: program\.bin (cannot be downloaded|is not the file)"):
         build(progress=lambda _: None, versions=planted)
     assert [call for call in docker.calls if call.startswith("build ")] == []
     assert list((tmp_path / "cache/mlflow-sso/downloads").iterdir()) == []
-    server.routes["GET /echo.bin"] = (200, PROGRAM.decode())
+    server.routes["GET /program.bin"] = (200, PROGRAM.decode())
     build(progress=lambda _: None, versions=planted)
 
 
 def test_a_file_is_downloaded_once(server: Fake, tmp_path: Path) -> None:
-    wanted = Download(url=f"{server.url}/echo.bin", sha256=SUM)
+    wanted = Download(url=f"{server.url}/program.bin", sha256=SUM)
     first = fetch("echo", wanted, tmp_path, None)
     assert fetch("echo", wanted, tmp_path, None) == first
-    assert server.times("GET /echo.bin") == 1
+    assert server.times("GET /program.bin") == 1
 
 
 def test_an_artifact_comes_from_the_local_maven_repository_where_it_is(

@@ -15,8 +15,11 @@ from platforms.kubernetes.look.troubles import Events, Owner, job_troubles
 from platforms.kubernetes.plan import Manifest
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.running import Instance, Trouble
+from platforms.workload import Service
 from tests.contract.kubernetes_samples import OUTSIDE, SCALED, STACK, WITHOUT_MESH, plan, settings
 from tests.unit.fake_cluster import LATER, NOW, Cluster, fixed_clock, stack
+
+pytestmark = pytest.mark.usefixtures("components")
 
 PROJECT = "mlflow-sso"
 WHERE = "mlflow-sso-test"
@@ -57,7 +60,8 @@ def test_pods_are_read_back_as_they_were_meant(monkeypatch: pytest.MonkeyPatch, 
         instance = found[workload.name]
         assert (instance.image, instance.args) == (workload.image, workload.args)
         assert instance.memory_mib == workload.resources.memory_mib
-        assert instance.running
+        # A job has a pod at its times alone, and is read from what makes it.
+        assert instance.running is isinstance(workload.runs, Service)
         assert instance.ports is None
         assert {k: v for k, v in instance.env.items() if k not in workload.secret_env} == workload.env
         assert set(instance.env) == {*workload.env, *workload.secret_env}
@@ -105,7 +109,7 @@ def test_a_workload_without_a_pod_is_read_from_what_would_make_one(cluster: Clus
 def test_without_settings_every_namespace_is_looked_through_and_nothing_is_compared(cluster: Cluster) -> None:
     cluster.drop("NetworkPolicy", "mlflow")
     lost = KubernetesRunning()
-    assert {i.component for i in lost.instances(PROJECT, STACK)} == {"postgres", "redis", "keycloak", "mlflow"}
+    assert {i.component for i in lost.instances(PROJECT, STACK)} == {w.name for w in plan({}).workloads}
     assert lost.troubles(PROJECT, STACK) == []
     assert any("-A" in words for words in cluster.asked)
     cluster.asked.clear()

@@ -158,7 +158,10 @@ def _operator_connections(plan: KubernetesPlan, workload: Workload, status_port:
 
 
 def _requests(plan: KubernetesPlan, workload: Workload) -> Manifest:
-    """At the waypoint: the reserved requests from their senders, everything else outside the reserved paths."""
+    """At the waypoint: the reserved requests from their senders, everything else outside the reserved paths.
+
+    The callers of all guarded workloads come to one waypoint; it turns away those of the others alone.
+    """
     reserved = workload.reserved
     assert reserved is not None
     senders = [
@@ -167,13 +170,16 @@ def _requests(plan: KubernetesPlan, workload: Workload) -> Manifest:
         else identity(plan, sender.namespace, sender.name)
         for sender in reserved.senders
     ]
+    near = dict.fromkeys(name for guarded in plan.guarded for name in guarded.callers)
+    strangers = [identity(plan, plan.namespace, name) for name in near if name not in workload.callers]
+    source = {"from": [{"source": {"notPrincipals": strangers}}]} if strangers else {}
     intake = {"methods": list(reserved.methods), "paths": list(reserved.paths)}
     spec = {
         "targetRefs": [{"group": "", "kind": "Service", "name": workload.name}],
         "action": "ALLOW",
         "rules": [
             *([{"from": [{"source": {"principals": senders}}], "to": [{"operation": intake}]}] if senders else []),
-            {"to": [{"operation": {"notPaths": list(reserved.paths)}}]},
+            {**source, "to": [{"operation": {"notPaths": list(reserved.paths)}}]},
         ],
     }
     return _policy(plan, f"{workload.name}-requests", workload, spec)
