@@ -15,6 +15,7 @@ from components.keycloak import (
     tls_files,
     ways_out,
 )
+from components.limits import limit_variables
 from components.plugin.lines import plugin_profile
 from components.plugin.profile import (
     ALLOWED_HOSTS,
@@ -62,10 +63,18 @@ TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
 # By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
-SET_BY_THE_IMAGE = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+SET_BY_THE_IMAGE = (
+    "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI",
+    # By options of the command, which win without a word.
+    "MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_HOST", "MLFLOW_PORT", "MLFLOW_WORKERS",
+)  # fmt: skip
 # Keys of Fernet are 32 bytes in URL-safe base64: 43 characters and one sign of padding.
 _SESSION_KEY = SecretText.of(Secret("mlflow-session-key", length=43, change=Change.ENDS_SESSIONS), "=")
 _WEBHOOK_KEY = SecretText.of(Secret("mlflow-webhook-key", length=43, change=Change.LOSES_DATA), "=")
+_GATEWAY_KEY = Secret("mlflow-gateway-key", length=48, change=Change.LOSES_DATA)
+# The variables of the key that the secrets of the AI gateway are encrypted with (`mlflow.server.constants`, 3.17.2).
+# Version 1 is what MLflow takes without them, the passphrase in its source; images/mlflow/migrate.py moves rows on.
+_GATEWAY_PASSPHRASE, _GATEWAY_VERSION = "MLFLOW_CRYPTO_KEK_PASSPHRASE", "MLFLOW_CRYPTO_KEK_VERSION"
 _SECRET_KEY = Secret("mlflow-secret-key", length=48, change=Change.ENDS_SESSIONS)
 _READY_TLS = (
     "import ssl,sys,urllib.request as u;"
@@ -168,6 +177,8 @@ def _variables(settings: Settings) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         # What people do here is nobody else's business.
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        **({_GATEWAY_VERSION: "2"} if _has_gateway_key(settings) else {}),
+        **limit_variables(settings),
         "WAIT_FOR": ",".join(dict.fromkeys(f"{store.host}:{store.port}" for store in stores)),
     }
 
@@ -176,7 +187,13 @@ def _secret_variables(settings: Settings) -> dict[str, SecretText]:
     return {
         BACKEND_STORE: mlflow_database(settings).sqlalchemy_url,
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _WEBHOOK_KEY,
+        **({_GATEWAY_PASSPHRASE: SecretText.of(_GATEWAY_KEY)} if _has_gateway_key(settings) else {}),
     }
+
+
+def _has_gateway_key(settings: Settings) -> bool:
+    """Whether the stack has a key of its own for the gateway's secrets: not where the settings bring one."""
+    return _GATEWAY_PASSPHRASE not in {**settings.mlflow.env, **settings.mlflow.secret_env}
 
 
 def _server(settings: Settings, artifacts: str) -> ServerInputs:

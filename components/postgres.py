@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from components.secret import given_secret
 from platforms.secrets import Change, Secret, SecretText, UrlQuoted
 from platforms.workload import Databases, ExecCheck, Outside, Port, Probe, Resources, Service, Volume, Workload
-from settings import Settings, postgres_has_certificates
+from settings import CONNECTIONS, Settings, postgres_has_certificates
 from settings.model import DatabaseLogin
 from settings.versions import image
 
@@ -30,7 +30,7 @@ SUPERUSER_VARIABLE = "POSTGRES_PASSWORD"
 CA_BUNDLE_PATH = "/etc/stack-ca/ca.pem"
 # What every image of the stack trusts by itself.
 SYSTEM_CA_PATH = "/etc/ssl/certs/ca-certificates.crt"
-PARAMETERS = {"shared_buffers": "32MB", "max_connections": "200", "password_encryption": "scram-sha-256"}
+PARAMETERS = {"shared_buffers": "32MB", "max_connections": str(CONNECTIONS), "password_encryption": "scram-sha-256"}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """The only reader of configuration."""
 
 from settings.derived import (
+    CONNECTIONS,
+    MOST_TURNS,
     allows_direct_access_grants,
     behind_proxy,
     postgres_has_certificates,
     published_port,
+    server_turns,
     serves_metrics,
     trace_senders,
     wants_sample_users,
@@ -20,7 +23,9 @@ from settings.model import (
 from settings.types import is_loopback, port_of
 
 __all__ = [
+    "CONNECTIONS",
     "ENCRYPTED",
+    "MOST_TURNS",
     "PROJECT",
     "ROOT",
     "Environment",
@@ -37,6 +42,7 @@ __all__ = [
     "postgres_has_certificates",
     "published_port",
     "reveal",
+    "server_turns",
     "serves_metrics",
     "trace_senders",
     "wants_sample_users",

@@ -26,6 +26,10 @@ SEED_SOURCES = ("postgres", "keycloak", "mlflow")
 # where the dumps differ, and not where the program alone does. This first one is the digest that the tags had from the
 # program's text, so that stacks made before keep their containers.
 SEED_GENERATION = {"stackctl/seed.py": [False, "e7bfcfe400ddb6e85c00756e24a56249016f72b26896c0ceb875a5f0f880cc36"]}
+# The files of MLflow's image that its schemas depend on, and the tags of the first images whose schemas have a digest:
+# stacks made before this was looked at keep their containers of Postgres.
+_SCHEMA_FILES = ("requirements.txt", "heads.py")
+_FIRST_SCHEMAS = {"5c6e89167cf6": "mlflow-sso/mlflow:11.0.2-b2b52a2d1d4e"}
 
 
 def load_versions(root: Path = ROOT) -> Versions:
@@ -89,7 +93,7 @@ def image_ref(
     known = versions or load_versions()
     if component == SEEDED:
         chosen = {**(selection or {}), **({"postgres": version} if version else {})}
-        sources = [image_ref(name, chosen.get(name), versions=known) for name in SEED_SOURCES]
+        sources = [_seed_source(name, chosen.get(name), known) for name in SEED_SOURCES]
         tag = known.key("postgres", chosen.get("postgres"))
         digest = _digest({"from": sources}, context_files(known.root, "seed"), SEED_GENERATION)
         return f"{PREFIX}/{component}:{tag}-{digest}"
@@ -97,6 +101,22 @@ def image_ref(
     row = known.images[component].versions[key]
     recipe = {"version": key, "entry": row.content(), "base": base_ref(row.debian, versions=known)}
     return f"{PREFIX}/{component}:{key}-{_digest(recipe, context_files(known.root, component, row))}"
+
+
+def _seed_source(component: str, version: str | None, known: Versions) -> str:
+    """What the seed depends on of an image that it is made from.
+
+    MLflow's schemas follow from its packages. What its image serves beside them changes more often, and Postgres must
+    not be made anew for it.
+    """
+    ref = image_ref(component, version, versions=known)
+    if component != "mlflow":
+        return ref
+    row = known.images[component].versions[known.key(component, version)]
+    files = {name: path for name, path in context_files(known.root, component, row).items() if name in _SCHEMA_FILES}
+    base = base_ref(row.debian, versions=known)
+    digest = _digest({"entry": row.content(), "base": base}, files)
+    return _FIRST_SCHEMAS.get(digest, f"{ref.rpartition('-')[0]}-{digest}")
 
 
 def refs(selection: Mapping[str, str | None] | None = None, *, versions: Versions | None = None) -> dict[str, str]:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from settings.model import Environment, Keycloak, Mlflow, Settings, Tls
+from settings.model import Environment, Keycloak, Mlflow, Platform, Settings, Tls
 from settings.types import is_loopback, port_of
+
+# What a database server takes; some are left to people. Keycloak's pool is of so many for each of its servers.
+CONNECTIONS = 200
+_RESERVED_CONNECTIONS = 10
+_KEYCLOAKS_CONNECTIONS = 20
+# A request of MLflow's may hold two connections to each of its two databases.
+_CONNECTIONS_OF_A_TURN = 4
+MOST_TURNS = 12
 
 # Ports inside the containers; the published ones come from the URLs.
 DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
@@ -52,6 +60,29 @@ def behind_proxy(settings: Settings, tls: Tls) -> bool:
 def postgres_has_certificates(settings: Settings) -> bool:
     """Whether the stack's own Postgres has certificates: it has where an operator of the target runs it."""
     return settings.kubernetes.cloud_native_pg is not None
+
+
+def server_processes(settings: Settings) -> int:
+    """The most processes of MLflow's server that there are at once, with the one replica more of an update."""
+    mlflow = settings.mlflow
+    replicas = mlflow.max_replicas or mlflow.replicas
+    surge = 1 if settings.platform is Platform.KUBERNETES else 0
+    return mlflow.workers * (replicas + surge)
+
+
+def shares_keycloaks_database(settings: Settings) -> bool:
+    """Whether Keycloak's database is on the server of MLflow's."""
+    if settings.keycloak.existing is not None:
+        return False
+    external = settings.postgres.external
+    return bool(external.keycloak) if external else not settings.postgres.separate_keycloak
+
+
+def server_turns(settings: Settings) -> int:
+    """How many requests each process of MLflow's server answers at once; 0 where there are more than connections."""
+    keycloak = _KEYCLOAKS_CONNECTIONS * settings.keycloak.replicas if shares_keycloaks_database(settings) else 0
+    connections = (CONNECTIONS - _RESERVED_CONNECTIONS - keycloak) // server_processes(settings)
+    return min(MOST_TURNS, connections // _CONNECTIONS_OF_A_TURN)
 
 
 def trace_senders(settings: Settings) -> tuple[tuple[str, str], ...]:

@@ -96,6 +96,25 @@ class Egress(Group):
     port: TcpPort = Field(description="Its TCP port")
 
 
+class Limits(Group):
+    """What one request and one user may ask of MLflow; what is beyond is refused with 413, 408 or 429."""
+
+    request_mib: Annotated[int, Field(ge=1, le=256)] = Field(16, description="Largest body of a call, in MiB")
+    trace_mib: Annotated[int, Field(ge=1, le=256)] = Field(
+        32, description="Largest body of a call that brings spans, in MiB; of a compressed one, twice that unpacked"
+    )
+    artifact_mib: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Largest artifact, in MiB; none: what the store holds"
+    )
+    idle_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        60, description="Longest wait for the next piece of a body"
+    )
+    requests_per_user: Annotated[int, Field(ge=4, le=10_000)] = Field(
+        128, description="Requests of one user that a server process has at once"
+    )
+    statement_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(60, description="Longest statement in a database")
+
+
 class Mlflow(Group):
     """The MLflow server and its mlflow-oidc-auth plugin."""
 
@@ -129,6 +148,7 @@ class Mlflow(Group):
     egress: tuple[Egress, ...] = Field(
         (), description="Servers that it may connect to beside those of these settings: webhooks, model APIs"
     )
+    limits: Limits = Limits()
     tls: Tls = Tls()
 
 

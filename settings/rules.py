@@ -7,7 +7,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from problems import Problem
-from settings.derived import behind_proxy, public_programs, published_port, run_elsewhere, wants_sample_users
+from settings.derived import (
+    CONNECTIONS,
+    behind_proxy,
+    public_programs,
+    published_port,
+    run_elsewhere,
+    server_processes,
+    server_turns,
+    wants_sample_users,
+)
 from settings.known import Known
 from settings.model import PROJECT, Settings, Tls
 from settings.rules_groups import GROUP_RULES
@@ -177,6 +186,34 @@ def _reachable(settings: Settings, known: Known) -> Iterator[Wrong]:
             yield Wrong((internal,), url, expected)
 
 
+def _processes(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """The database has connections for at least one request of every server process."""
+    keys = ("mlflow.workers", "mlflow.maxReplicas" if settings.mlflow.max_replicas else "mlflow.replicas")
+    if known.values(*keys) and server_turns(settings) < 1:
+        processes = server_processes(settings)
+        expected = "expected fewer server processes, workers times replicas: the database takes "
+        yield Wrong(keys, str(processes), f"{expected}{CONNECTIONS} connections, and each process needs four")
+
+
+def _databases(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """Each program has a database of its own: two histories of one schema end both."""
+    external = settings.postgres.external
+    if external is None:
+        return
+    names: dict[str, str] = {}
+    for part in ("mlflow", "oidc", "keycloak"):
+        login = getattr(external, part)
+        key = f"postgres.external.{part}.database"
+        if login is None or not known.values(key):
+            continue
+        if login.database in names:
+            keys = (names[login.database], key)
+            yield Wrong(
+                keys, login.database, "expected a database of its own for each program; one server may hold all"
+            )
+        names.setdefault(login.database, key)
+
+
 Rule = Callable[[Settings, Known], Iterator[Wrong]]
 # What says more of a key comes first: the key is named once.
 RULES: tuple[Rule, ...] = (
@@ -190,5 +227,7 @@ RULES: tuple[Rule, ...] = (
     _names,
     _existing,
     _replicas,
+    _processes,
+    _databases,
     _reachable,
 )

@@ -34,7 +34,7 @@ def plain(url: str) -> str:
 def main() -> None:
     urls = {"mlflow": os.environ["MLFLOW_BACKEND_STORE_URI"], "oidc": os.environ["OIDC_USERS_DB_URI"]}
     heads = json.loads(Path("/opt/mlflow/heads.json").read_text())
-    if all(current(url) == heads[name] for name, url in urls.items()):
+    if all(current(url) == heads[name] for name, url in urls.items()) and not under_public_key(urls["mlflow"]):
         return
     with psycopg2.connect(plain(urls["mlflow"])) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
@@ -43,6 +43,38 @@ def main() -> None:
             if found != heads[name]:
                 print(f"entrypoint: migrating {name} from {found or 'empty'} to {heads[name]}", file=sys.stderr)
                 migrate(name, url, empty=found is None)
+        if count := under_public_key(urls["mlflow"]):
+            print(
+                f"entrypoint: encrypting {count} secrets of the AI gateway under the stack's own key", file=sys.stderr
+            )
+            rewrap(urls["mlflow"])
+
+
+def under_public_key(url: str) -> int:
+    """How many of the gateway's secrets are under the passphrase in MLflow's source, where the stack has its own."""
+    if int(os.environ.get("MLFLOW_CRYPTO_KEK_VERSION", "1")) < 2:
+        return 0
+    with psycopg2.connect(plain(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('secrets')")
+        if cursor.fetchone()[0] is None:
+            return 0
+        cursor.execute("SELECT count(*) FROM secrets WHERE kek_version = 1")
+        return cursor.fetchone()[0]
+
+
+def rewrap(url: str) -> None:
+    """Puts the keys of these secrets under the stack's own, all of them or none (`mlflow crypto rotate-kek`)."""
+    from mlflow.utils.crypto import DEFAULT_KEK_PASSPHRASE, KEKManager, rotate_secret_encryption
+
+    public, own = KEKManager(DEFAULT_KEK_PASSPHRASE, 1), KEKManager()
+    with psycopg2.connect(plain(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT secret_id, encrypted_value, wrapped_dek FROM secrets WHERE kek_version = 1 FOR UPDATE")
+        for secret, value, wrapped in cursor.fetchall():
+            rotated = rotate_secret_encryption(bytes(value), bytes(wrapped), public, own)
+            cursor.execute(
+                "UPDATE secrets SET wrapped_dek = %s, kek_version = %s WHERE secret_id = %s",
+                (rotated.wrapped_dek, own.kek_version, secret),
+            )
 
 
 def migrate(name: str, url: str, empty: bool) -> None:

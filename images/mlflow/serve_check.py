@@ -11,12 +11,18 @@ import mlflow.server.handlers
 from mlflow.cli import cli
 
 sys.path.insert(0, "/opt/mlflow")
-import mlflow_sso.served  # It fails where the plugin mounts Flask in another way.
 import mlflow_sso.upstream
 import serve
+from mlflow_oidc_auth.middleware.route_path import UNPROTECTED_EXACT, UNPROTECTED_PREFIXES
+from mlflow_sso import app  # noqa: F401  It fails where the plugin mounts Flask in another way.
+from mlflow_sso.guard.routes import Kind, kind
 
 differences = list(mlflow_sso.upstream.changed())
 assert not differences, "\n".join(differences)
+
+# What the plugin lets anybody ask has no body, but for SCIM, which has a token of its own.
+for path in (*UNPROTECTED_PREFIXES, *UNPROTECTED_EXACT):
+    assert kind("POST", path) in (Kind.OPEN, Kind.DIRECTORY), f"the guard takes {path} for a page that needs a login"
 
 # Always overruled by an option, or read again by the server itself.
 HANDLED = {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from mlflow_sso.asgi import Application, Message, Scope
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -99,3 +101,13 @@ async def reply(send: Any, status: int, body: bytes = b"", headers: Mapping[str,
     raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns; unlike asyncio.run, it leaves the thread's own event loop to tests of Pulumi."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import time
@@ -18,7 +17,7 @@ from mlflow_sso.guard import Errand, Guard, Limits, Origins
 from mlflow_sso.guard.answers import Refusal
 from mlflow_sso.guard.guard import ERRAND
 
-from tests.unit.asgi_client import Answer, ask, reply
+from tests.unit.asgi_client import Answer, ask, reply, run
 
 PREFIX = "/api/2.0/mlflow-artifacts/artifacts/"
 MIB = 1 << 20
@@ -39,7 +38,7 @@ class Server:
         await reply(send, 204)
 
     def ask(self, method: str, path: str, pieces: Any = (), **more: Any) -> Answer:
-        return asyncio.run(ask(self.guard, method, PREFIX + path, pieces, **more))
+        return run(ask(self.guard, method, PREFIX + path, pieces, **more))
 
 
 @pytest.fixture
@@ -194,7 +193,7 @@ def test_pieces_are_of_one_size_however_they_come() -> None:
             sizes.append(len(piece))
         return sizes
 
-    assert asyncio.run(scenario([250])) == [100, 100, 50]
-    assert asyncio.run(scenario([60, 60, 60, 70])) == [100, 100, 50]
-    assert asyncio.run(scenario([100, 100])) in ([100, 100], [100, 100, 0])
-    assert sum(asyncio.run(scenario([1] * 333))) == 333
+    assert run(scenario([250])) == [100, 100, 50]
+    assert run(scenario([60, 60, 60, 70])) == [100, 100, 50]
+    assert run(scenario([100, 100])) in ([100, 100], [100, 100, 0])
+    assert sum(run(scenario([1] * 333))) == 333

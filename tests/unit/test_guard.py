@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from mlflow_sso.asgi import Application
-from mlflow_sso.guard import Errand, Guard, Limits, Origins, Turns
+from mlflow_sso.guard import Errand, Guard, Limits, Origins
 from mlflow_sso.guard.answers import later
 from mlflow_sso.guard.guard import ERRAND
 from mlflow_sso.guard.stores import failed
 
-from tests.unit.asgi_client import Answer, ask, echo, reply
+from tests.unit.asgi_client import Answer, ask, echo, reply, run
 
 MIB = 1 << 20
 LIMITS = Limits(idle_seconds=0.2, request_bytes=4 * MIB, trace_bytes=8 * MIB, places=4, turns=3, turns_of_one=2)
@@ -27,7 +27,7 @@ def guard(app: Application = echo, limits: Limits = LIMITS, transfer: Any = None
 
 
 def one(app: Application, *words: Any, **more: Any) -> Answer:
-    return asyncio.run(ask(app, *words, **more))
+    return run(ask(app, *words, **more))
 
 
 OPEN = ("/health", "/health/ready", "/healthz", "/metrics", "/login", "/callback", "/static-files/x.js", "/oidc/ui/",
@@ -227,7 +227,7 @@ def test_a_web_socket_is_closed() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(guard()({"type": "websocket", "path": "/"}, None, send))  # type: ignore[arg-type]
+    run(guard()({"type": "websocket", "path": "/"}, None, send))  # type: ignore[arg-type]
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 
@@ -291,137 +291,3 @@ def test_a_transfer_that_is_refused_says_why() -> None:
     moving.guard._transfer = full
     answer = one(moving.guard, "PUT", PUT, [b"x"] * 5)
     assert (answer.status, answer.message, answer.whole) == (507, "full", True)
-
-
-def turns(app: Application, limits: Limits = LIMITS, user: str | None = "bob") -> Guard:
-    async def no_errand(*_: Any) -> None:
-        raise AssertionError("nobody asked for an artifact")
-
-    return guard(Turns(app, limits, lambda scope: scope.get("user", user), no_errand), limits)
-
-
-def test_nobodys_body_is_read() -> None:
-    for path in (SEARCH, "/graphql", "/v1/traces", "/api/2.0/mlflow/users", "/gateway/x"):
-        answer = one(turns(echo, user=None), "POST", path, [b"x" * MIB] * 3)
-        assert (answer.body, answer.read) == (b"0", 0), path
-
-
-def test_requests_of_one_user_leave_turns_for_others() -> None:
-    async def scenario() -> None:
-        now = most = 0
-        go = asyncio.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal now, most
-            if scope["user"] == "bob":
-                now += 1
-                most = max(most, now)
-                await go.wait()
-                now -= 1
-            await reply(send, 200)
-
-        served = turns(app)
-        bobs = [asyncio.create_task(ask(served, "POST", SEARCH, more={"user": "bob"})) for _ in range(4)]
-        await asyncio.sleep(0.05)
-        alice = await asyncio.wait_for(ask(served, "POST", SEARCH, more={"user": "alice"}), 1)
-        fifth = await ask(served, "POST", SEARCH, more={"user": "bob"})
-        go.set()
-        assert [answer.status for answer in await asyncio.gather(*bobs)] == [200] * 4
-        assert (alice.status, most) == (200, LIMITS.turns_of_one)
-        assert (fifth.status, fifth.headers["retry-after"]) == (429, "1")
-
-    asyncio.run(scenario())
-
-
-def test_a_slow_reader_has_no_turn() -> None:
-    async def scenario() -> None:
-        never = asyncio.Event()
-
-        async def slow(message: Any) -> None:
-            if message["type"] == "http.response.body":
-                await never.wait()
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await reply(send, 200)
-
-        served = turns(app, replace(LIMITS, places=100))
-        scope = {"type": "http", "method": "GET", "path": SEARCH, "headers": [(b"host", b"ml.example.com")]}
-        readers = [asyncio.create_task(served({**scope}, receive, slow)) for _ in range(20)]
-        await asyncio.sleep(0.05)
-        assert (await asyncio.wait_for(ask(served, "GET", SEARCH), 1)).status == 200
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
-
-    asyncio.run(scenario())
-
-
-def test_who_waits_too_long_is_told_when_to_ask_again() -> None:
-    async def scenario() -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await asyncio.sleep(0.3)
-            await reply(send, 200)
-
-        served = turns(app, replace(LIMITS, wait_seconds=0.1))
-        answers = await asyncio.gather(*(ask(served, "POST", SEARCH) for _ in range(4)))
-        assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
-        assert (await ask(served, "POST", SEARCH)).status == 200, "no turn was lost"
-
-    asyncio.run(scenario())
-
-
-def test_turns_come_back_from_whoever_goes_while_waiting() -> None:
-    async def scenario() -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await asyncio.sleep(0.02)
-            await reply(send, 200)
-
-        served = turns(app, replace(LIMITS, places=1000))
-        for _ in range(20):
-            asked = [asyncio.create_task(ask(served, "POST", SEARCH)) for _ in range(12)]
-            await asyncio.sleep(0.021)
-            for each in asked[::2]:
-                each.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-        answers = await asyncio.gather(*(ask(served, "POST", SEARCH) for _ in range(8)))
-        assert {answer.status for answer in answers} == {200}
-
-    asyncio.run(scenario())
-
-
-def test_the_bodies_of_one_user_are_bounded_together() -> None:
-    async def scenario() -> None:
-        go = asyncio.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await go.wait()
-            await reply(send, 200)
-
-        served = turns(app, replace(LIMITS, held_bytes=5 * MIB, places=10))
-        body = [b"x" * MIB] * 3
-        first = asyncio.create_task(ask(served, "POST", SEARCH, body))
-        await asyncio.sleep(0.05)
-        assert (await ask(served, "POST", SEARCH, body)).status == 429
-        go.set()
-        assert (await first).status == 200
-        assert (await ask(served, "POST", SEARCH, body)).status == 200
-
-    asyncio.run(scenario())
-
-
-def test_long_spans_are_decoded_in_another_thread() -> None:
-    import threading
-
-    names: list[str] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        names.append(threading.current_thread().name)
-        await echo(scope, receive, send)
-
-    served = turns(app)
-    assert one(served, "POST", "/v1/traces", [b"x" * MIB]).body == str(MIB).encode()
-    assert one(served, "POST", "/v1/traces", [b"x"]).body == b"1"
-    assert names[0] != names[1] == "MainThread"

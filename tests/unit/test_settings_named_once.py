@@ -75,7 +75,7 @@ def put(config: dict[str, Any], key: str, value: object) -> str | None:
         path = f"{path}.{name}" if path else name
         if group.endswith("[]"):
             entries = node.setdefault(name, [dict(ENTRIES[path])])
-            if not isinstance(entries, list):
+            if not isinstance(entries, list) or not entries:
                 return None
             node, path = entries[0], f"{path}[0]"
         else:

@@ -8,6 +8,10 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     if name == "app":
+        from mlflow_sso.databases import size
+
+        # The variables are read as what is served is imported.
+        size()
         from mlflow_sso.served import app
 
         return app

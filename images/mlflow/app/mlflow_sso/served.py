@@ -8,7 +8,7 @@ from mlflow_oidc_auth.middleware import AuthAwareWSGIMiddleware
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from mlflow_sso import mends, stores
+from mlflow_sso import databases, mends, stores
 from mlflow_sso.artifacts import Transfers
 from mlflow_sso.asgi import Scope, Send
 from mlflow_sso.bridge import Bridge, Environ
@@ -39,6 +39,7 @@ async def _ask(rights: Rights, scope: Scope, send: Send, errand: Errand) -> None
 
 def _served() -> Guard:
     limits = Limits.told()
+    databases.install()
     mends.install()
     mounts = [route for route in plugin.routes if isinstance(route, Mount)]
     (mount,) = [mount for mount in mounts if isinstance(mount.app, AuthAwareWSGIMiddleware)]

@@ -21,7 +21,7 @@ class Limits:
     places: requests of one user that are answered or wait for their turn.
     turns: requests that MLflow answers at once; each may hold two connections to each database.
     turns_of_one: how many of these one user may have, so that there are some for everybody else.
-    wait_seconds: the longest wait for a turn.
+    wait_seconds: the longest wait for a turn. statement_seconds: the longest statement in a database.
     transfers: artifacts on their way at once; transfers_of_one: how many of these are one user's.
     """
 
@@ -36,6 +36,7 @@ class Limits:
     turns: int = 12
     turns_of_one: int = 4
     wait_seconds: float = 30
+    statement_seconds: int = 60
     transfers: int = 64
     transfers_of_one: int = 16
 
@@ -46,12 +47,15 @@ class Limits:
         def number(name: str, default: int) -> int:
             return int(env.get(f"MLFLOW_SSO_{name}", default))
 
+        turns = number("TURNS", cls.turns)
         return cls(
             request_bytes=number("MAX_REQUEST_BYTES", cls.request_bytes),
             trace_bytes=number("MAX_TRACE_BYTES", cls.trace_bytes),
             artifact_bytes=number("MAX_ARTIFACT_BYTES", 0) or None,
             idle_seconds=number("IDLE_SECONDS", int(cls.idle_seconds)),
             places=number("REQUESTS_PER_USER", cls.places),
-            turns=number("TURNS", cls.turns),
-            turns_of_one=number("TURNS_OF_ONE", cls.turns_of_one),
+            statement_seconds=number("STATEMENT_SECONDS", cls.statement_seconds),
+            turns=turns,
+            # A third for each user, so that three of them do not stop a fourth.
+            turns_of_one=max(1, min(cls.turns_of_one, turns // 3)),
         )
