@@ -162,6 +162,15 @@ def test_no_page_of_another_empties_the_trash(client: Client) -> None:
     assert alice.headed({"Sec-Fetch-Site": "same-site"}, "/oidc/trash/cleanup", b"").status_code == 403
 
 
+def test_a_search_without_words_is_answered(bob: Person) -> None:
+    experiment = bob.experiment()
+    for prefix in ("api", "ajax-api"):
+        found = bob.must("POST", f"/{prefix}/2.0/mlflow/experiments/search", {})
+        assert experiment in [one["experiment_id"] for one in found["experiments"]]
+    zero = bob.ask("POST", f"{V2}/experiments/search", {"max_results": 0})
+    assert zero.status_code == 400, "a zero that somebody sent is none"
+
+
 def _one_of_a_sweep(bob: Person, experiment: str) -> list[int]:
     """What one client of a sweep calls; the status of each answer."""
     made = bob.ask("POST", f"{V2}/runs/create", {"experiment_id": experiment, "start_time": 1})
@@ -249,6 +258,32 @@ def test_what_cannot_be_looked_up_is_told_as_such(stack: Stack, client: Client) 
     finally:
         docker("start", stack.container("postgres"))
     eventually(lambda: bob.ask("GET", asked[0][1]).status_code, lambda status: status == 200, "it is found again", 60)
+
+
+@pytest.mark.restarts
+@pytest.mark.parametrize("how", [("stop", "start"), ("pause", "unpause")])
+def test_without_redis_everybody_is_answered_and_a_taken_grant_is_gone(
+    stack: Stack, client: Client, how: tuple[str, str]
+) -> None:
+    alice, bob = person(client, "alice"), person(client, "bob")
+    experiment = alice.experiment()
+    grant = f"{V2}/permissions/users/bob/experiments/{experiment}"
+    alice.must("POST", grant, {"permission": "READ"})
+    shown = f"{V2}/experiments/get?experiment_id={experiment}"
+    assert bob.ask("GET", shown).status_code == 200
+    docker(how[0], stack.container("redis"))
+    try:
+        began = time.monotonic()
+        assert [bob.ask("GET", shown).status_code for _ in range(10)] == [200] * 10
+        assert time.monotonic() - began < 15
+        assert alice.ask("DELETE", grant).status_code == 200
+        assert bob.ask("GET", shown).status_code == 403
+    finally:
+        docker(how[1], stack.container("redis"))
+    # What Redis kept of before is not believed, now that it is asked again.
+    for _ in range(8):
+        assert bob.ask("GET", shown).status_code == 403
+        time.sleep(1)
 
 
 def _serves(client: Client) -> None:

@@ -7,6 +7,8 @@ docs/upstream/ has a page for each with what reproduces it, and docs/security.md
 def install() -> None:
     """Puts every mend in place. Call it once, before the first request."""
     from mlflow_sso.mends import (
+        cache,
+        defaults,
         downloads,
         errors,
         gateway,
@@ -20,5 +22,6 @@ def install() -> None:
         traces,
     )
 
-    for mend in (errors, graphql, traces, locations, pages, lists, otlp, gateway, registry, signatures, downloads):
+    first = (defaults, errors, graphql, traces, locations, pages, lists)
+    for mend in (*first, otlp, gateway, registry, signatures, downloads, cache):
         mend.install()
