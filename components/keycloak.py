@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from components.identity import PROVISIONER_CLIENT_ID, PROVISIONER_SECRET
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
@@ -23,8 +22,8 @@ from platforms.workload import (
     Workload,
     bash_http_check,
 )
-from settings import ROOT, Settings, behind_proxy, published_port
-from settings.model import Egress
+from settings import Settings, behind_proxy, published_port
+from settings.model import Egress, Tls
 from settings.versions import image
 
 SERVER = "keycloak"
@@ -96,20 +95,20 @@ def admin_login(settings: Settings) -> AdminLogin:
     return AdminLogin(existing.admin_client_id, secret, existing.admin_realm)
 
 
-def tls_files(certificate: str | None, key: str | None, root: Path = ROOT) -> tuple[File, ...]:
+def tls_files(settings: Settings, tls: Tls) -> tuple[File, ...]:
     """The certificate and key as files in the container; none when TLS ends elsewhere."""
-    if certificate is None or key is None:
+    if tls.certificate_file is None or tls.key_file is None:
         return ()
     return (
-        File(TLS_CERTIFICATE_PATH, (root / certificate).read_text()),
-        File(TLS_KEY_PATH, (root / key).read_text(), secret=True),
+        File(TLS_CERTIFICATE_PATH, settings.file(tls.certificate_file).read_text()),
+        File(TLS_KEY_PATH, settings.file(tls.key_file).read_text(), secret=True),
     )
 
 
-def ca_files(settings: Settings, root: Path = ROOT) -> tuple[File, ...]:
+def ca_files(settings: Settings) -> tuple[File, ...]:
     if settings.ca_bundle is None:
         return ()
-    return (File(CA_BUNDLE_PATH, (root / settings.ca_bundle).read_text()),)
+    return (File(CA_BUNDLE_PATH, settings.file(settings.ca_bundle).read_text()),)
 
 
 def ways_out(declared: Sequence[Egress]) -> tuple[Outside, ...]:
@@ -135,7 +134,7 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
                 "KC_BOOTSTRAP_ADMIN_PASSWORD": SecretText.of(ADMIN_PASSWORD),
                 "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(PROVISIONER_SECRET),
             },
-            files=(*tls_files(tls.certificate_file, tls.key_file), *ca_files(settings)),
+            files=(*tls_files(settings, tls), *ca_files(settings)),
             ports=_ports(settings),
             writable=("/tmp", "/opt/keycloak/data"),
             runs=Service(

@@ -247,7 +247,7 @@ def _tls(settings: Settings) -> _Part:
     }
     return _Part(
         env=trusted if settings.ca_bundle else {},
-        files=tls_files(tls.certificate_file, tls.key_file),
+        files=tls_files(settings, tls),
         protocol=Protocol.HTTPS if tls.certificate_file else Protocol.HTTP,
     )
 

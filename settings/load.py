@@ -82,7 +82,8 @@ def parse(config: Mapping[str, object], stack: str, root: Path = ROOT) -> Settin
             raw[rest] = value
         elif namespace not in PROVIDER_NAMESPACES:
             problems.append(Problem(name, shown(name, value), f"unknown; expected {PROJECT}:<key>"))
-    settings, found, known = validate(raw)
+    validated, found, known = validate(raw)
+    settings = validated.below(root)
     problems += found
     problems += check(settings, known, root)
     if problems:

@@ -7,9 +7,10 @@ defaults are those people know: MLflow on port 5000, Keycloak on 8080, realm and
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, SecretStr, StringConstraints, Tag
+from pydantic import Discriminator, Field, PrivateAttr, SecretStr, StringConstraints, Tag
 
 from settings.kubernetes import ExistingAccessKey, ExistingSecret, Kubernetes
 from settings.types import (
@@ -330,3 +331,14 @@ class Settings(Group):
     kubernetes: Kubernetes = Kubernetes()
     images: Images = Images()
     ca_bundle: OptionalText = Field(None, description="PEM file of private CAs that all parts trust")
+    _root: Path = PrivateAttr(default=Path(__file__).resolve().parent.parent)
+
+    def below(self, root: Path) -> Self:
+        """The same, with the files that they name in another directory."""
+        copy = self.model_copy()
+        copy._root = root
+        return copy
+
+    def file(self, name: str) -> Path:
+        """Where a file is that a setting names."""
+        return self._root / name

@@ -25,7 +25,6 @@ import typer
 
 from components.stack import redacted
 from problems import Problem, StackError
-from settings import ROOT
 from settings.versions import selection
 from stackctl.commands import cleanup, doctor, login, realm, sessions, tokens
 from stackctl.commands.common import (
@@ -205,7 +204,7 @@ def _preflight(context: Context, target: Target) -> None:
 
 
 def _build(context: Context) -> dict[str, str]:
-    ca_bundle = ROOT / context.settings.ca_bundle if context.settings.ca_bundle else None
+    ca_bundle = context.settings.file(context.settings.ca_bundle) if context.settings.ca_bundle else None
     return build(selection(context.settings), context.settings.images.source, ca_bundle, say)
 
 

@@ -14,7 +14,7 @@ from components.mlflow import SERVER as MLFLOW
 from platforms.inventory import InventoryError
 from platforms.select import running
 from problems import StackError
-from settings import PROJECT, ROOT, Platform
+from settings import PROJECT, Platform
 from stackctl.clients.keycloak_admin import Provisioner
 from stackctl.context import Context, check_name, load
 from stackctl.doctor.observed import Observed, plugin_of
@@ -51,7 +51,7 @@ def gather(where: connection.Where, on: Platform | None = None) -> Observed | No
         return _from_afar(where.stack, kept.mlflow_url, where.ca_bundle or kept.ca_bundle)
     bundle = where.ca_bundle
     if bundle is None and context is not None and context.settings.ca_bundle:
-        bundle = str(ROOT / context.settings.ca_bundle)
+        bundle = str(context.settings.file(context.settings.ca_bundle))
     server = next((instance for instance in instances if instance.component == MLFLOW), None)
     told = plugin_of(server, settings).read(server.env) if server is not None else None
     mlflow_url = told.redirect_uri.removesuffix(CALLBACK_PATH) if told is not None else ""

@@ -162,7 +162,7 @@ def _found(where: Where) -> Access:
     if found is not None:
         own = _settings(where)
         if own is not None and own.ca_bundle:
-            ca = ca or str(ROOT / own.ca_bundle)
+            ca = ca or str(own.file(own.ca_bundle))
         plugin = plugin_profile(own.mlflow.plugin_version) if own is not None else newest_line()
         cli = client or found["cli_client_id"]
         return Access(where.stack, found["mlflow_url"], found["issuer_url"], cli, ca, found, plugin)

@@ -33,12 +33,6 @@ def bob(client: Client) -> Person:
     return person(client, "bob")
 
 
-@pytest.fixture(scope="module")
-def carol(client: Client) -> Person:
-    """Another one."""
-    return person(client, "carol")
-
-
 def _experiments(word: str, prefix: str = V2, method: str = "POST") -> Search:
     def search(who: Person, most: int, token: str) -> Any:
         asked = {"filter": f"tags.k LIKE '{word}%'", "max_results": most, "order_by": ["experiment_id ASC"]}
@@ -120,7 +114,7 @@ def _searches(who: Person) -> dict[str, tuple[Search, str]]:
     }
 
 
-def test_pages_follow_each_other_for_the_one_who_asked_and_nobody_else(bob: Person, carol: Person) -> None:
+def test_pages_follow_each_other_for_the_one_who_asked_and_nobody_else(alice: Person, bob: Person) -> None:
     searches = _searches(bob)
     tokens: dict[str, str] = {}
     for name, (search, items) in searches.items():
@@ -140,7 +134,7 @@ def test_pages_follow_each_other_for_the_one_who_asked_and_nobody_else(bob: Pers
             answer = search(bob, 1, forged)
             assert answer.status_code == 400, (name, forged, answer.text)
             assert "page_token" in answer.text
-    assert searches["experiments"][0](carol, 1, tokens["experiments"]).status_code == 400
+    assert searches["experiments"][0](alice, 1, tokens["experiments"]).status_code == 400
 
 
 def test_tokens_of_graphql_are_no_others(bob: Person) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from mlflow_sso.databases import size
+        from mlflow_sso import databases, names
 
         # The variables are read as what is served is imported.
-        size()
+        databases.size()
+        names.add()
         from mlflow_sso.served import app
 
         return app

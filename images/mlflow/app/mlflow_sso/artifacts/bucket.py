@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator, Mapping
-from email.utils import format_datetime
+from email.utils import formatdate
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -41,7 +41,7 @@ class Bucket:
                 asked["Range"] = f"bytes={start}-{start + length - 1}"
             # Between the two calls somebody may have replaced it.
             body = self._client.get_object(**asked, IfMatch=facts["ETag"])["Body"] if length else io.BytesIO()
-        modified = format_datetime(facts["LastModified"], usegmt=True)
+        modified = formatdate(facts["LastModified"].timestamp(), usegmt=True)
         return Found(
             body.read, body.close, length, facts["ContentLength"], start, some is not None, facts["ETag"], modified
         )

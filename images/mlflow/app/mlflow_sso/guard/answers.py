@@ -28,17 +28,19 @@ class Refusal(Exception):
         self.status, self.message = status, message
         self.headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
 
+    @property
+    def body(self) -> bytes:
+        return json.dumps({"error_code": _CODES[self.status], "message": self.message}).encode()
+
     async def send(self, send: Send) -> None:
         """Sends it whole."""
-        body = json.dumps({"error_code": _CODES[self.status], "message": self.message}).encode()
-        await self.start(send, len(body))
-        await send({"type": "http.response.body", "body": body})
+        await self.start(send, len(self.body))
+        await send({"type": "http.response.body", "body": self.body})
 
     async def begin(self, send: Send) -> None:
         """Sends all of it but the end, which the caller sends once it has read what the client still had to say."""
-        body = json.dumps({"error_code": _CODES[self.status], "message": self.message}).encode()
-        await self.start(send, len(body))
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await self.start(send, len(self.body))
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
 
     async def start(self, send: Send, length: int) -> None:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(length).encode()), *self.headers]

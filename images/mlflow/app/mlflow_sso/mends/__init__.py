@@ -6,7 +6,19 @@ docs/upstream/ has a page for each with what reproduces it, and docs/security.md
 
 def install() -> None:
     """Puts every mend in place. Call it once, before the first request."""
-    from mlflow_sso.mends import errors, gateway, graphql, lists, locations, otlp, pages, registry, signatures, traces
+    from mlflow_sso.mends import (
+        downloads,
+        errors,
+        gateway,
+        graphql,
+        lists,
+        locations,
+        otlp,
+        pages,
+        registry,
+        signatures,
+        traces,
+    )
 
-    for mend in (errors, graphql, traces, locations, pages, lists, otlp, gateway, registry, signatures):
+    for mend in (errors, graphql, traces, locations, pages, lists, otlp, gateway, registry, signatures, downloads):
         mend.install()

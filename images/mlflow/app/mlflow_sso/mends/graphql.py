@@ -32,7 +32,7 @@ class _Reader:
         self._known: dict[tuple[str, str], bool] = {}
 
     def may(self, message: Any) -> bool:
-        """Whether to show an object. A lookup that fails shows nothing."""
+        """Whether to show an object. A lookup that fails is an error of its field, which shows nothing."""
         from mlflow_oidc_auth.graphql import middleware
 
         kind = message.DESCRIPTOR.full_name
@@ -44,11 +44,15 @@ class _Reader:
         return experiment is None or self._ask(middleware._can_read_experiment, experiment)
 
     def _ask(self, question: Callable[[str, str], bool], thing: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
         key = (question.__name__, thing)
         if key not in self._known:
             try:
                 self._known[key] = bool(thing) and bool(question(thing, self._name))
-            except Exception:
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
                 self._known[key] = False
         return self._known[key]
 

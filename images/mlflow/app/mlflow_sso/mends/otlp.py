@@ -59,13 +59,16 @@ def _link(original: Callable[[str], bool]) -> Callable[[str], bool]:
     @wraps(original)
     def validate(username: str) -> bool:
         """Beside UPDATE on the run: READ on the experiment of each trace that is linked to it."""
+        from mlflow.exceptions import MlflowException
         from mlflow_oidc_auth.validators import trace
 
         if not original(username):
             return False
         try:
             experiments = {trace._experiment_for_trace(each) for each in trace._all_trace_ids_from_batch()}
-        except Exception:
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise  # What could not be looked up is no refusal.
             return False
         return all(_may("can_read", experiment, username) for experiment in experiments)
 
