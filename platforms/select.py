@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from platforms.inventory import Inventory
@@ -24,8 +25,13 @@ def engine_platform(settings: Settings, project: str, stack: str) -> EnginePlatf
     return KubernetesPlatform(project, stack, settings.kubernetes)
 
 
-def inventory(platform: Platform, settings: Settings | None = None) -> Inventory:
-    """What finds and removes the objects of a stack on this platform; settings: the stack's, where they are known."""
+def inventory(
+    platform: Platform, settings: Settings | None = None, told: Callable[[str], None] = lambda _: None
+) -> Inventory:
+    """What finds and removes the objects of a stack on this platform.
+
+    settings: the stack's, where they are known. told: is given a line for people about what this user may not see.
+    """
     if platform is Platform.DOCKER:
         from platforms.docker.inventory import DockerInventory
 
@@ -33,7 +39,7 @@ def inventory(platform: Platform, settings: Settings | None = None) -> Inventory
     from platforms.kubernetes.inventory import KubernetesInventory
     from platforms.kubernetes.kubectl import Kubectl
 
-    return KubernetesInventory(Kubectl(settings.kubernetes.context if settings else None))
+    return KubernetesInventory(Kubectl(settings.kubernetes.context if settings else None), told=told)
 
 
 def running(platform: Platform, settings: Settings | None = None) -> Running:

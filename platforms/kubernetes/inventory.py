@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from platforms.inventory import InventoryError, Item
-from platforms.kubernetes.kinds import KINDS, Kind, kind_of, resources, served
+from platforms.kubernetes.kinds import KINDS, Kind, kind_of, served
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError, owned
 from platforms.kubernetes.plan import Manifest
-from platforms.labels import LABEL_COMPONENT, LABEL_PROTECTED, stack_labels
+from platforms.kubernetes.seen import labelled, selector, teller
+from platforms.labels import LABEL_COMPONENT, LABEL_PROTECTED
 
 # A pod is given 35 s to stop, and a namespace waits for all of its own.
 _SECONDS = 180
 
 
 class KubernetesInventory:
-    """Objects of the cluster that kubectl speaks to. Nodes keep images by themselves; none is listed."""
+    """Objects of the cluster that kubectl speaks to. Nodes keep images by themselves; none is listed.
 
-    def __init__(self, cluster: Kubectl | None = None) -> None:
+    namespace: the one to look in; empty: all of them, and for those that the stack made.
+    told: is given a line for people about what this user may not see.
+    """
+
+    def __init__(
+        self, cluster: Kubectl | None = None, namespace: str = "", told: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._cluster = cluster or Kubectl()
+        self._namespace = namespace
+        self._told = told
 
     def find(self, project: str, stack: str, *, images: Collection[str] | None = None) -> list[Item]:
-        labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
+        unseen = teller(self._told, stack)
         try:
             groups = self._cluster.groups() | {""}
-            kinds = resources(served(groups))
-            found: list[Manifest] = self._cluster.json("get", kinds, "-A", "-l", labels)["items"]
+            kinds = [kind for kind in served(groups) if kind.namespaced or not self._namespace]
+            found = labelled(self._cluster, kinds, self._namespace, selector(project, stack), unseen=unseen)
         except KubernetesError as error:
             raise InventoryError(str(error)) from None
         own = [item for item in found if not owned(item, groups)]

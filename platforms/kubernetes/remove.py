@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from platforms.kubernetes.kinds import kind_of, resources, served
+from platforms.kubernetes.kinds import kind_of, served
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError, owned
 from platforms.kubernetes.plan import Manifest
+from platforms.kubernetes.seen import Unseen, labelled, selector, teller
 from platforms.labels import stack_labels
 
 # A namespace goes when all its pods have stopped; the slowest is given 35 s.
@@ -31,23 +32,33 @@ class Place:
     created: bool
 
 
-def find(cluster: Kubectl, namespace: str, project: str, stack: str) -> list[Manifest]:
-    """Every object in the namespace that carries the stack's labels and belongs to no other object."""
+def find(cluster: Kubectl, namespace: str, project: str, stack: str, unseen: Unseen = lambda _: None) -> list[Manifest]:
+    """Every object in the namespace that carries the stack's labels and belongs to no other object.
+
+    unseen: is told of the kinds that this user may not list.
+    """
     groups = cluster.groups() | {""}
-    kinds = resources(kind for kind in served(groups) if kind.namespaced)
-    labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
-    found: list[Manifest] = cluster.json("get", kinds, "-n", namespace, "-l", labels)["items"]
+    kinds = [kind for kind in served(groups) if kind.namespaced]
+    found = labelled(cluster, kinds, namespace, selector(project, stack), unseen=unseen)
     return [item for item in found if not owned(item, groups)]
 
 
-def prune(cluster: Kubectl, namespace: str, project: str, stack: str, kept: Collection[tuple[str, str]]) -> list[str]:
+def prune(
+    cluster: Kubectl,
+    namespace: str,
+    project: str,
+    stack: str,
+    kept: Collection[tuple[str, str]],
+    told: Callable[[str], None] = lambda _: None,
+) -> list[str]:
     """Remove what an earlier form of the stack made and this one does not name, data excepted.
 
-    kept: (kind, name) of every object of this form. Returns what was removed.
+    kept: (kind, name) of every object of this form. told: is given a line for people about what this user may not see.
+    Returns what was removed.
     """
     stale = [
         _shown(item)
-        for item in find(cluster, namespace, project, stack)
+        for item in find(cluster, namespace, project, stack, teller(told, stack))
         if (item["kind"], item["metadata"]["name"]) not in kept and not kind_of(item).data
     ]
     if stale:
@@ -78,14 +89,14 @@ def remove(
     if own:
         _stop(cluster, place.namespace, project, stack)
         cluster.run("delete", "namespace", place.namespace, "--wait=false", "--ignore-not-found")
-    start, told = clock(), ""
+    start, told, unseen = clock(), "", teller(progress, stack)
     while True:
         if own:
             found = cluster.get("namespace", place.namespace)
             left = [] if found is None else _reasons(found)
             done = found is None
         else:
-            items = find(cluster, place.namespace, project, stack)
+            items = find(cluster, place.namespace, project, stack, unseen)
             left = [f"{item['kind']}/{item['metadata']['name']}" for item in items]
             fresh = [_shown(item) for item in items if "deletionTimestamp" not in item["metadata"]]
             if fresh:
@@ -116,6 +127,7 @@ def _stop(cluster: Kubectl, namespace: str, project: str, stack: str) -> None:
     A namespace with pods in it is looked at again only after half of their longest grace; one without, at once.
     A waypoint's Deployment goes with its Gateway, without which nobody makes it again.
     """
+    # What is not seen goes with the namespace.
     running = [_shown(item) for item in find(cluster, namespace, project, stack) if kind_of(item).makes_pods]
     if running:
         # What does not end in time ends with the namespace.

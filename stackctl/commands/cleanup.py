@@ -80,7 +80,7 @@ def _place(stack: str, config_file: Path | None, target: Platform | None) -> tup
         platform = platform_of(stack, settings, target)
         say(f"The settings of stack {stack} cannot be read ({error.headline.rstrip('.')}); looking on {platform}.")
     names = tuple(refs(selection(settings)).values()) if settings else ()
-    return inventory(platform_of(stack, settings, target), settings), names
+    return inventory(platform_of(stack, settings, target), settings, say), names
 
 
 def _list(title: str, items: Sequence[Item]) -> None:

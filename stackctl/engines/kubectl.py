@@ -166,13 +166,13 @@ class KubectlTarget:
             wait_ready(stack, lambda name, state, done: board.update(name, state, done=done))
         conditions.wait(stack, conditions.waypoint(stack))
         kept = {(m["kind"], m["metadata"]["name"]) for m in (*rendered.secrets, *rendered.objects)}
-        for name in prune(cluster, stack.namespace, PROJECT, context.stack, kept):
+        for name in prune(cluster, stack.namespace, PROJECT, context.stack, kept, say):
             say(f"removed {name}, which the stack no longer names")
 
     def destroy(self, stack: str) -> None:
         """Remove every object of the stack with its data, its own namespace, and its secrets here."""
         place = _place(stack)
-        refuse_protected(KubernetesInventory(Kubectl(place.context)), stack)
+        refuse_protected(KubernetesInventory(Kubectl(place.context), place.namespace), stack)
         self.close_routes(stack)
         remove(place, PROJECT, stack, say)
         shutil.rmtree(stack_directory(stack))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from platforms.inventory import InventoryError
-from platforms.kubernetes.kinds import KINDS, controller_kinds, kind_of, resources
+from platforms.kubernetes.kinds import KINDS, Kind, controller_kinds, kind_of, resources
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.look.differences import Found, object_troubles
 from platforms.kubernetes.look.instances import (
@@ -20,8 +21,10 @@ from platforms.kubernetes.look.instances import (
     texts_of,
 )
 from platforms.kubernetes.look.troubles import Events, Owner, controller_troubles, job_troubles, pod_troubles
+from platforms.kubernetes.objects.every import every_object
 from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.kubernetes.remove import find
+from platforms.kubernetes.seen import labelled, names, selector
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.processes import NoAnswerError, ProcessError, run
 from platforms.running import Answer, Instance, Trouble
@@ -79,9 +82,10 @@ class KubernetesRunning:
             else:
                 yield from controller_troubles(controller, own, events, owner)
         plan = KubernetesPlan(project, stack, defined, self._options) if self._options and defined else None
+        wanted = {kind_of(item) for item in every_object(plan)} if plan else set[Kind]()
         for place in sorted(places):
             namespace = self._cluster.get("namespace", place) or {}
-            objects = find(self._cluster, place, project, stack)
+            objects = find(self._cluster, place, project, stack, partial(_refuse_unseen, wanted))
             made = self._made(place, objects)
             yield from object_troubles(plan, Found(namespace, objects, pods, made), events, owner)
 
@@ -122,11 +126,13 @@ class KubernetesRunning:
 
     def _look(self, project: str, stack: str) -> tuple[list[Manifest], list[Manifest]]:
         """The pods that are to run, and what keeps them."""
-        where = ["-n", self._namespace(project, stack)] if self._options else ["-A"]
-        labels = ",".join(f"{key}={value}" for key, value in stack_labels(project, stack).items())
+        where = self._namespace(project, stack) if self._options else ""
         keepers = controller_kinds()
-        kinds = resources((KINDS["Pod"], *keepers))
-        found: list[Manifest] = self._cluster.json("get", kinds, *where, "-l", f"{labels},{LABEL_COMPONENT}")["items"]
+        kinds = (KINDS["Pod"], *keepers)
+        # A stack without jobs is looked at whole without a right to see them.
+        needed = [kind for kind in kinds if not kind.scheduled]
+        labels = f"{selector(project, stack)},{LABEL_COMPONENT}"
+        found = labelled(self._cluster, kinds, where, labels, needed=needed)
         pods = living([item for item in found if item["kind"] == "Pod"])
         return pods, [item for item in found if kind_of(item) in keepers]
 
@@ -143,11 +149,11 @@ class KubernetesRunning:
 
     def _texts(self, wanted: Iterable[Source]) -> dict[Source, dict[str, str]]:
         """The contents of these Secrets and ConfigMaps, as far as they are there."""
-        names: dict[tuple[str, str], list[str]] = {}
+        asked: dict[tuple[str, str], list[str]] = {}
         for kind, namespace, name in sorted(wanted):
-            names.setdefault((kind, namespace), []).append(name)
+            asked.setdefault((kind, namespace), []).append(name)
         found = {}
-        for (kind, namespace), some in names.items():
+        for (kind, namespace), some in asked.items():
             for manifest in self._some(kind.lower(), namespace, *some):
                 found[kind, namespace, str(manifest["metadata"]["name"])] = texts_of(manifest)
         return found
@@ -174,6 +180,12 @@ class KubernetesRunning:
         document: Manifest = json.loads(text)
         # One name is answered by the object itself, several by a list.
         return list(document["items"]) if document["kind"] == "List" else [document]
+
+
+def _refuse_unseen(wanted: Collection[Kind], unseen: Collection[Kind]) -> None:
+    """What the stack has and nobody sees would be called missing."""
+    if lacking := [kind for kind in unseen if kind in wanted]:
+        raise KubernetesError(f"this user may not list {names(lacking)}, of which the stack has some")
 
 
 def _exec(instance: Instance, *options: str) -> tuple[str, ...]:
