@@ -21,6 +21,7 @@ from platforms.docker.daemon import DockerError, docker
 from stackctl.context import load
 from stackctl.engines import pulumi_cli
 from stackctl.engines.kubectl import LOADER
+from tests.bench.calls import calls
 from tests.bench.figures import Figure, timed, until
 from tests.bench.idle import by_turns
 from tests.bench.limit import Limit
@@ -64,6 +65,8 @@ class Run:
         if engine == "pulumi":
             own, bare = by_turns(stack, self.scratch, IDLE_ROUNDS)
             self.figures.append(Figure("pulumi: up with nothing to change", own, "s", bare, 1.3))
+        else:
+            self.figures += calls(stack)
         time.sleep(IDLE_SECONDS)
         self.figures.append(Figure(f"{engine}: memory, idle", [memory_mib(stack)], "MiB", [1024], 1.0))
 
