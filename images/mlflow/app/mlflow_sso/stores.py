@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
@@ -10,10 +10,12 @@ from mlflow.server import handlers
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from mlflow.utils.uri import validate_path_is_safe
 
-from mlflow_sso.artifacts.bucket import Bucket
 from mlflow_sso.artifacts.transfers import Store
 from mlflow_sso.artifacts.volume import Volume
 from mlflow_sso.guard.answers import Refusal
+
+if TYPE_CHECKING:
+    from mlflow_sso.artifacts.bucket import Bucket
 
 
 def streams() -> bool:
@@ -30,8 +32,11 @@ def artifact_store() -> Store:
     return Volume(Path(repository.artifact_dir))
 
 
-def bucket(repository: Any) -> Bucket:
+def bucket(repository: Any) -> "Bucket":
     """A bucket as MLflow reaches it, with what its variables say of uploads."""
+    # A server without one need not import the client for it.
+    from mlflow_sso.artifacts.bucket import Bucket
+
     place = urlsplit(repository.artifact_uri)
     extra = {**repository._bucket_owner_params, **(repository.get_s3_file_upload_extra_args() or {})}
     return Bucket(repository._get_s3_client(), place.netloc, place.path, extra)
