@@ -13,7 +13,7 @@ _RESERVED_CONNECTIONS = 10
 _KEYCLOAKS_CONNECTIONS = 20
 # A request of MLflow's may hold two connections to each of its two databases.
 _CONNECTIONS_OF_A_TURN = 4
-MOST_TURNS = 12
+MOST_TURNS = 8
 
 # Ports inside the containers; the published ones come from the URLs.
 DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}

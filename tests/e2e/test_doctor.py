@@ -147,13 +147,12 @@ def test_an_mlflow_that_was_made_with_wrong_settings_is_found(patient: DockerPat
         "CACHE_REDIS_URL": right.replace("/0", "/99"),
         "REDIS_HOST": "cache",
         "SESSION_TYPE": "redis",
-        "MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow.example.com",
     }
     with patient.other_mlflow(wrong):
         found = patient.examine()
     assert set(found) == {
         "scope", "group-names", "client-credentials", "audience", "issuer", "redis-address", "cache-store",
-        "allowed-hosts", "container-outdated",
+        "container-outdated",
     }  # fmt: skip
     assert "invalid_scope" in found["scope"][0]["evidence"]
     assert "nearly the same: mlflow-users" in found["group-names"][0]["cause"]
@@ -162,6 +161,13 @@ def test_an_mlflow_that_was_made_with_wrong_settings_is_found(patient: DockerPat
     assert "OIDC_SCOPE is 'openid emails profile', defined is 'openid email profile'" in outdated
     assert "OIDC_CLIENT_SECRET differs (secret)" in outdated
     assert "SESSION_TYPE is set, and not defined" in outdated
+
+
+def test_an_mlflow_that_answers_for_another_host_is_found(patient: DockerPatient) -> None:
+    """By itself: such a server refuses the login too, by which other faults are found."""
+    with patient.other_mlflow({"MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow.example.com"}):
+        found = patient.examine()
+    assert set(found) == {"allowed-hosts", "container-outdated"}
 
 
 def test_a_stack_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:

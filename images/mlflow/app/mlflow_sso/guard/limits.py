@@ -33,7 +33,7 @@ class Limits:
     idle_seconds: float = 60
     held_bytes: int = 64 * MIB
     places: int = 128
-    turns: int = 12
+    turns: int = 8
     turns_of_one: int = 4
     wait_seconds: float = 30
     statement_seconds: int = 60
@@ -56,6 +56,6 @@ class Limits:
             places=number("REQUESTS_PER_USER", cls.places),
             statement_seconds=number("STATEMENT_SECONDS", cls.statement_seconds),
             turns=turns,
-            # A third for each user, so that three of them do not stop a fourth.
-            turns_of_one=max(1, min(cls.turns_of_one, turns // 3)),
+            # Half of them for one user, so that there are some for everybody else.
+            turns_of_one=max(1, min(cls.turns_of_one, turns // 2)),
         )
