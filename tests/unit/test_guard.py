@@ -91,7 +91,7 @@ def test_a_body_that_lies_about_its_length_is_read_to_its_limit_alone() -> None:
     assert sum(given) <= 4 * MIB
 
 
-@pytest.mark.parametrize("text", [b"[" * 300_000, b'{"a":' * 300_000, b'{"a": 1},' * 300_000])
+@pytest.mark.parametrize("text", [b"[" * 300_000, b'{"a":' * 300_000, b'{"a": 1},' * 300_000, b'"a",' * 1_010_000])
 def test_a_body_has_so_many_values_at_most(text: bytes) -> None:
     answer = one(guard(), "POST", SEARCH, [text[at : at + 4096] for at in range(0, len(text), 4096)])
     assert answer.status == 413
@@ -99,7 +99,10 @@ def test_a_body_has_so_many_values_at_most(text: bytes) -> None:
 
 
 def test_values_are_not_looked_for_in_spans_and_artifacts() -> None:
-    assert one(guard(), "POST", "/v1/traces", [b"[" * 300_000]).status == 200
+    protobuf = {"content-type": "application/x-protobuf"}
+    assert one(guard(), "POST", "/v1/traces", [b"[" * 300_000], headers=protobuf).status == 200
+    assert one(guard(), "POST", "/v1/traces", [b"[" * 300_000]).status == 413
+    assert one(guard(), "POST", "/ajax-api/2.0/mlflow/upload-artifact", [b"[" * 300_000]).status == 200
 
 
 def test_a_client_that_sends_no_more_is_told_so() -> None:

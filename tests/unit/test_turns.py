@@ -144,3 +144,59 @@ def test_long_spans_are_decoded_in_another_thread() -> None:
     assert one(served, "POST", "/v1/traces", [b"x" * MIB]).body == str(MIB).encode()
     assert one(served, "POST", "/v1/traces", [b"x"]).body == b"1"
     assert names[0] != names[1] == "MainThread"
+
+
+def test_answers_that_nobody_reads_are_bounded_for_each_user() -> None:
+    async def scenario() -> None:
+        never = asyncio.Event()
+
+        async def slow(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await never.wait()
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await reply(send, 200, b"x" * MIB, {"content-length": str(MIB)})
+
+        served = turns(app, replace(LIMITS, held_bytes=3 * MIB, places=100))
+        scope = {"type": "http", "method": "GET", "path": SEARCH, "headers": [(b"host", b"ml.example.com")]}
+        readers = [asyncio.create_task(served({**scope}, receive, slow)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert (await ask(served, "GET", SEARCH)).status == 429
+        # After `idle_seconds` the server drops who reads nothing.
+        await asyncio.sleep(0.3)
+        assert (await ask(served, "GET", SEARCH)).status == 200
+        await asyncio.gather(*readers, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_long_bodies_of_a_user_are_answered_one_by_one() -> None:
+    async def scenario() -> None:
+        now = most = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.02)
+            now -= 1
+            await reply(send, 200)
+
+        served = turns(app)
+        answers = await asyncio.gather(*(ask(served, "POST", SEARCH, [b"x" * MIB, b"x"]) for _ in range(4)))
+        assert ([answer.status for answer in answers], most) == ([200] * 4, 1)
+
+    run(scenario())
+
+
+def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
+    assert one(turns(echo), "GET", f"/mlflow{SEARCH}", more={"root_path": "/mlflow"}).status == 200
+    inner = Turns(echo, LIMITS, lambda scope: "bob", ask)  # type: ignore[arg-type]
+
+    async def prefixed(scope: Any, receive: Any, send: Any) -> None:
+        await inner({**scope, "root_path": "/v1/traces"}, receive, send)
+
+    assert one(guard(prefixed), "POST", f"/v1/traces{SEARCH}").status == 400

@@ -18,7 +18,7 @@ from typing import Any
 from mlflow_sso.asgi import Receive, Scope, Send
 
 # Answers up to this size are sent at once; longer ones in pieces of it.
-PIECE = 1 << 20
+PIECE = 1 << 16
 Environ = dict[str, Any]
 
 

@@ -4,6 +4,9 @@ Source: SQLAlchemy 2.1, "Connection Pooling" and "Core Events"; PostgreSQL, "Cli
 """
 
 import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from mlflow_sso.guard.limits import Limits
@@ -13,14 +16,24 @@ _POOLS = ("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", "OIDC_DB_POOL_SIZE")
 _OVERFLOWS = ("MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW", "OIDC_DB_POOL_MAX_OVERFLOW")
 
 
+class _InContext(ThreadPoolExecutor):
+    """Threads that know whose request they work for, so that a failure is told to it (mlflow_sso.guard.stores)."""
+
+    def submit(self, fn: Callable[..., Any], /, *words: Any, **more: Any) -> Future[Any]:
+        return super().submit(copy_context().run, fn, *words, **more)
+
+
 def size() -> None:
     """Sizes the pools, before MLflow and the plugin read of it: two connections to each database for every turn."""
     for name in (*_POOLS, *_OVERFLOWS):
         os.environ.setdefault(name, str(Limits.told().turns))
+    # Of libpq, in seconds: a server that drops what it is sent is not waited for.
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
 
 
 def install() -> None:
     """Bounds the time of statements, and tells the guard of each failure of a database."""
+    from mlflow_oidc_auth.middleware import auth_middleware
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import QueuePool
@@ -50,6 +63,7 @@ def install() -> None:
             failed(type(error).__name__)
             raise
 
+    auth_middleware._BASIC_AUTH_EXECUTOR = _InContext(1, "mlflow-oidc-basic-auth")
     event.listen(Engine, "connect", bound)
     event.listen(Engine, "handle_error", tell)
     QueuePool._do_get = take

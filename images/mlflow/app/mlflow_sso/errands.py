@@ -39,6 +39,9 @@ class Rights:
                 answer = flask.preprocess_request()
             except Exception as error:
                 answer = flask.handle_user_exception(error)
+            if answer is None and "artifact_path" not in (context.request.view_args or {}):
+                # The path leads elsewhere by a prefix that a proxy told.
+                answer = ("Not found", 404)
             if answer is None:
                 return dict(context.request.view_args)
             response = flask.process_response(flask.make_response(answer))

@@ -51,7 +51,7 @@ def _served() -> Guard:
     transfer = None
     if stores.streams():
         stores.forget_lost()
-        transfer = Transfers(stores.artifact_store, stores.artifact_path, limits.transfers_of_one)
+        transfer = Transfers(stores.artifact_store, stores.artifact_path, limits.transfers)
     return Guard(plugin, limits, Origins.told(), transfer)
 
 

@@ -15,6 +15,8 @@ _MIB = 1 << 20
 # A part has 5 MiB at least, but for the last, and an object 10,000 parts at most.
 _PART = 5 * _MIB
 _PARTS = 10_000
+# Parts grow by 5 MiB with each thousand (BucketUpload.write).
+_LONGEST = sum(1000 * _PART * step for step in range(1, _PARTS // 1000 + 1))
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 
 
@@ -27,8 +29,8 @@ class Bucket:
         self._client, self._bucket, self._prefix, self._extra = client, bucket, prefix.strip("/"), extra
 
     def begin(self, path: str, length: int | None) -> "BucketUpload":
-        if length is not None and length > _PARTS * _PART * 100:
-            raise Refusal(413, "No object of a bucket is as large.")
+        if length is not None and length > _LONGEST:
+            raise Refusal(413, f"An artifact in a bucket has {_LONGEST >> 30} GiB at most.")
         return BucketUpload(self._client, {"Bucket": self._bucket, "Key": self._key(path)}, self._extra, length)
 
     def find(self, path: str, wanted: str | None, unless: str | None) -> Found:
@@ -55,17 +57,16 @@ class BucketUpload:
 
     def __init__(self, client: Any, place: Mapping[str, str], extra: Mapping[str, Any], length: int | None) -> None:
         self._client, self._place, self._extra = client, dict(place), dict(extra)
-        self._part = _PART if length is None else max(_PART, -(-length // _PARTS))
-        self._sure = length is not None and length > self._part
+        self._sure = length is not None and length > _PART
         self._id: str | None = None
         self._etags: list[str] = []
         self._waiting: list[bytes | bytearray] = []
         self._size = 0
 
     def write(self, piece: bytes | bytearray) -> None:
-        # Without a length the last part is known only once no more comes, and it may get long: later parts are longer,
-        # so that their number holds.
-        full = self._part * (1 + len(self._etags) // 1000)
+        # Later parts are longer, so that their number holds. Without a length the last one is known only once no more
+        # comes.
+        full = _PART * (1 + len(self._etags) // 1000)
         if self._size >= full:
             self._send()
         self._waiting.append(piece)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from mlflow_sso.guard.answers import Refusal
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ import asyncio
 from mlflow_sso.asgi import Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal
 
+# Commas and colons, in text as well, for each object or array that a body may have.
+_MEMBERS = 4
 # After a refusal the rest of the body is read for so long, since many clients look for an answer only once all is sent.
 _DRAIN_SECONDS = 5.0
 _DRAIN_IDLE_SECONDS = 1.0
@@ -35,7 +37,8 @@ class Body:
         self._receive, self._maximum, self._values, self._idle = receive, maximum, values, idle
         self._refused = refused
         self._whole = False
-        self._bytes = self._opened = 0
+        self._bytes = self._opened = self._members = 0
+        self.gone = False
         self.refusal: Refusal | None = None
 
     async def __call__(self) -> Message:
@@ -50,6 +53,7 @@ class Body:
             self.refusal = Refusal(408, f"Nothing of the body came for {self._idle:g} seconds.", connection="close")
             return {"type": "http.disconnect"}
         if message["type"] != "http.request":
+            self.gone = True
             return message
         self._whole = not message.get("more_body")
         self._count(message.get("body", b""))
@@ -65,7 +69,8 @@ class Body:
             self.refusal = self._refused
         if self._values is not None:
             self._opened += piece.count(b"{") + piece.count(b"[")
-            if self._opened > self._values:
+            self._members += piece.count(b",") + piece.count(b":")
+            if self._opened > self._values or self._members > _MEMBERS * self._values:
                 self.refusal = Refusal(413, f"The body has more than {self._values} objects and arrays.")
 
 

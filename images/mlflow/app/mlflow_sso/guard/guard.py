@@ -1,12 +1,13 @@
 """The outermost part of what is served: what it refuses, nothing below it sees or reads."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later, too_large
-from mlflow_sso.guard.bodies import Body, declared, refuse
+from mlflow_sso.guard.bodies import Body, declared, header, refuse
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.line import Line
 from mlflow_sso.guard.origins import Origins
@@ -15,7 +16,7 @@ from mlflow_sso.guard.stores import watch
 
 _log = logging.getLogger(__name__)
 # Answers that are no answers while a store is away (see stores.py); 500 from either may have other causes too.
-_DOUBTFUL = frozenset({400, 401, 403, 404, 500})
+_DOUBTFUL = frozenset({302, 400, 401, 403, 404, 500})
 KIND = "mlflow_sso.kind"
 ERRAND = "mlflow_sso.errand"
 # What moves an artifact whose path was let in: (scope, receive, send, what the application told of the request).
@@ -30,6 +31,18 @@ class Errand:
 
     user: str | None = None
     told: Any = None
+
+
+def path_of_a_file(path: str) -> bool:
+    """Whether the body is a file of whatever kind, which MLflow does not read as JSON."""
+    return path.endswith("/mlflow/upload-artifact")
+
+
+def abort(send: Send) -> None:
+    """Drops the connection with what waits in it, where the server is uvicorn: closing would wait for the reader."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
 
 
 class Guard:
@@ -55,7 +68,12 @@ class Guard:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": self._origins.answer(scope, path, message.get("headers", ()))}
-            await send(message)
+            try:
+                async with asyncio.timeout(self._limits.idle_seconds):
+                    await send(message)
+            except TimeoutError:
+                abort(send)
+                raise ConnectionAbortedError("nothing of the answer was read for too long") from None
 
         scope[KIND] = what
         try:
@@ -75,11 +93,12 @@ class Guard:
         if what is Kind.OPEN and scope["method"] not in OPEN_METHODS:
             raise Refusal(405, "This page can be read, and nothing else.", allow=", ".join(OPEN_METHODS))
         maximum, refused = self._largest(what)
-        if length is None and what is Kind.OPEN:
+        if length is None and what in (Kind.OPEN, Kind.DOWNLOAD):
             raise refused
         if length is not None and maximum is not None and length > maximum:
             raise refused
-        values = None if what in (Kind.UPLOAD, Kind.TRACE) else limits.json_values
+        is_json = b"protobuf" not in (header(scope, b"content-type") or b"") and not path_of_a_file(scope["path"])
+        values = limits.json_values if what is not Kind.UPLOAD and is_json else None
         return Body(receive, maximum, values, limits.idle_seconds, refused)
 
     def _largest(self, what: Kind) -> tuple[int | None, Refusal]:
@@ -105,7 +124,7 @@ class Guard:
             if message["type"] == "http.response.start" and not begun:
                 if body.refusal is not None:
                     instead = True
-                elif failures and message["status"] in _DOUBTFUL:
+                elif failures and message["status"] in _DOUBTFUL and scope[KIND] is not Kind.OPEN:
                     instead = True
                     _log.warning("503 in place of %s: %s", message["status"], ", ".join(dict.fromkeys(failures)))
                 begun = True
@@ -115,6 +134,9 @@ class Guard:
         try:
             await self._app(scope, body, answer)
         except Exception:
+            if body.gone and not begun:
+                # Nobody waits for an answer any more.
+                return
             if begun and not instead:
                 raise
             if body.refusal is None and not failures:

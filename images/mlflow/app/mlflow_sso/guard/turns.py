@@ -2,20 +2,29 @@
 
 import asyncio
 import contextvars
+import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
+from mlflow_sso.guard.bodies import header
 from mlflow_sso.guard.guard import ERRAND, KIND, Errand
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.line import Line
-from mlflow_sso.guard.routes import Kind
+from mlflow_sso.guard.routes import Kind, kind
 
 # Spans beyond so many bytes are decoded in a thread: the server's own goes on with everybody's requests meanwhile.
 _DECODED_ASIDE = 1 << 18
 # Calls that wait for a model elsewhere need no connection to a database meanwhile, and take long.
 _MODELS, _MODELS_OF_ONE = 64, 16
+
+# What is made of a body in memory is many times its text: longer ones are answered one by one for each user.
+_LARGE = 1 << 20
+_LARGE_AT_ONCE = 2
+# Shorter answers, and pieces of files, are not worth to be counted.
+_PIECE = 1 << 16
 
 
 class Turns:
@@ -34,6 +43,7 @@ class Turns:
     ) -> None:
         self._app, self._limits, self._user_of, self._ask = app, limits, user_of, ask
         self._line = Line(limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds)
+        self._large = Line(_LARGE_AT_ONCE, 1, limits.places, limits.wait_seconds)
         self._models = Line(_MODELS, _MODELS_OF_ONE, limits.places, limits.wait_seconds)
         self._held: Counter[str] = Counter()
 
@@ -43,11 +53,17 @@ class Turns:
             await self._app(scope, receive, send)
             return
         user = self._user_of(scope)
-        if user is None and what is not Kind.DIRECTORY:
+        if user is None and what is Kind.DIRECTORY and (token := header(scope, b"authorization")):
+            # The application knows these by a token of their own, once the body is there.
+            user = "directory " + hashlib.sha256(token).hexdigest()
+        if user is None:
             await self._app(scope, _nothing, send)
             return
         try:
-            await self._let_in(scope, receive, send, user or "")
+            root, path = scope.get("root_path", ""), scope["path"]
+            if root and kind(scope["method"], path.removeprefix(root)) is not what:
+                raise Refusal(400, "The path and the prefix that a proxy told lead to different places.")
+            await self._let_in(scope, receive, send, user)
         except Refusal as refusal:
             await refusal.send(send)
 
@@ -64,11 +80,15 @@ class Turns:
                 body = await held.read(receive)
                 if body is None:
                     return
-                async with line.turn(user) as turn:
+                async with AsyncExitStack() as stack:
+                    if len(body) > _LARGE:
+                        await stack.enter_async_context(self._large.turn(user))
+                    turn = await stack.enter_async_context(line.turn(user))
 
                     async def answer(message: Message) -> None:
                         # All that is computed is there; a slow reader keeps nobody else waiting.
                         turn.end()
+                        held.answer(message)
                         await send(message)
 
                     await self._answer(scope, _Replay(body, receive), answer)
@@ -119,6 +139,17 @@ class _Held:
             pieces.append(piece)
             if not message.get("more_body"):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def answer(self, message: Message) -> None:
+        """Counts an answer that is begun, until it is read. Raises Refusal where the user reads none of many."""
+        if message["type"] != "http.response.start":
+            return
+        length = next((value for name, value in message.get("headers", ()) if name.lower() == b"content-length"), b"0")
+        size = min(int(length), _PIECE) if message.get("status") == 206 else int(length)
+        if size > _PIECE and self._all[self._user] + size > self._maximum:
+            raise later(429, f"Answers with {self._maximum >> 20} MiB that were not read are here already.")
+        self._own += size
+        self._all[self._user] += size
 
     def free(self) -> None:
         self._all[self._user] -= self._own

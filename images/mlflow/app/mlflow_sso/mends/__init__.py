@@ -6,10 +6,10 @@ docs/upstream/ has a page for each with what reproduces it, and docs/security.md
 
 def install() -> None:
     """Puts every mend in place. Call it once, before the first request."""
+    from mlflow_sso import cache
+    from mlflow_sso.artifacts import downloads
     from mlflow_sso.mends import (
-        cache,
         defaults,
-        downloads,
         errors,
         gateway,
         graphql,

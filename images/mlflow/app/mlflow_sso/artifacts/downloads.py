@@ -12,8 +12,9 @@ from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 from mlflow_sso import stores, upstream
 from mlflow_sso.artifacts.ranges import Found
-from mlflow_sso.bridge import PIECE
 from mlflow_sso.guard.answers import Refusal
+
+_PIECE = 1 << 16
 
 
 def install() -> None:
@@ -47,7 +48,7 @@ def _answer(repository: Any, path: str) -> Any:
 def _pieces(found: Found) -> Iterator[bytes]:
     left = found.length
     while left > 0:
-        piece = found.read(min(PIECE, left))
+        piece = found.read(min(_PIECE, left))
         if not piece:
             raise OSError(f"an artifact ended {left} bytes early")
         left -= len(piece)
