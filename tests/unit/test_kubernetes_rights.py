@@ -89,8 +89,14 @@ def test_a_cleanup_lists_what_it_sees_and_says_what_it_does_not(account: Account
     cluster = account("CronJob", "Job")
     told: list[str] = []
     found = KubernetesInventory(told=told.append).find(PROJECT, STACK)
-    labelled = {(m["kind"], m["metadata"]["name"]) for m in cluster.objects if "mlflow-sso.stack" in str(m["metadata"])}
-    assert {(item.kind, item.name.rpartition("/")[2]) for item in found} >= labelled - {("Deployment", "waypoint")}
+    labelled = {
+        (m["kind"], m["metadata"]["name"])
+        for m in cluster.objects
+        if stack_labels(PROJECT, STACK).items() <= m["metadata"].get("labels", {}).items()
+        and "ownerReferences" not in m["metadata"]
+    }
+    expected = {(kind, name) for kind, name in labelled if kind not in ("CronJob", "Job")}
+    assert {(item.kind, item.name.rpartition("/")[2]) for item in found} == expected
     assert told == [LINE]
 
 

@@ -145,7 +145,7 @@ def test_a_key_outside_the_namespace_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["docker:host", "keycloak:url", "pulumi:tags", "random:x", "kubernetes:context"])
 def test_the_keys_of_providers_are_theirs(name: str) -> None:
-    assert parse({name: "x"}, "test") == settings()
+    assert parse({name: "x"}, "test", Path("/")) == settings()
 
 
 # Files that are named.

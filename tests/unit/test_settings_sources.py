@@ -60,7 +60,7 @@ def test_engine_and_file_agree(config: dict[str, Any], tmp_path: Path) -> None:
 def test_engine_and_file_agree_on_whole_stacks(tmp_path: Path) -> None:
     for config in (everything(tmp_path), elsewhere()):
         through_engine, from_file = both(config, tmp_path)
-        assert through_engine == from_file == settings(config)
+        assert through_engine == from_file == settings(config, root=tmp_path)
 
 
 def test_values_arrive_with_their_types(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def write(root: Path, text: str) -> Path:
 @pytest.mark.parametrize("text", ["", "config:\n", "config: {}\n", "encryptionsalt: v1:x\n"])
 def test_a_file_that_says_nothing_is_the_default_stack(text: str, tmp_path: Path) -> None:
     write(tmp_path, text)
-    assert from_files("test", tmp_path) == settings()
+    assert from_files("test", tmp_path) == settings(root=tmp_path)
 
 
 def test_a_stack_without_a_file_names_those_that_are_there(tmp_path: Path) -> None:
