@@ -90,6 +90,21 @@ def test_a_download_by_the_page_is_the_same(client: Client, bob: Person, place: 
     assert answer.headers["Content-Disposition"].startswith("attachment")
 
 
+def test_a_download_by_the_page_may_have_any_size(stack: Stack, client: Client, bob: Person, place: str) -> None:
+    run = place.split("/")[-2]
+    headers = {"Authorization": bob.authorization}
+    sent, got = hashlib.sha256(), hashlib.sha256()
+    requests.put(_url(client, f"{place}/large.bin"), data=_large(100, sent), headers=headers, timeout=TIMEOUT)
+    before = _scratch(stack)
+    url = _url(client, f"/get-artifact?path=large.bin&run_uuid={run}")
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        assert answer.status_code == 200, answer.text
+        for piece in answer.iter_content(MIB):
+            got.update(piece)
+    assert got.digest() == sent.digest()
+    assert _scratch(stack) <= before + 1
+
+
 def test_nothing_is_left_of_an_upload_whose_client_goes(stack: Stack, client: Client, bob: Person, place: str) -> None:
     server = urlsplit(client.outputs["mlflow_url"])
     with socket.create_connection((server.hostname, server.port or 80), timeout=TIMEOUT) as one:

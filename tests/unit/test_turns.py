@@ -200,3 +200,18 @@ def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
         await inner({**scope, "root_path": "/v1/traces"}, receive, send)
 
     assert one(guard(prefixed), "POST", f"/v1/traces{SEARCH}").status == 400
+
+
+def test_a_long_answer_that_comes_in_pieces_is_held_in_pieces_alone() -> None:
+    """A file of any size: what of it is in memory is a piece."""
+    pieces = 200
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", str(pieces * 65536).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in range(pieces):
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    answer = one(turns(app, replace(LIMITS, held_bytes=3 * MIB)), "GET", SEARCH)
+    assert (answer.status, len(answer.body), answer.whole) == (200, pieces * 65536, True)

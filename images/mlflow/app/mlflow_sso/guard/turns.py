@@ -84,11 +84,19 @@ class Turns:
                     if len(body) > _LARGE:
                         await stack.enter_async_context(self._large.turn(user))
                     turn = await stack.enter_async_context(line.turn(user))
+                    start: Message | None = None
 
                     async def answer(message: Message) -> None:
-                        # All that is computed is there; a slow reader keeps nobody else waiting.
-                        turn.end()
-                        held.answer(message)
+                        nonlocal start
+                        if message["type"] == "http.response.start":
+                            # All that is computed is there; a slow reader keeps nobody else waiting.
+                            turn.end()
+                            start = message
+                            return
+                        if start is not None:
+                            held.answer(message)
+                            await send(start)
+                            start = None
                         await send(message)
 
                     await self._answer(scope, _Replay(body, receive), answer)
@@ -141,11 +149,11 @@ class _Held:
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def answer(self, message: Message) -> None:
-        """Counts an answer that is begun, until it is read. Raises Refusal where the user reads none of many."""
-        if message["type"] != "http.response.start":
-            return
-        length = next((value for name, value in message.get("headers", ()) if name.lower() == b"content-length"), b"0")
-        size = min(int(length), _PIECE) if message.get("status") == 206 else int(length)
+        """Counts what is there of an answer as it begins, until the answer is over: of a file, that is a piece.
+
+        Raises Refusal where the user reads none of many.
+        """
+        size = len(message.get("body", b""))
         if size > _PIECE and self._all[self._user] + size > self._maximum:
             raise later(429, f"Answers with {self._maximum >> 20} MiB that were not read are here already.")
         self._own += size
