@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mlflow_sso.asgi import Receive, Scope, Send
+from mlflow_sso.guard.bodies import whole
 
 # Answers up to this size are sent at once; longer ones in pieces of it.
 PIECE = 1 << 16
@@ -55,6 +56,11 @@ def environ_of(scope: Scope, body: bytes) -> Environ:
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ["CONTENT_LENGTH"] = str(len(body))
     return environ
+
+
+def raw(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Headers of WSGI as ASGI has them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 class _FilePieces:
@@ -100,7 +106,7 @@ class Bridge:
         self._open = ThreadPoolExecutor(threads, "flask-open")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _whole(receive)
+        body = await whole(receive)
         if body is None:
             return
         pool = self._open if self._is_open(scope) else self._threads
@@ -112,17 +118,6 @@ class Bridge:
         environ = environ_of(scope, b"") | self._extra(scope)
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work, environ)
-
-
-async def _whole(receive: Receive) -> bytes | None:
-    pieces = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class _Answer:
@@ -173,7 +168,7 @@ class _Answer:
             pieces.append(piece)
             size += len(piece)
             if size >= PIECE:
-                return b"".join(pieces), False
+                return b"".join(pieces), (b"content-length", str(size).encode()) in self._headers
         return b"".join(pieces), True
 
     def _next(self) -> bytes | None:
@@ -181,7 +176,7 @@ class _Answer:
 
     def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         self._status = int(status.split(" ", 1)[0])
-        self._headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self._headers = raw(headers)
         return _no_write
 
 

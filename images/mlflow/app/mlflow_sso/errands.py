@@ -1,10 +1,10 @@
 """Whether a request may move an artifact: what Flask and its hooks say to it, before anything of its body is there."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from mlflow_sso.asgi import Scope, Send
-from mlflow_sso.bridge import Bridge, Environ
+from mlflow_sso.bridge import Bridge, Environ, raw
 from mlflow_sso.guard import Errand
 
 
@@ -14,14 +14,14 @@ class Rights:
     flask: the Flask application; user_of: the name of who asks.
     """
 
-    def __init__(self, flask: Any, bridge: Bridge) -> None:
-        self._flask, self._bridge = flask, bridge
+    def __init__(self, flask: Any, bridge: Bridge, user_of: Callable[[Scope], str | None]) -> None:
+        self._flask, self._bridge, self._user_of = flask, bridge, user_of
 
-    async def ask(self, scope: Scope, send: Send, errand: Errand, user: str) -> None:
+    async def ask(self, scope: Scope, send: Send, errand: Errand) -> None:
         """Fills the errand in, or sends what Flask answers to such a request."""
         answer = await self._bridge.call(self._before, scope)
         if isinstance(answer, dict):
-            errand.user, errand.told = user, answer
+            errand.user, errand.told = self._user_of(scope), answer
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -45,8 +45,4 @@ class Rights:
             if answer is None:
                 return dict(context.request.view_args)
             response = flask.process_response(flask.make_response(answer))
-            return response.status_code, _raw(response.headers.items()), response.get_data()
-
-
-def _raw(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            return response.status_code, raw(response.headers.items()), response.get_data()

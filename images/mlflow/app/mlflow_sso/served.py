@@ -1,7 +1,5 @@
 """The application of the image, put together once in each server process."""
 
-from functools import partial
-
 from mlflow_oidc_auth.app import app as plugin
 from mlflow_oidc_auth.entities.auth_context import AUTH_CONTEXT_KEY, AuthContext
 from mlflow_oidc_auth.middleware import AuthAwareWSGIMiddleware
@@ -10,10 +8,10 @@ from starlette.routing import Mount
 
 from mlflow_sso import databases, mends, stores
 from mlflow_sso.artifacts import Transfers
-from mlflow_sso.asgi import Scope, Send
+from mlflow_sso.asgi import Scope
 from mlflow_sso.bridge import Bridge, Environ
 from mlflow_sso.errands import Rights
-from mlflow_sso.guard import Errand, Guard, Limits, Origins, Turns
+from mlflow_sso.guard import Guard, Limits, Origins, Turns
 from mlflow_sso.guard.guard import KIND
 from mlflow_sso.guard.routes import Kind
 
@@ -33,10 +31,6 @@ def _is_open(scope: Scope) -> bool:
     return scope.get(KIND) is Kind.OPEN
 
 
-async def _ask(rights: Rights, scope: Scope, send: Send, errand: Errand) -> None:
-    await rights.ask(scope, send, errand, _user(scope) or "")
-
-
 def _served() -> Guard:
     limits = Limits.told()
     databases.install()
@@ -46,8 +40,8 @@ def _served() -> Guard:
     flask = mount.app.flask_app
     mount.app = bridge = Bridge(flask.wsgi_app, limits.turns, _context, _is_open)
     # Last in the list is innermost: what stands before it knows who asks.
-    ask = partial(_ask, Rights(flask, bridge))
-    plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=ask))
+    rights = Rights(flask, bridge, _user)
+    plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=rights.ask))
     transfer = None
     if stores.streams():
         stores.forget_lost()

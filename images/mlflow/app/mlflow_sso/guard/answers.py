@@ -47,11 +47,6 @@ class Refusal(Exception):
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
 
 
-def too_large(what: str, maximum: int, setting: str) -> Refusal:
-    """413, with the limit in MiB and the setting that raises it."""
-    return Refusal(413, f"{what} is larger than {maximum / (1 << 20):g} MiB. An operator raises that by {setting}.")
-
-
 def later(status: int, message: str, seconds: int = 1) -> Refusal:
     """429 or 503, with the time in seconds after which to ask again."""
     return Refusal(status, message, retry_after=str(seconds))

@@ -1,6 +1,7 @@
 """The body of a request, counted while it comes: no more bytes, no more values, no longer a wait than allowed."""
 
 import asyncio
+from collections.abc import Callable
 
 from mlflow_sso.asgi import Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal
@@ -25,17 +26,34 @@ def declared(scope: Scope) -> int | None:
     return None if header(scope, b"transfer-encoding") is not None else 0
 
 
+async def no_body() -> Message:
+    """The receive of a request that has no body."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def whole(receive: Receive, counted: Callable[[int], None] = lambda _: None) -> bytes | None:
+    """A body, all of it; None where its client has gone. counted: is told the bytes of each piece, and may raise."""
+    pieces = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        pieces.append(message.get("body", b""))
+        counted(len(pieces[-1]))
+        if not message.get("more_body"):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
 class Body:
     """The receive of an application that is told nothing beyond the limits; `refusal` then says which one was met.
 
-    maximum: bytes; None: any. values: objects and arrays of JSON; None: not looked for. idle: seconds.
+    maximum: bytes; None: any. values: objects and arrays of JSON; None: not looked for. idle: seconds. too_large: what
+    is said of more bytes.
     """
 
-    def __init__(
-        self, receive: Receive, maximum: int | None, values: int | None, idle: float, refused: Refusal
-    ) -> None:
+    def __init__(self, receive: Receive, maximum: int | None, values: int | None, idle: float, too_large: str) -> None:
         self._receive, self._maximum, self._values, self._idle = receive, maximum, values, idle
-        self._refused = refused
+        self._too_large = too_large
         self._whole = False
         self._bytes = self._opened = self._members = 0
         self.gone = False
@@ -66,7 +84,7 @@ class Body:
     def _count(self, piece: bytes) -> None:
         self._bytes += len(piece)
         if self._maximum is not None and self._bytes > self._maximum:
-            self.refusal = self._refused
+            self.refusal = Refusal(413, self._too_large)
         if self._values is not None:
             self._opened += piece.count(b"{") + piece.count(b"[")
             self._members += piece.count(b",") + piece.count(b":")

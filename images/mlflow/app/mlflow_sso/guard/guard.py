@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
-from mlflow_sso.guard.answers import Refusal, later, too_large
-from mlflow_sso.guard.bodies import Body, declared, header, refuse
-from mlflow_sso.guard.limits import Limits
+from mlflow_sso.guard.answers import Refusal, later
+from mlflow_sso.guard.bodies import Body, declared, header, no_body, refuse
+from mlflow_sso.guard.limits import MIB, Limits
 from mlflow_sso.guard.line import Line
 from mlflow_sso.guard.origins import Origins
-from mlflow_sso.guard.routes import OPEN_METHODS, Kind, kind
+from mlflow_sso.guard.routes import OPEN_METHODS, Kind, is_file, kind
 from mlflow_sso.guard.stores import watch
 
 _log = logging.getLogger(__name__)
@@ -33,16 +33,30 @@ class Errand:
     told: Any = None
 
 
-def path_of_a_file(path: str) -> bool:
-    """Whether the body is a file of whatever kind, which MLflow does not read as JSON."""
-    return path.endswith("/mlflow/upload-artifact")
-
-
 def abort(send: Send) -> None:
     """Drops the connection with what waits in it, where the server is uvicorn: closing would wait for the reader."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:
         transport.abort()
+
+
+def _too_large(what: str, maximum: int, setting: str) -> str:
+    """What is said of more, with the limit in MiB and the setting that raises it."""
+    return f"{what} is larger than {maximum / MIB:g} MiB. An operator raises that by mlflow.limits.{setting}."
+
+
+def _largest(limits: Limits) -> dict[Kind, tuple[int | None, str]]:
+    """The longest body of each kind of request that has another limit than usual, and what is said of more."""
+    none = (0, "A request of this kind has no body.")
+    account = (limits.account_bytes, f"The body is larger than {limits.account_bytes} bytes.")
+    return {
+        Kind.OPEN: none,
+        Kind.DOWNLOAD: none,
+        Kind.UPLOAD: (limits.artifact_bytes, _too_large("The artifact", limits.artifact_bytes or 0, "artifactMib")),
+        Kind.TRACE: (limits.trace_bytes, _too_large("The body", limits.trace_bytes, "traceMib")),
+        Kind.ACCOUNT: account,
+        Kind.DIRECTORY: account,
+    }
 
 
 class Guard:
@@ -53,6 +67,10 @@ class Guard:
 
     def __init__(self, app: Application, limits: Limits, origins: Origins, transfer: Transfer | None = None) -> None:
         self._app, self._limits, self._origins, self._transfer = app, limits, origins, transfer
+        self._usual = (limits.request_bytes, _too_large("The body", limits.request_bytes, "requestMib"))
+        self._largest = _largest(limits)
+        if transfer is None:
+            del self._largest[Kind.UPLOAD]
         self._transfers = Line(limits.transfers, limits.transfers_of_one, limits.places, limits.wait_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,27 +110,12 @@ class Guard:
         limits, length = self._limits, declared(scope)
         if what is Kind.OPEN and scope["method"] not in OPEN_METHODS:
             raise Refusal(405, "This page can be read, and nothing else.", allow=", ".join(OPEN_METHODS))
-        maximum, refused = self._largest(what)
-        if length is None and what in (Kind.OPEN, Kind.DOWNLOAD):
-            raise refused
-        if length is not None and maximum is not None and length > maximum:
-            raise refused
-        is_json = b"protobuf" not in (header(scope, b"content-type") or b"") and not path_of_a_file(scope["path"])
+        maximum, too_large = self._largest.get(what, self._usual)
+        if (length is None and maximum == 0) or (length is not None and maximum is not None and length > maximum):
+            raise Refusal(413, too_large)
+        is_json = b"protobuf" not in (header(scope, b"content-type") or b"") and not is_file(scope["path"])
         values = limits.json_values if what is not Kind.UPLOAD and is_json else None
-        return Body(receive, maximum, values, limits.idle_seconds, refused)
-
-    def _largest(self, what: Kind) -> tuple[int | None, Refusal]:
-        limits = self._limits
-        if what is Kind.OPEN or what is Kind.DOWNLOAD:
-            return 0, Refusal(413, "A request of this kind has no body.")
-        if what is Kind.UPLOAD and self._transfer is not None:
-            largest = limits.artifact_bytes
-            return largest, too_large("The artifact", largest or 0, "mlflow.limits.artifactMib")
-        if what is Kind.TRACE:
-            return limits.trace_bytes, too_large("The body", limits.trace_bytes, "mlflow.limits.traceMib")
-        if what in (Kind.ACCOUNT, Kind.DIRECTORY):
-            return limits.account_bytes, Refusal(413, f"The body is larger than {limits.account_bytes} bytes.")
-        return limits.request_bytes, too_large("The body", limits.request_bytes, "mlflow.limits.requestMib")
+        return Body(receive, maximum, values, limits.idle_seconds, too_large)
 
     async def _serve(self, scope: Scope, body: Body, send: Send) -> None:
         """Lets the application answer, unless its body is refused on the way or its stores cannot be asked."""
@@ -160,13 +163,10 @@ class Guard:
             (name, value) for name, value in scope["headers"] if name not in (b"content-length", b"transfer-encoding")
         ]
 
-        async def nothing() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
         async def hold(message: Message) -> None:
             held.append(message)
 
-        empty = Body(nothing, None, None, self._limits.idle_seconds, Refusal(413, ""))
+        empty = Body(no_body, None, None, self._limits.idle_seconds, "")
         await self._serve({**scope, "headers": bare, ERRAND: errand}, empty, hold)
         if errand.user is None:
             for message in held:

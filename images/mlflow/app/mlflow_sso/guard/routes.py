@@ -55,6 +55,11 @@ def kind(method: str, path: str) -> Kind:
     return Kind.API
 
 
+def is_file(path: str) -> bool:
+    """Whether the body of an API call is a file of whatever kind, which MLflow does not read as JSON."""
+    return path.endswith("/mlflow/upload-artifact")
+
+
 def _api(method: str, path: str) -> Kind:
     if path.startswith(_ARTIFACTS) and len(path) > len(_ARTIFACTS):
         return _TRANSFERS.get(method, Kind.API)

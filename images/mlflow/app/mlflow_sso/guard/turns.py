@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
-from mlflow_sso.guard.bodies import header
+from mlflow_sso.guard.bodies import header, no_body, whole
 from mlflow_sso.guard.guard import ERRAND, KIND, Errand
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.line import Line
@@ -57,7 +57,7 @@ class Turns:
             # The application knows these by a token of their own, once the body is there.
             user = "directory " + hashlib.sha256(token).hexdigest()
         if user is None:
-            await self._app(scope, _nothing, send)
+            await self._app(scope, no_body, send)
             return
         try:
             root, path = scope.get("root_path", ""), scope["path"]
@@ -113,17 +113,13 @@ class Turns:
             messages.append(message)
 
         context = contextvars.copy_context()
-        aside = _Replay(receive.body, None)
+        aside = _Replay(receive.body, _never)
         await asyncio.to_thread(context.run, asyncio.run, self._aside(scope, aside, keep))
         for message in messages:
             await send(message)
 
     async def _aside(self, scope: Scope, receive: "_Replay", send: Send) -> None:
         await self._app(scope, receive, send)
-
-
-async def _nothing() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 class _Held:
@@ -134,19 +130,12 @@ class _Held:
 
     async def read(self, receive: Receive) -> bytes | None:
         """The body; None where its client has gone. Raises Refusal where the user has too much here."""
-        pieces = []
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            piece = message.get("body", b"")
-            self._own += len(piece)
-            self._all[self._user] += len(piece)
-            if self._all[self._user] > self._maximum:
-                raise later(429, f"Requests of one user with {self._maximum >> 20} MiB are here already.")
-            pieces.append(piece)
-            if not message.get("more_body"):
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return await whole(receive, self._count)
+
+    def _count(self, size: int) -> None:
+        self._add(size)
+        if self._all[self._user] > self._maximum:
+            raise later(429, f"Requests of one user with {self._maximum >> 20} MiB are here already.")
 
     def answer(self, message: Message) -> None:
         """Counts what is there of an answer as it begins, until the answer is over: of a file, that is a piece.
@@ -156,6 +145,9 @@ class _Held:
         size = len(message.get("body", b""))
         if size > _PIECE and self._all[self._user] + size > self._maximum:
             raise later(429, f"Answers with {self._maximum >> 20} MiB that were not read are here already.")
+        self._add(size)
+
+    def _add(self, size: int) -> None:
         self._own += size
         self._all[self._user] += size
 
@@ -166,16 +158,18 @@ class _Held:
 
 
 class _Replay:
-    """The receive of a body that is there. after: what comes then; None: nothing does."""
+    """The receive of a body that is there. after: what comes then."""
 
-    def __init__(self, body: bytes, after: Receive | None) -> None:
+    def __init__(self, body: bytes, after: Receive) -> None:
         self.body, self._after, self._given = body, after, False
 
     async def __call__(self) -> Message:
         if not self._given:
             self._given = True
             return {"type": "http.request", "body": self.body, "more_body": False}
-        if self._after is None:
-            await asyncio.get_running_loop().create_future()
-        assert self._after is not None
         return await self._after()
+
+
+async def _never() -> Message:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("a future that nobody fulfils")
