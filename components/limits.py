@@ -10,21 +10,20 @@ _MIB = 1 << 20
 
 def limit_variables(settings: Settings) -> dict[str, str]:
     """The variables of what differs from the guard's own defaults (mlflow_sso.guard.limits)."""
-    given, usual = settings.mlflow.limits, Limits()
-    variables: dict[str, int] = {}
-    if given.request_mib != usual.request_mib:
-        variables["MAX_REQUEST_BYTES"] = given.request_mib * _MIB
-    if given.trace_mib != usual.trace_mib:
-        variables["MAX_TRACE_BYTES"] = given.trace_mib * _MIB
-        variables["MAX_DECOMPRESSED_BYTES"] = 2 * given.trace_mib * _MIB
-    if given.artifact_mib is not None:
-        variables["MAX_ARTIFACT_BYTES"] = given.artifact_mib * _MIB
-    if given.idle_seconds != usual.idle_seconds:
-        variables["IDLE_SECONDS"] = given.idle_seconds
-    if given.requests_per_user != usual.requests_per_user:
-        variables["REQUESTS_PER_USER"] = given.requests_per_user
-    if given.statement_seconds != usual.statement_seconds:
-        variables["STATEMENT_SECONDS"] = given.statement_seconds
-    if server_turns(settings) != MOST_TURNS:
-        variables["TURNS"] = server_turns(settings)
-    return {f"MLFLOW_SSO_{name}": str(value) for name, value in variables.items()}
+    given = _variables(settings.mlflow.limits, server_turns(settings))
+    usual = _variables(Limits(), MOST_TURNS)
+    return {f"MLFLOW_SSO_{name}": str(value) for name, value in given.items() if value != usual[name]}
+
+
+def _variables(limits: Limits, turns: int) -> dict[str, int]:
+    return {
+        "MAX_REQUEST_BYTES": limits.request_mib * _MIB,
+        "MAX_TRACE_BYTES": limits.trace_mib * _MIB,
+        "MAX_DECOMPRESSED_BYTES": 2 * limits.trace_mib * _MIB,
+        # 0: as much as the store holds.
+        "MAX_ARTIFACT_BYTES": (limits.artifact_mib or 0) * _MIB,
+        "IDLE_SECONDS": limits.idle_seconds,
+        "REQUESTS_PER_USER": limits.requests_per_user,
+        "STATEMENT_SECONDS": limits.statement_seconds,
+        "TURNS": turns,
+    }

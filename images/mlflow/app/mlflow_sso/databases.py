@@ -7,13 +7,18 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import wraps
 from typing import Any
 
+from mlflow_sso import upstream
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.stores import failed
 
-_POOLS = ("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", "OIDC_DB_POOL_SIZE")
-_OVERFLOWS = ("MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW", "OIDC_DB_POOL_MAX_OVERFLOW")
+# Of MLflow and of the plugin: connections that stay, and as many that come on top of them.
+_POOLS = (
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW",
+    "OIDC_DB_POOL_SIZE", "OIDC_DB_POOL_MAX_OVERFLOW",
+)  # fmt: skip
 
 
 class _InContext(ThreadPoolExecutor):
@@ -25,10 +30,25 @@ class _InContext(ThreadPoolExecutor):
 
 def size() -> None:
     """Sizes the pools, before MLflow and the plugin read of it: two connections to each database for every turn."""
-    for name in (*_POOLS, *_OVERFLOWS):
-        os.environ.setdefault(name, str(Limits.told().turns))
+    turns = str(Limits.told().turns)
+    for name in _POOLS:
+        os.environ.setdefault(name, turns)
     # Of libpq, in seconds: a server that drops what it is sent is not waited for.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
+
+
+def _told(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Takes a connection out of a pool, and tells the guard where there is none."""
+
+    @wraps(original)
+    def take(pool: Any) -> Any:
+        try:
+            return original(pool)
+        except Exception as error:
+            failed(type(error).__name__)
+            raise
+
+    return take
 
 
 def install() -> None:
@@ -54,16 +74,8 @@ def install() -> None:
         if context.is_disconnect or name in ("OperationalError", "InterfaceError", "TooManyConnections"):
             failed(name)
 
-    taken = QueuePool._do_get
-
-    def take(pool: Any) -> Any:
-        try:
-            return taken(pool)
-        except Exception as error:
-            failed(type(error).__name__)
-            raise
-
+    upstream.reads(auth_middleware.AuthMiddleware, "_authenticate_basic_auth", "b0a46896c3bd42a1")
     auth_middleware._BASIC_AUTH_EXECUTOR = _InContext(1, "mlflow-oidc-basic-auth")
     event.listen(Engine, "connect", bound)
     event.listen(Engine, "handle_error", tell)
-    QueuePool._do_get = take
+    upstream.replace(QueuePool, "_do_get", "b14c6dd7c3771475", _told)

@@ -4,17 +4,15 @@ MLflow copies an object of a bucket whole onto a disk in memory that all request
 (`mlflow.server.handlers._send_artifact`, 3.17.2). What is sent here comes from the bucket as it is read.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from mlflow.server import handlers
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 from mlflow_sso import stores, upstream
-from mlflow_sso.artifacts.ranges import Found
+from mlflow_sso.bridge import PIECE
 from mlflow_sso.guard.answers import Refusal
-
-_PIECE = 1 << 16
 
 
 def install() -> None:
@@ -40,16 +38,6 @@ def _answer(repository: Any, path: str) -> Any:
         headers = {name.decode(): value.decode() for name, value in refusal.headers}
         return Response(refusal.body, refusal.status, headers, content_type="application/json")
     headers = {name.decode(): value.decode("latin-1") for name, value in found.headers(path)}
-    response = Response(_pieces(found), found.status, headers, direct_passthrough=True)
+    response = Response(found.pieces(PIECE), found.status, headers, direct_passthrough=True)
     response.call_on_close(found.close)
     return response
-
-
-def _pieces(found: Found) -> Iterator[bytes]:
-    left = found.length
-    while left > 0:
-        piece = found.read(min(_PIECE, left))
-        if not piece:
-            raise OSError(f"an artifact ended {left} bytes early")
-        left -= len(piece)
-        yield piece

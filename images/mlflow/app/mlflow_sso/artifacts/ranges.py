@@ -3,7 +3,7 @@
 import mimetypes
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -28,6 +28,16 @@ class Found:
     @property
     def status(self) -> int:
         return 206 if self.partial else 200
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """What is to be read, in pieces of a size. Raises OSError where there is less than was found."""
+        left = self.length
+        while left > 0:
+            piece = self.read(min(size, left))
+            if not piece:
+                raise OSError(f"an artifact ended {left} bytes early")
+            left -= len(piece)
+            yield piece
 
     def headers(self, path: str) -> list[tuple[bytes, bytes]]:
         """Those of its answer. It is an attachment: an uploaded page must not run as one of the server's."""

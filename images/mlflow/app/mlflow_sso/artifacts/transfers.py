@@ -79,24 +79,21 @@ class Transfers:
         await send({"type": "http.response.body", "body": b"{}"})
 
     async def _download(self, store: Store, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        wanted, unless = (header(scope, name) for name in (b"range", b"if-range"))
-        ranged = wanted.decode("latin-1") if wanted else None
-        found: Found = await self._run(partial(store.find, path, ranged, unless.decode("latin-1") if unless else None))
+        given = (header(scope, name) for name in (b"range", b"if-range"))
+        wanted, unless = (value.decode("latin-1") if value else None for value in given)
+        found: Found = await self._run(partial(store.find, path, wanted, unless))
         # The request has no body; behind its end comes one message more, whenever: http.disconnect.
         while (await receive()).get("more_body"):
             pass
         gone = asyncio.ensure_future(receive())
         try:
             await send({"type": "http.response.start", "status": found.status, "headers": found.headers(path)})
-            left = 0 if scope["method"] == "HEAD" else found.length
-            while left > 0 and not gone.done():
-                piece = await self._run(partial(found.read, min(store.piece, left)))
-                if not piece:
-                    raise OSError(f"{path} ended {left} bytes early")
-                left -= len(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
-            if left == 0 and (scope["method"] == "HEAD" or found.length == 0):
-                await send({"type": "http.response.body", "body": b""})
+            pieces = iter(()) if scope["method"] == "HEAD" else found.pieces(store.piece)
+            more = True
+            while more and not gone.done():
+                piece = await self._run(partial(next, pieces, None))
+                more = piece is not None
+                await send({"type": "http.response.body", "body": piece or b"", "more_body": more})
         finally:
             gone.cancel()
             await asyncio.shield(asyncio.ensure_future(self._run(found.close)))

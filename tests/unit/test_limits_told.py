@@ -1,0 +1,58 @@
+"""What the settings say of limits is what the guard in the image does, and neither has defaults of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mlflow_sso.guard import Limits
+from mlflow_sso.mends import inflation
+
+from components.limits import limit_variables
+from settings import MOST_TURNS, model
+from tests.samples import settings
+
+MIB = 1 << 20
+# A setting, another value of it, and what the guard makes of a value: by its own name, or of unpacked spans.
+SAID = {
+    "requestMib": (17, "request_bytes", MIB),
+    "traceMib": (33, "trace_bytes", MIB),
+    "artifactMib": (5, "artifact_bytes", MIB),
+    "idleSeconds": (61, "idle_seconds", 1),
+    "requestsPerUser": (129, "places", 1),
+    "statementSeconds": (62, "statement_seconds", 1),
+}
+
+
+def told(**limits: Any) -> dict[str, str]:
+    return limit_variables(settings({"mlflow": {"limits": limits}}))
+
+
+def test_every_setting_is_asked_for_here() -> None:
+    assert {field.alias for field in model.Limits.model_fields.values()} == set(SAID)
+
+
+def test_a_stack_without_limits_of_its_own_tells_nothing_and_has_the_same() -> None:
+    assert told() == {}
+    usual, guard = model.Limits(), Limits.told({})
+    for key, (_, name, unit) in SAID.items():
+        field = next(n for n, f in model.Limits.model_fields.items() if f.alias == key)
+        value = getattr(usual, field)
+        assert getattr(guard, name) == (None if value is None else value * unit), key
+    assert guard.turns == MOST_TURNS
+    assert 2 * usual.trace_mib * MIB == inflation.DEFAULT_BOUND
+
+
+@pytest.mark.parametrize("key", sorted(SAID))
+def test_a_limit_reaches_the_guard(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value, name, unit = SAID[key]
+    variables = told(**{key: value})
+    assert getattr(Limits.told(variables), name) == value * unit
+    if key == "traceMib":
+        monkeypatch.setenv(inflation.BOUND, variables[inflation.BOUND])
+        assert inflation.bound() == 2 * value * MIB
+
+
+def test_more_processes_have_fewer_turns_each() -> None:
+    many = limit_variables(settings({"mlflow": {"workers": 8}}))
+    assert Limits.told(many).turns < MOST_TURNS
