@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from stackctl.engines import pulumi_cli
+from tests.e2e.asking import Person, person
 from tests.e2e.cluster import cluster_or_skip, has_istio
 from tests.e2e.harness import WORKLOADS, Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
@@ -72,6 +73,18 @@ def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
 @pytest.fixture(scope="session")
 def client(stack: Stack) -> Client:
     return Client(stack.outputs())
+
+
+@pytest.fixture(scope="module")
+def alice(client: Client) -> Person:
+    """An administrator."""
+    return person(client, "alice")
+
+
+@pytest.fixture(scope="module")
+def bob(client: Client) -> Person:
+    """A plain user to whom nobody granted anything."""
+    return person(client, "bob")
 
 
 @pytest.fixture(scope="session")

@@ -13,20 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.asking import AJAX2, AJAX3, V2, V3, Person, new_trace, person
-from tests.e2e.harness import Client
-
-
-@pytest.fixture(scope="module")
-def alice(client: Client) -> Person:
-    """An administrator."""
-    return person(client, "alice")
-
-
-@pytest.fixture(scope="module")
-def bob(client: Client) -> Person:
-    """A plain user to whom nobody granted anything."""
-    return person(client, "bob")
+from tests.e2e.asking import AJAX2, AJAX3, V2, V3, Person, new_trace
 
 
 @dataclass(frozen=True)

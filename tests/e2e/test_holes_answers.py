@@ -12,25 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from tests.e2e.asking import AJAX2, GRAPHQL, V2, V3, Person, new_trace, person
-from tests.e2e.harness import Client
+from tests.e2e.asking import AJAX2, GRAPHQL, V2, V3, Person, new_trace
 
 # Asks a search for one page of so many, behind a token.
 Search = Callable[[Person, int, str], Any]
-
-
-@pytest.fixture(scope="module")
-def alice(client: Client) -> Person:
-    """An administrator."""
-    return person(client, "alice")
-
-
-@pytest.fixture(scope="module")
-def bob(client: Client) -> Person:
-    """A plain user to whom nobody granted anything."""
-    return person(client, "bob")
 
 
 def _experiments(word: str, prefix: str = V2, method: str = "POST") -> Search:

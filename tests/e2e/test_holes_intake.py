@@ -16,20 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.asking import V2, V3, Person, new_trace, person
-from tests.e2e.harness import Client
-
-
-@pytest.fixture(scope="module")
-def alice(client: Client) -> Person:
-    """An administrator."""
-    return person(client, "alice")
-
-
-@pytest.fixture(scope="module")
-def bob(client: Client) -> Person:
-    """A plain user to whom nobody granted anything."""
-    return person(client, "bob")
+from tests.e2e.asking import V2, V3, Person, new_trace
 
 
 def _spans(trace: str, **attributes: str) -> dict[str, Any]:

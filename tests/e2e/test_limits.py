@@ -28,12 +28,6 @@ LARGE = 300
 
 
 @pytest.fixture(scope="module")
-def bob(client: Client) -> Person:
-    """A plain user to whom nobody granted anything."""
-    return person(client, "bob")
-
-
-@pytest.fixture(scope="module")
 def place(bob: Person) -> str:
     """Where a run of bob's has its artifacts."""
     experiment = bob.experiment()

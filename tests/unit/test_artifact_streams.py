@@ -11,39 +11,23 @@ from typing import Any
 import pytest
 from mlflow_sso.artifacts.pieces import Incoming
 from mlflow_sso.artifacts.ranges import part
-from mlflow_sso.artifacts.transfers import Transfers
 from mlflow_sso.artifacts.volume import Volume
-from mlflow_sso.guard import Errand, Guard, Limits, Origins
 from mlflow_sso.guard.answers import Refusal
-from mlflow_sso.guard.guard import ERRAND
 
-from tests.unit.asgi_client import Answer, ask, reply, run
+from tests.unit.artifact_server import Server, cut
+from tests.unit.asgi_client import run
 
-PREFIX = "/api/2.0/mlflow-artifacts/artifacts/"
 MIB = 1 << 20
 
 
-class Server:
-    """What moves artifacts of a volume for anybody."""
-
-    def __init__(self, root: Path) -> None:
-        self.store = Volume(root)
-        transfers = Transfers(lambda: self.store, lambda path: path, 4)
-        self.guard = Guard(self._app, Limits(idle_seconds=0.2), Origins((), ()), transfers)
-
-    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        errand = scope[ERRAND]
-        assert isinstance(errand, Errand)
-        errand.user, errand.told = "bob", {"artifact_path": scope["path"].removeprefix(PREFIX)}
-        await reply(send, 204)
-
-    def ask(self, method: str, path: str, pieces: Any = (), **more: Any) -> Answer:
-        return run(ask(self.guard, method, PREFIX + path, pieces, **more))
+@pytest.fixture
+def store(tmp_path: Path) -> Volume:
+    return Volume(tmp_path)
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    return Server(tmp_path)
+def server(store: Volume) -> Server:
+    return Server(store)
 
 
 def files(root: Path) -> list[str]:
@@ -54,7 +38,7 @@ def files(root: Path) -> list[str]:
 @pytest.mark.parametrize("step", [65536, 3 * MIB])
 def test_what_was_sent_is_what_is_read(server: Server, tmp_path: Path, size: int, step: int) -> None:
     content = os.urandom(size)
-    sent = server.ask("PUT", "1/run/artifacts/a.bin", [content[at : at + step] for at in range(0, size, step)])
+    sent = server.ask("PUT", "1/run/artifacts/a.bin", cut(content, step))
     assert sent.status == 200
     assert files(tmp_path) == ["1/run/artifacts/a.bin"]
     got = server.ask("GET", "1/run/artifacts/a.bin")
@@ -80,14 +64,14 @@ def test_nothing_is_left_of_half_an_upload(server: Server, tmp_path: Path, how: 
     assert server.ask("GET", "1/run/artifacts/a.bin").status == 404
 
 
-def test_a_server_removes_what_a_dead_one_left(server: Server, tmp_path: Path) -> None:
-    upload = server.store.begin("1/a", None)
+def test_a_server_removes_what_a_dead_one_left(server: Server, store: Volume, tmp_path: Path) -> None:
+    upload = store.begin("1/a", None)
     upload.write(b"half")
-    server.store.forget_lost()
+    store.forget_lost()
     assert len(files(tmp_path)) == 1, "another server may be at it"
     (left,) = [path for path in tmp_path.rglob("*") if path.is_file()]
     os.utime(left, (time.time() - 90_000,) * 2)
-    server.store.forget_lost()
+    store.forget_lost()
     assert files(tmp_path) == []
 
 
@@ -119,14 +103,14 @@ def test_what_cannot_fit_is_refused_before_it_is_sent(server: Server) -> None:
     ["../a", "1/../../a", "/etc/a", "link/a", ".artifact.uploading./a", ".artifact.uploading.", "", "1/link2"],
 )
 @pytest.mark.parametrize("method", ["PUT", "GET"])
-def test_no_path_leads_outside(server: Server, tmp_path: Path, method: str, path: str) -> None:
+def test_no_path_leads_outside(server: Server, store: Volume, tmp_path: Path, method: str, path: str) -> None:
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
     (tmp_path / "link").symlink_to(outside)
     (tmp_path / "1").mkdir()
     (tmp_path / "1/link2").symlink_to(outside / "secret")
     (outside / "secret").write_text("secret")
-    work = server.store.begin if method == "PUT" else server.store.find
+    work = store.begin if method == "PUT" else store.find
     with pytest.raises(Refusal):
         work(path, None, *([None] if method == "GET" else []))
     assert files(outside) == ["secret"]

@@ -9,8 +9,9 @@ from typing import Any
 
 from mlflow_sso.asgi import Application
 from mlflow_sso.guard import Guard, Limits, Turns
+from mlflow_sso.guard.bodies import no_body
 
-from tests.unit.asgi_client import ask, echo, reply, run
+from tests.unit.asgi_client import ask, echo, reply, run, scope_of
 from tests.unit.test_guard import LIMITS, MIB, SEARCH, guard, one
 
 
@@ -19,6 +20,17 @@ def turns(app: Application, limits: Limits = LIMITS, user: str | None = "bob") -
         raise AssertionError("nobody asked for an artifact")
 
     return guard(Turns(app, limits, lambda scope: scope.get("user", user), no_errand), limits)
+
+
+async def unread(served: Application) -> None:
+    """A request of somebody who reads nothing of its answer."""
+    never = asyncio.Event()
+
+    async def slow(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await never.wait()
+
+    await served(scope_of("GET", SEARCH), no_body, slow)
 
 
 def test_nobodys_body_is_read() -> None:
@@ -56,21 +68,11 @@ def test_requests_of_one_user_leave_turns_for_others() -> None:
 
 def test_a_slow_reader_has_no_turn() -> None:
     async def scenario() -> None:
-        never = asyncio.Event()
-
-        async def slow(message: Any) -> None:
-            if message["type"] == "http.response.body":
-                await never.wait()
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await reply(send, 200)
 
         served = turns(app, replace(LIMITS, places=100))
-        scope = {"type": "http", "method": "GET", "path": SEARCH, "headers": [(b"host", b"ml.example.com")]}
-        readers = [asyncio.create_task(served({**scope}, receive, slow)) for _ in range(20)]
+        readers = [asyncio.create_task(unread(served)) for _ in range(20)]
         await asyncio.sleep(0.05)
         assert (await asyncio.wait_for(ask(served, "GET", SEARCH), 1)).status == 200
         for reader in readers:
@@ -148,21 +150,11 @@ def test_long_spans_are_decoded_in_another_thread() -> None:
 
 def test_answers_that_nobody_reads_are_bounded_for_each_user() -> None:
     async def scenario() -> None:
-        never = asyncio.Event()
-
-        async def slow(message: Any) -> None:
-            if message["type"] == "http.response.body":
-                await never.wait()
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await reply(send, 200, b"x" * MIB, {"content-length": str(MIB)})
 
         served = turns(app, replace(LIMITS, held_bytes=3 * MIB, places=100))
-        scope = {"type": "http", "method": "GET", "path": SEARCH, "headers": [(b"host", b"ml.example.com")]}
-        readers = [asyncio.create_task(served({**scope}, receive, slow)) for _ in range(3)]
+        readers = [asyncio.create_task(unread(served)) for _ in range(3)]
         await asyncio.sleep(0.05)
         assert (await ask(served, "GET", SEARCH)).status == 429
         # After `idle_seconds` the server drops who reads nothing.
