@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from mlflow_sso.mends import filling, places, sqltext
+from mlflow_sso.mends import filling, grants, places, sqltext
 from mlflow_sso.mends.destinations import refused
 from mlflow_sso.mends.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends.tokens import Foreign, Seal
@@ -270,3 +270,8 @@ def test_a_full_page_has_another_behind_it_even_where_nothing_is() -> None:
 
     assert filling.fill(fetch, bool, 2, 0) == ([1, 2], 2)
     assert filling.fill(fetch, bool, 2, 2) == ([], None)
+
+
+def test_a_group_and_a_number_are_told_from_each_other_in_any_order() -> None:
+    assert grants.in_order("team", 7) == grants.in_order(7, "team") == ("team", 7)
+    assert grants.in_order("7", 7) == grants.in_order(7, "7") == ("7", 7), "a group may be called by a number"
