@@ -6,12 +6,15 @@ import base64
 import hashlib
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import requests
 
-from tests.e2e.asking import V2, Person
+from tests.e2e.asking import V2
 from tests.e2e.harness import TIMEOUT, Client, Stack, run_in
 from tests.e2e.keycloak import KeycloakAdmin
 from tests.e2e.login import submit_login
@@ -26,13 +29,27 @@ TOKENS = (READER, EDITOR, MANAGER)
 PASSWORD = secrets.token_hex(16)
 
 
+# The environment of the process that serves.
+ENVIRONMENT = """
+import os
+pairs = open("/proc/1/environ", "rb").read().decode().split(chr(0))
+os.environ.update(pair.split("=", 1) for pair in pairs if "=" in pair)
+"""
+
+
+def _printed(stack: Stack, script: str) -> str:
+    """What a script prints that imports the application as the process has it that serves."""
+    return run_in(stack.container("mlflow"), "/opt/mlflow/bin/python", "-c", ENVIRONMENT + script)
+
+
 def routes(stack: Stack) -> set[str]:
-    """Every route of the stack's MLflow, read from its application, in the environment of the process that serves."""
-    script = "import os\n" + (
-        "pairs = open('/proc/1/environ', 'rb').read().decode().split('\\0')\n"
-        "os.environ.update(pair.split('=', 1) for pair in pairs if '=' in pair)\n"
-    )
-    return server.routes(run_in(stack.container("mlflow"), "/opt/mlflow/bin/python", "-c", script + server.ROUTES))
+    """Every route of the stack's MLflow, read from its application."""
+    return server.routes(_printed(stack, server.ROUTES))
+
+
+def schemas(stack: Stack) -> dict[str, Any]:
+    """What each route takes, read from the application."""
+    return server.schemas(_printed(stack, server.SCHEMAS))
 
 
 def digest(stack: Stack) -> dict[str, str]:
@@ -85,30 +102,55 @@ class Browsers:
             self._keycloak.remove(f"/{self._keycloak.realm}/users/{number}")
 
 
-def _token(alice: Person, name: str, expiration: str) -> dict[str, str]:
+class Bearer(Mapping[str, str]):
+    """The header of somebody's token, which is another one before it expires. grant: what gives one (RFC 6749, 5.1)."""
+
+    def __init__(self, grant: Callable[[], Mapping[str, Any]]) -> None:
+        self._grant, self._lock = grant, threading.Lock()
+        self._value, self._until = "", 0.0
+
+    def __getitem__(self, name: str) -> str:
+        if name != "Authorization":
+            raise KeyError(name)
+        with self._lock:
+            if time.monotonic() > self._until:
+                answer = self._grant()
+                self._value = f"Bearer {answer['access_token']}"
+                self._until = time.monotonic() + answer["expires_in"] / 2
+            return self._value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("Authorization",))
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _token(world: World, name: str) -> dict[str, str]:
     """The header of a personal token, which an administrator makes for somebody."""
-    made = alice.ask("POST", f"{V2}/users/{name}/tokens", {"name": "matrix", "expiration": expiration}).json()
+    body = {"name": "matrix", "expiration": world.values["soon"]}
+    made = world.must("POST", f"{V2}/users/{name}/tokens", body)
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{made['token']}".encode()).decode()}
 
 
-def _account(client: Client) -> str:
-    """A token of the service account that the stack declares."""
+def _account(client: Client) -> dict[str, Any]:
+    """A grant of the service account that the stack declares."""
     ((number, about),) = client.outputs["service_accounts"].items()
     answer = client.grant(grant_type="client_credentials", client_id=number, client_secret=about["client_secret"])
-    return str(answer.json()["access_token"])
+    return dict(answer.json())
 
 
 @contextmanager
-def matrix(stack: Stack, alice: Person, bob: Person, keycloak: KeycloakAdmin) -> Iterator[Matrix]:
+def matrix(stack: Stack, client: Client, keycloak: KeycloakAdmin) -> Iterator[Matrix]:
     """The matrix with a world of its own; its people go when the test ends."""
-    client, mark = alice.client, secrets.token_hex(4)
+    mark = secrets.token_hex(4)
     browsers = Browsers(client, keycloak)
     names = {caller: f"{caller}-{mark}" for caller in TOKENS}
     guest, group = f"guest-{mark}", f"group-{mark}"
     headers: dict[str, Mapping[str, str]] = {
-        ADMINISTRATOR: {"Authorization": alice.authorization},
-        PLAIN: {"Authorization": bob.authorization},
-        ACCOUNT: {"Authorization": f"Bearer {_account(client)}"},
+        ADMINISTRATOR: Bearer(lambda: client.password_token("alice")),
+        PLAIN: Bearer(lambda: client.password_token("bob")),
+        ACCOUNT: Bearer(lambda: _account(client)),
     }
     ask = Asker(client.outputs["mlflow_url"], headers)
     names |= {ADMINISTRATOR: "alice", PLAIN: "bob", ACCOUNT: "service-account-trainer", USER: browsers.make()}
@@ -126,11 +168,11 @@ def matrix(stack: Stack, alice: Person, bob: Person, keycloak: KeycloakAdmin) ->
     # Whoever comes with a token for the first time gets an account by it.
     for caller in (PLAIN, ACCOUNT):
         world.must("GET", f"{V2}/users/current", caller=caller)
-    headers |= {caller: _token(alice, names[caller], world.values["soon"]) for caller in TOKENS}
+    headers |= {caller: _token(world, names[caller]) for caller in TOKENS}
     secret = world.must("POST", f"{V2}/scim/tokens", {"name": f"matrix-{mark}"})["token"]
     headers[DIRECTORY] = {"Authorization": f"Bearer {secret}"}
     provider = client.mlflow("/providers").json()["providers"][0]["id"]
-    page = client.mlflow("/", alice.token).text
+    page = ask(ADMINISTRATOR, "GET", "/").text
     world.values |= {
         "provider": provider, "job": "00000000-0000-4000-8000-000000000000", "scim_type": "User",
         "scim_schema": "urn:ietf:params:scim:schemas:core:2.0:User", "page_file": _file_of(page),
@@ -140,7 +182,7 @@ def matrix(stack: Stack, alice: Person, bob: Person, keycloak: KeycloakAdmin) ->
     finally:
         browsers.remove()
         for name in (*(names[caller] for caller in TOKENS), guest, names[USER], visitor):
-            alice.ask("DELETE", f"{V2}/users", {"username": name})
+            ask(ADMINISTRATOR, "DELETE", f"{V2}/users", {"username": name})
 
 
 def _file_of(page: str) -> str:

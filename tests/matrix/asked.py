@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -40,6 +43,19 @@ class Asker:
         except requests.ConnectionError:
             # The server had just closed the connection, which it keeps for some seconds.
             return session.request(method, f"{self.url}{path}", **request)
+
+    def raw(self, caller: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
+        """A status and a text, of a request whose path goes out as it is written here."""
+        server = urlsplit(self.url)
+        data = b"" if body is None else json.dumps(body).encode()
+        given = {**self.headers.get(caller, {}), **headers, "Content-Length": str(len(data))}
+        connection = http.client.HTTPConnection(server.hostname or "", server.port, timeout=TIMEOUT)
+        try:
+            connection.request(method, path, data, given | ({"Content-Type": "application/json"} if data else {}))
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        finally:
+            connection.close()
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ class Matrix:
     """The rows of the tables, asked of a server about a world. digest: what its databases and files hold."""
 
     def __init__(self, ask: Asker, world: World, digest: Callable[[], Mapping[str, str]]) -> None:
-        self._ask, self.world, self._digest = ask, world, digest
+        self.ask, self.world, self.digest = ask, world, digest
 
     def answer(self, cell: Cell) -> requests.Response:
         """What one caller is answered; what the request uses up is made anew for those who may."""
@@ -96,7 +112,7 @@ class Matrix:
         if row.data is not None:
             more["data"] = filled(row.data, values)
         path = f"{cell.prefix}{filled(row.path, values)}"
-        return self._ask(cell.caller, row.method, path, filled(row.body, values), **more)
+        return self.ask(cell.caller, row.method, path, filled(row.body, values), **more)
 
     def fault(self, cell: Cell) -> str:
         """What is wrong with the answer of a cell; nothing, as it should be."""
@@ -126,23 +142,27 @@ class Matrix:
             found = pool.map(lambda row: [self.fault(cell) for cell in row], rows.values())
         return [fault for faults in found for fault in faults if fault]
 
-    def refusals(self, asked: Iterable[Cell]) -> list[str]:
-        """What is wrong with the answers of cells that are not served, and what these changed all the same."""
-        refused = [cell for cell in asked if not cell.is_served]
-        before = self._digest()
-        faults = self.faults(refused)
-        return faults + self._changes(before, refused)
+    def refusals(self, asked: Iterable[Cell], *, name: bool) -> list[str]:
+        """What is wrong with the answers of cells that are not served, and what these changed all the same.
 
-    def _changes(self, before: Mapping[str, str], asked: list[Cell]) -> list[str]:
-        after = self._digest()
+        name: asks again, row by row, to name the one that changes something; that takes long.
+        """
+        refused = [cell for cell in asked if not cell.is_served]
+        before = self.digest()
+        faults = self.faults(refused)
+        changed = self._changes(before)
+        return faults + changed + (self._culprits(refused) if changed and name else [])
+
+    def _changes(self, before: Mapping[str, str]) -> list[str]:
+        after = self.digest()
         changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-        if not changed:
-            return []
-        # Asked again, so that the row that changes something is named.
-        faults = [f"requests that were refused changed {changed}"]
+        return [f"requests that were refused changed {changed}"] if changed else []
+
+    def _culprits(self, asked: list[Cell]) -> list[str]:
+        faults = []
         for row in {id(cell.row): cell.row for cell in asked}.values():
-            before = self._digest()
+            before = self.digest()
             self.faults(cell for cell in asked if cell.row is row)
-            if self._digest() != before:
+            if self.digest() != before:
                 faults.append(f"{row.method} {row.rule} changes what there is for somebody who may not")
         return faults

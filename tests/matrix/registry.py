@@ -40,7 +40,7 @@ hooks = under("oidc/webhook", ROOT)
 NO_INTERNET = "it calls a server outside, which a test has none of"
 CREATED = [{"entity": "REGISTERED_MODEL", "action": "CREATED"}]
 WEBHOOKS: tuple[Row, ...] = (
-    webhooks("POST", "", ADMIN, {"name": "{new}", "url": "https://1.1.1.1/x", "events": CREATED}),
+    webhooks("POST", "", ADMIN, {"name": "{new}", "url": "https://1.1.1.1/x", "events": CREATED, "status": "DISABLED"}),
     webhooks("GET", "", ADMIN),
     webhooks("GET", "/{webhook_id}", ADMIN),
     webhooks("PATCH", "/{webhook_id}", ADMIN, {"description": "d"}),
@@ -50,7 +50,7 @@ WEBHOOKS: tuple[Row, ...] = (
         "POST",
         "",
         ADMIN,
-        {"name": "{new}", "url": "https://1.1.1.1/x", "events": ["registered_model.created"]},
+        {"name": "{new}", "url": "https://1.1.1.1/x", "events": ["registered_model.created"], "status": "DISABLED"},
         good=(200, 201),
     ),
     hooks("GET", "", ADMIN),

@@ -37,6 +37,8 @@ SCIM = Needs("a token of SCIM's", (DIRECTORY,))
 # A queue of reviews is its reviewers' beside its experiment's managers'; the world's has the editor for its reviewer.
 REVIEWER = Needs("EDIT, and to be a reviewer", (EDITOR, ADMINISTRATOR))
 QUEUE = Needs("MANAGE, or to be a reviewer", (EDITOR, MANAGER, ADMINISTRATOR))
+# What is given on a thing, or to administrators alone.
+GIVEN_OUT = (READ, USE, UPDATE, MANAGE, ADMIN, REVIEWER, QUEUE)
 CLASSES = (ANYBODY, LOGIN, READ, USE, UPDATE, MANAGE, ADMIN, SCIM, REVIEWER, QUEUE)
 
 API, AJAX, ROOT = "/api/", "/ajax-api/", "/"

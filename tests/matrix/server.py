@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 # Prints each route of the application as "METHOD /path", its parameters in braces. Runs where MLflow is installed.
 # HEAD goes with GET everywhere; OPTIONS is answered by Flask itself, which adds it to every route.
 ROUTES = r"""
@@ -47,3 +50,45 @@ def digests(database: str, printed: str) -> dict[str, str]:
     """The digests of tables among what psql printed, by database and table."""
     lines = [line.split("|") for line in printed.splitlines() if line.count("|") == 1]
     return {f"{database}.{table}": digest for table, digest in lines}
+
+
+# Prints what each route takes, as JSON schemas: of protobuf routes by their descriptors, of FastAPI's by its OpenAPI.
+SCHEMAS = r"""
+import json, re
+import mlflow_sso.served
+from mlflow.server.handlers import get_endpoints
+from mlflow_oidc_auth.app import app
+
+KINDS = {1: "number", 2: "number", 8: "boolean", 9: "string", 12: "string"}
+
+def of(message, depth=0):
+    properties = {}
+    for field in message.fields:
+        if field.message_type is None:
+            names = field.enum_type and [value.name for value in field.enum_type.values]
+            schema = {"enum": names} if names else {"type": KINDS.get(field.type, "integer")}
+        else:
+            schema = of(field.message_type, depth + 1) if depth < 3 else {"type": "object"}
+        properties[field.name] = {"type": "array", "items": schema} if field.is_repeated else schema
+    return {"type": "object", "properties": properties}
+
+found = {}
+for path, message, methods in get_endpoints(lambda message: message):
+    if hasattr(message, "DESCRIPTOR"):
+        for method in methods:
+            found[method + " " + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)] = of(message.DESCRIPTOR)
+document = app.openapi()
+for path, methods in document["paths"].items():
+    for method, about in methods.items():
+        body = about.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        asked = {each["name"]: each.get("schema", {}) for each in about.get("parameters", []) if each["in"] == "query"}
+        found[method.upper() + " " + path] = {"body": body, "query": asked}
+found["$components"] = document.get("components", {}).get("schemas", {})
+print("SCHEMAS", json.dumps(found))
+"""
+
+
+def schemas(printed: str) -> dict[str, Any]:
+    """What SCHEMAS printed: a schema by the name of a route, and under `$components` what they name."""
+    (line,) = (line for line in printed.splitlines() if line.startswith("SCHEMAS "))
+    return dict(json.loads(line.removeprefix("SCHEMAS ")))

@@ -4,7 +4,8 @@ The registry of MCP servers is read by whom it is granted to, or by all where DE
 workspaces are off the plugin shows each server without a grant of its own to everybody, whatever the default is.
 
 A group's grants on the gateway by pattern are shown and taken away: the plugin hands the number of such a grant to its
-store as the group's name, and the name as the number, so that neither is found.
+store as the group's name, and the name as the number, so that neither is found. A grant that is not there is 404, of
+every kind.
 """
 
 from collections.abc import Callable
@@ -37,10 +38,22 @@ def _ordered(original: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _status(original: Callable[[Exception], int | None]) -> Callable[[Exception], int | None]:
+    @wraps(original)
+    def status(error: Exception) -> int | None:
+        from sqlalchemy.exc import NoResultFound
+
+        return 404 if isinstance(error, NoResultFound) else original(error)
+
+    return status
+
+
 def install() -> None:
     from mlflow_oidc_auth.middleware import mcp_server_registry
     from mlflow_oidc_auth.repository._base import BaseGroupRegexPermissionRepository as Patterns
+    from mlflow_oidc_auth.routers import _permission_routes
 
     upstream.replace(mcp_server_registry, "_may_read", "1074859c1b118fd7", _may_read)
     upstream.replace(Patterns, "get", "afe5325b398205ee", _ordered)
     upstream.replace(Patterns, "revoke", "96ce4e55d9540448", _ordered)
+    upstream.replace(_permission_routes, "mlflow_error_status", "0a6cb6c744457eba", _status)
