@@ -111,7 +111,7 @@ def _bearer(client: Client) -> dict[str, str]:
 
 def _personal(client: Client) -> dict[str, str]:
     expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    body = {"name": f"bench-{secrets.token_hex(4)}", "expires_at": expires}
+    body = {"name": f"bench-{secrets.token_hex(4)}", "expiration": expires}
     access = str(client.password_token("bob")["access_token"])
     made = client.mlflow(f"{API}/users/current/tokens", access, "POST", json=body).json()["token"]
     return {"Authorization": "Basic " + b64encode(f"bob:{made}".encode()).decode()}
