@@ -257,6 +257,7 @@ class Workload:
 
     name: DNS label; other workloads reach it as `name:port` on every platform.
     runs: for ever, on demand, or at set times.
+    program: what its image starts, for a target that has to prepare something in the container first.
     outside: every server outside the stack that it connects to. Nothing else out there is open to it where the target
         can tell.
     authorities: files with the certificate of the CA that a target made for another workload's server: by path, the
@@ -274,6 +275,7 @@ class Workload:
     uid: int
     resources: Resources
     runs: Service | OnDemand | Scheduled
+    program: str = ""
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     secret_env: Mapping[str, SecretText] = field(default_factory=dict)

@@ -7,7 +7,7 @@ import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic.alias_generators import to_camel
 
 
@@ -113,6 +113,18 @@ def _url(value: str) -> str:
     return value
 
 
+def _no_nul(value: SecretStr) -> SecretStr:
+    if "\0" in value.get_secret_value():
+        raise ValueError("expected no NUL character: no variable of a program can hold it")
+    return value
+
+
+def _one_line(value: SecretStr) -> SecretStr:
+    if set(value.get_secret_value()) & {"\n", "\r", "\0"}:
+        raise ValueError("expected one line, without line breaks and NUL characters")
+    return value
+
+
 def is_tag(part: object) -> bool:
     """Whether a part of an error's place names a member of a union, and no key: those begin with this sign."""
     return str(part).startswith("=")
@@ -136,6 +148,9 @@ Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]
 Seconds = Annotated[int, Field(ge=1)]
 Destination = Annotated[str, AfterValidator(_destination)]
 Address = Annotated[str, AfterValidator(_address)]
+# What programs log in with: one line of any signs. Other secret text may have several.
+Password = Annotated[SecretStr, AfterValidator(_one_line)]
+SecretValue = Annotated[SecretStr, AfterValidator(_no_nul)]
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 # A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]

@@ -45,6 +45,14 @@ STARTED_ANEW: Mapping[str, frozenset[str]] = {
         {"MLFLOW_CRYPTO_KEK_PASSPHRASE", "MLFLOW_CRYPTO_KEK_VERSION", "MLFLOW_GATEWAY_KEY", "MLFLOW_SSO_TURNS"}
     ),
 }
+# Programs that start anew in some stacks alone: what their secrets are spelt by was wrong for some values.
+_SPELT = "a password in a Secret of others with $$, ${, quotes or spaces in it did not arrive as it is"
+SPELT_ANEW: Mapping[tuple[str, str], str] = {
+    ("kubernetes-kept", "keycloak"): _SPELT,
+    ("pulumi-kubernetes-kept", "keycloak"): _SPELT,
+    ("kubernetes-fetched", "keycloak"): _SPELT,
+    ("kubernetes-fetched", "redis"): _SPELT,
+}
 _TOLD = frozenset().union(*STARTED_ANEW.values())
 _NAMES = "|".join(STARTED_ANEW)
 _DIGESTS = re.compile(rf"\b((?:{_NAMES})-secrets|mlflow-sso/(?:{_NAMES}):[0-9.]+)-[0-9a-f]{{10,12}}\b")
@@ -212,7 +220,17 @@ def changes(release: str, views: Mapping[str, View]) -> Iterator[str]:
         assert len(before) > 10, f"{file.name} holds nothing to compare"
         after = present(views[file.stem](realm(before)))
         for change in (*replaced(before, after), *added(before, after)):
-            yield f"{file.stem}: {change}"
+            if not _spelt_anew(file.stem, change):
+                yield f"{file.stem}: {change}"
+
+
+def _spelt_anew(view: str, change: str) -> str:
+    """The program that the change starts anew by leave: with another command, or another template of its secrets."""
+    for name in (name for known, name in SPELT_ANEW if known == view):
+        pods = rf"\S*Deployment::{name}(-deployment)?: inputs\.spec\.template\.spec\.containers was "
+        if re.match(rf"{pods}|ExternalSecret::{name}-secrets-\w+: the stack (has it no more|did not have it)", change):
+            return name
+    return ""
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -263,15 +281,21 @@ def test_the_changelog_names_what_is_allowed_to_change() -> None:
 
 def test_each_leave_is_used(views: Mapping[str, View]) -> None:
     """One that no release needs any more would let the next mistake through."""
-    used = set()
+    used, spelt = set(), set()
     for release in RELEASES:
         for file in (FROZEN / release).glob("kubernetes-*.jsonl"):
             before = frozen(file)
             after = present(views[file.stem](realm(before)))
+            named = {(file.stem, _spelt_anew(file.stem, change)) for change in replaced(before, after)}
+            spelt |= named - {(file.stem, "")}
             for address, was in before.items():
-                for path, _, _ in differences(_fate(was), _fate(json.loads(line(address, after[address])))):
-                    used.add((kind(was), path.removeprefix("inputs.")))
+                if _spelt_anew(file.stem, problem(address, "inputs.spec.template.spec.containers was ", "")):
+                    continue
+                if address in after or (file.stem, address.partition("::")[2].split("-")[0]) not in SPELT_ANEW:
+                    for path, _, _ in differences(_fate(was), _fate(json.loads(line(address, after[address])))):
+                        used.add((kind(was), path.removeprefix("inputs.")))
     assert used == set(ALLOWED)
+    assert spelt == {(view, name) for view, name in SPELT_ANEW if view.startswith("kubernetes-")}
 
 
 SAID = {"type": "volume", "inputs": {"name": "a", "labels": {"b": "c"}}, "deletedWith": "urn:pulumi:s::p::t::w"}
