@@ -23,6 +23,7 @@ from settings.types import (
     OptionalText,
     Origin,
     Password,
+    Place,
     Scope,
     Seconds,
     SecretValue,
@@ -144,6 +145,9 @@ class Mlflow(Group):
         None, description="Prometheus metrics at /metrics, open to all who reach the url; default: on a loopback url"
     )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
+    artifact_locations: tuple[Place, ...] = Field(
+        (), description="Places beside its own store where artifacts of plain users may lie, such as s3://team/mlflow"
+    )
     env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
     secret_env: dict[str, GivenSecret] = Field(
         {}, description="The same, for values that are secret, or on Kubernetes in a Secret: {name, key}"

@@ -113,6 +113,15 @@ def _url(value: str) -> str:
     return value
 
 
+def _place(value: str) -> str:
+    """A place in a store that has one meaning; returned without a slash at its end."""
+    expected = "expected an address such as s3://team-bucket/mlflow, without , % ? # \\ spaces and dot segments"
+    found = re.fullmatch(r"[a-z][a-z0-9+.-]*://([^/]+)(/.*)?", value)
+    if not found or re.search(r"[\x00-\x20\x7f\\%?#,]", value) or {".", ".."} & set(value.split("/")):
+        raise ValueError(expected)
+    return value.rstrip("/")
+
+
 def _no_nul(value: SecretStr) -> SecretStr:
     if "\0" in value.get_secret_value():
         raise ValueError("expected no NUL character: no variable of a program can hold it")
@@ -144,6 +153,7 @@ GroupName = Annotated[
 ]
 Version = Annotated[str, BeforeValidator(_number_as_text, json_schema_input_type=str | float)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
+Place = Annotated[str, AfterValidator(_place)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
 Seconds = Annotated[int, Field(ge=1)]
 Destination = Annotated[str, AfterValidator(_destination)]
