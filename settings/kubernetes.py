@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from settings.types import DataKey, DnsName, Group, Host, ObjectName
+from settings.types import DataKey, DnsName, Group, Host, Network, ObjectName, TcpPort
 
 
 class ExistingSecret(Group):
@@ -93,6 +93,17 @@ class Ingress(Group):
     cluster_issuer: DnsName | None = Field(None, description="cert-manager ClusterIssuer")
 
 
+class Dns(Group):
+    """Where pods look names up, beside the places where the common distributions of Kubernetes have it."""
+
+    addresses: tuple[Network, ...] = Field(
+        (), description="Addresses or networks that answer, such as kube-dns' own where NodeLocal DNSCache stands in"
+    )
+    namespace: DnsName | None = Field(None, description="Namespace of pods that answer")
+    labels: dict[str, str] = Field({}, description="Labels of these pods; none: all pods of the namespace")
+    port: TcpPort = Field(53, description="Port at which these addresses and pods answer, TCP and UDP")
+
+
 class Mesh(Group):
     """Istio ambient: mutual TLS between all parts, and a waypoint that guards MLflow's trace intake."""
 
@@ -115,11 +126,13 @@ class Kubernetes(Group):
     gateway: GatewayRef | None = None
     ingress: Ingress | None = None
     callers: tuple[DnsName, ...] = Field(
-        (), description="Further namespaces whose pods may connect to MLflow and Keycloak"
+        (),
+        description="Further namespaces whose pods may connect to MLflow and Keycloak",
     )
     scrapers: tuple[DnsName, ...] = Field(
         (), description="Namespaces whose pods may read metrics, at the ports that have some and no others"
     )
+    dns: Dns = Dns()
     mesh: Mesh = Mesh()
     registry: str | None = Field(
         None, description="Registry and path that images are pushed to and pulled from, such as registry.example.com/ml"

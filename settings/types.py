@@ -93,6 +93,14 @@ def _destination(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    """An address or a network (CIDR, RFC 4632) as it is written canonically."""
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError("expected an address or a network, such as 10.96.0.10 or 10.96.0.0/28") from None
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -157,6 +165,7 @@ Place = Annotated[str, AfterValidator(_place)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
 Seconds = Annotated[int, Field(ge=1)]
 Destination = Annotated[str, AfterValidator(_destination)]
+Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
 # What programs log in with: one line of any signs. Other secret text may have several.
 Password = Annotated[SecretStr, AfterValidator(_one_line)]
