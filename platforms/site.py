@@ -51,7 +51,13 @@ class Deployed:
 
 
 class EnginePlatform(Protocol):
-    """Makes workloads real through Pulumi resources."""
+    """Makes workloads real through Pulumi resources.
+
+    inside: what follows the name of a workload where programs beside the stack reach it; empty where they do not.
+    """
+
+    @property
+    def inside(self) -> str: ...
 
     def check(self, workloads: Sequence[Workload]) -> Checked:
         """Ask the target whether it can honour these workloads; nothing is created."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from settings.types import DataKey, DnsName, Group, Host, Network, ObjectName, TcpPort
+from settings.types import Caller, DataKey, DnsName, Group, Host, Network, ObjectName, TcpPort
 
 
 class ExistingSecret(Group):
@@ -125,9 +125,9 @@ class Kubernetes(Group):
     storage: Storage = Storage()
     gateway: GatewayRef | None = None
     ingress: Ingress | None = None
-    callers: tuple[DnsName, ...] = Field(
+    callers: tuple[Caller, ...] = Field(
         (),
-        description="Further namespaces whose pods may connect to MLflow and Keycloak",
+        description="Further namespaces whose pods may connect to MLflow and Keycloak; namespace/account in the mesh",
     )
     scrapers: tuple[DnsName, ...] = Field(
         (), description="Namespaces whose pods may read metrics, at the ports that have some and no others"

@@ -174,6 +174,11 @@ OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 # A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 
+# A namespace, or one account in it.
+Caller = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
+]
+
 # A DNS subdomain (RFC 1123), and a key of a Secret or ConfigMap (Kubernetes API, Secret.data).
 ObjectName = Annotated[
     str, StringConstraints(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")

@@ -53,7 +53,9 @@ SPELT_ANEW: Mapping[tuple[str, str], str] = {
     ("kubernetes-fetched", "keycloak"): _SPELT,
     ("kubernetes-fetched", "redis"): _SPELT,
 }
-_TOLD = frozenset().union(*STARTED_ANEW.values())
+# What programs beside the stack read from the Secret of a stable name: a URL that they reach, where a loopback one was.
+SHARED = frozenset({"OIDC_TOKEN_URL", "OIDC_CLUSTER_TOKEN_URL"})
+_TOLD = frozenset().union(SHARED, *STARTED_ANEW.values())
 _NAMES = "|".join(STARTED_ANEW)
 _DIGESTS = re.compile(rf"\b((?:{_NAMES})-secrets|mlflow-sso/(?:{_NAMES}):[0-9.]+)-[0-9a-f]{{10,12}}\b")
 # The kinds of which nothing may change, and what people lose if something does.
@@ -165,8 +167,13 @@ def replaced(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
             # An alias may say another type, which the engine then takes for the same resource.
             becomes["type"] = was["type"]
         for path, value, other in differences(_fate(was), _fate(becomes)):
-            if not _only_protects(path, value, other) and (kind(was), path.removeprefix("inputs.")) not in ALLOWED:
+            if not _only_protects(path, value, other) and (kind(was), _place(path)) not in ALLOWED:
                 yield problem(address, f"{path} was {value!r} and becomes {other!r}", kind(was))
+
+
+def _place(path: str) -> str:
+    """A path as ALLOWED names it: all annotations of an object are one."""
+    return re.sub(r"^(metadata\.annotations)\..*", r"\1", path.removeprefix("inputs."))
 
 
 def _only_protects(path: str, value: Any, other: Any) -> bool:
@@ -293,7 +300,7 @@ def test_each_leave_is_used(views: Mapping[str, View]) -> None:
                     continue
                 if address in after or (file.stem, address.partition("::")[2].split("-")[0]) not in SPELT_ANEW:
                     for path, _, _ in differences(_fate(was), _fate(json.loads(line(address, after[address])))):
-                        used.add((kind(was), path.removeprefix("inputs.")))
+                        used.add((kind(was), _place(path)))
     assert used == set(ALLOWED)
     assert spelt == {(view, name) for view, name in SPELT_ANEW if view.startswith("kubernetes-")}
 

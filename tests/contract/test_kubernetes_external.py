@@ -112,7 +112,7 @@ def test_what_it_makes_is_what_the_stack_would_have_made() -> None:
         expected = {name: fill(text, store) for name, text in workload.secret_env.items() if not text.kept}
         assert [made(external, store) for external in all_of(workload.name)] == ([expected] if expected else [])
     shared = made(asked()["mlflow-oauth-secret"], store)
-    assert shared == {name: fill(text, store) for name, text in spec.shared().items()}
+    assert shared == {name: fill(text, store) for name, text in spec.shared(plan(FETCHED).inside).items()}
 
 
 def test_every_pod_reads_what_is_made_for_it() -> None:

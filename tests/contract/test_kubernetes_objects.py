@@ -163,7 +163,7 @@ def test_workload_secrets_are_immutable_and_the_named_one_is_not() -> None:
     secrets = of_kind(every({}), "Secret")
     assert {name for name, secret in secrets.items() if not secret.get("immutable")} == {"mlflow-oauth-secret"}
     assert set(secrets["mlflow-oauth-secret"]["stringData"]) == {
-        "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_TOKEN_URL"
+        "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_TOKEN_URL", "OIDC_CLUSTER_TOKEN_URL"
     }  # fmt: skip
 
 
