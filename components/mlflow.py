@@ -165,7 +165,7 @@ class _Part:
 def _entrance(settings: Settings) -> Entrance:
     # The plugin appends X-Forwarded-Port to the host that a proxy tells (proxy_headers_middleware, 11.0.2), so it needs
     # that host without a port, as every Entrance has it.
-    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"))
+    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"), streams=True)
 
 
 def _variables(settings: Settings) -> dict[str, str]:

@@ -43,6 +43,8 @@ class Entrance:
         in X-Forwarded-Port.
     host_port: the port opened on the host, where the target opens one.
     paths: what of it people need, as prefixes; empty: all of it. Targets that route by path let nothing else in.
+    streams: requests and answers of any size, which may take as long as they do; a proxy that the target puts in front
+        neither bounds them nor waits for the whole of one.
     managed_url: where the engine itself uses the program. It counts as ready once that takes connections.
     """
 
@@ -50,6 +52,7 @@ class Entrance:
     host_port: int
     paths: tuple[str, ...] = ()
     managed_url: str = ""
+    streams: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -74,12 +75,27 @@ class CloudNativePg(Group):
     operator_namespace: DnsName = Field("cnpg-system", description="Namespace of the operator's pods")
 
 
+class Controller(StrEnum):
+    """What serves an Ingress, where its bounds can be told on the Ingress itself."""
+
+    INGRESS_NGINX = "ingress-nginx"
+    NGINX_INC = "nginx-inc"
+    TRAEFIK = "traefik"
+    HAPROXY = "haproxy"
+    ALB = "alb"
+    CONTOUR = "contour"
+    OPENSHIFT = "openshift"
+
+
 class GatewayRef(Group):
     """A Gateway that is there already; HTTPRoutes are attached to it."""
 
     name: DnsName = Field(description="Its name")
     namespace: DnsName = Field(description="Its namespace, from where requests come in")
     section: DnsName | None = Field(None, description="Its https listener; default: all, where all are https")
+    request_timeout: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")] | None = Field(
+        "0s", description="Longest request of MLflow's, 0s for any; null says nothing, for a Gateway API before 1.2"
+    )
 
 
 class Ingress(Group):
@@ -87,7 +103,10 @@ class Ingress(Group):
 
     class_name: DnsName | None = Field(None, description="IngressClass; default: the cluster's own default")
     namespace: DnsName = Field("ingress-nginx", description="Namespace of the controller's pods")
-    annotations: dict[str, str] = Field({}, description="Of each Ingress, for its controller")
+    controller: Controller | None = Field(
+        None, description="What serves it, and is told of MLflow's large and long requests; default: by className"
+    )
+    annotations: dict[str, str] = Field({}, description="Of each Ingress, for its controller; over the stack's own")
     tls_secret: DnsName | None = Field(None, description="Existing Secret with the certificate of both hosts")
     issuer: DnsName | None = Field(None, description="cert-manager Issuer in the stack's namespace")
     cluster_issuer: DnsName | None = Field(None, description="cert-manager ClusterIssuer")

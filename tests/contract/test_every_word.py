@@ -125,7 +125,7 @@ OTHER: Mapping[type, Mapping[str, object]] = {
     },
     Entrance: {
         "url": "https://other.example.com", "host_port": 18089, "paths": ("/only",),
-        "managed_url": "http://localhost:18089",
+        "managed_url": "http://localhost:18089", "streams": True,
     },
     Volume: {"name": "other", "path": "/other", "size_gib": 77, "shared": True, "protected": True},
     Reading: {"workload": "db", "volume": "more", "path": "/other"},
@@ -248,6 +248,7 @@ NOTHING: Mapping[tuple[type, str], tuple[tuple[str, ...], str]] = {
     (Port, "name"): (DOCKER, "ports have no names there"),
     (Entrance, "url"): (DOCKER, "nothing routes by host name there"),
     (Entrance, "paths"): (DOCKER, "nothing routes by path there"),
+    (Entrance, "streams"): (DOCKER, "no proxy is put in front there"),
     (Entrance, "managed_url"): (DOCKER, "the published port is where the engine itself comes in, too"),
     (Probe, "http"): (DOCKER, _INSIDE),
     (Probe, "live"): (DOCKER, _INSIDE),

@@ -32,6 +32,8 @@ ALLOWED: Mapping[tuple[str, str], str] = {
     ("NetworkPolicy", "spec.ingress"): "a caller reaches the ports meant for it alone; changed in place",
     ("NetworkPolicy", "spec.egress"): "the same, from the other side; changed in place",
     ("AuthorizationPolicy", "spec.rules"): "in the mesh as well; changed in place",
+    ("HTTPRoute", "spec.rules"): "a Gateway lets large artifacts take their time; changed in place",
+    ("Ingress", "metadata.annotations"): "a controller that is known does so too; changed in place",
 }
 # What the workloads that a stack had are given beside what they had, by its kind and name, and why they keep their
 # data and passwords. What a new workload brings needs no row.
