@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from platforms.kubernetes.kinds import KINDS
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
-from platforms.kubernetes.plan import Manifest
+from platforms.kubernetes.plan import DEFAULT_DENY, Manifest
 from problems import Problem
 from settings.kubernetes import Dns
 
 WHERE = "kubernetes.dns"
+_POLICY = KINDS["NetworkPolicy"]
 # The Service of cluster DNS carries this label in every common distribution (CoreDNS and its forerunner).
 _KUBE_DNS = ("kube-system", {"k8s-app": "kube-dns"})
 # NodeLocal DNSCache: pods where the network redirects to them (Cilium, GKE Dataplane V2), elsewhere this address of
@@ -59,9 +61,14 @@ def dns(told: Dns) -> dict[tuple[int, ...], list[Pods | Addresses]]:
     return found
 
 
-def check(cluster: Kubectl, told: Dns) -> Iterator[Problem]:
-    """Who answers in this cluster and cannot be reached. Says nothing of what this user may not see."""
+def check(cluster: Kubectl, told: Dns, namespace: str) -> Iterator[Problem]:
+    """Who answers in this cluster and could not be reached from a stack that comes into this namespace.
+
+    Says nothing of what this user may not see, nor of a stack that is there: whether it finds names is seen there.
+    """
     try:
+        if cluster.get(_POLICY.resource, DEFAULT_DENY, namespace) is not None:
+            return
         services = cluster.json("get", "services", "-n", "kube-system", "-l", "k8s-app=kube-dns", timeout=30)["items"]
         openshift = cluster.get("namespace", _OPENSHIFT[0])
         caches = cluster.json("get", "daemonsets", "-n", "kube-system", timeout=30)["items"]

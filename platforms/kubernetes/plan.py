@@ -32,6 +32,8 @@ NAME_KEY = Secret("kubernetes-name-key")
 # (Istio documentation, "Ambient and Kubernetes NetworkPolicy").
 HBONE_PORT = 15008
 AMBIENT_PROBES = "169.254.7.127/32"
+# The policy by which no pod of the stack has a connection but for what the others allow.
+DEFAULT_DENY = "default-deny"
 # Share of a core that is promised for each one that may be used: programs that mostly wait share well.
 CPU_PROMISED = 0.1
 # The label that puts a namespace or a pod into the mesh.

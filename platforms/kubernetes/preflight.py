@@ -44,7 +44,7 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
         problems += _store(cluster, plan, groups)
         problems += _operated(cluster, plan, groups)
         problems += _entrance(cluster, plan)
-        problems += dns.check(cluster, plan.options.dns)
+        problems += dns.check(cluster, plan.options.dns, plan.namespace)
         if (
             plan.guarded
             and "gateway.networking.k8s.io" in groups

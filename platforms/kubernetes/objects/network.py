@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from platforms.kubernetes.dns import Addresses, dns
-from platforms.kubernetes.plan import AMBIENT_PROBES, HBONE_PORT, KubernetesPlan, Manifest
+from platforms.kubernetes.plan import AMBIENT_PROBES, DEFAULT_DENY, HBONE_PORT, KubernetesPlan, Manifest
 from platforms.workload import Account, Port, Service, Workload
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -15,7 +15,7 @@ NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 def default_deny(plan: KubernetesPlan) -> Manifest:
     """Every pod of the stack (of the namespace, where that is the stack's own) starts with no connection at all."""
     chosen = {} if plan.options.create_namespace else {"matchLabels": plan.labels()}
-    return policy(plan, "default-deny", chosen, [], [])
+    return policy(plan, DEFAULT_DENY, chosen, [], [])
 
 
 def workload_policy(plan: KubernetesPlan, workload: Workload) -> Manifest:
