@@ -106,6 +106,11 @@ class ExpressionQuoted(Written):
     def spelt(self, value: str) -> str:
         return value.replace("$", r"\$") if re.search(r"\$[${]|\\\$", value) else value
 
+    @staticmethod
+    def read(text: str) -> str:
+        """The value that Keycloak reads in a text."""
+        return text.replace(r"\$", "$$").replace("$$", "$")
+
 
 @dataclass(frozen=True)
 class ImportQuoted(Written):

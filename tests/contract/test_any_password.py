@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+from components.observed import keycloak_view
 from components.program import Component
 from components.realm.document import importing_workloads
 from components.stack import stack_spec
@@ -40,6 +41,7 @@ from platforms.workload import Workload
 from problems import StackError
 from settings import PROJECT
 from settings.kubernetes import Kubernetes
+from stackctl.doctor.observed import KCADM
 from stackctl.state import env_file
 from tests.contract.engine import run_program
 from tests.contract.kubernetes_samples import container, keepers, of_kind
@@ -241,6 +243,19 @@ def test_a_pod_spells_what_its_cluster_alone_knows(value: str) -> None:
     env = {"PATH": "/usr/bin:/bin", "KC_DB_PASSWORD": value}
     done = subprocess.run(show, env=env, capture_output=True, text=True, check=True)
     assert expression(done.stdout) == value
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=list(HOSTILE))
+def test_the_doctor_reads_what_keycloak_reads(value: str) -> None:
+    """From the variables of a container, and by a shell in it."""
+    spelt = ExpressionQuoted(Secret("a")).spelt(value)
+    env = {"KC_DB_URL": "jdbc:postgresql://db:5432/k", "KC_DB_USERNAME": "k", "KC_DB_PASSWORD": spelt}
+    view = keycloak_view({**env, "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": spelt})
+    assert view.database is not None
+    assert (view.database.password, view.admin_client_secret) == (value, value)
+    show = KCADM.format(command="true").partition("; ")[0] + '; printf %s "$KC_CLI_CLIENT_SECRET"'
+    given = {"PATH": "/usr/bin:/bin", "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": spelt}
+    assert subprocess.run(("bash", "-c", show), env=given, capture_output=True, text=True, check=True).stdout == value
 
 
 WRONG = {"a line break": "a\nb", "a carriage return": "a\r", "NUL": "a\0b"}
