@@ -62,6 +62,8 @@ METRICS_PATH = "/tmp/metrics"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
+# Agreed with images/mlflow/app (mlflow_sso.mends.places).
+ARTIFACT_LOCATIONS = "MLFLOW_SSO_ARTIFACT_LOCATIONS"
 # By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
 SET_BY_THE_IMAGE = (
     "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI",
@@ -163,7 +165,7 @@ class _Part:
 def _entrance(settings: Settings) -> Entrance:
     # The plugin appends X-Forwarded-Port to the host that a proxy tells (proxy_headers_middleware, 11.0.2), so it needs
     # that host without a port, as every Entrance has it.
-    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"))
+    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"), streams=True)
 
 
 def _variables(settings: Settings) -> dict[str, str]:
@@ -179,6 +181,7 @@ def _variables(settings: Settings) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **({_GATEWAY_VERSION: "2"} if _has_gateway_key(settings) else {}),
         **limit_variables(settings),
+        **({ARTIFACT_LOCATIONS: ",".join(locations)} if (locations := settings.mlflow.artifact_locations) else {}),
         "WAIT_FOR": ",".join(dict.fromkeys(f"{store.host}:{store.port}" for store in stores)),
     }
 

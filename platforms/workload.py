@@ -43,6 +43,8 @@ class Entrance:
         in X-Forwarded-Port.
     host_port: the port opened on the host, where the target opens one.
     paths: what of it people need, as prefixes; empty: all of it. Targets that route by path let nothing else in.
+    streams: requests and answers of any size, which may take as long as they do; a proxy that the target puts in front
+        neither bounds them nor waits for the whole of one.
     managed_url: where the engine itself uses the program. It counts as ready once that takes connections.
     """
 
@@ -50,6 +52,7 @@ class Entrance:
     host_port: int
     paths: tuple[str, ...] = ()
     managed_url: str = ""
+    streams: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,7 @@ class Workload:
 
     name: DNS label; other workloads reach it as `name:port` on every platform.
     runs: for ever, on demand, or at set times.
+    program: what its image starts, for a target that has to prepare something in the container first.
     outside: every server outside the stack that it connects to. Nothing else out there is open to it where the target
         can tell.
     authorities: files with the certificate of the CA that a target made for another workload's server: by path, the
@@ -274,6 +278,7 @@ class Workload:
     uid: int
     resources: Resources
     runs: Service | OnDemand | Scheduled
+    program: str = ""
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     secret_env: Mapping[str, SecretText] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, PrivateAttr, SecretStr, StringConstraints, Tag
+from pydantic import Discriminator, Field, PrivateAttr, StringConstraints, Tag
 
 from settings.kubernetes import ExistingAccessKey, ExistingSecret, Kubernetes
 from settings.types import (
@@ -22,8 +22,11 @@ from settings.types import (
     Name,
     OptionalText,
     Origin,
+    Password,
+    Place,
     Scope,
     Seconds,
+    SecretValue,
     TcpPort,
     Url,
     Version,
@@ -61,7 +64,7 @@ def _is_existing(value: object) -> str:
 
 # A secret's text, or the place of one that Kubernetes keeps.
 GivenSecret = Annotated[
-    Annotated[SecretStr, Tag("=text")] | Annotated[ExistingSecret, Tag("=existing")], Discriminator(_is_existing)
+    Annotated[SecretValue, Tag("=text")] | Annotated[ExistingSecret, Tag("=existing")], Discriminator(_is_existing)
 ]
 
 
@@ -82,7 +85,7 @@ class S3(Group):
     endpoint_url: Url | None = Field(None, description="URL of a store other than AWS")
     region: str | None = Field(None, description="The bucket's region")
     access_key_id: str | None = Field(None, description="Id of an access key; none: the machine's own role")
-    secret_access_key: SecretStr | None = Field(None, description="The access key's secret")
+    secret_access_key: Password | None = Field(None, description="The access key's secret")
     existing_secret: ExistingAccessKey | None = Field(
         None, description="Where the access key is on Kubernetes, in place of the two above"
     )
@@ -142,6 +145,9 @@ class Mlflow(Group):
         None, description="Prometheus metrics at /metrics, open to all who reach the url; default: on a loopback url"
     )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
+    artifact_locations: tuple[Place, ...] = Field(
+        (), description="Places beside its own store where artifacts of plain users may lie, such as s3://team/mlflow"
+    )
     env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
     secret_env: dict[str, GivenSecret] = Field(
         {}, description="The same, for values that are secret, or on Kubernetes in a Secret: {name, key}"
@@ -157,7 +163,7 @@ class ExistingKeycloak(Group):
     """A Keycloak that is already there. Only what the stack makes is ever changed or removed."""
 
     admin_client_id: Name = Field(description="Confidential client whose service account may manage the realm")
-    admin_client_secret: SecretStr = Field(description="Its secret")
+    admin_client_secret: Password = Field(description="Its secret")
     admin_realm: Name = Field("master", description="Realm of the admin client")
     internal_url: Url | None = Field(None, description="URL for containers where it is not the public one")
     create_realm: bool = Field(True, description="false: the realm exists and stays as it is")
@@ -218,7 +224,7 @@ class User(Group):
     first_name: str = Field("", description="Given name")
     last_name: str = Field("", description="Family name")
     groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")
-    password: SecretStr | None = Field(
+    password: Password | None = Field(
         None, description="First password, to be changed at the first login outside dev; default: a generated one"
     )
 
@@ -252,7 +258,7 @@ class DatabaseLogin(Group):
 
     database: Name = Field(description="The database's name")
     username: Name = Field(description="The role that owns it")
-    password: SecretStr | None = Field(None, description="The role's password")
+    password: Password | None = Field(None, description="The role's password")
     existing_secret: ExistingSecret | None = Field(
         None, description="Where the password is on Kubernetes, in place of password"
     )
@@ -285,7 +291,7 @@ class ExternalRedis(Group):
 
     host: Host = Field(description="The server's name, as containers reach it")
     port: TcpPort = Field(6379, description="The server's port")
-    password: SecretStr | None = Field(None, description="Its password, if it asks for one")
+    password: Password | None = Field(None, description="Its password, if it asks for one")
     existing_secret: ExistingSecret | None = Field(
         None, description="Where the password is on Kubernetes, in place of password"
     )

@@ -7,7 +7,7 @@ import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic.alias_generators import to_camel
 
 
@@ -93,6 +93,14 @@ def _destination(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    """An address or a network (CIDR, RFC 4632) as it is written canonically."""
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError("expected an address or a network, such as 10.96.0.10 or 10.96.0.0/28") from None
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -110,6 +118,27 @@ def _url(value: str) -> str:
         known = False
     if not known or parts.query or parts.fragment or parts.username:
         raise ValueError(expected)
+    return value
+
+
+def _place(value: str) -> str:
+    """A place in a store that has one meaning; returned without a slash at its end."""
+    expected = "expected an address such as s3://team-bucket/mlflow, without , % ? # \\ spaces and dot segments"
+    found = re.fullmatch(r"[a-z][a-z0-9+.-]*://([^/]+)(/.*)?", value)
+    if not found or re.search(r"[\x00-\x20\x7f\\%?#,]", value) or {".", ".."} & set(value.split("/")):
+        raise ValueError(expected)
+    return value.rstrip("/")
+
+
+def _no_nul(value: SecretStr) -> SecretStr:
+    if "\0" in value.get_secret_value():
+        raise ValueError("expected no NUL character: no variable of a program can hold it")
+    return value
+
+
+def _one_line(value: SecretStr) -> SecretStr:
+    if set(value.get_secret_value()) & {"\n", "\r", "\0"}:
+        raise ValueError("expected one line, without line breaks and NUL characters")
     return value
 
 
@@ -132,13 +161,23 @@ GroupName = Annotated[
 ]
 Version = Annotated[str, BeforeValidator(_number_as_text, json_schema_input_type=str | float)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
+Place = Annotated[str, AfterValidator(_place)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
 Seconds = Annotated[int, Field(ge=1)]
 Destination = Annotated[str, AfterValidator(_destination)]
+Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
+# What programs log in with: one line of any signs. Other secret text may have several.
+Password = Annotated[SecretStr, AfterValidator(_one_line)]
+SecretValue = Annotated[SecretStr, AfterValidator(_no_nul)]
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 # A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+
+# A namespace, or one account in it.
+Caller = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
+]
 
 # A DNS subdomain (RFC 1123), and a key of a Secret or ConfigMap (Kubernetes API, Secret.data).
 ObjectName = Annotated[
