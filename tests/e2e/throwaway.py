@@ -143,8 +143,20 @@ class Throwaway:
         if self.stack.engine != "pulumi":
             return "".join(path.read_text() for path in (self.stack.home / "state").rglob(SECRETS_FILE))
         words = ("stack", "export", "--show-secrets", "--stack", self.stack.name)
-        resources = json.loads(self._run(1, self._engine, "-C", str(self._program), *words))["deployment"]["resources"]
-        return json.dumps([r["outputs"] for r in resources if r["type"].startswith("random:")])
+        shown = json.loads(self._run(1, self._engine, "-C", str(self._program), *words))
+        found = [r for r in shown["deployment"].get("resources", ()) if r["type"].startswith("random:")]
+        return json.dumps({r["urn"].rpartition("::")[2]: r["outputs"]["result"]["plaintext"] for r in found})
+
+    def refused_by_engine(self) -> str:
+        """What `pulumi destroy` itself says of a stack with protected data."""
+        words = ("--yes", "--skip-preview", "--non-interactive", "--stack", self.stack.name)
+        command = (self._engine, "-C", str(self._program), "destroy", *words)
+        done = subprocess.run(
+            (*command, "--config-file", str(self.stack.config_file)),
+            env=self.stack.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode != 0, done.stdout
+        return done.stdout + done.stderr
 
     @property
     def _program(self) -> Path:
