@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +95,7 @@ class Secrets(pulumi.ComponentResource):
         super().__init__("mlflow-sso:index:Secrets", scope.logical(name), None, scope.merged())
         self._scope = scope
         self._values: dict[str, pulumi.Output[str]] = {}
+        self._made: dict[str, pulumi.Resource] = {}
         self.register_outputs({})
 
     def value(self, secret: Secret) -> pulumi.Output[str]:
@@ -111,8 +112,20 @@ class Secrets(pulumi.ComponentResource):
                     keepers={"version": str(secret.version)} if secret.version > 1 else None,
                     opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["result", "bcryptHash"]),
                 )
+                self._made[secret.name] = made
                 self._values[secret.name] = pulumi.Output.secret(made.result)
         return self._values[secret.name]
+
+    def generated(self, workloads: Iterable[Workload]) -> list[pulumi.Resource]:
+        """What holds the generated secrets of these workloads.
+
+        Protected data depends on it: the engine ends a `destroy` at what it may not remove, and what that depends on
+        stays. Without its secrets the data would be there, and of no use.
+        """
+        wanted = {s.name: s for w in workloads for s in w.secrets if s.kept is None and s.value is None}
+        for secret in wanted.values():
+            self.value(secret)
+        return [self._made[name] for name in wanted]
 
     def text(self, text: SecretText) -> pulumi.Output[str]:
         """The text with its secrets filled in, itself a secret."""

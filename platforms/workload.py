@@ -94,7 +94,8 @@ class Volume:
 class Reading:
     """Another workload's volume, mounted at `path` for reading alone.
 
-    The reader's user is given the group that the volume belongs to, which is the owner's.
+    The reader's user is given the group that the volume belongs to, which is the owner's. On Docker the volume has the
+    mode that its directory has in the owner's image: 0700 lets nobody read it but a reader of the owner's own uid.
     """
 
     workload: str
@@ -104,8 +105,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Scratch:
-    """A directory on disk that is empty at each start and goes with the container; for what memory is too small for.
+    """A directory on disk that goes with its container or pod; for what memory is too small for.
 
+    A program that starts again in the same one finds there what it left. Compose, of either generation, hands it to
+    the next container of the same workload; no other engine does.
     size_mib: what the target holds it to, where it can: an engine of Docker has no quota for it. The image has the
     directory, and it belongs to the workload's user there.
     """
@@ -210,7 +213,8 @@ class Databases:
 class Outside:
     """A server outside the stack: a host name or an IPv4 network (CIDR, RFC 4632), and a TCP port.
 
-    A target opens the way as narrowly as it can. Docker opens all of the outside to a workload that has any. A
+    A target opens the way as narrowly as it can. Docker opens all of the outside to a workload that has any, and what
+    listens on the machine itself to every workload that has a network. A
     NetworkPolicy of Kubernetes knows no host names, so a name opens its port to every address.
     """
 

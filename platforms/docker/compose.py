@@ -30,6 +30,8 @@ from platforms.secrets import (
 from platforms.workload import File, Probe, Workload
 from problems import Problem
 
+# The profile of what `up` does not start.
+ON_DEMAND = "on-demand"
 # What an env file cannot carry so that both generations of Compose read it back unchanged.
 _UNPORTABLE = re.compile(r"[\n\r]")
 # The end of the variable that carries a secret in another spelling.
@@ -135,7 +137,7 @@ def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dic
         "security_opt": list(SECURITY_OPTIONS),
         "restart": jobs.restart(workload),
         # Of a profile that `up` does not name, so that it is there for those who do.
-        "profiles": [] if jobs.starts(workload) else ["on-demand"],
+        "profiles": [] if jobs.starts(workload) else [ON_DEMAND],
         "stop_grace_period": f"{workload.stop_seconds}s",
         "logging": {"driver": LOG_DRIVER, "options": dict(LOG_OPTIONS)},
         "labels": plan.container_labels(workload),
