@@ -223,6 +223,17 @@ class Outside:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Who a program is to a cloud, for targets that stand in one and tell it of their accounts.
+
+    notes: what is said of the program's account (Kubernetes: annotations); marks: of its copies (labels of pods).
+    """
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Service:
     """Runs for ever, and serves.
 
@@ -274,6 +285,7 @@ class Workload:
     readings: volumes of other workloads, for reading.
     writable: paths that need a memory-backed scratch directory; the root file system is read-only.
     scratch: the same on disk.
+    identity: set where it asks services of a cloud in its own name.
     stop_seconds: how long it may take to end once it is asked to, before it is killed.
     """
 
@@ -296,6 +308,7 @@ class Workload:
     reserved: Reserved | None = None
     authorities: Mapping[str, str] = field(default_factory=dict)
     databases: Databases | None = None
+    identity: Identity | None = None
     stop_seconds: int = 30
 
     @property

@@ -27,6 +27,7 @@ from settings.types import (
     Scope,
     Seconds,
     SecretValue,
+    ServiceAccountKey,
     TcpPort,
     Url,
     Version,
@@ -89,6 +90,49 @@ class S3(Group):
     existing_secret: ExistingAccessKey | None = Field(
         None, description="Where the access key is on Kubernetes, in place of the two above"
     )
+    role_arn: Annotated[str, StringConstraints(pattern=r"^arn:[\w-]+:iam::[0-9]{12}:role/\S+$")] | None = Field(
+        None, description="On EKS, in place of a key: the role that MLflow's own account stands for"
+    )
+
+
+class Gcs(Group):
+    """A bucket in Google Cloud Storage for artifacts; MLflow's server reads and writes it for its users."""
+
+    bucket: Name = Field(description="The bucket's name")
+    prefix: str = Field("", description="Path in the bucket below which everything is kept")
+    endpoint_url: Url | None = Field(
+        None, description="URL of the API in another place: a private endpoint, an emulator"
+    )
+    service_account_key: ServiceAccountKey | None = Field(
+        None, description="Key of a service account, as JSON; none: the machine's own account"
+    )
+    existing_secret: ExistingSecret | None = Field(
+        None, description="Where that key is on Kubernetes, in place of the one above"
+    )
+    service_account: Annotated[str, StringConstraints(pattern=r"^[^\s@]+@[^\s@]+\.gserviceaccount\.com$")] | None = (
+        Field(None, description="On GKE, in place of a key: the service account that MLflow's own account stands for")
+    )
+    anonymous: bool = Field(False, description="Ask without credentials, as an emulator wants it")
+
+
+class Azure(Group):
+    """A container in Azure Blob Storage for artifacts; MLflow's server reads and writes it for its users."""
+
+    account: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{3,24}$")] = Field(description="The storage account")
+    container: Annotated[str, StringConstraints(pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$")] = Field(
+        description="The container's name"
+    )
+    prefix: str = Field("", description="Path in the container below which everything is kept")
+    endpoint_url: Url | None = Field(
+        None, description="URL of the account in another place, such as an emulator; needs a key"
+    )
+    account_key: SecretValue | None = Field(None, description="A key of the account; none: the machine's own identity")
+    existing_secret: ExistingSecret | None = Field(
+        None, description="Where that key is on Kubernetes, in place of the one above"
+    )
+    client_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}$")] | None = Field(
+        None, description="On AKS, in place of a key: the managed identity that MLflow's own account stands for"
+    )
 
 
 class Egress(Group):
@@ -148,6 +192,8 @@ class Mlflow(Group):
     artifact_locations: tuple[Place, ...] = Field(
         (), description="Places beside its own store where artifacts of plain users may lie, such as s3://team/mlflow"
     )
+    gcs: Gcs | None = Field(None, description="Artifacts in Google Cloud Storage in place of a volume")
+    azure: Azure | None = Field(None, description="Artifacts in Azure Blob Storage in place of a volume")
     env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
     secret_env: dict[str, GivenSecret] = Field(
         {}, description="The same, for values that are secret, or on Kubernetes in a Secret: {name, key}"

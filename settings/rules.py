@@ -22,7 +22,7 @@ from settings.model import PROJECT, Settings, Tls
 from settings.rules_groups import GROUP_RULES
 from settings.rules_kubernetes import KUBERNETES_RULES
 from settings.types import is_loopback
-from settings.versions import choosers, selection, unsupported
+from settings.versions import choosers, unsupported, versions
 from settings.wrong import Wrong
 
 
@@ -39,7 +39,7 @@ def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
 
 def _versions(settings: Settings, known: Known) -> Iterator[Wrong]:
     """Whatever image a setting chooses the version of has that version."""
-    chosen = selection(settings)
+    chosen = versions(settings)
     for component, key in choosers().items():
         version = chosen[component]
         reason = unsupported(component, version) if version is not None and known.values(key) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -142,6 +143,20 @@ def _one_line(value: SecretStr) -> SecretStr:
     return value
 
 
+def _service_account_key(value: SecretStr) -> SecretStr:
+    """A key of a Google service account (google.oauth2.service_account); on one line, as a variable holds it best."""
+    try:
+        fields = json.loads(value.get_secret_value())
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise ValueError("expected the JSON file of a service account's key")
+    missing = [name for name in ("client_email", "private_key", "token_uri") if not fields.get(name)]
+    if missing:
+        raise ValueError(f"expected the JSON of a service account's key; missing in it: {', '.join(missing)}")
+    return SecretStr(json.dumps(fields))
+
+
 def is_tag(part: object) -> bool:
     """Whether a part of an error's place names a member of a union, and no key: those begin with this sign."""
     return str(part).startswith("=")
@@ -154,6 +169,7 @@ def _none_if_empty(value: object) -> object:
 
 Origin = Annotated[str, AfterValidator(_origin)]
 Url = Annotated[str, AfterValidator(_url)]
+ServiceAccountKey = Annotated[SecretStr, AfterValidator(_service_account_key)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
 GroupName = Annotated[

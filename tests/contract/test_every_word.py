@@ -31,6 +31,7 @@ from platforms.workload import (
     ExecCheck,
     File,
     HttpCheck,
+    Identity,
     OnDemand,
     Outside,
     Port,
@@ -80,7 +81,8 @@ CALLER = replace(
     secret_env={"URL": SecretText.of("tcp://app:", UrlQuoted(OWNER), "@db/app")},
     authorities={"/etc/db-ca/ca.crt": "db"},
 )
-# Its password is in a Secret that is there already, and it gets more replicas under load: Docker has neither.
+# Its password is in a Secret that is there already, a cloud knows it, and it gets more replicas under load: Docker has
+# none of these.
 KEEPER = replace(
     CLIENT,
     name="keeper",
@@ -88,6 +90,7 @@ KEEPER = replace(
     scratch=(),
     program="/entrypoint",
     secret_env={"PASSWORD": SecretText.of(ExpressionQuoted(Secret("given", kept=Kept("there", "password"))))},
+    identity=Identity({"cloud.example.com/account": "keeper"}, {"cloud.example.com/use": "true"}),
     runs=replace(CLIENT.service, max_replicas=2),
 )
 # Each word is used once at least.
@@ -103,8 +106,9 @@ OTHER: Mapping[type, Mapping[str, object]] = {
         "volumes": (), "readings": (), "writable": ("/other",),
         "scratch": (Scratch("/other", 1),), "outside": (Outside("192.0.2.99", 99),),
         "reserved": Reserved(("PUT",), ("/other",)), "authorities": {"/etc/other/ca.crt": "db"},
-        "databases": None, "stop_seconds": 77,
+        "databases": None, "identity": Identity({"cloud.example.com/other": "1"}), "stop_seconds": 77,
     },
+    Identity: {"notes": {"cloud.example.com/other": "1"}, "marks": {"cloud.example.com/other": "1"}},
     Resources: {"memory_mib": 77, "cpus": 7.0, "weight": 0.5},
     Service: {
         "probe": Probe(ExecCheck(("false",))), "replicas": 3, "max_replicas": 9, "scale_at_percent": 77,
@@ -242,6 +246,7 @@ _INSIDE = "the engine asks from inside, by Probe.local"
 _NO_PROXY = "no proxy reads requests there; the program's own authorization decides"
 _NO_QUOTA = "an engine of Docker has no quota for it"
 _NO_OPERATOR = "no operator runs servers there; the image makes the databases by its variables"
+_NO_CLOUD = "the engine has no accounts that a cloud could know"
 _ALL_OPEN = "all of the outside is open to who has any of it (docs of Outside)"
 # Fields of which a target makes nothing, and why that is right.
 NOTHING: Mapping[tuple[type, str], tuple[tuple[str, ...], str]] = {
@@ -265,6 +270,8 @@ NOTHING: Mapping[tuple[type, str], tuple[tuple[str, ...], str]] = {
     (Workload, "program"): (DOCKER, "what an engine of Docker runs knows every secret before it starts"),
     (Workload, "databases"): (DOCKER, _NO_OPERATOR),
     (Workload, "authorities"): (DOCKER, _NO_OPERATOR),
+    (Workload, "identity"): (DOCKER, _NO_CLOUD),
+    **{(Identity, field): (DOCKER, _NO_CLOUD) for field in ("notes", "marks")},
     **{(Databases, field): (DOCKER, _NO_OPERATOR) for field in ("owners", "parameters")},
     **{(Kept, field): (DOCKER, "a secret that is kept elsewhere is refused by name") for field in ("name", "key")},
     (File, "secret"): (("compose",), "no plan is shown; all files are in a directory that its owner alone may open"),

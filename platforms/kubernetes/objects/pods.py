@@ -100,6 +100,8 @@ def _pod_labels(plan: KubernetesPlan, workload: Workload) -> dict[str, str]:
     if plan.mesh and not plan.options.create_namespace:
         # The namespace is somebody else's to label; its pods join the mesh one by one.
         labels[DATAPLANE_MODE] = AMBIENT
+    if workload.identity:
+        labels |= workload.identity.marks
     return labels
 
 
