@@ -11,12 +11,14 @@ import mlflow.server.handlers
 from mlflow.cli import cli
 
 sys.path.insert(0, "/opt/mlflow")
+import mlflow_sso.gc.rows
 import mlflow_sso.upstream
 import serve
 from mlflow_oidc_auth.middleware.route_path import UNPROTECTED_EXACT, UNPROTECTED_PREFIXES
 from mlflow_sso import app  # noqa: F401  It fails where the plugin mounts Flask in another way.
 from mlflow_sso.guard.routes import Kind, kind
 
+mlflow_sso.gc.rows.reads()
 differences = list(mlflow_sso.upstream.changed())
 assert not differences, "\n".join(differences)
 
