@@ -15,6 +15,7 @@ from pydantic import Discriminator, Field, PrivateAttr, StringConstraints, Tag
 from settings.kubernetes import ExistingAccessKey, ExistingSecret, Kubernetes
 from settings.types import (
     Address,
+    Base,
     Destination,
     Group,
     GroupName,
@@ -166,7 +167,10 @@ class Limits(Group):
 class Mlflow(Group):
     """The MLflow server and its mlflow-oidc-auth plugin."""
 
-    url: Origin = Field("http://localhost:5000", description="The URL people and clients use")
+    url: Base = Field(
+        "http://localhost:5000",
+        description="The URL people and clients use; with a path it leaves the rest of its host",
+    )
     port: TcpPort | None = Field(None, description="Host port; default: that of the url, or behind a proxy 5000")
     plugin_version: Version = Field("11.0.2", description="Version of mlflow-oidc-auth")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Server processes of each replica")

@@ -53,6 +53,36 @@ def _origin(value: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
+# The first parts of paths that MLflow and its plugin answer themselves (`flask.url_map` and the routers, 3.17.2 and
+# 11.0.2): below one of these an address would have two meanings.
+_TAKEN = frozenset({
+    "ajax-api", "api", "auth", "build", "callback", "docs", "favicon.ico", "gateway", "get-artifact", "graphql",
+    "health", "login", "logout", "metrics", "model-versions", "oidc", "openapi.json", "providers", "redoc", "saml",
+    "scim", "server-info", "signup", "slo", "static", "static-files", "v1", "version",
+})  # fmt: skip
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+
+
+def _base(value: str) -> str:
+    """An origin and, if it is not for itself there, the path that all of a program is below; no slash at the end."""
+    expected = (
+        "expected a URL such as https://ml.example.com or https://example.com/mlflow, without query or credentials"
+    )
+    try:
+        path = urlsplit(value).path.rstrip("/")
+    except ValueError:
+        raise ValueError(expected) from None
+    if not path.startswith("/"):
+        return _origin(value)
+    parts = path.split("/")[1:]
+    if not all(map(_PART.fullmatch, parts)):
+        raise ValueError("expected a path of letters, digits, hyphens, dots, _ and ~, such as /mlflow")
+    if parts[0].lower() in _TAKEN:
+        raise ValueError(f"expected another path than /{parts[0]}, which MLflow has for itself")
+    rest = urlsplit(value)._replace(path="").geturl()
+    return _origin(rest) + path
+
+
 def _scope(value: str) -> str:
     words = value.split()
     if "," in value or ";" in value or not words:
@@ -168,6 +198,7 @@ def _none_if_empty(value: object) -> object:
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
+Base = Annotated[str, AfterValidator(_base)]
 Url = Annotated[str, AfterValidator(_url)]
 ServiceAccountKey = Annotated[SecretStr, AfterValidator(_service_account_key)]
 Scope = Annotated[str, AfterValidator(_scope)]

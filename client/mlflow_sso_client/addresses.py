@@ -100,7 +100,8 @@ def name_for(url: str) -> str:
     """The name of the login for an MLflow, where its user gives none."""
     parts = urlsplit(url)
     host = (parts.hostname or "mlflow").replace(":", "-")
-    return checked_name(f"{host}-{parts.port}" if parts.port else host)
+    place = [host, *([str(parts.port)] if parts.port else []), *parts.path.strip("/").split("/")]
+    return checked_name("-".join(part for part in place if part))
 
 
 def chosen(name: str | None) -> LoginStore:

@@ -281,6 +281,17 @@ def test_people_come_in_by_the_hosts_of_their_urls() -> None:
     assert ingresses["mlflow"]["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "letsencrypt"
 
 
+def test_below_a_path_the_rest_of_the_host_is_left_to_others() -> None:
+    config = {**SCALED, "mlflow": {**SCALED["mlflow"], "url": "https://ml.example.com/mlflow"}}
+    (rule,) = of_kind(every(config), "HTTPRoute")["mlflow"]["spec"]["rules"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/mlflow"}}]
+    *_, rest = of_kind(every(config), "AuthorizationPolicy")["mlflow-requests"]["spec"]["rules"]
+    (intake,) = rest["to"]
+    assert {"/v1/traces", "/v1/traces/*", "/mlflow/v1/traces", "/mlflow/v1/traces/*"} == {
+        *intake["operation"]["notPaths"]
+    }
+
+
 def test_an_address_for_administration_leaves_the_public_one_to_logins() -> None:
     def administered(config: dict[str, Any]) -> dict[str, Any]:
         return {**config, "keycloak": {**config["keycloak"], "adminUrl": "http://localhost:8081"}}
