@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 # What a reader makes of one part of a text.
 Part = TypeVar("Part")
@@ -84,6 +84,11 @@ class Written:
         """The value in this spelling."""
         raise NotImplementedError
 
+    @staticmethod
+    def read(text: str) -> str:
+        """The value that a reader of this spelling sees in a text."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class UrlQuoted(Written):
@@ -94,6 +99,10 @@ class UrlQuoted(Written):
 
     def spelt(self, value: str) -> str:
         return quote(value, safe="")
+
+    @staticmethod
+    def read(text: str) -> str:
+        return unquote(text)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,6 @@ class ExpressionQuoted(Written):
 
     @staticmethod
     def read(text: str) -> str:
-        """The value that Keycloak reads in a text."""
         return text.replace(r"\$", "$$").replace("$$", "$")
 
 
@@ -122,6 +130,10 @@ class ImportQuoted(Written):
     def spelt(self, value: str) -> str:
         return json.dumps(value, ensure_ascii=False)[1:-1].replace("${", r"\u0024{")
 
+    @staticmethod
+    def read(text: str) -> str:
+        return str(json.loads(f'"{text}"'))
+
 
 @dataclass(frozen=True)
 class ConfigQuoted(Written):
@@ -131,6 +143,10 @@ class ConfigQuoted(Written):
         if value and not re.search(r"[\s\"']", value):
             return value
         return '"' + value.replace("\\", r"\\").replace('"', r"\"") + '"'
+
+    @staticmethod
+    def read(text: str) -> str:
+        return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
 
 
 @dataclass(frozen=True)
@@ -169,16 +185,20 @@ class SecretText:
         return tuple(secret for secret in found if secret is not None)
 
     @property
+    def only(self) -> Secret | Written | None:
+        """The secret that it is, in whatever spelling, with nothing beside it; None for every other text."""
+        part = self.parts[0] if len(self.parts) == 1 else None
+        return None if isinstance(part, str) else part
+
+    @property
     def alone(self) -> Secret | None:
         """The secret that it is, with nothing beside it and as it is; None for every other text."""
-        part = self.parts[0] if len(self.parts) == 1 else None
-        return part if isinstance(part, Secret) else None
+        return self.only if isinstance(self.only, Secret) else None
 
     @property
     def expressed(self) -> Secret | None:
         """The secret that it is, with nothing beside it and spelt for Keycloak; None for every other text."""
-        part = self.parts[0] if len(self.parts) == 1 else None
-        return part.secret if isinstance(part, ExpressionQuoted) else None
+        return self.only.secret if isinstance(self.only, ExpressionQuoted) else None
 
     @property
     def written(self) -> tuple[Written, ...]:

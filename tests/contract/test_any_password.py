@@ -221,6 +221,13 @@ def test_every_spelling_leaves_letters_and_digits_as_they_are(spelling: type[Wri
     assert spelling(Secret("a")).spelt("abcXYZ0189") == "abcXYZ0189"
 
 
+@pytest.mark.parametrize("spelling", READERS)
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=list(HOSTILE))
+def test_what_is_spelt_is_read_back(value: str, spelling: type[Written]) -> None:
+    spelt = spelling(Secret("a")).spelt(value)
+    assert spelling.read(spelt) == READERS[spelling](spelt) == value
+
+
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=list(HOSTILE))
 def test_a_pod_spells_what_its_cluster_alone_knows(value: str) -> None:
     """From a Secret that is there already: by the command that its pod starts with, in a real shell."""
