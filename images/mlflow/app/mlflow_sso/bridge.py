@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mlflow_sso.asgi import Receive, Scope, Send
+from mlflow_sso.guard.below import path_of
 from mlflow_sso.guard.bodies import whole
 
 # Answers up to this size are sent at once; longer ones in pieces of it.
@@ -25,13 +26,11 @@ Environ = dict[str, Any]
 
 def environ_of(scope: Scope, body: bytes) -> Environ:
     """A request as WSGI has it."""
-    root = scope.get("root_path", "")
-    path = scope["path"]
     server = scope.get("server") or ("localhost", 80)
     environ: Environ = {
         "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": root.encode().decode("latin-1"),
-        "PATH_INFO": (path.removeprefix(root) if root else path).encode().decode("latin-1"),
+        "SCRIPT_NAME": scope.get("root_path", "").encode().decode("latin-1"),
+        "PATH_INFO": path_of(scope).encode().decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
         "SERVER_NAME": server[0],
@@ -139,8 +138,8 @@ class _Answer:
             else:
                 await self._stream(first, receive, send)
         finally:
-            if self._result is not None and hasattr(self._result, "close"):
-                await self._in_thread(self._result.close)
+            if self._result is not None:
+                await self._in_thread(self._close)
 
     async def _stream(self, first: bytes, receive: Receive, send: Send) -> None:
         # After the body there is one message more, whenever it comes: http.disconnect.
@@ -169,7 +168,14 @@ class _Answer:
             size += len(piece)
             if size >= PIECE:
                 return b"".join(pieces), (b"content-length", str(size).encode()) in self._headers
+        # Here and now, since another change of threads costs as much as a short answer.
+        self._close()
         return b"".join(pieces), True
+
+    def _close(self) -> None:
+        result, self._result = self._result, None
+        if hasattr(result, "close"):
+            result.close()
 
     def _next(self) -> bytes | None:
         return next(self._pieces, None)
