@@ -134,13 +134,21 @@ class Matrix:
         return ""
 
     def faults(self, asked: Iterable[Cell]) -> list[str]:
-        """What is wrong with answers. Those of one row are asked one after the other: they change the same thing."""
-        rows: dict[int, list[Cell]] = {}
+        """What is wrong with answers.
+
+        What reads is asked first: MLflow's lists can fail on what is deleted meanwhile. Cells of one row are asked one
+        after the other, since they change the same thing.
+        """
+        reads: dict[int, list[Cell]] = {}
+        writes: dict[int, list[Cell]] = {}
         for cell in asked:
-            rows.setdefault(id(cell.row), []).append(cell)
+            (reads if cell.row.method == "GET" else writes).setdefault(id(cell.row), []).append(cell)
+        faults: list[str] = []
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = pool.map(lambda row: [self.fault(cell) for cell in row], rows.values())
-        return [fault for faults in found for fault in faults if fault]
+            for rows in (reads, writes):
+                for found in pool.map(lambda row: [self.fault(cell) for cell in row], rows.values()):
+                    faults += filter(None, found)
+        return faults
 
     def refusals(self, asked: Iterable[Cell], *, name: bool) -> list[str]:
         """What is wrong with the answers of cells that are not served, and what these changed all the same.

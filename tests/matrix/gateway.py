@@ -64,10 +64,13 @@ GATEWAY: tuple[Row, ...] = (
     gateway("GET", "endpoints/bindings/list?endpoint_id={endpoint_id}", READ),
     ajax("GET", "provider-config?provider=openai", LOGIN),
     ajax("GET", "secrets/config", LOGIN),
-    ajax("GET", "supported-models?provider=openai", USE),
-    ajax("GET", "supported-providers", USE),
-    under("2.0/mlflow/", AJAX)("GET", "gateway-proxy?gateway_path=api/2.0/endpoints/", USE),
-    under("2.0/mlflow/", AJAX)("POST", "gateway-proxy", USE, {"gateway_path": "api/2.0/endpoints/"}),
+    # USE of any endpoint, of which a plain user may have made one.
+    ajax("GET", "supported-models?provider=openai", USE, refused=(200, 403)),
+    ajax("GET", "supported-providers", USE, refused=(200, 403)),
+    under("2.0/mlflow/", AJAX)("GET", "gateway-proxy?gateway_path=api/2.0/endpoints/", USE, refused=(200, 403)),
+    under("2.0/mlflow/", AJAX)(
+        "POST", "gateway-proxy", UPDATE, {"gateway_path": "gateway/{endpoint_name}/invocations"}
+    ),
 )
 
 GUARDRAILS: tuple[Row, ...] = (
