@@ -15,6 +15,7 @@ from mlflow_sso.guard import Below, Guard, Limits, Origins, Turns
 from mlflow_sso.guard.below import told
 from mlflow_sso.guard.guard import KIND
 from mlflow_sso.guard.routes import Kind
+from mlflow_sso.shortcuts import accounts, runs, signatures, ways
 
 
 def _context(scope: Scope) -> Environ:
@@ -45,6 +46,9 @@ def _served() -> Application:
     rights = Rights(flask, bridge, _user)
     more = {"waited": meters.waits.observe} if meters else {}
     plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=rights.ask, **more))
+    for shortcut in (accounts, runs, signatures):
+        shortcut.install()
+    ways.install(plugin, bridge)
     transfer = None
     if stores.streams():
         stores.forget_lost()
