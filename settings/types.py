@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic.alias_generators import to_camel
 
 
@@ -123,6 +124,14 @@ def _destination(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    """An address or a network (CIDR, RFC 4632) as it is written canonically."""
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError("expected an address or a network, such as 10.96.0.10 or 10.96.0.0/28") from None
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -143,6 +152,41 @@ def _url(value: str) -> str:
     return value
 
 
+def _place(value: str) -> str:
+    """A place in a store that has one meaning; returned without a slash at its end."""
+    expected = "expected an address such as s3://team-bucket/mlflow, without , % ? # \\ spaces and dot segments"
+    found = re.fullmatch(r"[a-z][a-z0-9+.-]*://([^/]+)(/.*)?", value)
+    if not found or re.search(r"[\x00-\x20\x7f\\%?#,]", value) or {".", ".."} & set(value.split("/")):
+        raise ValueError(expected)
+    return value.rstrip("/")
+
+
+def _no_nul(value: SecretStr) -> SecretStr:
+    if "\0" in value.get_secret_value():
+        raise ValueError("expected no NUL character: no variable of a program can hold it")
+    return value
+
+
+def _one_line(value: SecretStr) -> SecretStr:
+    if set(value.get_secret_value()) & {"\n", "\r", "\0"}:
+        raise ValueError("expected one line, without line breaks and NUL characters")
+    return value
+
+
+def _service_account_key(value: SecretStr) -> SecretStr:
+    """A key of a Google service account (google.oauth2.service_account); on one line, as a variable holds it best."""
+    try:
+        fields = json.loads(value.get_secret_value())
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise ValueError("expected the JSON file of a service account's key")
+    missing = [name for name in ("client_email", "private_key", "token_uri") if not fields.get(name)]
+    if missing:
+        raise ValueError(f"expected the JSON of a service account's key; missing in it: {', '.join(missing)}")
+    return SecretStr(json.dumps(fields))
+
+
 def is_tag(part: object) -> bool:
     """Whether a part of an error's place names a member of a union, and no key: those begin with this sign."""
     return str(part).startswith("=")
@@ -156,6 +200,7 @@ def _none_if_empty(value: object) -> object:
 Origin = Annotated[str, AfterValidator(_origin)]
 Base = Annotated[str, AfterValidator(_base)]
 Url = Annotated[str, AfterValidator(_url)]
+ServiceAccountKey = Annotated[SecretStr, AfterValidator(_service_account_key)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")]
 GroupName = Annotated[
@@ -163,13 +208,23 @@ GroupName = Annotated[
 ]
 Version = Annotated[str, BeforeValidator(_number_as_text, json_schema_input_type=str | float)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
+Place = Annotated[str, AfterValidator(_place)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
 Seconds = Annotated[int, Field(ge=1)]
 Destination = Annotated[str, AfterValidator(_destination)]
+Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
+# What programs log in with: one line of any signs. Other secret text may have several.
+Password = Annotated[SecretStr, AfterValidator(_one_line)]
+SecretValue = Annotated[SecretStr, AfterValidator(_no_nul)]
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 # A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+
+# A namespace, or one account in it.
+Caller = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
+]
 
 # A DNS subdomain (RFC 1123), and a key of a Secret or ConfigMap (Kubernetes API, Secret.data).
 ObjectName = Annotated[

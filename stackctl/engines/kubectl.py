@@ -155,7 +155,8 @@ class KubectlTarget:
         rendered, values = _write(context, directory)
         place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
         write_private(directory / PLACE_FILE, json.dumps(asdict(place), indent=2) + "\n")
-        shown = _references(context.spec.outputs(), stack) if stack.options.external_secrets else context.spec.outputs()
+        outputs = context.spec.outputs(stack.inside)
+        shown = _references(outputs, stack) if stack.options.external_secrets else outputs
         write_private(directory / OUTPUTS_FILE, json.dumps(resolve(shown, values), indent=2) + "\n")
         cluster.run(
             "apply", "--server-side", "--force-conflicts", "--field-manager", MANAGER, "-f", str(directory / MANIFESTS),
@@ -201,7 +202,7 @@ def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]
         values: dict[str, str] = {}
     else:
         values = SecretStore(directory / SECRETS_FILE).values((*context.spec.secrets, NAME_KEY))
-    rendered = render(stack, values, context.spec.shared())
+    rendered = render(stack, values, context.spec.shared(stack.inside))
     target = private_directory(directory / MANIFESTS)
     for old in target.glob("*.yaml"):
         old.unlink()

@@ -211,6 +211,18 @@ def test_protected_data_is_marked_and_the_engine_removes_neither_it_nor_its_name
     assert not any(r.protect for r in by_engine((bare, CLIENT)).resources.values())
 
 
+def test_what_the_engine_removes_beside_protected_data_it_removes_one_by_one() -> None:
+    """It would forget what goes with a namespace, and the namespace stays; and the secrets stay with the data."""
+    run = by_engine()
+    assert not [r.name for r in run.resources.values() if r.deleted_with]
+    (claim,) = (r for r in run.resources.values() if r.inputs.get("kind") == "PersistentVolumeClaim")
+    passwords = {u for u, r in run.resources.items() if r.type.startswith("random:") and r.name == TOKEN.name}
+    assert passwords
+    assert passwords <= claim.depends
+    bare = replace(ECHO, volumes=(replace(ECHO.volumes[0], protected=False),))
+    assert [r.name for r in by_engine((bare, CLIENT)).resources.values() if r.deleted_with]
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_one_whose_volume_belongs_to_one_pod_is_never_given_more(shared: bool) -> None:
     """Neither at once nor under load."""

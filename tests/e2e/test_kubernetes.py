@@ -13,6 +13,7 @@ import pytest
 
 from stackctl.engines import pulumi_cli
 from tests.e2e.cluster import (
+    JOBS,
     address,
     connects,
     enforces_policies,
@@ -83,7 +84,55 @@ def test_pipelines_find_the_client_by_a_stable_name(k8s: Stack, people: Client) 
         grant_type="client_credentials", client_id=data["OIDC_CLIENT_ID"], client_secret=data["OIDC_CLIENT_SECRET"]
     )
     assert answer.status_code == 200
-    assert data["OIDC_TOKEN_URL"] == people.outputs["token_url"]
+    # The public one is a loopback URL here, which would lead each pod to itself.
+    assert data["OIDC_TOKEN_URL"] == data["OIDC_CLUSTER_TOKEN_URL"] == people.outputs["cluster_token_url"]
+
+
+JOB = """
+import base64, json, os, time, urllib.error, urllib.parse, urllib.request
+
+def ask(url, data=None, **headers):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+form = {"grant_type": "client_credentials", "client_id": os.environ["CLIENT"], "client_secret": os.environ["SECRET"]}
+status, body = ask(os.environ["TOKENS"], urllib.parse.urlencode(form).encode())
+token = json.loads(body)["access_token"]
+part = token.split(".")[1]
+issuer = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["iss"]
+said = {"issuer": issuer}
+bearer = "Bearer " + token
+for name in os.environ["NAMES"].split(","):
+    said[name] = ask(f"http://{name}:5000{os.environ['SEARCH']}", Authorization=bearer)[0]
+first = os.environ["NAMES"].split(",")[0]
+for host in os.environ["HOSTS"].split(","):
+    said["as " + host] = ask(f"http://{first}:5000{os.environ['SEARCH']}", Authorization=bearer, Host=host)[0]
+print(json.dumps(said), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_job_gets_tokens_inside_and_calls_mlflow_by_every_name_of_its_service(k8s: Stack, people: Client) -> None:
+    own = k8s.physical
+    names = [f"mlflow.{own}", f"mlflow.{own}.svc", f"mlflow.{own}.svc.cluster.local"]
+    foreign = ["evil.example", "evil.example:5000", f"keycloak.{own}.svc:5000", f"mlflow.{own}.svc.evil.example:5000"]
+    env = {
+        "TOKENS": people.outputs["cluster_token_url"], "CLIENT": people.outputs["client_id"],
+        "SECRET": people.outputs["client_secret"], "SEARCH": SEARCH, "NAMES": ",".join(names),
+        "HOSTS": ",".join(["mlflow:5000", *foreign]),
+    }  # fmt: skip
+    with namespace(JOBS) as where:
+        run_pod(where, "job", ["python", "-c", JOB], env)
+        until(lambda: kubectl("logs", "-n", where, "job") != "", "the job's words", 60)
+        said = json.loads(kubectl("logs", "-n", where, "job").splitlines()[-1])
+    assert said.pop("issuer") == people.outputs["issuer_url"], "the issuer is the public one"
+    for name in (*names, "as mlflow:5000"):
+        assert said[name] == 200, said
+    for host in foreign:
+        assert 400 <= said[f"as {host}"] < 500, said
 
 
 @pytest.mark.parametrize("workload", SERVICES)

@@ -26,6 +26,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "realm.users": {"username": "somebody"},
     "realm.serviceAccounts": {"clientId": "some-client"},
 }
+STORES = {"gcs": {"bucket": "models"}, "azure": {"account": "models", "container": "runs"}}
 INGRESS = {**OUTSIDE, "kubernetes": {"ingress": {"issuer": "letsencrypt", "annotations": {"a": "b"}}}}
 
 
@@ -43,6 +44,11 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
             "keycloak": {"url": "https://k.example.com", "tls": {"proxy": True, "trustedProxies": ["10.0.0.7"]}},
         },
         **{name: {"platform": "kubernetes", **one} for name, one in cluster.items()},
+        **{name: {"mlflow": {name: store}} for name, store in STORES.items()},
+        **{
+            f"{name} kept": {"platform": "kubernetes", "mlflow": {name: {**store, "existingSecret": {"name": "cloud"}}}}
+            for name, store in STORES.items()
+        },
     }
     for one in config.values():
         assert named(one) == []
