@@ -190,7 +190,9 @@ class Mlflow(Group):
         True, description="A first API call with a token of an allowed group creates the user"
     )
     metrics: bool | None = Field(
-        None, description="Prometheus metrics at /metrics, open to all who reach the url; default: on a loopback url"
+        None,
+        description="Prometheus metrics at a port of their own, 9464, which the url does not lead to; default: none, "
+        "and on a loopback url MLflow's own at /metrics",
     )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
     artifact_locations: tuple[Place, ...] = Field(
