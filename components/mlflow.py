@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from components.artifacts import artifact_store
 from components.identity import CALLBACK_PATH, CLIENT_SECRET, GROUPS_CLAIM
 from components.keycloak import (
     TLS_CERTIFICATE_PATH,
@@ -29,7 +30,7 @@ from components.plugin.refusals import refuse_lacking, refuse_overrides
 from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
 from components.redis import redis_address
 from components.secret import given_secret
-from platforms.secrets import Change, Kept, Secret, SecretText
+from platforms.secrets import Change, Secret, SecretText
 from platforms.workload import (
     Account,
     Entrance,
@@ -43,25 +44,26 @@ from platforms.workload import (
     Reserved,
     Resources,
     Service,
-    Volume,
     Workload,
     bash_http_check,
 )
-from settings import Settings, port_of, published_port, reveal, serves_metrics, trace_senders
+from settings import Settings, port_of, published_port, serves_metrics, trace_senders
 from settings.versions import image
 
 SERVER = "mlflow"
-S3_KEY = "s3-secret-access-key"
 # A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60904
 PORT = 5000
-ARTIFACTS_PATH = "/mlflow/artifacts"
 # Average CPU use, in percent of what is promised, above which it gets another replica.
 SCALE_AT_PERCENT = 300
 METRICS_PATH = "/tmp/metrics"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
+# Agreed with images/mlflow/app (mlflow_sso.mends.places).
+ARTIFACT_LOCATIONS = "MLFLOW_SSO_ARTIFACT_LOCATIONS"
+# The path that the server is below (images/mlflow/app, `mlflow_sso.guard.below`).
+_BELOW = "MLFLOW_SSO_PATH"
 # By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
 SET_BY_THE_IMAGE = (
     "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI",
@@ -114,13 +116,13 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
     """The server. Raises StackError where the settings contradict what the stack or this plugin needs."""
     profile = plugin_profile(settings.mlflow.plugin_version)
     refuse_lacking(settings, profile)
-    store, tls = _artifacts(settings), _tls(settings)
+    store, tls = artifact_store(settings), _tls(settings)
     env = {**profile.env(plugin_inputs(settings)), **_variables(settings), **store.env, **tls.env}
     secret_env = {**profile.secret_env(plugin_inputs(settings)), **_secret_variables(settings), **store.secret_env}
-    refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE}, profile.ignored)
+    refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW}, profile.ignored)
     given = settings.mlflow.secret_env.items()
     secret_env |= {name: SecretText.of(given_secret(Secret(f"mlflow-env-{name}"), value)) for name, value in given}
-    traces = Reserved(("POST",), TRACE_PATHS, tuple(Account(*sender) for sender in trace_senders(settings)))
+    traces = Reserved(("POST",), _trace_paths(settings), tuple(Account(*sender) for sender in trace_senders(settings)))
     databases = (mlflow_database(settings), oidc_database(settings))
     return (
         Workload(
@@ -141,29 +143,39 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
                 max_replicas=settings.mlflow.max_replicas,
                 scale_at_percent=SCALE_AT_PERCENT,
             ),
-            outside=_outside(settings),
+            outside=_outside(settings, store.outside),
             authorities={path: name for database in databases for path, name in database.authorities.items()},
             reserved=None if profile.lacks(Ability.TRACE_INTAKE) else traces,
+            identity=store.identity,
         ),
     )
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What one choice of the settings adds to the server. destination: where artifacts go."""
+class _Tls:
+    """What TLS adds to the server."""
 
-    destination: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
-    secret_env: Mapping[str, SecretText] = field(default_factory=dict)
     files: tuple[File, ...] = ()
-    volumes: tuple[Volume, ...] = ()
     protocol: Protocol = Protocol.HTTP
 
 
 def _entrance(settings: Settings) -> Entrance:
     # The plugin appends X-Forwarded-Port to the host that a proxy tells (proxy_headers_middleware, 11.0.2), so it needs
     # that host without a port, as every Entrance has it.
-    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"))
+    below = _path(settings)
+    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"), (below,) if below else (), streams=True)
+
+
+def _path(settings: Settings) -> str:
+    """What of its host is the server's; empty where that is all of it."""
+    return urlsplit(settings.mlflow.url).path
+
+
+def _trace_paths(settings: Settings) -> tuple[str, ...]:
+    """Where traces come in: the server takes its own path off where it is there, and only there."""
+    below = _path(settings)
+    return (*TRACE_PATHS, *(below + path for path in TRACE_PATHS if below))
 
 
 def _variables(settings: Settings) -> dict[str, str]:
@@ -172,13 +184,15 @@ def _variables(settings: Settings) -> dict[str, str]:
     hosts = [urlsplit(settings.mlflow.url).netloc, *(f"{name}:{PORT}" for name in (SERVER, "127.0.0.1", "localhost"))]
     return {
         ALLOWED_HOSTS: ",".join(dict.fromkeys(hosts)),
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url,
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url.removesuffix(_path(settings)),
         # The job runner would add more than a gigabyte for a feature this stack does not offer.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         # What people do here is nobody else's business.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **({_GATEWAY_VERSION: "2"} if _has_gateway_key(settings) else {}),
+        **({_BELOW: _path(settings)} if _path(settings) else {}),
         **limit_variables(settings),
+        **({ARTIFACT_LOCATIONS: ",".join(locations)} if (locations := settings.mlflow.artifact_locations) else {}),
         "WAIT_FOR": ",".join(dict.fromkeys(f"{store.host}:{store.port}" for store in stores)),
     }
 
@@ -208,35 +222,7 @@ def _server(settings: Settings, artifacts: str) -> ServerInputs:
     )
 
 
-def _artifacts(settings: Settings) -> _Part:
-    """Where artifacts are: a volume, or a bucket with the credentials for it."""
-    s3 = settings.mlflow.s3
-    if s3 is None:
-        volume = Volume("artifacts", ARTIFACTS_PATH, size_gib=50, shared=True)
-        return _Part(destination=ARTIFACTS_PATH, volumes=(volume,))
-    env = {
-        "MLFLOW_S3_ENDPOINT_URL": s3.endpoint_url,
-        "AWS_DEFAULT_REGION": s3.region,
-        "AWS_ACCESS_KEY_ID": s3.access_key_id,
-    }
-    secret_env: dict[str, SecretText] = {}
-    if s3.secret_access_key is not None:
-        given = Secret(S3_KEY, value=reveal(s3.secret_access_key))
-        secret_env["AWS_SECRET_ACCESS_KEY"] = SecretText.of(given)
-    if s3.existing_secret is not None:
-        there = s3.existing_secret
-        identity = Secret("s3-access-key-id", kept=Kept(there.name, there.id_key))
-        secret_env["AWS_ACCESS_KEY_ID"] = SecretText.of(identity)
-        secret_env["AWS_SECRET_ACCESS_KEY"] = SecretText.of(Secret(S3_KEY, kept=Kept(there.name, there.secret_key)))
-    destination = f"s3://{s3.bucket}/{s3.prefix}".rstrip("/")
-    return _Part(
-        destination=destination,
-        env={name: value for name, value in env.items() if value},
-        secret_env=secret_env,
-    )
-
-
-def _tls(settings: Settings) -> _Part:
+def _tls(settings: Settings) -> _Tls:
     """What encrypts its port, and the CAs that it trusts beside the system's."""
     tls = settings.mlflow.tls
     # The entrypoint makes the bundle from the system's CAs and the stack's own.
@@ -245,7 +231,7 @@ def _tls(settings: Settings) -> _Part:
         "SSL_CERT_FILE": TRUSTED_CAS_PATH,
         "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
     }
-    return _Part(
+    return _Tls(
         env=trusted if settings.ca_bundle else {},
         files=tls_files(settings, tls),
         protocol=Protocol.HTTPS if tls.certificate_file else Protocol.HTTP,
@@ -268,13 +254,11 @@ def _probe(settings: Settings, profile: PluginProfile) -> Probe:
     )
 
 
-def _outside(settings: Settings) -> tuple[Outside, ...]:
+def _outside(settings: Settings, store: tuple[Outside, ...]) -> tuple[Outside, ...]:
     """The servers outside the stack that MLflow connects to: stores and an identity provider it does not run."""
     found = [*mlflow_database(settings).outside, *oidc_database(settings).outside]
     if settings.redis.external:
         found.append(Outside(settings.redis.external.host, settings.redis.external.port))
     urls = [keycloak_address(settings).internal_url] if settings.keycloak.existing else []
-    if settings.mlflow.s3:
-        urls.append(settings.mlflow.s3.endpoint_url or "https://s3.amazonaws.com")
     found += [Outside(urlsplit(url).hostname or "", port_of(url)) for url in urls]
-    return tuple(dict.fromkeys((*found, *ways_out(settings.mlflow.egress))))
+    return tuple(dict.fromkeys((*found, *store, *ways_out(settings.mlflow.egress))))

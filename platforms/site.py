@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import quote
 
 import pulumi
 import pulumi_random as random
 
-from platforms.secrets import Secret, SecretText
+from platforms.secrets import Secret, SecretText, Written
 from platforms.workload import Workload
 from problems import Problem
 
@@ -52,7 +51,13 @@ class Deployed:
 
 
 class EnginePlatform(Protocol):
-    """Makes workloads real through Pulumi resources."""
+    """Makes workloads real through Pulumi resources.
+
+    inside: what follows the name of a workload where programs beside the stack reach it; empty where they do not.
+    """
+
+    @property
+    def inside(self) -> str: ...
 
     def check(self, workloads: Sequence[Workload]) -> Checked:
         """Ask the target whether it can honour these workloads; nothing is created."""
@@ -130,7 +135,7 @@ class Secrets(pulumi.ComponentResource):
         def plain(part: str) -> pulumi.Input[str]:
             return part
 
-        def quoted(secret: Secret) -> pulumi.Input[str]:
-            return self.value(secret).apply(lambda value: quote(value, safe=""))
+        def written(part: Written) -> pulumi.Input[str]:
+            return self.value(part.secret).apply(part.spelt)
 
-        return pulumi.Output.secret(pulumi.Output.concat(*text.fold(plain, self.value, quoted)))
+        return pulumi.Output.secret(pulumi.Output.concat(*text.fold(plain, self.value, written)))

@@ -43,6 +43,8 @@ class Entrance:
         in X-Forwarded-Port.
     host_port: the port opened on the host, where the target opens one.
     paths: what of it people need, as prefixes; empty: all of it. Targets that route by path let nothing else in.
+    streams: requests and answers of any size, which may take as long as they do; a proxy that the target puts in front
+        neither bounds them nor waits for the whole of one.
     managed_url: where the engine itself uses the program. It counts as ready once that takes connections.
     """
 
@@ -50,6 +52,7 @@ class Entrance:
     host_port: int
     paths: tuple[str, ...] = ()
     managed_url: str = ""
+    streams: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,17 @@ class Outside:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Who a program is to a cloud, for targets that stand in one and tell it of their accounts.
+
+    notes: what is said of the program's account (Kubernetes: annotations); marks: of its copies (labels of pods).
+    """
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Service:
     """Runs for ever, and serves.
 
@@ -261,6 +275,7 @@ class Workload:
 
     name: DNS label; other workloads reach it as `name:port` on every platform.
     runs: for ever, on demand, or at set times.
+    program: what its image starts, for a target that has to prepare something in the container first.
     outside: every server outside the stack that it connects to. Nothing else out there is open to it where the target
         can tell.
     authorities: files with the certificate of the CA that a target made for another workload's server: by path, the
@@ -270,6 +285,7 @@ class Workload:
     readings: volumes of other workloads, for reading.
     writable: paths that need a memory-backed scratch directory; the root file system is read-only.
     scratch: the same on disk.
+    identity: set where it asks services of a cloud in its own name.
     stop_seconds: how long it may take to end once it is asked to, before it is killed.
     """
 
@@ -278,6 +294,7 @@ class Workload:
     uid: int
     resources: Resources
     runs: Service | OnDemand | Scheduled
+    program: str = ""
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     secret_env: Mapping[str, SecretText] = field(default_factory=dict)
@@ -291,6 +308,7 @@ class Workload:
     reserved: Reserved | None = None
     authorities: Mapping[str, str] = field(default_factory=dict)
     databases: Databases | None = None
+    identity: Identity | None = None
     stop_seconds: int = 30
 
     @property

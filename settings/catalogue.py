@@ -98,7 +98,7 @@ def image_ref(
         digest = _digest({"from": sources}, context_files(known.root, "seed"), SEED_GENERATION)
         return f"{PREFIX}/{component}:{tag}-{digest}"
     key = known.key(component, version)
-    row = known.images[component].versions[key]
+    row = known.row(component, key)
     recipe = {"version": key, "entry": row.content(), "base": base_ref(row.debian, versions=known)}
     return f"{PREFIX}/{component}:{key}-{_digest(recipe, context_files(known.root, component, row))}"
 
@@ -106,13 +106,13 @@ def image_ref(
 def _seed_source(component: str, version: str | None, known: Versions) -> str:
     """What the seed depends on of an image that it is made from.
 
-    MLflow's schemas follow from its packages. What its image serves beside them changes more often, and Postgres must
-    not be made anew for it.
+    MLflow's schemas follow from its packages, those of its variants excepted. What its image serves beside them changes
+    more often, and Postgres must not be made anew for it.
     """
-    ref = image_ref(component, version, versions=known)
+    ref = image_ref(component, known.plain(component, version), versions=known)
     if component != "mlflow":
         return ref
-    row = known.images[component].versions[known.key(component, version)]
+    row = known.row(component, known.plain(component, version))
     files = {name: path for name, path in context_files(known.root, component, row).items() if name in _SCHEMA_FILES}
     base = base_ref(row.debian, versions=known)
     digest = _digest({"entry": row.content(), "base": base}, files)

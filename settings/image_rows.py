@@ -99,6 +99,7 @@ class ImageVersion(_Row):
     packages: what the lock decides, for people to read.
     downloads: files in the build's context, by their names there.
     lock: a file of pinned packages below the tree's root; the recipe finds it as requirements.txt.
+    variants: the same with another lock, by a name that stands behind the version.
     """
 
     debian: Text
@@ -107,6 +108,7 @@ class ImageVersion(_Row):
     packages: Mapping[Lower, Text] = {}
     downloads: Mapping[FileName, Download] = {}
     lock: Text | None = None
+    variants: Mapping[Lower, Text] = {}
 
     def content(self) -> dict[str, Any]:
         """What the row adds to the image's tag: all that can change the image, and where a file comes from cannot.
@@ -152,13 +154,34 @@ class Versions:
         return self.images[name]
 
     def key(self, name: str, version: str | None = None) -> str:
-        """The version asked for, or the default; refused when unknown."""
+        """The version asked for, or the default; refused when unknown. A variant's is such as 1.2-name."""
         image = self.image(name)
         key = image.default if version is None else version
-        if key not in image.versions:
+        if self._row(image, key) is None:
             known = ", ".join(sorted(image.versions))
             raise VersionsError(f"{name} {key} is not in {FILE}; known: {known}", ())
         return key
+
+    def row(self, name: str, version: str | None = None) -> ImageVersion:
+        """How a version, or a variant of one, is made; refused when unknown."""
+        row = self._row(self.image(name), self.key(name, version))
+        assert row is not None
+        return row
+
+    def plain(self, name: str, version: str | None = None) -> str:
+        """The version without its variant; refused when unknown."""
+        key = self.key(name, version)
+        return key if key in self.image(name).versions else key.rpartition("-")[0]
+
+    @staticmethod
+    def _row(image: Image, key: str) -> ImageVersion | None:
+        if key in image.versions:
+            return image.versions[key]
+        version, _, variant = key.rpartition("-")
+        row = image.versions.get(version)
+        if row is None or variant not in row.variants:
+            return None
+        return row.model_copy(update={"lock": row.variants[variant], "variants": {}})
 
 
 class _Document(_Row):
@@ -243,6 +266,9 @@ def _check(versions: Versions, name: str) -> Iterator[Problem]:
             yield Problem(f"{where}.debian", row.debian, f"expected one of {', '.join(versions.debian.suites)}")
         if row.lock is not None and not (versions.root / row.lock).is_file():
             yield Problem(f"{where}.lock", row.lock, "expected a file that there is")
+        for variant, lock in row.variants.items():
+            if not (versions.root / lock).is_file():
+                yield Problem(f"{where}.variants.{variant}", lock, "expected a file that there is")
         for file in row.downloads:
             if file in CONTEXT or (recipe.parent / file).exists():
                 yield Problem(f"{where}.downloads.{file}", "", "expected another name: the recipe has this file")

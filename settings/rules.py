@@ -22,7 +22,7 @@ from settings.model import PROJECT, Settings, Tls
 from settings.rules_groups import GROUP_RULES
 from settings.rules_kubernetes import KUBERNETES_RULES
 from settings.types import is_loopback
-from settings.versions import choosers, selection, unsupported
+from settings.versions import choosers, unsupported, versions
 from settings.wrong import Wrong
 
 
@@ -39,7 +39,7 @@ def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
 
 def _versions(settings: Settings, known: Known) -> Iterator[Wrong]:
     """Whatever image a setting chooses the version of has that version."""
-    chosen = selection(settings)
+    chosen = versions(settings)
     for component, key in choosers().items():
         version = chosen[component]
         reason = unsupported(component, version) if version is not None and known.values(key) else None
@@ -166,6 +166,15 @@ def _existing(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong(("realm.name",), "master", "expected another name: master is for administrators")
 
 
+def _trimmed(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """Keycloak drops spaces around the values of its configuration."""
+    external, where = settings.postgres.external, "postgres.external.keycloak.password"
+    given = external.keycloak.password if external and external.keycloak else None
+    text = given.get_secret_value() if given else ""
+    if text != text.strip() and known.values(where):
+        yield Wrong((where,), "[secret]", "expected no space at its begin or end: Keycloak drops these")
+
+
 def _replicas(settings: Settings, known: Known) -> Iterator[Wrong]:
     mlflow = settings.mlflow
     if mlflow.max_replicas is not None and mlflow.max_replicas <= mlflow.replicas and known.values("mlflow.replicas"):
@@ -226,6 +235,7 @@ RULES: tuple[Rule, ...] = (
     _members,
     _names,
     _existing,
+    _trimmed,
     _replicas,
     _processes,
     _databases,

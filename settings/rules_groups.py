@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from settings.derived import public_programs
 from settings.known import Known
@@ -20,10 +20,56 @@ def _tls(settings: Settings, known: Known) -> Iterator[Wrong]:
             yield Wrong((key,), "", "expected certificate files or proxy: true, not both")
 
 
+def _stores(settings: Settings, known: Known) -> Iterator[Wrong]:
+    given = [name for name in ("s3", "gcs", "azure") if getattr(settings.mlflow, name)]
+    if len(given) > 1:
+        places = tuple(f"mlflow.{name}" for name in given)
+        yield Wrong(places, "", "expected one of them: artifacts are in one store")
+
+
 def _access_key(settings: Settings, known: Known) -> Iterator[Wrong]:
     s3 = settings.mlflow.s3
-    if s3 and s3.existing_secret and (s3.access_key_id or s3.secret_access_key):
+    if s3 is None or not known.values("mlflow.s3"):
+        return
+    keys = {"accessKeyId": s3.access_key_id, "secretAccessKey": s3.secret_access_key}
+    if s3.existing_secret and any(keys.values()):
         yield Wrong(("mlflow.s3",), "", "expected existingSecret, or accessKeyId and secretAccessKey, not both")
+    elif s3.role_arn and (s3.existing_secret or any(keys.values())):
+        yield Wrong(("mlflow.s3",), "", "expected roleArn or an access key, not both")
+    elsewhere = {"accessKeyId": "AWS_ACCESS_KEY_ID", "secretAccessKey": "AWS_SECRET_ACCESS_KEY"}
+    missing = [name for name, value in keys.items() if not value and not _has_variable(settings, elsewhere[name])]
+    if any(keys.values()) and missing:
+        yield Wrong((f"mlflow.s3.{missing[0]}",), "", "required with the other part of the access key, and not given")
+
+
+def _has_variable(settings: Settings, name: str) -> bool:
+    return name in settings.mlflow.env or name in settings.mlflow.secret_env
+
+
+def _cloud_keys(settings: Settings, known: Known) -> Iterator[Wrong]:
+    gcs, azure = settings.mlflow.gcs, settings.mlflow.azure
+    if gcs and known.values("mlflow.gcs"):
+        ways = {
+            "serviceAccountKey": gcs.service_account_key,
+            "existingSecret": gcs.existing_secret,
+            "serviceAccount": gcs.service_account,
+            "anonymous": gcs.anonymous,
+        }
+        yield from _one_way("mlflow.gcs", ways)
+        if gcs.anonymous and not gcs.endpoint_url:
+            yield Wrong(("mlflow.gcs.endpointUrl",), "", "required with anonymous, and not given")
+    if azure and known.values("mlflow.azure"):
+        keys = {"accountKey": azure.account_key, "existingSecret": azure.existing_secret}
+        yield from _one_way("mlflow.azure", {**keys, "clientId": azure.client_id})
+        if azure.endpoint_url and not any(keys.values()):
+            expected = "required with endpointUrl, and not given; or, on Kubernetes, existingSecret"
+            yield Wrong(("mlflow.azure.accountKey",), "", expected)
+
+
+def _one_way(where: str, ways: Mapping[str, object]) -> Iterator[Wrong]:
+    given = [name for name, value in ways.items() if value]
+    if len(given) > 1:
+        yield Wrong((where,), "", f"expected one of {' and '.join(given)}")
 
 
 def _lifetimes(settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -98,4 +144,6 @@ def _entrance(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong(("kubernetes.ingress",), "", "expected one of tlsSecret, issuer and clusterIssuer")
 
 
-GROUP_RULES = (_tls, _access_key, _lifetimes, _groups, _databases, _postgres, _redis, _entrance)
+GROUP_RULES = (
+    _tls, _stores, _access_key, _cloud_keys, _lifetimes, _groups, _databases, _postgres, _redis, _entrance,
+)  # fmt: skip

@@ -22,6 +22,10 @@ def _elsewhere(settings: Settings, known: Known) -> Iterator[Wrong]:
         return
     if settings.kubernetes != Kubernetes() and known.values("kubernetes"):
         yield Wrong(("kubernetes",), "", f"expected {key('platform')}: kubernetes with it")
+    for where, name in _identities(settings):
+        if known.values(where):
+            expected = f"expected a key in its place, or {key('platform')}: kubernetes, which knows such accounts"
+            yield Wrong((where,), name, expected)
     for where, name, instead in _existing_secrets(settings):
         if known.values(where):
             expected = f"expected {instead} in its place, or {key('platform')}: kubernetes, which keeps Secrets"
@@ -39,9 +43,24 @@ def _existing_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "redis.external.existingSecret", redis.existing_secret.name, "password"
     if s3 and s3.existing_secret:
         yield "mlflow.s3.existingSecret", s3.existing_secret.name, "accessKeyId and secretAccessKey"
+    for store, instead in (("gcs", "serviceAccountKey"), ("azure", "accountKey")):
+        given = getattr(settings.mlflow, store)
+        if given and given.existing_secret:
+            yield f"mlflow.{store}.existingSecret", given.existing_secret.name, instead
     for name, value in settings.mlflow.secret_env.items():
         if isinstance(value, ExistingSecret):
             yield f"mlflow.secretEnv.{name}", value.name, "the value"
+
+
+def _identities(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each key that names an identity of a cloud, and its value."""
+    s3, gcs, azure = settings.mlflow.s3, settings.mlflow.gcs, settings.mlflow.azure
+    if s3 and s3.role_arn:
+        yield "mlflow.s3.roleArn", s3.role_arn
+    if gcs and gcs.service_account:
+        yield "mlflow.gcs.serviceAccount", gcs.service_account
+    if azure and azure.client_id:
+        yield "mlflow.azure.clientId", azure.client_id
 
 
 def _operated(settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -55,8 +74,10 @@ def _operated(settings: Settings, known: Known) -> Iterator[Wrong]:
 def _volumes(settings: Settings, known: Known) -> Iterator[Wrong]:
     mlflow, storage = settings.mlflow, settings.kubernetes.storage
     most = mlflow.max_replicas or mlflow.replicas
-    shared = known.values("kubernetes.storage.sharedAccess") and known.presence("mlflow.s3", "mlflow.maxReplicas")
-    if _here(settings) and shared and most > 1 and mlflow.s3 is None and storage.shared_access != "ReadWriteMany":
+    stores = ("mlflow.s3", "mlflow.gcs", "mlflow.azure")
+    shared = known.values("kubernetes.storage.sharedAccess") and known.presence(*stores, "mlflow.maxReplicas")
+    volume = mlflow.s3 is None and mlflow.gcs is None and mlflow.azure is None
+    if _here(settings) and shared and most > 1 and volume and storage.shared_access != "ReadWriteMany":
         where = "mlflow.maxReplicas" if mlflow.max_replicas else "mlflow.replicas"
         expected = f"expected 1, {key('mlflow.s3')}, or {key('kubernetes.storage.sharedAccess')}: ReadWriteMany"
         yield Wrong((where,), str(most), expected)
@@ -96,8 +117,22 @@ def _mesh(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong((where,), tls.certificate_file, expected)
 
 
+def _callers(settings: Settings, known: Known) -> Iterator[Wrong]:
+    for number, caller in enumerate(settings.kubernetes.callers):
+        where = f"kubernetes.callers[{number}]"
+        if "/" in caller and not settings.kubernetes.mesh.enabled and known.values(where, "kubernetes.mesh.enabled"):
+            expected = f"expected its namespace alone, or {key('kubernetes.mesh.enabled')}: true, which knows accounts"
+            yield Wrong((where,), caller, expected)
+
+
+def _dns(settings: Settings, known: Known) -> Iterator[Wrong]:
+    dns, where = settings.kubernetes.dns, "kubernetes.dns.namespace"
+    if dns.labels and dns.namespace is None and known.values(where, "kubernetes.dns.labels"):
+        yield Wrong((where,), "", f"expected the namespace of the pods with {key('kubernetes.dns.labels')}")
+
+
 def _here(settings: Settings) -> bool:
     return settings.platform is Platform.KUBERNETES
 
 
-KUBERNETES_RULES = (_elsewhere, _operated, _volumes, _entrance, _mesh)
+KUBERNETES_RULES = (_elsewhere, _operated, _volumes, _entrance, _mesh, _callers, _dns)

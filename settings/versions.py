@@ -10,6 +10,9 @@ from pydantic.alias_generators import to_snake
 from settings.catalogue import image_ref, load_versions
 from settings.model import Settings
 
+# The stores of artifacts, by their groups in mlflow, whose clients are in a variant of MLflow's image.
+_PACKAGED = ("gcs", "azure")
+
 
 def known_versions(component: str) -> tuple[str, ...]:
     """The versions of an image, as versions.yaml names them."""
@@ -21,9 +24,18 @@ def choosers() -> dict[str, str]:
     return {name: image.setting for name, image in load_versions().images.items() if image.setting is not None}
 
 
-def selection(settings: Settings) -> dict[str, str | None]:
+def versions(settings: Settings) -> dict[str, str | None]:
     """The version of each image the settings ask for; None is the default of versions.yaml."""
     return {name: _value(settings, key) for name, key in choosers().items()}
+
+
+def selection(settings: Settings) -> dict[str, str | None]:
+    """The same with the variant of each, as a build is told of it. Raises VersionsError for what there is not."""
+    chosen = versions(settings)
+    store = next((name for name in _PACKAGED if getattr(settings.mlflow, name)), None)
+    if store is None:
+        return chosen
+    return {**chosen, "mlflow": load_versions().key("mlflow", f"{chosen['mlflow']}-{store}")}
 
 
 def image(settings: Settings, component: str) -> str:

@@ -27,7 +27,7 @@ from components.stack import redacted
 from platforms.select import inventory
 from problems import Problem, StackError
 from settings.versions import selection
-from stackctl.commands import cleanup, doctor, login, realm, sessions, tokens
+from stackctl.commands import cleanup, doctor, gc, login, realm, sessions, tokens
 from stackctl.commands.common import (
     TABLE,
     ConfigOption,
@@ -59,6 +59,7 @@ app.command("restore", hidden=True, context_settings={"ignore_unknown_options": 
 app.command()(realm.groups)
 app.command()(realm.service_accounts)
 app.command()(doctor.doctor)
+app.command()(gc.gc)
 app.command()(cleanup.cleanup)
 app.command()(cleanup.verify_clean)
 app.add_typer(tokens.app, name="tokens")

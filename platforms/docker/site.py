@@ -48,7 +48,9 @@ class Networks(pulumi.ComponentResource):
 
 
 class DockerPlatform:
-    """Runs workloads through pulumi-docker."""
+    """Runs workloads through pulumi-docker. Nobody else is on the networks of a stack."""
+
+    inside = ""
 
     def __init__(self, project: str, stack: str, bind_address: str) -> None:
         self._project, self._stack = project, stack

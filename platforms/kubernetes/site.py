@@ -42,6 +42,10 @@ class KubernetesPlatform:
     def __init__(self, project: str, stack: str, options: Kubernetes) -> None:
         self._project, self._stack, self._options = project, stack, options
 
+    @property
+    def inside(self) -> str:
+        return KubernetesPlan(self._project, self._stack, (), self._options).inside
+
     def check(self, workloads: Sequence[Workload]) -> Checked:
         plan = KubernetesPlan(self._project, self._stack, tuple(workloads), self._options)
         problems = plan.check()

@@ -98,7 +98,7 @@ class ComposeTarget:
         values = SecretStore(directory / SECRETS_FILE).values(context.spec.secrets)
         variables = {
             "COMPOSE_PROJECT_NAME": compose.project_name(stack),
-            **compose.env_values(context.spec.secrets, values),
+            **compose.env_values(context.spec.secrets, values, stack.workloads),
         }
         write_private(directory / "secrets.env", env_file(variables))
         write_private(directory / REALM_FILE, realm_of(stack.workloads))

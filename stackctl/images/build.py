@@ -115,7 +115,7 @@ class Builder:
             self._make_seeded(ref)
             return
         version = self._versions.key(component, self._chosen.get(component))
-        row = self._versions.images[component].versions[version]
+        row = self._versions.row(component, version)
         arguments = {"BASE": self._base(row.debian), "VERSION": version}
         arguments |= {name.upper(): value for name, value in row.args.items()}
         files = context_files(self._versions.root, component, row)

@@ -27,6 +27,8 @@ def guards(plan: KubernetesPlan, workload: Workload) -> list[Manifest]:
 
 def _account(plan: KubernetesPlan, workload: Workload) -> Manifest:
     metadata = plan.metadata(workload.name, workload.name)
+    if workload.identity and workload.identity.notes:
+        metadata["annotations"] = dict(workload.identity.notes)
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",

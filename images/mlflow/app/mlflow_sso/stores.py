@@ -1,12 +1,15 @@
 """The store of this server's artifacts, as MLflow was told of it."""
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 from mlflow.server import handlers
+from mlflow.store.artifact.azure_blob_artifact_repo import AzureBlobArtifactRepository
+from mlflow.store.artifact.gcs_artifact_repo import GCSArtifactRepository
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from mlflow.utils.uri import validate_path_is_safe
 
@@ -15,31 +18,60 @@ from mlflow_sso.artifacts.volume import Volume
 from mlflow_sso.guard.answers import Refusal
 
 if TYPE_CHECKING:
-    from mlflow_sso.artifacts.bucket import Bucket
+    from mlflow_sso.artifacts.objects import Objects
 
 
 def streams() -> bool:
     """Whether artifacts go through the server into a store that `artifact_store` knows."""
     place = os.environ.get("_MLFLOW_SERVER_ARTIFACT_DESTINATION", "")
-    return place.startswith(("/", "s3://"))
+    return place.startswith(("/", "s3://", "gs://", "wasbs://"))
 
 
 def artifact_store() -> Store:
     """Where artifacts go that clients send through the server."""
     repository: Any = handlers._get_artifact_repo_mlflow_artifacts()
-    if isinstance(repository, S3ArtifactRepository):
-        return bucket(repository)
-    return Volume(Path(repository.artifact_dir))
+    return objects(repository) or Volume(Path(repository.artifact_dir))
 
 
-def bucket(repository: Any) -> "Bucket":
-    """A bucket as MLflow reaches it, with what its variables say of uploads."""
-    # A server without one need not import the client for it.
-    from mlflow_sso.artifacts.bucket import Bucket
+def objects(repository: Any) -> "Objects | None":
+    """An object store as MLflow reaches it; None for another store."""
+    for kind, made in _KINDS.items():
+        if isinstance(repository, kind):
+            return made(repository)
+    return None
+
+
+# A server without a kind of store need not import, or have, the client for it.
+def _s3(repository: Any) -> "Objects":
+    from mlflow_sso.artifacts.objects import Objects
+    from mlflow_sso.artifacts.s3 import S3
 
     place = urlsplit(repository.artifact_uri)
     extra = {**repository._bucket_owner_params, **(repository.get_s3_file_upload_extra_args() or {})}
-    return Bucket(repository._get_s3_client(), place.netloc, place.path, extra)
+    return Objects(S3(repository._get_s3_client(), place.netloc, extra), place.path)
+
+
+def _gcs(repository: Any) -> "Objects":
+    from mlflow_sso.artifacts.gcs import Gcs
+    from mlflow_sso.artifacts.objects import Objects
+
+    bucket, prefix = repository.parse_gcs_uri(repository.artifact_uri)
+    return Objects(Gcs(repository.client.bucket(bucket)), prefix)
+
+
+def _azure(repository: Any) -> "Objects":
+    from mlflow_sso.artifacts.azure import Azure
+    from mlflow_sso.artifacts.objects import Objects
+
+    container, _, prefix, _ = repository.parse_wasbs_uri(repository.artifact_uri)
+    return Objects(Azure.of(repository.client, container), prefix)
+
+
+_KINDS: Mapping[type, Callable[[Any], "Objects"]] = {
+    S3ArtifactRepository: _s3,
+    GCSArtifactRepository: _gcs,
+    AzureBlobArtifactRepository: _azure,
+}
 
 
 def artifact_path(told: str) -> str:

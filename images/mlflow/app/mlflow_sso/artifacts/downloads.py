@@ -4,13 +4,14 @@ MLflow copies an object of a bucket whole onto a disk in memory that all request
 (`mlflow.server.handlers._send_artifact`, 3.17.2). What is sent here comes from the bucket as it is read.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 from mlflow.server import handlers
-from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 from mlflow_sso import stores, upstream
+from mlflow_sso.artifacts.transfers import Store
 from mlflow_sso.bridge import PIECE
 from mlflow_sso.guard.answers import Refusal
 
@@ -22,22 +23,24 @@ def install() -> None:
 
 def _streaming(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     def send(repository: Any, path: str) -> Any:
-        if isinstance(repository, S3ArtifactRepository):
-            return _answer(repository, path)
-        return original(repository, path)
+        store = stores.objects(repository)
+        return original(repository, path) if store is None else _answer(store, path)
 
     return send
 
 
-def _answer(repository: Any, path: str) -> Any:
+def _answer(store: Store, path: str) -> Any:
     from flask import Response, request
 
     try:
-        found = stores.bucket(repository).find(path, request.headers.get("Range"), request.headers.get("If-Range"))
+        found = store.find(path, request.headers.get("Range"), request.headers.get("If-Range"))
+        pieces = found.pieces(PIECE)
+        # Before the answer begins: a store that refuses to be read is an answer of its own.
+        first = next(pieces, b"")
     except Refusal as refusal:
         headers = {name.decode(): value.decode() for name, value in refusal.headers}
         return Response(refusal.body, refusal.status, headers, content_type="application/json")
     headers = {name.decode(): value.decode("latin-1") for name, value in found.headers(path)}
-    response = Response(found.pieces(PIECE), found.status, headers, direct_passthrough=True)
+    response = Response(itertools.chain((first,), pieces), found.status, headers, direct_passthrough=True)
     response.call_on_close(found.close)
     return response

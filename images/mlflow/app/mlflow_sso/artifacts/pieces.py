@@ -12,7 +12,7 @@ class Incoming:
         self._rest = b""
         self.gone = False
 
-    async def next(self) -> bytearray | None:
+    async def next(self) -> bytes | None:
         """The next piece; None after the last. One that was begun is dropped where the client went."""
         if self._over:
             return None
@@ -33,4 +33,5 @@ class Incoming:
                 piece = piece[:room]
             whole += piece
             self._ended = not message.get("more_body")
-        return whole
+        # A client of a store copies an array where it takes bytes as they are, and does so in all threads at once.
+        return bytes(whole)

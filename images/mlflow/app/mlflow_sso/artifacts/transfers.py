@@ -15,9 +15,13 @@ from mlflow_sso.guard.bodies import declared, header
 
 
 class Store(Protocol):
-    """Where artifacts are. It is called in threads; each method raises Refusal for what the client should know."""
+    """Where artifacts are. It is called in threads; each method raises Refusal for what the client should know.
+
+    piece, reads: bytes of an upload and of a download that are worth a change of threads.
+    """
 
     piece: int
+    reads: int
 
     def begin(self, path: str, length: int | None) -> "Upload":
         """An upload to a path below the store's root. length: bytes, where the client told."""
@@ -29,7 +33,7 @@ class Store(Protocol):
 class Upload(Protocol):
     """Bytes on their way into a store. Nobody sees them before `publish`, and none are left after `give_up`."""
 
-    def write(self, piece: bytes | bytearray) -> None: ...
+    def write(self, piece: bytes) -> None: ...
 
     def publish(self) -> None: ...
 
@@ -87,13 +91,15 @@ class Transfers:
             pass
         gone = asyncio.ensure_future(receive())
         try:
+            pieces = iter(()) if scope["method"] == "HEAD" else found.pieces(store.reads)
+            # Before the answer begins: a store that refuses to be read is an answer of its own.
+            piece = await self._run(partial(next, pieces, None))
             await send({"type": "http.response.start", "status": found.status, "headers": found.headers(path)})
-            pieces = iter(()) if scope["method"] == "HEAD" else found.pieces(store.piece)
-            more = True
-            while more and not gone.done():
+            while piece is not None and not gone.done():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
                 piece = await self._run(partial(next, pieces, None))
-                more = piece is not None
-                await send({"type": "http.response.body", "body": piece or b"", "more_body": more})
+            if piece is None:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
             await asyncio.shield(asyncio.ensure_future(self._run(found.close)))

@@ -24,7 +24,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Volume:
     """A store below a directory."""
 
-    piece = 1 << 20
+    piece = reads = 1 << 20
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -85,7 +85,7 @@ class VolumeUpload:
         self._incoming, self._target, self._path = incoming, target, path
         self._file = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
-    def write(self, piece: bytes | bytearray) -> None:
+    def write(self, piece: bytes) -> None:
         rest = memoryview(piece)
         with _told(self._path):
             while rest:

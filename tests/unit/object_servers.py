@@ -1,0 +1,137 @@
+"""Real servers of object stores, each with an empty bucket, and how the image would reach them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from azure.storage.blob import BlobServiceClient
+from botocore.config import Config
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from mlflow_sso.artifacts.azure import Azure
+from mlflow_sso.artifacts.gcs import Gcs
+from mlflow_sso.artifacts.objects import Kind
+from mlflow_sso.artifacts.s3 import S3
+from moto.server import ThreadedMotoServer
+
+BUCKET = "artifacts"
+EXTRA = {"ServerSideEncryption": "AES256"}
+# The account that azurite has unless it is told of another (its documentation, "Default Storage Account").
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_TOOLS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "mlflow-sso", "stores")
+
+
+@dataclass(frozen=True)
+class ObjectServer:
+    """A server that runs. kind: one of its buckets, by name; url: where it is; client: the store's own."""
+
+    kind: Callable[[str], Kind]
+    url: str
+    client: Any
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _running(name: str, port: int, *words: str, **env: str) -> Iterator[str]:
+    """A program that scripts/test-tools installs; its URL once it takes connections."""
+    program = _TOOLS / name
+    if not program.exists():
+        pytest.skip(f"{name} is not installed; scripts/test-tools does that where Go and npm are")
+    with subprocess.Popen([program, *words], env={**os.environ, **env}, stdout=subprocess.DEVNULL) as process:
+        try:
+            _until_open(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _until_open(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError("a store does not listen")
+
+
+def s3_client(url: str, **config: Any) -> Any:
+    keys = {"aws_access_key_id": "id", "aws_secret_access_key": "secret-key", "region_name": "us-east-1"}
+    return boto3.client("s3", endpoint_url=url, config=Config(**config), **keys)
+
+
+def _s3(url: str, extra: dict[str, str]) -> ObjectServer:
+    client = s3_client(url)
+    client.create_bucket(Bucket=BUCKET)
+    return ObjectServer(lambda bucket: S3(client, bucket, extra), url, client)
+
+
+@contextlib.contextmanager
+def moto(_: Path) -> Iterator[ObjectServer]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield _s3(f"http://127.0.0.1:{port}", EXTRA)
+    server.stop()
+
+
+@contextlib.contextmanager
+def versitygw(folder: Path) -> Iterator[ObjectServer]:
+    port = free_port()
+    keys = {"ROOT_ACCESS_KEY": "id", "ROOT_SECRET_KEY": "secret-key"}
+    words = ("--quiet", "--port", f"127.0.0.1:{port}", "posix", str(folder))
+    with _running("versitygw", port, *words, **keys) as url:
+        yield _s3(url, {})
+
+
+@contextlib.contextmanager
+def fake_gcs(folder: Path) -> Iterator[ObjectServer]:
+    port = free_port()
+    place = f"127.0.0.1:{port}"
+    words = ("-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", place)
+    more = ("-external-url", f"http://{place}", "-filesystem-root", str(folder), "-log-level", "error")
+    with _running("fake-gcs-server", port, *words, *more) as url:
+        client = storage.Client("p", credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
+        client.create_bucket(BUCKET)
+        yield ObjectServer(lambda bucket: Gcs(client.bucket(bucket)), url, client)
+
+
+@contextlib.contextmanager
+def azurite(folder: Path) -> Iterator[ObjectServer]:
+    port = free_port()
+    words = ("--silent", "--disableTelemetry", "--blobPort", str(port), "--location", str(folder))
+    with _running("azurite-blob", port, *words, "--skipApiVersionCheck") as url:
+        client = BlobServiceClient(f"{url}/{ACCOUNT}", ACCOUNT_KEY, retry_total=0)
+        client.create_container(BUCKET)
+        yield ObjectServer(lambda bucket: Azure(client.get_container_client(bucket)), url, client)
+
+
+SERVERS = {"moto": moto, "versitygw": versitygw, "fake-gcs-server": fake_gcs, "azurite": azurite}
+
+
+def away(name: str) -> Kind:
+    """A bucket of a server that is not there."""
+    url = "http://127.0.0.1:9"
+    if name == "azurite":
+        client = BlobServiceClient(f"{url}/{ACCOUNT}", ACCOUNT_KEY, retry_total=0)
+        return Azure(client.get_container_client(BUCKET))
+    if name == "fake-gcs-server":
+        options = {"api_endpoint": url}
+        bucket = storage.Client("p", credentials=AnonymousCredentials(), client_options=options).bucket(BUCKET)
+        return Gcs(bucket, patience=0.5)
+    return S3(s3_client(url, retries={"max_attempts": 0}, connect_timeout=1), BUCKET, {})
