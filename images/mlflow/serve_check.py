@@ -13,9 +13,12 @@ from mlflow.cli import cli
 sys.path.insert(0, "/opt/mlflow")
 import mlflow_sso.upstream
 import serve
+from fastapi.routing import iter_route_contexts
+from mlflow_oidc_auth.app import app as plugin
 from mlflow_oidc_auth.middleware.route_path import UNPROTECTED_EXACT, UNPROTECTED_PREFIXES
 from mlflow_sso import app  # noqa: F401  It fails where the plugin mounts Flask in another way.
 from mlflow_sso.guard.routes import Kind, kind
+from mlflow_sso.shortcuts.ways import Ways
 
 differences = list(mlflow_sso.upstream.changed())
 assert not differences, "\n".join(differences)
@@ -23,6 +26,13 @@ assert not differences, "\n".join(differences)
 # What the plugin lets anybody ask has no body, but for SCIM, which has a token of its own.
 for path in (*UNPROTECTED_PREFIXES, *UNPROTECTED_EXACT):
     assert kind("POST", path) in (Kind.OPEN, Kind.DIRECTORY), f"the guard takes {path} for a page that needs a login"
+
+# Of the routes that the router asks before Flask's, none goes past them; what clients call most goes straight.
+ways = Ways(plugin.routes[:-1])
+for route in iter_route_contexts(plugin.routes[:-1]):
+    assert not ways.to_flask({"type": "http", "path": route.path_format}), f"{route.path_format} is not Flask's"
+for path in ("experiments/get", "runs/log-batch", "runs/search", "runs/create", "logged-models/search"):
+    assert ways.to_flask({"type": "http", "path": f"/api/2.0/mlflow/{path}"}), f"{path} takes the long way to Flask"
 
 # Always overruled by an option, or read again by the server itself.
 HANDLED = {

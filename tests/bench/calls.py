@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 from platforms.docker.daemon import docker
 from tests.bench.figures import Figure, timed, until
+from tests.e2e.asking import person
 from tests.e2e.harness import Client, Stack, free_ports, inspect
+from tests.e2e.login import ui_session
 
 ROUNDS = 5
 CALLS = 240
@@ -32,13 +36,14 @@ class Asked:
     """A server, and how its callers are known."""
 
     url: str
-    headers: dict[str, str]
+    credentials: Mapping[str, str]
 
     def ask(self, method: str, path: str, body: object, times: int) -> None:
         """One caller's calls, one after the other on one connection. Raises RuntimeError for an answer that is none."""
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=60)
+        headers = {"Content-Type": "application/json", **self.credentials}
         for _ in range(times):
-            connection.request(method, path, json.dumps(body).encode() if body else None, self.headers)
+            connection.request(method, path, json.dumps(body).encode() if body else None, headers)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 200:
@@ -85,7 +90,7 @@ def without_login(stack: Stack) -> Iterator[Asked]:
         for network in networks[1:]:
             docker("network", "connect", network, name)
         docker("start", name)
-        asked = Asked(f"http://127.0.0.1:{port}", {"Content-Type": "application/json"})
+        asked = Asked(f"http://127.0.0.1:{port}", {})
         until(lambda: _answers(asked))
         yield asked
     finally:
@@ -100,35 +105,69 @@ def _answers(asked: Asked) -> bool:
     return True
 
 
+def _bearer(client: Client) -> dict[str, str]:
+    return {"Authorization": f"Bearer {client.password_token('bob')['access_token']}"}
+
+
+def _personal(client: Client) -> dict[str, str]:
+    expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    body = {"name": f"bench-{secrets.token_hex(4)}", "expiration": expires}
+    access = str(client.password_token("bob")["access_token"])
+    made = client.mlflow(f"{API}/users/current/tokens", access, "POST", json=body).json()["token"]
+    return {"Authorization": "Basic " + b64encode(f"bob:{made}".encode()).decode()}
+
+
+def _session(client: Client) -> dict[str, str]:
+    cookies = ui_session(client, "bob").cookies
+    return {"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)}
+
+
+WAYS = {"bearer": _bearer, "personal token": _personal, "session": _session}
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is asked: a run's metrics where there is one, else what can be read."""
+
+    method: str
+    path: str
+    run: str | None = None
+
+    def body(self, number: int) -> object:
+        if self.run is None:
+            return None
+        metrics = [{"key": f"m{n}", "value": float(number), "timestamp": number, "step": number} for n in range(10)]
+        return {"run_id": self.run, "metrics": metrics}
+
+
 def calls(stack: Stack) -> list[Figure]:
-    """A read and a batch of metrics, by one and by eight callers, each against the same without a login."""
+    """A read and a batch of metrics by a plain user, one and eight at once, each against one without a login."""
     client = Client(stack.outputs())
-    token = client.password_token("alice")["access_token"]
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    ours = Asked(client.outputs["mlflow_url"], headers)
-    made = client.mlflow(f"{API}/experiments/create", token, "POST", json={"name": f"bench-{secrets.token_hex(4)}"})
-    experiment = made.json()["experiment_id"]
-    run = client.mlflow(f"{API}/runs/create", token, "POST", json={"experiment_id": experiment, "start_time": 1})
-    run_id = run.json()["run"]["info"]["run_id"]
-    figures = []
+    bob = person(client, "bob")
+    experiment = bob.experiment()
+    asked = {
+        "read": Call("GET", f"{API}/experiments/get?experiment_id={experiment}"),
+        "log-batch": Call("POST", f"{API}/runs/log-batch", bob.run(experiment)),
+    }
     with without_login(stack) as bare:
-        for what, method, path in (
-            ("read", "GET", f"{API}/experiments/get?experiment_id={experiment}"),
-            ("log-batch", "POST", f"{API}/runs/log-batch"),
-        ):
-            for callers in (1, 8):
-                sides: tuple[list[float], list[float]] = ([], [])
-                for number in range(ROUNDS + 1):
-                    body = None if method == "GET" else _batch(run_id, number)
-                    for asked, seconds in zip((ours, bare), sides, strict=True):
-                        one = partial(asked.ask, method, path, body, CALLS // callers)
-                        seconds.append(timed(partial(at_once, callers, one)))
-                # The first round warms both sides.
-                name = f"{stack.engine}: {what}, bearer, {callers} at once"
-                figures.append(Figure(name, sides[0][1:], "s", sides[1][1:], BOUNDS[what]))
-    return figures
+        return [
+            Figure(f"{stack.engine}: {what}, {way}, {callers} at once", ours, "s", theirs, BOUNDS[what])
+            for way, known in WAYS.items()
+            for what, call in asked.items()
+            for callers in (1, 8)
+            for ours, theirs in [_by_turns(client, known, bare, call, callers)]
+        ]
 
 
-def _batch(run_id: str, number: int) -> object:
-    metrics = [{"key": f"m{n}", "value": float(number), "timestamp": number, "step": number} for n in range(10)]
-    return {"run_id": run_id, "metrics": metrics}
+def _by_turns(
+    client: Client, known: Callable[[Client], dict[str, str]], bare: Asked, call: Call, callers: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of the stack's rounds, and of those without a login."""
+    sides: tuple[list[float], list[float]] = ([], [])
+    for number in range(ROUNDS + 1):
+        ours = Asked(client.outputs["mlflow_url"], known(client))
+        for asked, seconds in zip((ours, bare), sides, strict=True):
+            one = partial(asked.ask, call.method, call.path, call.body(number), CALLS // callers)
+            seconds.append(timed(partial(at_once, callers, one)))
+    # The first round warms both sides.
+    return sides[0][1:], sides[1][1:]

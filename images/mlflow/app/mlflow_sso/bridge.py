@@ -139,8 +139,8 @@ class _Answer:
             else:
                 await self._stream(first, receive, send)
         finally:
-            if self._result is not None and hasattr(self._result, "close"):
-                await self._in_thread(self._result.close)
+            if self._result is not None:
+                await self._in_thread(self._close)
 
     async def _stream(self, first: bytes, receive: Receive, send: Send) -> None:
         # After the body there is one message more, whenever it comes: http.disconnect.
@@ -169,7 +169,14 @@ class _Answer:
             size += len(piece)
             if size >= PIECE:
                 return b"".join(pieces), (b"content-length", str(size).encode()) in self._headers
+        # Here and now, since another change of threads costs as much as a short answer.
+        self._close()
         return b"".join(pieces), True
+
+    def _close(self) -> None:
+        result, self._result = self._result, None
+        if hasattr(result, "close"):
+            result.close()
 
     def _next(self) -> bytes | None:
         return next(self._pieces, None)

@@ -14,6 +14,7 @@ from mlflow_sso.errands import Rights
 from mlflow_sso.guard import Guard, Limits, Origins, Turns
 from mlflow_sso.guard.guard import KIND
 from mlflow_sso.guard.routes import Kind
+from mlflow_sso.shortcuts import accounts, runs, signatures, ways
 
 
 def _context(scope: Scope) -> Environ:
@@ -42,6 +43,9 @@ def _served() -> Guard:
     # Last in the list is innermost: what stands before it knows who asks.
     rights = Rights(flask, bridge, _user)
     plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=rights.ask))
+    for shortcut in (accounts, runs, signatures):
+        shortcut.install()
+    ways.install(plugin, bridge)
     transfer = None
     if stores.streams():
         stores.forget_lost()
