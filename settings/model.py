@@ -94,6 +94,13 @@ class S3(Group):
     role_arn: Annotated[str, StringConstraints(pattern=r"^arn:[\w-]+:iam::[0-9]{12}:role/\S+$")] | None = Field(
         None, description="On EKS, in place of a key: the role that MLflow's own account stands for"
     )
+    direct: bool = Field(
+        False,
+        description="Clients move large artifacts by links of minutes, past the server; they have to reach the store",
+    )
+    public_url: Url | None = Field(
+        None, description="With direct: URL of the store for clients, where endpointUrl is not it"
+    )
 
 
 class Gcs(Group):
