@@ -12,16 +12,16 @@ def install() -> None:
         defaults,
         errors,
         gateway,
+        grants,
         graphql,
         lists,
         locations,
         otlp,
         pages,
-        registry,
         signatures,
         traces,
     )
 
     first = (defaults, errors, graphql, traces, locations, pages, lists)
-    for mend in (*first, otlp, gateway, registry, signatures, downloads, links, cache):
+    for mend in (*first, otlp, gateway, grants, signatures, downloads, links, cache):
         mend.install()
