@@ -58,8 +58,8 @@ def up(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             yield Up(made, outside)
         finally:
             stack.stackctl("cleanup", "--yes", check=False)
-            # It is protected, so it goes by its name alone.
-            subprocess.run(("docker", "volume", "rm", stack.container("keeper-data")), capture_output=True, check=False)
+            # Protected data goes by its name alone, and what was kept beside it.
+            subprocess.run(("docker", "volume", "rm", *stack.leftovers()), capture_output=True, check=False)
 
 
 def test_a_scheduled_one_comes_back_when_what_waits_ends(up: Up) -> None:
@@ -171,6 +171,8 @@ def test_a_scheduled_one_runs_at_each_of_its_times(up: Up) -> None:
     assert all(moment.second < 20 for moment in found), "at its time, as far as a busy machine lets it"
     assert "written" not in up.logs("sweep")
     assert "the run ended with exit code 0" in up.logs("sweep")
+    docker("stop", up.container("sweep"))
+    assert inspect(up.container("sweep"))["State"]["ExitCode"] == 143, "it ends when it is asked to, and is not killed"
 
 
 def _moment(line: str) -> datetime:

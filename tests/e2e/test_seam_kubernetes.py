@@ -57,9 +57,20 @@ def server() -> tuple[str, int]:
     return str(slices[0]["endpoints"][0]["addresses"][0]), int(slices[0]["ports"][0]["port"])
 
 
+def scrapers(stack: Stack) -> str:
+    """The namespace that may read metrics of a stack."""
+    return f"{stack.physical}-scrapers"
+
+
 def brought_up(engine: str, home: Path, server: tuple[str, int]) -> Iterator[Throwaway]:
-    config = {"environment": "dev", "platform": "kubernetes", "kubernetes": {"mesh": {"enabled": False}}}
-    made = Throwaway(Stack(engine, home, config), f"{server[0]}/32:{server[1]}")
+    config: dict[str, Any] = {
+        "environment": "dev",
+        "platform": "kubernetes",
+        "kubernetes": {"mesh": {"enabled": False}},
+    }
+    stack = Stack(engine, home, config)
+    stack.config["kubernetes"]["scrapers"] = [scrapers(stack)]
+    made = Throwaway(stack, f"{server[0]}/32:{server[1]}")
     try:
         made.up()
         yield made
@@ -83,13 +94,15 @@ def overfull(up: Throwaway) -> str:
 def test_a_port_is_open_to_who_calls_it_and_to_nobody_else(up: Throwaway, server: tuple[str, int]) -> None:
     where, own = up.stack.physical, serving(up.stack)
     assert connects(where, own["asker"], "keeper", 8080)
-    with namespace(f"{where}-policies") as other:
+    with namespace(scrapers(up.stack)) as other:
         kubectl(
             "run", "asking", "-n", other, f"--image={IMAGE}", "--image-pull-policy=IfNotPresent", "--", "sleep", "99"
         )
         kubectl("wait", "-n", other, "pod/asking", "--for=condition=Ready", "--timeout=60s")
         if not enforces_policies(other, "asking"):
             pytest.skip("the cluster enforces no NetworkPolicy")
+        until(lambda: connects(other, "asking", f"keeper.{where}", 9000), "metrics are read", 20)
+        assert not connects(other, "asking", f"keeper.{where}", 8080), "what reads metrics reads nothing else"
     assert not connects(where, own["asker"], "keeper", 9000), "another port of the same program"
     address = pods(up.stack, "keeper")[0]["status"]["podIP"]
     for host in ("keeper", address):
@@ -113,15 +126,16 @@ def test_one_on_demand_runs_when_it_is_asked_for_and_its_exit_code_is_kept(up: T
     assert not pods(up.stack, "restore"), "nobody has asked for it"
     for name in ("restore", "late"):
         kubectl("create", "job", "-n", where, f"{name}-now", f"--from=cronjob/{name}")
-    reasons = {"restore": "BackoffLimitExceeded", "late": "DeadlineExceeded"}
-    for name, reason in reasons.items():
-        until(lambda name=name, reason=reason: reason in conditions(where, f"{name}-now"), f"{name} fails", 60)  # type: ignore[misc]
+    until(
+        lambda: "BackoffLimitExceeded" in reasons(where, "restore-now"), "its failure is told, and not tried again", 60
+    )
+    until(lambda: "DeadlineExceeded" in reasons(where, "late-now"), "a run that takes too long is ended", 60)
     (pod,) = pods(up.stack, "restore")
     assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == EXIT_CODE
     assert "restored with 32 letters" in kubectl("logs", "-n", where, "job/restore-now")
 
 
-def conditions(where: str, job: str) -> set[str]:
+def reasons(where: str, job: str) -> set[str]:
     return {str(c.get("reason")) for c in get("job", job, "-n", where)["status"].get("conditions", ())}
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
+from components import redis, stack
 from components.stack import redacted
 from platforms.docker.inventory import DockerInventory
 from platforms.inventory import Item
+from platforms.secrets import SecretText
+from platforms.workload import ExecCheck, Outside, Port, Probe, Resources, Scheduled, Service, Workload
 from settings import PROJECT, ROOT
 from settings.catalogue import refs
 from stackctl.cli import app
@@ -166,6 +170,34 @@ def test_pulumi_makes_a_stack_once_and_on_a_fit_machine_alone(
     done = subprocess.run((sys.executable, "-m", "stackctl", *words), capture_output=True, text=True, check=False)
     assert done.returncode == (0 if fit else 2), done.stderr
     assert [call.split()[:2] for call in pulumi.calls] == steps
+
+
+def test_a_component_that_cannot_be_is_refused_with_all_its_mistakes(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By every command that would make something, before it does."""
+    taken = {"TOKEN": SecretText.of(replace(redis.PASSWORD, length=7))}
+    limits = Resources(memory_mib=64, cpus=0.1)
+    job = Workload(
+        name="job", image="x:1", uid=1, resources=limits, runs=Scheduled("every night", 60),
+        outside=(Outside("mail.example.com", 0),), secret_env=taken,
+    )  # fmt: skip
+    runs = Service(Probe(ExecCheck(("true",))))
+    server = replace(job, name="server", runs=runs, outside=(), secret_env={}, ports=(Port("http", 80),))
+    monkeypatch.setattr(stack, "redis_workloads", lambda settings: (*redis.redis_workloads(settings), job, server))
+    config = operator.config({})
+    before = operator.files
+    for command in (("up",), ("render", "--out", str(operator.home / "out"))):
+        message = refused(operator.runs(*command, "--stack", "test", "--config-file", config))
+        for mistake in (
+            "workload job, schedule = every night",
+            "workload job = way out to mail.example.com",
+            "workload server = port http",
+            "secret redis-password: expected one secret of that name",
+        ):
+            assert message.count(mistake) == 1, mistake
+    assert operator.docker.calls == []
+    assert operator.files == before
 
 
 def test_a_stack_with_protected_data_is_not_destroyed_by_pulumi_either(
