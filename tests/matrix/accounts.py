@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.matrix.rows import ADMIN, LOGIN, ROOT, SCIM, Row, under
+from tests.matrix.rows import ADMIN, INTERACTIVE, LOGIN, ROOT, SCIM, Row, under
 
 users = under("2.0/mlflow/users", at={"username": "fresh_user"})
 YEAR = {"name": "{new}", "expiration": "{soon}"}
@@ -40,9 +40,9 @@ USERS: tuple[Row, ...] = (
 
 TOKENS: tuple[Row, ...] = (
     # A token is made by whoever logged in, and not by a token.
-    users("PATCH", "/access-token", LOGIN, {}),
+    users("PATCH", "/access-token", INTERACTIVE, {}),
     users("GET", "/current/tokens", LOGIN),
-    users("POST", "/current/tokens", LOGIN, YEAR, good=(200, 201)),
+    users("POST", "/current/tokens", INTERACTIVE, YEAR, good=(200, 201)),
     users("DELETE", "/current/tokens/{token_id}", LOGIN, at={"token_id": "own_token"}, fresh="own_token"),
     users("GET", "/{username}/tokens", ADMIN),
     users("POST", "/{username}/tokens", ADMIN, YEAR, good=(200, 201)),

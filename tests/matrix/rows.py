@@ -27,6 +27,8 @@ class Needs(NamedTuple):
 
 ANYBODY = Needs("nothing", CALLERS)
 LOGIN = Needs("a login", (PLAIN, ACCOUNT, *LADDER))
+# Of the callers these came in with a token of Keycloak's or a browser; the others have personal tokens.
+INTERACTIVE = Needs("a login, not a personal token", (PLAIN, ACCOUNT, USER, ADMINISTRATOR))
 READ = Needs("READ", LADDER)
 USE = Needs("USE", LADDER[1:])
 UPDATE = Needs("EDIT", LADDER[2:])
@@ -39,7 +41,7 @@ REVIEWER = Needs("EDIT, and to be a reviewer", (EDITOR, ADMINISTRATOR))
 QUEUE = Needs("MANAGE, or to be a reviewer", (EDITOR, MANAGER, ADMINISTRATOR))
 # What is given on a thing, or to administrators alone.
 GIVEN_OUT = (READ, USE, UPDATE, MANAGE, ADMIN, REVIEWER, QUEUE)
-CLASSES = (ANYBODY, LOGIN, READ, USE, UPDATE, MANAGE, ADMIN, SCIM, REVIEWER, QUEUE)
+CLASSES = (ANYBODY, LOGIN, INTERACTIVE, READ, USE, UPDATE, MANAGE, ADMIN, SCIM, REVIEWER, QUEUE)
 
 API, AJAX, ROOT = "/api/", "/ajax-api/", "/"
 
