@@ -47,9 +47,10 @@ test-e2e: setup engine  ## tests against real containers
 	@scripts/test-tools
 	@.venv/bin/python -m pytest tests/e2e $(PARALLEL) $(PYTEST_ARGS)
 
-soak: setup engine images  ## what CI cannot hold: stacks of an earlier commit, every Python; with KUBECONFIG also a cluster
+soak: setup engine images  ## what CI cannot hold: earlier stacks, every Python, every route as everybody; with KUBECONFIG a cluster
 	@scripts/test-tools
 	@SOAK=1 .venv/bin/python -m pytest tests/soak tests/e2e/test_client_alone.py -p no:xdist $(PYTEST_ARGS)
+	@MATRIX=every MATRIX_ROUNDS=20 MATRIX_SEED=$$RANDOM .venv/bin/python -m pytest tests/e2e/test_matrix.py -p no:xdist $(PYTEST_ARGS)
 
 screenshots: setup engine  ## take the pictures in docs/images anew
 	@scripts/test-tools
@@ -72,9 +73,10 @@ client: setup  ## build the wheel of mlflow-sso-client into dist/, for people wi
 	@SOURCE_DATE_EPOCH=315532800 .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w dist ./client
 	@rm -rf client/build && echo "$$(ls dist/mlflow_sso_client-*.whl)"
 
-docs: setup  ## rewrite the table in docs/settings.md and the schema beside it
+docs: setup  ## rewrite the table in docs/settings.md, the schema beside it, and the counts in docs/security.md
 	@sed -i '/^| key /,$$d' docs/settings.md && .venv/bin/python -m settings.reference >> docs/settings.md
 	@.venv/bin/python -m settings.schema > docs/settings.schema.json
+	@.venv/bin/python -m tests.matrix.counts
 
 snapshots: setup  ## write the logical names of resources anew, after a component was added
 	@SNAPSHOT=1 .venv/bin/python -m pytest -q tests/contract/test_program.py tests/contract/test_kubernetes_program.py -k stable

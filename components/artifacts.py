@@ -50,6 +50,9 @@ def _s3(s3: S3) -> ArtifactStore:
         "MLFLOW_S3_ENDPOINT_URL": s3.endpoint_url,
         "AWS_DEFAULT_REGION": s3.region,
         "AWS_ACCESS_KEY_ID": s3.access_key_id,
+        # Read by images/mlflow/app/mlflow_sso/artifacts/links.py.
+        "MLFLOW_SSO_DIRECT": "true" if s3.direct else None,
+        "MLFLOW_SSO_DIRECT_URL": s3.public_url,
     }
     secret_env: dict[str, SecretText] = {}
     if s3.secret_access_key is not None:

@@ -56,7 +56,11 @@ UID = 60904
 PORT = 5000
 # Average CPU use, in percent of what is promised, above which it gets another replica.
 SCALE_AT_PERCENT = 300
-METRICS_PATH = "/tmp/metrics"
+# Where Prometheus reads what the server did (images/mlflow/app, `mlflow_sso.metrics`).
+METRICS_PORT, METRICS_PATH = 9464, "/metrics"
+# Where MLflow itself keeps what it counts of Flask's requests.
+_OWN_METRICS = "/tmp/metrics"
+_METRICS = "MLFLOW_SSO_METRICS_PORT"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
@@ -119,7 +123,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
     store, tls = artifact_store(settings), _tls(settings)
     env = {**profile.env(plugin_inputs(settings)), **_variables(settings), **store.env, **tls.env}
     secret_env = {**profile.secret_env(plugin_inputs(settings)), **_secret_variables(settings), **store.secret_env}
-    refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW}, profile.ignored)
+    refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW, _METRICS}, profile.ignored)
     given = settings.mlflow.secret_env.items()
     secret_env |= {name: SecretText.of(given_secret(Secret(f"mlflow-env-{name}"), value)) for name, value in given}
     traces = Reserved(("POST",), _trace_paths(settings), tuple(Account(*sender) for sender in trace_senders(settings)))
@@ -135,7 +139,7 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             env={**settings.mlflow.env, **env},
             secret_env=secret_env,
             files=(*tls.files, *ca_files(settings)),
-            ports=(Port("http", PORT, tls.protocol, entrance=_entrance(settings)),),
+            ports=_ports(settings, tls.protocol),
             volumes=store.volumes,
             runs=Service(
                 _probe(settings, profile),
@@ -158,6 +162,12 @@ class _Tls:
     env: Mapping[str, str] = field(default_factory=dict)
     files: tuple[File, ...] = ()
     protocol: Protocol = Protocol.HTTP
+
+
+def _ports(settings: Settings, protocol: Protocol) -> tuple[Port, ...]:
+    served = Port("http", PORT, protocol, entrance=_entrance(settings))
+    read = Port("metrics", METRICS_PORT, Protocol.HTTP, metrics=METRICS_PATH)
+    return (served, read) if settings.mlflow.metrics else (served,)
 
 
 def _entrance(settings: Settings) -> Entrance:
@@ -191,6 +201,7 @@ def _variables(settings: Settings) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **({_GATEWAY_VERSION: "2"} if _has_gateway_key(settings) else {}),
         **({_BELOW: _path(settings)} if _path(settings) else {}),
+        **({_METRICS: str(METRICS_PORT)} if settings.mlflow.metrics else {}),
         **limit_variables(settings),
         **({ARTIFACT_LOCATIONS: ",".join(locations)} if (locations := settings.mlflow.artifact_locations) else {}),
         "WAIT_FOR": ",".join(dict.fromkeys(f"{store.host}:{store.port}" for store in stores)),
@@ -216,7 +227,7 @@ def _server(settings: Settings, artifacts: str) -> ServerInputs:
         port=PORT,
         workers=settings.mlflow.workers,
         artifacts=artifacts,
-        metrics=METRICS_PATH if serves_metrics(settings) else "",
+        metrics=_OWN_METRICS if serves_metrics(settings) else "",
         certificate=TLS_CERTIFICATE_PATH if encrypted else "",
         key=TLS_KEY_PATH if encrypted else "",
     )

@@ -92,6 +92,5 @@ def trace_senders(settings: Settings) -> tuple[tuple[str, str], ...]:
 
 
 def serves_metrics(settings: Settings) -> bool:
-    """MLflow serves its metrics to anybody, so elsewhere than on loopback they have to be asked for."""
-    given = settings.mlflow.metrics
-    return is_loopback(urlsplit(settings.mlflow.url).hostname or "") if given is None else given
+    """Whether MLflow serves its own metrics, to anybody who reaches its url: on loopback alone, unless told."""
+    return settings.mlflow.metrics is None and is_loopback(urlsplit(settings.mlflow.url).hostname or "")

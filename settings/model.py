@@ -94,6 +94,13 @@ class S3(Group):
     role_arn: Annotated[str, StringConstraints(pattern=r"^arn:[\w-]+:iam::[0-9]{12}:role/\S+$")] | None = Field(
         None, description="On EKS, in place of a key: the role that MLflow's own account stands for"
     )
+    direct: bool = Field(
+        False,
+        description="Clients move large artifacts by links of minutes, past the server; they have to reach the store",
+    )
+    public_url: Url | None = Field(
+        None, description="With direct: URL of the store for clients, where endpointUrl is not it"
+    )
 
 
 class Gcs(Group):
@@ -190,7 +197,9 @@ class Mlflow(Group):
         True, description="A first API call with a token of an allowed group creates the user"
     )
     metrics: bool | None = Field(
-        None, description="Prometheus metrics at /metrics, open to all who reach the url; default: on a loopback url"
+        None,
+        description="Prometheus metrics at a port of their own, 9464, which the url does not lead to; default: none, "
+        "and on a loopback url MLflow's own at /metrics",
     )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
     artifact_locations: tuple[Place, ...] = Field(

@@ -42,6 +42,17 @@ def _access_key(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong((f"mlflow.s3.{missing[0]}",), "", "required with the other part of the access key, and not given")
 
 
+def _direct(settings: Settings, known: Known) -> Iterator[Wrong]:
+    s3, most = settings.mlflow.s3, settings.mlflow.limits.artifact_mib
+    if s3 is None or not known.values("mlflow.s3.direct"):
+        return
+    if s3.public_url and not s3.direct and known.values("mlflow.s3.publicUrl"):
+        yield Wrong(("mlflow.s3.publicUrl",), s3.public_url, "expected none without direct: true: nothing would use it")
+    if s3.direct and most is not None and known.values("mlflow.limits.artifactMib"):
+        expected = "expected none with mlflow.s3.direct: the server does not see what clients send to the store"
+        yield Wrong(("mlflow.limits.artifactMib",), str(most), expected)
+
+
 def _has_variable(settings: Settings, name: str) -> bool:
     return name in settings.mlflow.env or name in settings.mlflow.secret_env
 
@@ -145,5 +156,5 @@ def _entrance(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 
 GROUP_RULES = (
-    _tls, _stores, _access_key, _cloud_keys, _lifetimes, _groups, _databases, _postgres, _redis, _entrance,
+    _tls, _stores, _access_key, _direct, _cloud_keys, _lifetimes, _groups, _databases, _postgres, _redis, _entrance,
 )  # fmt: skip

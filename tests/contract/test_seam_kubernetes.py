@@ -141,6 +141,13 @@ def test_metrics_are_read_from_the_declared_namespaces_at_their_port_alone() -> 
     assert marks == {"scrape": "true", "port": "9100", "path": "/metrics", "scheme": "http"}
 
 
+def test_a_guarded_service_does_not_lead_to_metrics() -> None:
+    """Its waypoint knows requests and no ports."""
+    for options, shown in (({}, False), (NO_MESH, True)):
+        service = of_kind(rendered(**SCRAPERS, **options), "Service")["echo"]
+        assert ("metrics" in {port["name"] for port in service["spec"]["ports"]}) is shown
+
+
 def test_in_the_mesh_metrics_are_read_past_the_waypoint_and_nothing_else_is() -> None:
     rules = of_kind(rendered(**SCRAPERS), "AuthorizationPolicy")["echo-connections"]["spec"]["rules"]
     assert rules[1:] == [

@@ -36,7 +36,7 @@ print(pathlib.Path(path).read_text())
 @pytest.fixture(scope="module")
 def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     (port,) = free_ports(1)
-    mlflow = {"url": f"http://localhost:{port}/team/mlflow"}
+    mlflow = {"url": f"http://localhost:{port}/team/mlflow", "metrics": True}
     with Stack.make(engine, tmp_path_factory.mktemp("below"), mlflow=mlflow).running() as made:
         yield made
 
@@ -77,7 +77,7 @@ def test_mlflows_own_client_works_with_the_address(client: Client, stack: Stack)
     said = run_in(
         stack.container("mlflow"), "python", "-c", LOG_A_RUN, MLFLOW_TRACKING_URI=inside, MLFLOW_TRACKING_TOKEN=token
     )
-    assert said.split() == ["learnt"]
+    assert said.split()[-1] == "learnt"
 
 
 def test_a_login_that_is_kept_serves_the_address(stack: Stack, client: Client, tmp_path: Path) -> None:
@@ -96,6 +96,15 @@ def test_a_login_that_is_kept_serves_the_address(stack: Stack, client: Client, t
     assert client.mlflow("/health/ready").status_code == 200
     report = json.loads(stack.stackctl("doctor", "--output", "json", check=False).stdout)
     assert (report["healthy"], report["findings"]) == (True, [])
+
+
+def test_metrics_are_at_their_own_port_and_not_at_the_address(client: Client, stack: Stack) -> None:
+    for path in ("/metrics", "/../../metrics"):
+        assert client.mlflow(path).status_code == 404
+    ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
+    said = run_in(stack.container("mlflow"), "python", "-c", ask)
+    assert 'mlflow_sso_requests_total{kind="open",status="200"}' in said
+    assert "mlflow_sso_turn_wait_seconds_bucket" in said
 
 
 def _origin(url: str) -> str:

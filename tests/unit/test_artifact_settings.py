@@ -169,3 +169,20 @@ def test_the_other_part_of_a_key_may_be_a_variable(place: str) -> None:
 def test_a_stack_without_these_stores_runs_the_image_without_their_clients() -> None:
     assert mlflow({"s3": S3}).image == mlflow({}).image
     assert len({mlflow(config).image for config in ({}, {"gcs": GCS}, {"azure": AZURE})}) == 3
+
+
+def test_links_into_a_bucket_are_made_where_a_setting_says_so() -> None:
+    assert not any(name.startswith("MLFLOW_SSO_DIRECT") for name in mlflow({"s3": S3}).env)
+    direct = mlflow({"s3": {**S3, "endpointUrl": "http://minio:9000", "direct": True, "publicUrl": "https://s3.corp"}})
+    assert direct.env["MLFLOW_SSO_DIRECT"] == "true"
+    assert direct.env["MLFLOW_SSO_DIRECT_URL"] == "https://s3.corp"
+    assert direct.env["MLFLOW_S3_ENDPOINT_URL"] == "http://minio:9000"
+
+
+def test_what_links_would_pass_by_is_refused_with_them() -> None:
+    assert "mlflow.s3.publicUrl = https://s3.corp: expected none without direct" in refused(
+        {"s3": {**S3, "publicUrl": "https://s3.corp"}}
+    )
+    assert "mlflow.limits.artifactMib = 5: expected none with mlflow.s3.direct" in refused(
+        {"s3": {**S3, "direct": True}, "limits": {"artifactMib": 5}}
+    )

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from mlflow_sso.mends import filling, places, sqltext
+from mlflow_sso.mends import errors, filling, grants, places, sqltext
 from mlflow_sso.mends.destinations import refused
 from mlflow_sso.mends.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends.tokens import Foreign, Seal
@@ -270,3 +270,37 @@ def test_a_full_page_has_another_behind_it_even_where_nothing_is() -> None:
 
     assert filling.fill(fetch, bool, 2, 0) == ([1, 2], 2)
     assert filling.fill(fetch, bool, 2, 2) == ([], None)
+
+
+def test_a_group_and_a_number_are_told_from_each_other_in_any_order() -> None:
+    assert grants.in_order("team", 7) == grants.in_order(7, "team") == ("team", 7)
+    assert grants.in_order("7", 7) == grants.in_order(7, "7") == ("7", 7), "a group may be called by a number"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b" [1]", b"7", b'"x"', b'"[]"', b'"', b'"7"', b"null", b"true", b"-1", b"\n\t[{}]", b"{}"[1:], b"\xff"],
+)
+def test_json_that_is_no_object_is_known_by_its_first_byte(body: bytes) -> None:
+    assert not errors.is_object("/api/2.0/mlflow/runs/create", body)
+
+
+def test_an_object_or_nothing_is_taken_and_the_text_of_one_from_older_clients() -> None:
+    for body in (b"", b"  ", b"{}", b' \r\n{"a": 1}'):
+        assert errors.is_object("/ajax-api/2.0/mlflow/runs/create", body)
+    assert errors.is_object("/api/2.0/mlflow/runs/create", b'"{}"')
+    assert not errors.is_object("/ajax-api/2.0/mlflow/runs/create-promptlab-run", b'"{}"')
+
+
+@pytest.mark.parametrize(
+    "body", [rb'{"a": "\ud800"}', rb'{"a": ["\uDFFF"]}', rb'{"\ud83d": 1}', rb'{"a": "\ude00\ud83d"}']
+)
+def test_halves_of_characters_are_no_text(body: bytes) -> None:
+    assert not errors.is_text(body)
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", rb'{"a": "\ud83d\ude00"}', rb'{"a": "\\ud800"}', rb'{"a": "\ud800', '{"a": "\u00fc"}'.encode()]
+)
+def test_whole_characters_are_text_however_they_are_written(body: bytes) -> None:
+    assert errors.is_text(body)

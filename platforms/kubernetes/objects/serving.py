@@ -71,9 +71,12 @@ def _around(plan: KubernetesPlan, workload: Workload, controller: Manifest) -> l
 
 
 def _service(plan: KubernetesPlan, workload: Workload) -> Manifest:
+    # Whoever may ask a waypoint for a Service reaches all of its ports; scrapers read at the pods.
+    hidden = [port for port in workload.ports if port.metrics and workload in plan.guarded]
     ports = [
         {"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP", "appProtocol": p.protocol.value}
         for p in workload.ports
+        if p not in hidden
     ]
     # Replicas that form a cluster find each other before they are ready to serve.
     early = {"publishNotReadyAddresses": True} if workload.name in workload.callers else {}

@@ -6,7 +6,7 @@ from mlflow_oidc_auth.middleware import AuthAwareWSGIMiddleware
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from mlflow_sso import databases, mends, stores
+from mlflow_sso import databases, mends, metrics, stores
 from mlflow_sso.artifacts import Transfers
 from mlflow_sso.asgi import Application, Scope
 from mlflow_sso.bridge import Bridge, Environ
@@ -35,6 +35,7 @@ def _is_open(scope: Scope) -> bool:
 
 def _served() -> Application:
     limits = Limits.told()
+    meters = metrics.Meters() if metrics.told() else None
     databases.install()
     mends.install()
     mounts = [route for route in plugin.routes if isinstance(route, Mount)]
@@ -43,7 +44,8 @@ def _served() -> Application:
     mount.app = bridge = Bridge(flask.wsgi_app, limits.turns, _context, _is_open)
     # Last in the list is innermost: what stands before it knows who asks.
     rights = Rights(flask, bridge, _user)
-    plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=rights.ask))
+    more = {"waited": meters.waits.observe} if meters else {}
+    plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=rights.ask, **more))
     for shortcut in (accounts, runs, signatures):
         shortcut.install()
     ways.install(plugin, bridge)
@@ -51,8 +53,11 @@ def _served() -> Application:
     if stores.streams():
         stores.forget_lost()
         transfer = Transfers(stores.artifact_store, stores.artifact_path, limits.transfers)
-    guard = Guard(plugin, limits, Origins.told(), transfer)
-    return Below(guard, told()) if told() else guard
+    served: Application = Guard(plugin, limits, Origins.told(), transfer)
+    if meters:
+        served = metrics.Measured(served, meters)
+        metrics.serve(meters, metrics.told())
+    return Below(served, told()) if told() else served
 
 
 app = _served()

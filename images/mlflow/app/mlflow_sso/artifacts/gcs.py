@@ -126,17 +126,18 @@ class GcsParts:
     def _put(self, body: bytes, total: str) -> None:
         """Sends a part until the store has all of it: it may keep less, or lose an answer, and tells how far it is."""
         begin, end = self._at, self._at + len(body)
-        waits = iter(_WAITS)
+        waits, lost = iter(_WAITS), False
         while self._at < end:
-            rest = body[self._at - begin :] if self._at > begin else body
-            reached = self._ask(rest, f"bytes {self._at}-{end - 1}/{total}", end)
-            if reached is None:
-                self._pause(waits)
+            if lost:
                 reached = self._ask(b"", f"bytes */{total}", end)
-            if reached is not None and reached > self._at:
-                waits = iter(_WAITS)
-                self._at = reached
             else:
+                reached = self._ask(body[self._at - begin :], f"bytes {self._at}-{end - 1}/{total}", end)
+            if reached is not None and reached > self._at:
+                self._at, waits, lost = reached, iter(_WAITS), False
+            elif lost and reached is not None:
+                lost = False
+            else:
+                lost = reached is None
                 self._pause(waits)
 
     @staticmethod

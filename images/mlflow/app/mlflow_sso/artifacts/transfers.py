@@ -70,6 +70,8 @@ class Transfers:
             while (piece := await incoming.next()) is not None:
                 if piece:
                     await self._run(partial(upload.write, piece))
+                # Not kept while the next one comes: eight uploads would hold three pieces each.
+                piece = b""
             if incoming.gone:
                 return
             await self._run(upload.publish)

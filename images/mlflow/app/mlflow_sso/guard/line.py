@@ -1,8 +1,9 @@
 """Turns for users, one after the other: who asks for much waits for himself, and others do not wait for him."""
 
 import asyncio
+import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from mlflow_sso.guard.answers import later
@@ -12,10 +13,13 @@ class Line:
     """Gives out turns; where none is left, users get the next ones in rotation.
 
     turns: how many there are. of_one: how many one user may have at once. places: how many requests of one user may
-    be there. wait: seconds that a request waits for its turn at most.
+    be there. wait: seconds that a request waits for its turn at most. waited: is told how long each waited.
     """
 
-    def __init__(self, turns: int, of_one: int, places: int, wait: float) -> None:
+    def __init__(
+        self, turns: int, of_one: int, places: int, wait: float, waited: Callable[[float], None] = lambda _: None
+    ) -> None:
+        self._waited = waited
         self._free, self._of_one, self._places, self._wait = turns, of_one, places, wait
         self._present: Counter[str] = Counter()
         self._taken: Counter[str] = Counter()
@@ -47,7 +51,9 @@ class Line:
     async def _take(self, user: str) -> None:
         if self._free and self._taken[user] < self._of_one and user not in self._waiting:
             self._give(user)
+            self._waited(0.0)
             return
+        start = time.monotonic()
         asked = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(user, deque()).append(asked)
         try:
@@ -63,6 +69,7 @@ class Line:
                 self.end(user)
             raise
         finally:
+            self._waited(time.monotonic() - start)
             self._forget(user, asked)
 
     def _give(self, user: str) -> None:

@@ -32,7 +32,7 @@ class Turns:
     """Lets each user's requests in, in turns, with bodies that are there as a whole.
 
     user_of: who asks, by what the application found out; None: nobody, whose body is not read.
-    ask: answers an Errand, or sends the refusal of it.
+    ask: answers an Errand, or sends the refusal of it. waited: is told how long each request waited for its turn.
     """
 
     def __init__(
@@ -41,9 +41,10 @@ class Turns:
         limits: Limits,
         user_of: Callable[[Scope], str | None],
         ask: Callable[[Scope, Send, Errand], Awaitable[None]],
+        waited: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._app, self._limits, self._user_of, self._ask = app, limits, user_of, ask
-        self._line = Line(limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds)
+        self._line = Line(limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds, waited)
         self._large = Line(_LARGE_AT_ONCE, 1, limits.places, limits.wait_seconds)
         self._models = Line(_MODELS, _MODELS_OF_ONE, limits.places, limits.wait_seconds)
         self._held: Counter[str] = Counter()

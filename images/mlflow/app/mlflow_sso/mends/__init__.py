@@ -7,21 +7,21 @@ docs/upstream/ has a page for each with what reproduces it, and docs/security.md
 def install() -> None:
     """Puts every mend in place. Call it once, before the first request."""
     from mlflow_sso import cache
-    from mlflow_sso.artifacts import downloads
+    from mlflow_sso.artifacts import downloads, links
     from mlflow_sso.mends import (
         defaults,
         errors,
         gateway,
+        grants,
         graphql,
         lists,
         locations,
         otlp,
         pages,
-        registry,
         signatures,
         traces,
     )
 
     first = (defaults, errors, graphql, traces, locations, pages, lists)
-    for mend in (*first, otlp, gateway, registry, signatures, downloads, cache):
+    for mend in (*first, otlp, gateway, grants, signatures, downloads, links, cache):
         mend.install()

@@ -3,7 +3,9 @@
 MLflow answers with whatever text the database gave, statement and parameters in it, and logs the same.
 """
 
+import json
 import logging
+import re
 import uuid
 from collections.abc import Callable
 from functools import wraps
@@ -61,6 +63,67 @@ def _refuse_nul() -> Any:
     return None
 
 
+# The first byte of JSON tells what it is.
+_LEAD = re.compile(rb"\s*(\S)")
+
+
+def is_object(path: str, body: bytes) -> bool:
+    """Whether JSON is the object that MLflow and the plugin take for granted, or nothing at all."""
+    lead = _LEAD.match(body)
+    if lead is None or lead[1] == b"{":
+        return True
+    if lead[1] != b'"' or not path.startswith("/api/"):
+        return False
+    # MLflow's older clients send the text of an object.
+    try:
+        return isinstance(json.loads(json.loads(body)), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+# Half of a character: no encoding has it, and no database takes it.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def is_text(body: bytes) -> bool:
+    """Whether all texts of a JSON are characters and nothing else."""
+    if not _HALF.search(body):
+        return True
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    except (ValueError, RecursionError):
+        return True  # It is no JSON, which is told elsewhere.
+    return True
+
+
+def _refuse_others() -> Any:
+    from flask import request
+
+    if not request.is_json:
+        return None
+    body = request.get_data()
+    # GraphQL says by itself what it takes.
+    if not request.path.endswith("/graphql") and not is_object(request.path, body):
+        return _bad("Invalid request: its JSON has to be an object.")
+    if not is_text(body):
+        return _bad("Invalid request: it holds a half of a character.")
+    return None
+
+
+def _spans(original: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    @wraps(original)
+    def convert(body: bytes) -> bytes:
+        try:
+            return original(body)
+        except (AttributeError, KeyError, TypeError) as error:
+            # MLflow answers a ValueError with 400.
+            raise ValueError("the body is no JSON of OTLP's") from error
+
+    return convert
+
+
 def _graphql(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def answer(**parameters: Any) -> Any:
@@ -95,6 +158,7 @@ def install() -> None:
     from fastapi.exceptions import RequestValidationError
     from mlflow import exceptions
     from mlflow.server import app as flask
+    from mlflow.server import otel_api
     from mlflow_oidc_auth.app import app
     from sqlalchemy.engine import Engine
 
@@ -102,7 +166,8 @@ def install() -> None:
     # A header that asks for what is switched off is the caller's fault.
     exceptions.ERROR_CODE_TO_HTTP_STATUS.setdefault("FEATURE_DISABLED", 400)
     sqlalchemy.event.listen(Engine, "handle_error", _hide)
-    flask.before_request_funcs.setdefault(None, []).insert(0, _refuse_nul)
+    flask.before_request_funcs.setdefault(None, [])[:0] = [_refuse_nul, _refuse_others]
+    upstream.replace(otel_api, "_convert_otlp_json_ids_to_base64", "1f3a96fb5739bd04", _spans)
     graphql = {rule.endpoint for rule in flask.url_map.iter_rules() if str(rule).endswith("/graphql")}
     if not graphql:
         raise LookupError("MLflow serves GraphQL in another way")
