@@ -116,13 +116,13 @@ class Secrets(pulumi.ComponentResource):
                 self._values[secret.name] = pulumi.Output.secret(made.result)
         return self._values[secret.name]
 
-    def generated(self, workloads: Iterable[Workload]) -> list[pulumi.Resource]:
-        """What holds the generated secrets of these workloads.
+    def generated(self, secrets: Iterable[Secret]) -> list[pulumi.Resource]:
+        """What holds those of these secrets that are generated.
 
         Protected data depends on it: the engine ends a `destroy` at what it may not remove, and what that depends on
         stays. Without its secrets the data would be there, and of no use.
         """
-        wanted = {s.name: s for w in workloads for s in w.secrets if s.kept is None and s.value is None}
+        wanted = {secret.name: secret for secret in secrets if secret.kept is None and secret.value is None}
         for secret in wanted.values():
             self.value(secret)
         return [self._made[name] for name in wanted]

@@ -198,7 +198,7 @@ class DockerSite:
         """A volume that holds data. Docker cannot change a label of it, and no label is worth the data."""
         kept = pulumi.ResourceOptions(ignore_changes=["labels"])
         if volume.protected:
-            known = secrets.generated(self._plan.workloads)
+            known = secrets.generated(secret for one in self._plan.workloads for secret in one.secrets)
             kept = pulumi.ResourceOptions.merge(kept, pulumi.ResourceOptions(protect=True, depends_on=known))
         labels = self._plan.volume_labels(workload, volume)
         return self._volume(workload, volume.name, labels, pulumi.ResourceOptions.merge(opts, kept))

@@ -132,7 +132,9 @@ class KubernetesSite:
         """The options of an object: the engine removes neither one that says so, nor the secrets behind it."""
         if manifest["metadata"]["labels"].get(LABEL_PROTECTED) != "true":
             return opts
-        known = pulumi.ResourceOptions(depends_on=secrets.generated(self._plan.workloads))
+        given = (runner(self._plan, w).secret_texts(self._plan, w) for w in self._plan.workloads)
+        found = (secret for texts in given for some in texts.values() for t in some.values() for secret in t.secrets)
+        known = pulumi.ResourceOptions(depends_on=secrets.generated(found))
         return pulumi.ResourceOptions.merge(
             pulumi.ResourceOptions.merge(opts, known), pulumi.ResourceOptions(protect=True)
         )

@@ -173,7 +173,9 @@ def replaced(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
             # An alias may say another type, which the engine then takes for the same resource.
             becomes["type"] = was["type"]
         for path, value, other in differences(_fate(was), _fate(becomes)):
-            if not _only_protects(path, value, other) and (kind(was), _place(path)) not in ALLOWED:
+            if _only_protects(path, value, other) or _stays_with(path, value, other, now):
+                continue
+            if (kind(was), _place(path)) not in ALLOWED:
                 yield problem(address, f"{path} was {value!r} and becomes {other!r}", kind(was))
 
 
@@ -187,6 +189,12 @@ def _only_protects(path: str, value: Any, other: Any) -> bool:
     if path not in PROTECTING:
         return False
     return bool(other) and (not value or set(value) <= set(other))
+
+
+def _stays_with(path: str, value: Any, other: Any, now: Mapping[str, Any]) -> bool:
+    """Whether it no longer goes with what is protected now: the engine would forget it, and it would stay."""
+    holders = (f"::{address}" for address, said in now.items() if said.get("options", {}).get("protect"))
+    return path == "deletedWith" and not other and str(value).endswith(tuple(holders))
 
 
 def _fate(said: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -325,6 +333,7 @@ SAID = {"type": "volume", "inputs": {"name": "a", "labels": {"b": "c"}}, "delete
             ["volumes::x: inputs.labels.b was 'c' and becomes 'd'. It must not: its data stays"],
         ),
         ({"volumes::x": {**SAID, "deletedWith": ""}}, ["volumes::x: deletedWith was 'urn:pulumi:s::p::t::w' and"]),
+        ({"volumes::x": {**SAID, "deletedWith": ""}, "t::w": {**SAID, "options": {"protect": True}}}, []),
         (
             {"volumes::x": {**SAID, "options": {"deleteBeforeReplace": True}}},
             ["volumes::x: options.deleteBeforeReplace was None and becomes True"],

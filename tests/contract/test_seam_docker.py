@@ -184,14 +184,14 @@ def waiting(folder: Path, *command: str, minutes: str = ALWAYS, hours: str = ALW
     (fast / "sleep").write_text("#!/bin/bash\nexec /bin/sleep 0.1\n")
     (fast / "sleep").chmod(0o755)
     program = jobs.command(SWEEP)[2].replace(jobs.FAILED, str(folder / "failed"))
-    words = ["bash", "-c", program, "schedule", minutes, hours, ALWAYS, ALWAYS, ALWAYS, str(limit), "1", *command]
+    words = ["bash", "-c", program, "schedule", minutes, hours, ALWAYS, ALWAYS, ALWAYS, str(limit), "10", *command]
     env = {"PATH": f"{fast}:/usr/bin:/bin", "TZ": "Asia/Tokyo"}
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env)
 
 
 def end(process: Waiting) -> int:
     process.terminate()
-    return process.wait(timeout=10)
+    return process.wait(timeout=20)
 
 
 def lines(process: Waiting, count: int) -> list[str]:
