@@ -59,7 +59,7 @@ lint: setup  ## ruff, mypy --strict and shellcheck
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 	@.venv/bin/mypy --python-version 3.10 -p mlflow_sso_client
 	@command -v shellcheck > /dev/null || scripts/test-tools
-	@shellcheck -x -e SC1091 scripts/* .ci/run images/*/entrypoint images/base/debian-root images/keycloak/train
+	@shellcheck -x -e SC1091 scripts/* .ci/run images/*/entrypoint images/mlflow/addresses images/base/debian-root images/keycloak/train
 
 format: setup  ## rewrite the code in its style
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

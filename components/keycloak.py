@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from components.identity import PROVISIONER_CLIENT_ID, PROVISIONER_SECRET
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
 from components.secret import given_secret
-from platforms.secrets import Change, Secret, SecretText
+from platforms.secrets import Change, ExpressionQuoted, Secret, SecretText
 from platforms.workload import (
     Entrance,
     File,
@@ -27,6 +27,8 @@ from settings.model import Egress, Tls
 from settings.versions import image
 
 SERVER = "keycloak"
+# Agreed with images/keycloak.
+PROGRAM = "/usr/local/bin/keycloak-entrypoint"
 # A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60903
 HTTP_PORT = 8080
@@ -128,11 +130,12 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
             image=image(settings, "keycloak"),
             uid=UID,
             resources=Resources(memory_mib=settings.keycloak.memory_mib, cpus=2.0),
+            program=PROGRAM,
             env=_variables(settings),
             secret_env={
-                "KC_DB_PASSWORD": SecretText.of(database.password),
-                "KC_BOOTSTRAP_ADMIN_PASSWORD": SecretText.of(ADMIN_PASSWORD),
-                "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(PROVISIONER_SECRET),
+                "KC_DB_PASSWORD": SecretText.of(ExpressionQuoted(database.password)),
+                "KC_BOOTSTRAP_ADMIN_PASSWORD": SecretText.of(ExpressionQuoted(ADMIN_PASSWORD)),
+                "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": SecretText.of(ExpressionQuoted(PROVISIONER_SECRET)),
             },
             files=(*tls_files(settings, tls), *ca_files(settings)),
             ports=_ports(settings),

@@ -60,6 +60,10 @@ METRICS_PATH = "/tmp/metrics"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
+# Agreed with images/mlflow/app (mlflow_sso.mends.places).
+ARTIFACT_LOCATIONS = "MLFLOW_SSO_ARTIFACT_LOCATIONS"
+# The path that the server is below (images/mlflow/app, `mlflow_sso.guard.below`).
+_BELOW = "MLFLOW_SSO_PATH"
 # By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
 SET_BY_THE_IMAGE = (
     "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI",
@@ -115,10 +119,10 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
     store, tls = artifact_store(settings), _tls(settings)
     env = {**profile.env(plugin_inputs(settings)), **_variables(settings), **store.env, **tls.env}
     secret_env = {**profile.secret_env(plugin_inputs(settings)), **_secret_variables(settings), **store.secret_env}
-    refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE}, profile.ignored)
+    refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW}, profile.ignored)
     given = settings.mlflow.secret_env.items()
     secret_env |= {name: SecretText.of(given_secret(Secret(f"mlflow-env-{name}"), value)) for name, value in given}
-    traces = Reserved(("POST",), TRACE_PATHS, tuple(Account(*sender) for sender in trace_senders(settings)))
+    traces = Reserved(("POST",), _trace_paths(settings), tuple(Account(*sender) for sender in trace_senders(settings)))
     databases = (mlflow_database(settings), oidc_database(settings))
     return (
         Workload(
@@ -159,7 +163,19 @@ class _Tls:
 def _entrance(settings: Settings) -> Entrance:
     # The plugin appends X-Forwarded-Port to the host that a proxy tells (proxy_headers_middleware, 11.0.2), so it needs
     # that host without a port, as every Entrance has it.
-    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"))
+    below = _path(settings)
+    return Entrance(settings.mlflow.url, published_port(settings, "mlflow"), (below,) if below else (), streams=True)
+
+
+def _path(settings: Settings) -> str:
+    """What of its host is the server's; empty where that is all of it."""
+    return urlsplit(settings.mlflow.url).path
+
+
+def _trace_paths(settings: Settings) -> tuple[str, ...]:
+    """Where traces come in: the server takes its own path off where it is there, and only there."""
+    below = _path(settings)
+    return (*TRACE_PATHS, *(below + path for path in TRACE_PATHS if below))
 
 
 def _variables(settings: Settings) -> dict[str, str]:
@@ -168,13 +184,15 @@ def _variables(settings: Settings) -> dict[str, str]:
     hosts = [urlsplit(settings.mlflow.url).netloc, *(f"{name}:{PORT}" for name in (SERVER, "127.0.0.1", "localhost"))]
     return {
         ALLOWED_HOSTS: ",".join(dict.fromkeys(hosts)),
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url,
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url.removesuffix(_path(settings)),
         # The job runner would add more than a gigabyte for a feature this stack does not offer.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         # What people do here is nobody else's business.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **({_GATEWAY_VERSION: "2"} if _has_gateway_key(settings) else {}),
+        **({_BELOW: _path(settings)} if _path(settings) else {}),
         **limit_variables(settings),
+        **({ARTIFACT_LOCATIONS: ",".join(locations)} if (locations := settings.mlflow.artifact_locations) else {}),
         "WAIT_FOR": ",".join(dict.fromkeys(f"{store.host}:{store.port}" for store in stores)),
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from components.connection import Login, login_in
 from components.keycloak import KeycloakAddress
+from platforms.secrets import ExpressionQuoted
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class KeycloakView:
 def keycloak_view(env: Mapping[str, str]) -> KeycloakView:
     address = login_in(env.get("KC_DB_URL", "").removeprefix("jdbc:"), 5432)
     if address is not None:
-        user, password = env.get("KC_DB_USERNAME", ""), env.get("KC_DB_PASSWORD", "")
+        user, password = env.get("KC_DB_USERNAME", ""), ExpressionQuoted.read(env.get("KC_DB_PASSWORD", ""))
         address = Login(address.host, address.port, address.database, user, password)
     return KeycloakView(
         public_url=env.get("KC_HOSTNAME", ""),
         database=address,
         admin_client_id=env.get("KC_BOOTSTRAP_ADMIN_CLIENT_ID", ""),
-        admin_client_secret=env.get("KC_BOOTSTRAP_ADMIN_CLIENT_SECRET", ""),
+        admin_client_secret=ExpressionQuoted.read(env.get("KC_BOOTSTRAP_ADMIN_CLIENT_SECRET", "")),
     )
 
 

@@ -58,7 +58,7 @@ def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) ->
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
     site = checked.prepare(scope)
     secrets = Secrets("secrets", scope)
-    site.share(spec.shared(), secrets)
+    site.share(spec.shared(platform.inside), secrets)
     components = {workload.name: Component(workload, site, secrets, scope) for workload in spec.workloads}
     keycloak = components.get(KEYCLOAK)
     database = components.get(keycloak_database(settings).host) if keycloak else None
@@ -70,13 +70,16 @@ def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) ->
         removed_with=database.data.get(DATA_VOLUME) if database else None,
         scope=scope,
     )
-    return outputs(spec, components["mlflow"].ready, realm, secrets)
+    return outputs(spec, components["mlflow"].ready, realm, secrets, platform.inside)
 
 
 def outputs(
-    spec: StackSpec, mlflow_ready: pulumi.Output[str], realm: KeycloakRealm, secrets: Secrets
+    spec: StackSpec, mlflow_ready: pulumi.Output[str], realm: KeycloakRealm, secrets: Secrets, inside: str = ""
 ) -> Mapping[str, pulumi.Input[object]]:
-    """The outputs with every `Secret` in place of its name; those that hold one are secret."""
+    """The outputs with every `Secret` in place of its name; those that hold one are secret.
+
+    inside: what follows a workload's name for programs beside the stack.
+    """
 
     def resolve(value: object) -> object:
         if isinstance(value, Secret):
@@ -85,6 +88,6 @@ def outputs(
             return {key: resolve(inner) for key, inner in value.items()}
         return value
 
-    resolved = {name: resolve(value) for name, value in spec.outputs().items()}
+    resolved = {name: resolve(value) for name, value in spec.outputs(inside).items()}
     resolved["mlflow_url"] = mlflow_ready.apply(lambda _: spec.mlflow_url)
     return resolved

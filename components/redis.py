@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.secret import given_secret
-from platforms.secrets import Change, Secret, SecretText, UrlQuoted
+from platforms.secrets import Change, ConfigQuoted, Secret, SecretText, UrlQuoted
 from platforms.workload import ExecCheck, Port, Probe, Resources, Service, Volume, Workload
 from settings import Settings
 from settings.versions import image
@@ -67,7 +67,7 @@ def redis_workloads(settings: Settings) -> tuple[Workload, ...]:
                 "yes" if settings.redis.persistent else "no",
             ),
             secret_env={
-                "REDIS_PASSWORD": SecretText.of(PASSWORD),
+                "REDIS_PASSWORD": SecretText.of(ConfigQuoted(PASSWORD)),
                 # redis-cli reads its password here, so the probe's command line holds none.
                 "REDISCLI_AUTH": SecretText.of(PASSWORD),
             },

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from components.identity import CLIENT_SECRET
 from components.keycloak import (
@@ -22,10 +23,12 @@ from components.realm.spec import RealmSpec, realm_spec
 from components.redis import redis_workloads
 from platforms.rules import check_secrets, check_workloads
 from platforms.secrets import Secret, SecretText
-from platforms.workload import Workload
+from platforms.workload import Protocol, Workload
 from problems import StackError
-from settings import Settings
+from settings import Settings, is_loopback
 
+# Below an issuer (Keycloak's guide "Securing applications and services with OpenID Connect").
+_TOKENS = "/protocol/openid-connect/token"
 # What is shown in the place of a secret.
 HIDDEN = "[secret]"
 # Stands for any name in what follows.
@@ -33,13 +36,17 @@ EACH = "*"
 # The outputs by their names: True where a value may be shown to anybody. Whatever does not stand here is secret.
 SHOWN: Mapping[str, Any] = {
     **dict.fromkeys(
-        ("mlflow_url", "keycloak_url", "issuer_url", "token_url", "realm", "client_id", "cli_client_id"), True
+        (
+            "mlflow_url", "keycloak_url", "issuer_url", "token_url", "realm", "client_id", "cli_client_id",
+            "cluster_mlflow_url", "cluster_token_url",
+        ),
+        True,
     ),
     "users": {EACH: {"groups": True}},
     "service_accounts": {EACH: {"groups": True}},
     "provisioner": {"client_id": True, "realm": True, "url": True},
     "admin": {"username": True},
-}
+}  # fmt: skip
 
 
 def redacted(outputs: object, shown: Any = SHOWN) -> Any:
@@ -68,14 +75,42 @@ class StackSpec:
 
     @property
     def token_url(self) -> str:
-        return f"{self.keycloak.issuer}/protocol/openid-connect/token"
+        return self.keycloak.issuer + _TOKENS
 
-    def shared(self) -> dict[str, SecretText]:
-        """What programs beside the stack need to get tokens as MLflow's client, by the names they know it by."""
+    def cluster_urls(self, inside: str) -> dict[str, str]:
+        """MLflow, and where tokens are given, as programs beside the stack on its target reach them.
+
+        Their issuer is the public one. inside: what follows the name of a workload there; empty where none of them
+        reaches it by a name.
+        """
+        if not inside:
+            return {}
+        found = {}
+        for workload in self.workloads:
+            for port, entrance in workload.entrances:
+                # A certificate names the public host.
+                if port.protocol is Protocol.HTTP and entrance.url in (self.mlflow_url, self.keycloak.public_url):
+                    found[entrance.url] = f"http://{workload.name}.{inside}:{port.number}"
+        urls = {}
+        if self.mlflow_url in found:
+            urls["cluster_mlflow_url"] = found[self.mlflow_url]
+        if self.keycloak.public_url in found:
+            urls["cluster_token_url"] = f"{found[self.keycloak.public_url]}/realms/{self.realm.name}{_TOKENS}"
+        return urls
+
+    def shared(self, inside: str = "") -> dict[str, SecretText]:
+        """What programs beside the stack need to get tokens as MLflow's client, by the names they know it by.
+
+        inside: as of cluster_urls.
+        """
+        near = self.cluster_urls(inside).get("cluster_token_url", "")
+        # A loopback URL leads each of them to itself.
+        usual = near if near and is_loopback(urlsplit(self.token_url).hostname or "") else self.token_url
         return {
             "OIDC_CLIENT_ID": SecretText.of(self.realm.audience),
             "OIDC_CLIENT_SECRET": SecretText.of(CLIENT_SECRET),
-            "OIDC_TOKEN_URL": SecretText.of(self.token_url),
+            "OIDC_TOKEN_URL": SecretText.of(usual),
+            **({"OIDC_CLUSTER_TOKEN_URL": SecretText.of(near)} if near else {}),
         }
 
     @property
@@ -89,14 +124,15 @@ class StackSpec:
         own = (s for w in self.workloads for s in w.secrets)
         return (*own, *self.realm.secrets, self.admin.client_secret)
 
-    def outputs(self) -> dict[str, object]:
-        """What `stackctl outputs` shows, with `Secret` where a value is secret."""
+    def outputs(self, inside: str = "") -> dict[str, object]:
+        """What `stackctl outputs` shows, with `Secret` where a value is secret. inside: as of cluster_urls."""
         realm = self.realm
         shown: dict[str, object] = {
             "mlflow_url": self.mlflow_url,
             "keycloak_url": self.keycloak.public_url,
             "issuer_url": self.keycloak.issuer,
             "token_url": self.token_url,
+            **self.cluster_urls(inside),
             "realm": realm.name,
             "client_id": realm.audience,
             "client_secret": realm.server.secret,

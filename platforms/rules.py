@@ -36,6 +36,8 @@ def _itself(workload: Workload) -> Iterator[Problem]:
     for key, text in workload.secret_env.items():
         if text.kept and not all(secret.kept for secret in text.secrets):
             yield Problem(where, key, "expected all of its secrets to be kept by the target, or none")
+        if text.kept and text.spells and not (text.expressed and workload.program):
+            yield Problem(where, key, "expected nothing but a URL or a value for Keycloak of what the target keeps")
     if isinstance(workload.runs, Service):
         if workload.runs.scale_at_percent < 1:
             yield Problem(f"{where}, scaling", f"{workload.runs.scale_at_percent} %", "expected at least 1 %")

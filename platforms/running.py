@@ -8,6 +8,9 @@ from typing import Protocol
 
 from platforms.workload import Workload
 
+# How long a command in a copy may take, where nobody says how long.
+EXEC_SECONDS = 60
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -66,8 +69,21 @@ class Running(Protocol):
         """
         ...
 
-    def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
-        """Run a command in a copy. `secrets` become its environment without standing in any command line."""
+    def serving(self, project: str, stack: str, component: str) -> Instance | None:
+        """A copy of a workload that runs, without its environment: for that nobody needs a right to see secrets."""
+        ...
+
+    def execute(
+        self,
+        instance: Instance,
+        command: Sequence[str],
+        secrets: Mapping[str, str] | None = None,
+        seconds: int = EXEC_SECONDS,
+    ) -> Answer:
+        """Run a command in a copy, for so long at most: code 124 is that of one that took longer.
+
+        `secrets` become its environment without standing in any command line.
+        """
         ...
 
     def removal(self, instance: Instance) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
+from urllib.parse import quote, unquote
 
 # What a reader makes of one part of a text.
 Part = TypeVar("Part")
@@ -69,36 +71,105 @@ class Secret:
 
 
 @dataclass(frozen=True)
-class UrlQuoted:
-    """A secret as a part of a URL: percent-encoded (RFC 3986, section 2.1).
+class Written:
+    """A secret in the spelling of whoever reads it, so that it arrives there as it is.
+
+    Letters and digits are spelt as they are in each of them. Where the target alone knows the value, the place that
+    it runs in spells it.
+    """
+
+    secret: Secret
+
+    def spelt(self, value: str) -> str:
+        """The value in this spelling."""
+        raise NotImplementedError
+
+    @staticmethod
+    def read(text: str) -> str:
+        """The value that a reader of this spelling sees in a text."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class UrlQuoted(Written):
+    """As a part of a URL: percent-encoded (RFC 3986, section 2.1).
 
     Where the target alone knows it, the image puts it in: variables that STACK_URLS names hold ${NAME} in its place.
     """
 
-    secret: Secret
+    def spelt(self, value: str) -> str:
+        return quote(value, safe="")
+
+    @staticmethod
+    def read(text: str) -> str:
+        return unquote(text)
+
+
+@dataclass(frozen=True)
+class ExpressionQuoted(Written):
+    r"""As a value of Keycloak's configuration, which reads $$ and \$ as one sign and ${ as the begin of a reference.
+
+    Source: `ExpressionConfigSourceInterceptor` of SmallRye Config; tried with Keycloak 26.7.3.
+    """
+
+    def spelt(self, value: str) -> str:
+        return value.replace("$", r"\$") if re.search(r"\$[${]|\\\$", value) else value
+
+    @staticmethod
+    def read(text: str) -> str:
+        return text.replace(r"\$", "$$").replace("$$", "$")
+
+
+@dataclass(frozen=True)
+class ImportQuoted(Written):
+    """As text in the JSON of a realm, where Keycloak puts variables in before it reads the document.
+
+    What it has put in it searches for ${ again (`StringPropertyReplacer`; tried with Keycloak 26.7.3).
+    """
+
+    def spelt(self, value: str) -> str:
+        return json.dumps(value, ensure_ascii=False)[1:-1].replace("${", r"\u0024{")
+
+    @staticmethod
+    def read(text: str) -> str:
+        return str(json.loads(f'"{text}"'))
+
+
+@dataclass(frozen=True)
+class ConfigQuoted(Written):
+    """As one word of a line in Redis' configuration (`sdssplitargs`, Redis 8.0)."""
+
+    def spelt(self, value: str) -> str:
+        if value and not re.search(r"[\s\"']", value):
+            return value
+        return '"' + value.replace("\\", r"\\").replace('"', r"\"") + '"'
+
+    @staticmethod
+    def read(text: str) -> str:
+        return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
 
 
 @dataclass(frozen=True)
 class SecretText:
     """Text with secrets in it, put together by the platform and never by a component."""
 
-    parts: tuple[str | Secret | UrlQuoted, ...]
+    parts: tuple[str | Secret | Written, ...]
 
     @staticmethod
-    def of(*parts: str | Secret | UrlQuoted) -> SecretText:
+    def of(*parts: str | Secret | Written) -> SecretText:
         return SecretText(parts)
 
     def fold(
-        self, plain: Callable[[str], Part], secret: Callable[[Secret], Part], quoted: Callable[[Secret], Part]
+        self, plain: Callable[[str], Part], secret: Callable[[Secret], Part], written: Callable[[Written], Part]
     ) -> list[Part]:
         """Every part in its order, as one of three functions makes it.
 
-        plain: of text without a secret. secret: of a secret as it is. quoted: of one that is a part of a URL.
+        plain: of text without a secret. secret: of a secret as it is. written: of one in another spelling.
         """
         made = []
         for part in self.parts:
-            if isinstance(part, UrlQuoted):
-                made.append(quoted(part.secret))
+            if isinstance(part, Written):
+                made.append(written(part))
             else:
                 made.append(secret(part) if isinstance(part, Secret) else plain(part))
         return made
@@ -110,18 +181,43 @@ class SecretText:
         def itself(secret: Secret) -> Secret | None:
             return secret
 
-        return tuple(secret for secret in self.fold(lambda _: None, itself, itself) if secret is not None)
+        found = self.fold(lambda _: None, itself, lambda written: written.secret)
+        return tuple(secret for secret in found if secret is not None)
+
+    @property
+    def only(self) -> Secret | Written | None:
+        """The secret that it is, in whatever spelling, with nothing beside it; None for every other text."""
+        part = self.parts[0] if len(self.parts) == 1 else None
+        return None if isinstance(part, str) else part
 
     @property
     def alone(self) -> Secret | None:
         """The secret that it is, with nothing beside it and as it is; None for every other text."""
-        part = self.parts[0] if len(self.parts) == 1 else None
-        return part if isinstance(part, Secret) else None
+        return self.only if isinstance(self.only, Secret) else None
+
+    @property
+    def expressed(self) -> Secret | None:
+        """The secret that it is, with nothing beside it and spelt for Keycloak; None for every other text."""
+        return self.only.secret if isinstance(self.only, ExpressionQuoted) else None
+
+    @property
+    def written(self) -> tuple[Written, ...]:
+        """Its secrets in other spellings than their own, in their order."""
+
+        def itself(part: Written) -> Written | None:
+            return part
+
+        return tuple(part for part in self.fold(lambda _: None, lambda _: None, itself) if part is not None)
+
+    @property
+    def spells(self) -> bool:
+        """Whether a part of it is in another spelling than that of URLs."""
+        return any(not isinstance(part, UrlQuoted) for part in self.written)
 
     @property
     def quotes(self) -> bool:
         """Whether a part of it is percent-encoded."""
-        return any(self.fold(lambda _: False, lambda _: False, lambda _: True))
+        return any(isinstance(part, UrlQuoted) for part in self.written)
 
     @property
     def kept(self) -> bool:

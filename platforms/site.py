@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import quote
 
 import pulumi
 import pulumi_random as random
 
-from platforms.secrets import Secret, SecretText
+from platforms.secrets import Secret, SecretText, Written
 from platforms.workload import Workload
 from problems import Problem
 
@@ -52,7 +51,13 @@ class Deployed:
 
 
 class EnginePlatform(Protocol):
-    """Makes workloads real through Pulumi resources."""
+    """Makes workloads real through Pulumi resources.
+
+    inside: what follows the name of a workload where programs beside the stack reach it; empty where they do not.
+    """
+
+    @property
+    def inside(self) -> str: ...
 
     def check(self, workloads: Sequence[Workload]) -> Checked:
         """Ask the target whether it can honour these workloads; nothing is created."""
@@ -90,6 +95,7 @@ class Secrets(pulumi.ComponentResource):
         super().__init__("mlflow-sso:index:Secrets", scope.logical(name), None, scope.merged())
         self._scope = scope
         self._values: dict[str, pulumi.Output[str]] = {}
+        self._made: dict[str, pulumi.Resource] = {}
         self.register_outputs({})
 
     def value(self, secret: Secret) -> pulumi.Output[str]:
@@ -106,8 +112,20 @@ class Secrets(pulumi.ComponentResource):
                     keepers={"version": str(secret.version)} if secret.version > 1 else None,
                     opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["result", "bcryptHash"]),
                 )
+                self._made[secret.name] = made
                 self._values[secret.name] = pulumi.Output.secret(made.result)
         return self._values[secret.name]
+
+    def generated(self, workloads: Iterable[Workload]) -> list[pulumi.Resource]:
+        """What holds the generated secrets of these workloads.
+
+        Protected data depends on it: the engine ends a `destroy` at what it may not remove, and what that depends on
+        stays. Without its secrets the data would be there, and of no use.
+        """
+        wanted = {s.name: s for w in workloads for s in w.secrets if s.kept is None and s.value is None}
+        for secret in wanted.values():
+            self.value(secret)
+        return [self._made[name] for name in wanted]
 
     def text(self, text: SecretText) -> pulumi.Output[str]:
         """The text with its secrets filled in, itself a secret."""
@@ -117,7 +135,7 @@ class Secrets(pulumi.ComponentResource):
         def plain(part: str) -> pulumi.Input[str]:
             return part
 
-        def quoted(secret: Secret) -> pulumi.Input[str]:
-            return self.value(secret).apply(lambda value: quote(value, safe=""))
+        def written(part: Written) -> pulumi.Input[str]:
+            return self.value(part.secret).apply(part.spelt)
 
-        return pulumi.Output.secret(pulumi.Output.concat(*text.fold(plain, self.value, quoted)))
+        return pulumi.Output.secret(pulumi.Output.concat(*text.fold(plain, self.value, written)))

@@ -43,6 +43,8 @@ class Entrance:
         in X-Forwarded-Port.
     host_port: the port opened on the host, where the target opens one.
     paths: what of it people need, as prefixes; empty: all of it. Targets that route by path let nothing else in.
+    streams: requests and answers of any size, which may take as long as they do; a proxy that the target puts in front
+        neither bounds them nor waits for the whole of one.
     managed_url: where the engine itself uses the program. It counts as ready once that takes connections.
     """
 
@@ -50,6 +52,7 @@ class Entrance:
     host_port: int
     paths: tuple[str, ...] = ()
     managed_url: str = ""
+    streams: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Volume:
 class Reading:
     """Another workload's volume, mounted at `path` for reading alone.
 
-    The reader's user is given the group that the volume belongs to, which is the owner's.
+    The reader's user is given the group that the volume belongs to, which is the owner's. On Docker the volume has the
+    mode that its directory has in the owner's image: 0700 lets nobody read it but a reader of the owner's own uid.
     """
 
     workload: str
@@ -101,8 +105,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Scratch:
-    """A directory on disk that is empty at each start and goes with the container; for what memory is too small for.
+    """A directory on disk that goes with its container or pod; for what memory is too small for.
 
+    A program that starts again in the same one finds there what it left. Compose, of either generation, hands it to
+    the next container of the same workload; no other engine does.
     size_mib: what the target holds it to, where it can: an engine of Docker has no quota for it. The image has the
     directory, and it belongs to the workload's user there.
     """
@@ -207,7 +213,8 @@ class Databases:
 class Outside:
     """A server outside the stack: a host name or an IPv4 network (CIDR, RFC 4632), and a TCP port.
 
-    A target opens the way as narrowly as it can. Docker opens all of the outside to a workload that has any. A
+    A target opens the way as narrowly as it can. Docker opens all of the outside to a workload that has any, and what
+    listens on the machine itself to every workload that has a network. A
     NetworkPolicy of Kubernetes knows no host names, so a name opens its port to every address.
     """
 
@@ -268,6 +275,7 @@ class Workload:
 
     name: DNS label; other workloads reach it as `name:port` on every platform.
     runs: for ever, on demand, or at set times.
+    program: what its image starts, for a target that has to prepare something in the container first.
     outside: every server outside the stack that it connects to. Nothing else out there is open to it where the target
         can tell.
     authorities: files with the certificate of the CA that a target made for another workload's server: by path, the
@@ -286,6 +294,7 @@ class Workload:
     uid: int
     resources: Resources
     runs: Service | OnDemand | Scheduled
+    program: str = ""
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     secret_env: Mapping[str, SecretText] = field(default_factory=dict)

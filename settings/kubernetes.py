@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from settings.types import DataKey, DnsName, Group, Host, ObjectName
+from settings.types import Caller, DataKey, DnsName, Group, Host, Network, ObjectName, TcpPort
 
 
 class ExistingSecret(Group):
@@ -74,12 +75,27 @@ class CloudNativePg(Group):
     operator_namespace: DnsName = Field("cnpg-system", description="Namespace of the operator's pods")
 
 
+class Controller(StrEnum):
+    """What serves an Ingress, where its bounds can be told on the Ingress itself."""
+
+    INGRESS_NGINX = "ingress-nginx"
+    NGINX_INC = "nginx-inc"
+    TRAEFIK = "traefik"
+    HAPROXY = "haproxy"
+    ALB = "alb"
+    CONTOUR = "contour"
+    OPENSHIFT = "openshift"
+
+
 class GatewayRef(Group):
     """A Gateway that is there already; HTTPRoutes are attached to it."""
 
     name: DnsName = Field(description="Its name")
     namespace: DnsName = Field(description="Its namespace, from where requests come in")
     section: DnsName | None = Field(None, description="Its https listener; default: all, where all are https")
+    request_timeout: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")] | None = Field(
+        "0s", description="Longest request of MLflow's, 0s for any; null says nothing, for a Gateway API before 1.2"
+    )
 
 
 class Ingress(Group):
@@ -87,10 +103,24 @@ class Ingress(Group):
 
     class_name: DnsName | None = Field(None, description="IngressClass; default: the cluster's own default")
     namespace: DnsName = Field("ingress-nginx", description="Namespace of the controller's pods")
-    annotations: dict[str, str] = Field({}, description="Of each Ingress, for its controller")
+    controller: Controller | None = Field(
+        None, description="What serves it, and is told of MLflow's large and long requests; default: by className"
+    )
+    annotations: dict[str, str] = Field({}, description="Of each Ingress, for its controller; over the stack's own")
     tls_secret: DnsName | None = Field(None, description="Existing Secret with the certificate of both hosts")
     issuer: DnsName | None = Field(None, description="cert-manager Issuer in the stack's namespace")
     cluster_issuer: DnsName | None = Field(None, description="cert-manager ClusterIssuer")
+
+
+class Dns(Group):
+    """Where pods look names up, beside the places where the common distributions of Kubernetes have it."""
+
+    addresses: tuple[Network, ...] = Field(
+        (), description="Addresses or networks that answer, such as kube-dns' own where NodeLocal DNSCache stands in"
+    )
+    namespace: DnsName | None = Field(None, description="Namespace of pods that answer")
+    labels: dict[str, str] = Field({}, description="Labels of these pods; none: all pods of the namespace")
+    port: TcpPort = Field(53, description="Port at which these addresses and pods answer, TCP and UDP")
 
 
 class Mesh(Group):
@@ -114,12 +144,14 @@ class Kubernetes(Group):
     storage: Storage = Storage()
     gateway: GatewayRef | None = None
     ingress: Ingress | None = None
-    callers: tuple[DnsName, ...] = Field(
-        (), description="Further namespaces whose pods may connect to MLflow and Keycloak"
+    callers: tuple[Caller, ...] = Field(
+        (),
+        description="Further namespaces whose pods may connect to MLflow and Keycloak; namespace/account in the mesh",
     )
     scrapers: tuple[DnsName, ...] = Field(
         (), description="Namespaces whose pods may read metrics, at the ports that have some and no others"
     )
+    dns: Dns = Dns()
     mesh: Mesh = Mesh()
     registry: str | None = Field(
         None, description="Registry and path that images are pushed to and pulled from, such as registry.example.com/ml"

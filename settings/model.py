@@ -10,11 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, PrivateAttr, SecretStr, StringConstraints, Tag
+from pydantic import Discriminator, Field, PrivateAttr, StringConstraints, Tag
 
 from settings.kubernetes import ExistingAccessKey, ExistingSecret, Kubernetes
 from settings.types import (
     Address,
+    Base,
     Destination,
     Group,
     GroupName,
@@ -22,8 +23,11 @@ from settings.types import (
     Name,
     OptionalText,
     Origin,
+    Password,
+    Place,
     Scope,
     Seconds,
+    SecretValue,
     ServiceAccountKey,
     TcpPort,
     Url,
@@ -62,7 +66,7 @@ def _is_existing(value: object) -> str:
 
 # A secret's text, or the place of one that Kubernetes keeps.
 GivenSecret = Annotated[
-    Annotated[SecretStr, Tag("=text")] | Annotated[ExistingSecret, Tag("=existing")], Discriminator(_is_existing)
+    Annotated[SecretValue, Tag("=text")] | Annotated[ExistingSecret, Tag("=existing")], Discriminator(_is_existing)
 ]
 
 
@@ -83,7 +87,7 @@ class S3(Group):
     endpoint_url: Url | None = Field(None, description="URL of a store other than AWS")
     region: str | None = Field(None, description="The bucket's region")
     access_key_id: str | None = Field(None, description="Id of an access key; none: the machine's own role")
-    secret_access_key: SecretStr | None = Field(None, description="The access key's secret")
+    secret_access_key: Password | None = Field(None, description="The access key's secret")
     existing_secret: ExistingAccessKey | None = Field(
         None, description="Where the access key is on Kubernetes, in place of the two above"
     )
@@ -130,7 +134,7 @@ class Azure(Group):
     endpoint_url: Url | None = Field(
         None, description="URL of the account in another place, such as an emulator; needs a key"
     )
-    account_key: SecretStr | None = Field(None, description="A key of the account; none: the machine's own identity")
+    account_key: SecretValue | None = Field(None, description="A key of the account; none: the machine's own identity")
     existing_secret: ExistingSecret | None = Field(
         None, description="Where that key is on Kubernetes, in place of the one above"
     )
@@ -170,7 +174,10 @@ class Limits(Group):
 class Mlflow(Group):
     """The MLflow server and its mlflow-oidc-auth plugin."""
 
-    url: Origin = Field("http://localhost:5000", description="The URL people and clients use")
+    url: Base = Field(
+        "http://localhost:5000",
+        description="The URL people and clients use; with a path it leaves the rest of its host",
+    )
     port: TcpPort | None = Field(None, description="Host port; default: that of the url, or behind a proxy 5000")
     plugin_version: Version = Field("11.0.2", description="Version of mlflow-oidc-auth")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Server processes of each replica")
@@ -193,6 +200,9 @@ class Mlflow(Group):
         None, description="Prometheus metrics at /metrics, open to all who reach the url; default: on a loopback url"
     )
     s3: S3 | None = Field(None, description="Artifacts in S3 in place of a volume")
+    artifact_locations: tuple[Place, ...] = Field(
+        (), description="Places beside its own store where artifacts of plain users may lie, such as s3://team/mlflow"
+    )
     gcs: Gcs | None = Field(None, description="Artifacts in Google Cloud Storage in place of a volume")
     azure: Azure | None = Field(None, description="Artifacts in Azure Blob Storage in place of a volume")
     env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
@@ -210,7 +220,7 @@ class ExistingKeycloak(Group):
     """A Keycloak that is already there. Only what the stack makes is ever changed or removed."""
 
     admin_client_id: Name = Field(description="Confidential client whose service account may manage the realm")
-    admin_client_secret: SecretStr = Field(description="Its secret")
+    admin_client_secret: Password = Field(description="Its secret")
     admin_realm: Name = Field("master", description="Realm of the admin client")
     internal_url: Url | None = Field(None, description="URL for containers where it is not the public one")
     create_realm: bool = Field(True, description="false: the realm exists and stays as it is")
@@ -271,7 +281,7 @@ class User(Group):
     first_name: str = Field("", description="Given name")
     last_name: str = Field("", description="Family name")
     groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")
-    password: SecretStr | None = Field(
+    password: Password | None = Field(
         None, description="First password, to be changed at the first login outside dev; default: a generated one"
     )
 
@@ -305,7 +315,7 @@ class DatabaseLogin(Group):
 
     database: Name = Field(description="The database's name")
     username: Name = Field(description="The role that owns it")
-    password: SecretStr | None = Field(None, description="The role's password")
+    password: Password | None = Field(None, description="The role's password")
     existing_secret: ExistingSecret | None = Field(
         None, description="Where the password is on Kubernetes, in place of password"
     )
@@ -338,7 +348,7 @@ class ExternalRedis(Group):
 
     host: Host = Field(description="The server's name, as containers reach it")
     port: TcpPort = Field(6379, description="The server's port")
-    password: SecretStr | None = Field(None, description="Its password, if it asks for one")
+    password: Password | None = Field(None, description="Its password, if it asks for one")
     existing_secret: ExistingSecret | None = Field(
         None, description="Where the password is on Kubernetes, in place of password"
     )

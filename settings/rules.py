@@ -166,6 +166,15 @@ def _existing(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong(("realm.name",), "master", "expected another name: master is for administrators")
 
 
+def _trimmed(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """Keycloak drops spaces around the values of its configuration."""
+    external, where = settings.postgres.external, "postgres.external.keycloak.password"
+    given = external.keycloak.password if external and external.keycloak else None
+    text = given.get_secret_value() if given else ""
+    if text != text.strip() and known.values(where):
+        yield Wrong((where,), "[secret]", "expected no space at its begin or end: Keycloak drops these")
+
+
 def _replicas(settings: Settings, known: Known) -> Iterator[Wrong]:
     mlflow = settings.mlflow
     if mlflow.max_replicas is not None and mlflow.max_replicas <= mlflow.replicas and known.values("mlflow.replicas"):
@@ -226,6 +235,7 @@ RULES: tuple[Rule, ...] = (
     _members,
     _names,
     _existing,
+    _trimmed,
     _replicas,
     _processes,
     _databases,

@@ -117,8 +117,22 @@ def _mesh(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong((where,), tls.certificate_file, expected)
 
 
+def _callers(settings: Settings, known: Known) -> Iterator[Wrong]:
+    for number, caller in enumerate(settings.kubernetes.callers):
+        where = f"kubernetes.callers[{number}]"
+        if "/" in caller and not settings.kubernetes.mesh.enabled and known.values(where, "kubernetes.mesh.enabled"):
+            expected = f"expected its namespace alone, or {key('kubernetes.mesh.enabled')}: true, which knows accounts"
+            yield Wrong((where,), caller, expected)
+
+
+def _dns(settings: Settings, known: Known) -> Iterator[Wrong]:
+    dns, where = settings.kubernetes.dns, "kubernetes.dns.namespace"
+    if dns.labels and dns.namespace is None and known.values(where, "kubernetes.dns.labels"):
+        yield Wrong((where,), "", f"expected the namespace of the pods with {key('kubernetes.dns.labels')}")
+
+
 def _here(settings: Settings) -> bool:
     return settings.platform is Platform.KUBERNETES
 
 
-KUBERNETES_RULES = (_elsewhere, _operated, _volumes, _entrance, _mesh)
+KUBERNETES_RULES = (_elsewhere, _operated, _volumes, _entrance, _mesh, _callers, _dns)

@@ -53,6 +53,36 @@ def _origin(value: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
+# The first parts of paths that MLflow and its plugin answer themselves (`flask.url_map` and the routers, 3.17.2 and
+# 11.0.2): below one of these an address would have two meanings.
+_TAKEN = frozenset({
+    "ajax-api", "api", "auth", "build", "callback", "docs", "favicon.ico", "gateway", "get-artifact", "graphql",
+    "health", "login", "logout", "metrics", "model-versions", "oidc", "openapi.json", "providers", "redoc", "saml",
+    "scim", "server-info", "signup", "slo", "static", "static-files", "v1", "version",
+})  # fmt: skip
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+
+
+def _base(value: str) -> str:
+    """An origin and, if it is not for itself there, the path that all of a program is below; no slash at the end."""
+    expected = (
+        "expected a URL such as https://ml.example.com or https://example.com/mlflow, without query or credentials"
+    )
+    try:
+        path = urlsplit(value).path.rstrip("/")
+    except ValueError:
+        raise ValueError(expected) from None
+    if not path.startswith("/"):
+        return _origin(value)
+    parts = path.split("/")[1:]
+    if not all(map(_PART.fullmatch, parts)):
+        raise ValueError("expected a path of letters, digits, hyphens, dots, _ and ~, such as /mlflow")
+    if parts[0].lower() in _TAKEN:
+        raise ValueError(f"expected another path than /{parts[0]}, which MLflow has for itself")
+    rest = urlsplit(value)._replace(path="").geturl()
+    return _origin(rest) + path
+
+
 def _scope(value: str) -> str:
     words = value.split()
     if "," in value or ";" in value or not words:
@@ -94,6 +124,14 @@ def _destination(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    """An address or a network (CIDR, RFC 4632) as it is written canonically."""
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError("expected an address or a network, such as 10.96.0.10 or 10.96.0.0/28") from None
+
+
 def _number_as_text(value: object) -> object:
     """YAML reads `version: 17` as a number; a version is text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -111,6 +149,27 @@ def _url(value: str) -> str:
         known = False
     if not known or parts.query or parts.fragment or parts.username:
         raise ValueError(expected)
+    return value
+
+
+def _place(value: str) -> str:
+    """A place in a store that has one meaning; returned without a slash at its end."""
+    expected = "expected an address such as s3://team-bucket/mlflow, without , % ? # \\ spaces and dot segments"
+    found = re.fullmatch(r"[a-z][a-z0-9+.-]*://([^/]+)(/.*)?", value)
+    if not found or re.search(r"[\x00-\x20\x7f\\%?#,]", value) or {".", ".."} & set(value.split("/")):
+        raise ValueError(expected)
+    return value.rstrip("/")
+
+
+def _no_nul(value: SecretStr) -> SecretStr:
+    if "\0" in value.get_secret_value():
+        raise ValueError("expected no NUL character: no variable of a program can hold it")
+    return value
+
+
+def _one_line(value: SecretStr) -> SecretStr:
+    if set(value.get_secret_value()) & {"\n", "\r", "\0"}:
+        raise ValueError("expected one line, without line breaks and NUL characters")
     return value
 
 
@@ -139,6 +198,7 @@ def _none_if_empty(value: object) -> object:
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
+Base = Annotated[str, AfterValidator(_base)]
 Url = Annotated[str, AfterValidator(_url)]
 ServiceAccountKey = Annotated[SecretStr, AfterValidator(_service_account_key)]
 Scope = Annotated[str, AfterValidator(_scope)]
@@ -148,13 +208,23 @@ GroupName = Annotated[
 ]
 Version = Annotated[str, BeforeValidator(_number_as_text, json_schema_input_type=str | float)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
+Place = Annotated[str, AfterValidator(_place)]
 Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
 Seconds = Annotated[int, Field(ge=1)]
 Destination = Annotated[str, AfterValidator(_destination)]
+Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
+# What programs log in with: one line of any signs. Other secret text may have several.
+Password = Annotated[SecretStr, AfterValidator(_one_line)]
+SecretValue = Annotated[SecretStr, AfterValidator(_no_nul)]
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 # A DNS label (RFC 1123), which is what Kubernetes takes for the names of namespaces, Services and accounts.
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+
+# A namespace, or one account in it.
+Caller = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
+]
 
 # A DNS subdomain (RFC 1123), and a key of a Secret or ConfigMap (Kubernetes API, Secret.data).
 ObjectName = Annotated[

@@ -24,9 +24,10 @@ from typing import Annotated
 import typer
 
 from components.stack import redacted
+from platforms.select import inventory
 from problems import Problem, StackError
 from settings.versions import selection
-from stackctl.commands import cleanup, doctor, login, realm, sessions, tokens
+from stackctl.commands import cleanup, doctor, gc, login, realm, sessions, tokens
 from stackctl.commands.common import (
     TABLE,
     ConfigOption,
@@ -38,6 +39,7 @@ from stackctl.commands.common import (
 )
 from stackctl.context import Context, load, stack_directory
 from stackctl.engines import pulumi_cli
+from stackctl.engines.rendered import refuse_protected
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
 from stackctl.people import connection
@@ -57,6 +59,7 @@ app.command("restore", hidden=True, context_settings={"ignore_unknown_options": 
 app.command()(realm.groups)
 app.command()(realm.service_accounts)
 app.command()(doctor.doctor)
+app.command()(gc.gc)
 app.command()(cleanup.cleanup)
 app.command()(cleanup.verify_clean)
 app.add_typer(tokens.app, name="tokens")
@@ -120,6 +123,8 @@ def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
         elif pulumi_cli.find() and pulumi_cli.exists(stack):
             context = load(stack, config_file, encrypted=True)
             platform = TARGETS[context.settings.platform]
+            # The engine would leave the data, and remove the secrets that it knows.
+            refuse_protected(inventory(context.settings.platform, context.settings), stack)
             platform.open_routes(context)
             pulumi_cli.destroy(context)
             platform.close_routes(stack)

@@ -7,6 +7,7 @@ checkout (XDG Base Directory Specification, state home).
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import string
 from collections.abc import Iterable, Mapping
@@ -90,6 +91,27 @@ class SecretStore:
         return document
 
 
+# What env files have in the place of a text that both generations of Compose would read as something else: they put
+# variables into every value with ${ in it, and take a backslash before the last quote for one before a sign.
+_SIGNS = {"STACK_DOLLAR": "$", "STACK_NOTHING": ""}
+
+
 def env_file(values: Mapping[str, str]) -> str:
-    """An env file that both generations of Compose read back unchanged."""
-    return "".join(f"{name}='{value}'\n" for name, value in sorted(values.items()))
+    """An env file that both generations of Compose read back unchanged.
+
+    Raises ValueError for a value with a line break, which no line of it can hold.
+    """
+    lines = "".join(f"{name}={_env_value(value)}\n" for name, value in sorted(values.items()))
+    # Before whoever refers to them.
+    signs = "".join(f"{name}='{sign}'\n" for name, sign in _SIGNS.items() if f"${{{name}}}" in lines)
+    return signs + lines
+
+
+def _env_value(value: str) -> str:
+    if "\n" in value or "\r" in value:
+        raise ValueError("a value with a line break")
+    if not re.search(r"['\"\\]|\$\{", value):
+        return f"'{value}'"
+    # In double quotes a backslash keeps a sign from its meaning (python-dotenv; dotenv of compose-go).
+    escaped = value.replace("\\", r"\\").replace('"', r"\"").replace("$", "${STACK_DOLLAR}")
+    return f'"{escaped}{"${STACK_NOTHING}" if value.endswith(chr(92)) else ""}"'

@@ -14,7 +14,7 @@ import requests
 
 from mlflow_sso_client.errors import AccessError, NotLoggedInError, RefusedError
 from mlflow_sso_client.logins import Login, LoginStore, kept_logins, login_for
-from mlflow_sso_client.oidc import Provider, discover
+from mlflow_sso_client.oidc import Provider, discover, told
 from mlflow_sso_client.web import MLFLOW, Web, canonical, refuse_clear, session
 
 CLI_CLIENT = "mlflow-cli"
@@ -23,6 +23,7 @@ AUTHORIZE = "/protocol/openid-connect/auth"
 URL = ("MLFLOW_SSO_URL", "STACKCTL_URL")
 ISSUER = ("MLFLOW_SSO_ISSUER", "STACKCTL_ISSUER")
 CLIENT = ("MLFLOW_SSO_CLIENT_ID", "STACKCTL_CLIENT_ID")
+TOKENS = ("MLFLOW_SSO_TOKEN_URL",)
 CA = ("MLFLOW_SSO_CA_BUNDLE", "STACKCTL_CA_BUNDLE")
 # The name of a login is that of its file, and of the stack where an operator logs in.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -41,12 +42,16 @@ def tracking_uri() -> str:
 
 @dataclass(frozen=True)
 class Address:
-    """An MLflow, the issuer of its tokens, and the client to log in through."""
+    """An MLflow, the issuer of its tokens, and the client to log in through.
+
+    token_url: where a service account gets tokens, where the issuer is not reached from here; empty: the issuer knows.
+    """
 
     mlflow_url: str
     issuer: str
     client_id: str
     ca_bundle: str | None = None
+    token_url: str = ""
 
     def http(self) -> requests.Session:
         return session(self.ca_bundle)
@@ -54,6 +59,10 @@ class Address:
     def provider(self) -> Provider:
         """The issuer's own description of itself, asked for anew."""
         return discover(self.issuer, self.http())
+
+    def accounts(self) -> Provider:
+        """What gives a service account its tokens: the URL that is told, or else the issuer."""
+        return told(self.issuer, self.token_url, self.http()) if self.token_url else self.provider()
 
 
 def from_url(url: str, issuer: str | None = None, client_id: str | None = None, ca: str | None = None) -> Address:
@@ -64,7 +73,8 @@ def from_url(url: str, issuer: str | None = None, client_id: str | None = None, 
     """
     checked, bundle = _origin(url), given(ca, CA)
     issuer = given(issuer, ISSUER) or issuer_of(checked, session(bundle))
-    return Address(checked, issuer.rstrip("/"), given(client_id, CLIENT) or CLI_CLIENT, bundle)
+    token_url = given(None, TOKENS) or ""
+    return Address(checked, issuer.rstrip("/"), given(client_id, CLIENT) or CLI_CLIENT, bundle, token_url)
 
 
 def issuer_of(mlflow_url: str, http: requests.Session) -> str:
@@ -90,7 +100,8 @@ def name_for(url: str) -> str:
     """The name of the login for an MLflow, where its user gives none."""
     parts = urlsplit(url)
     host = (parts.hostname or "mlflow").replace(":", "-")
-    return checked_name(f"{host}-{parts.port}" if parts.port else host)
+    place = [host, *([str(parts.port)] if parts.port else []), *parts.path.strip("/").split("/")]
+    return checked_name("-".join(part for part in place if part))
 
 
 def chosen(name: str | None) -> LoginStore:

@@ -92,7 +92,7 @@ def _login(options: argparse.Namespace) -> None:
         if not options.client_id or file is None:
             raise RefusedError("--client-credentials needs --client-id and --client-secret-file", "give both")
         kind, chosen, secret = "client-credentials", options.client_id, _secret(file)
-        tokens = client_credentials(address.provider(), chosen, secret)
+        tokens = client_credentials(address.accounts(), chosen, secret)
     elif options.username is not None:
         kind, tokens = "password", _by_password(address, options)
     elif options.browser:
@@ -122,7 +122,8 @@ def _where(options: argparse.Namespace) -> tuple[Address, str]:
     # The client of a service account has no login for people.
     usual = addresses.CLI_CLIENT if kept.client_secret else kept.client_id
     issuer = addresses.given(options.issuer, addresses.ISSUER) or kept.issuer
-    return Address(kept.mlflow_url, issuer, client or usual, ca), store.stack
+    token_url = addresses.given(None, addresses.TOKENS) or kept.token_url
+    return Address(kept.mlflow_url, issuer, client or usual, ca, token_url), store.stack
 
 
 def _by_password(address: Address, options: argparse.Namespace) -> Tokens:

@@ -48,6 +48,7 @@ def login_of(
         access_from=0.0,
         access_until=0.0,
         client_secret=secret,
+        token_url=address.token_url if secret else "",
         # Kept, so that a Python client of this login trusts the same CAs as this command did.
         ca_bundle=str(Path(address.ca_bundle).resolve()) if address.ca_bundle else None,
     )

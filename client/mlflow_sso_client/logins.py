@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlflow_sso_client.errors import NotLoggedInError
 from mlflow_sso_client.files import config_home, held, read_text, write_private
-from mlflow_sso_client.oidc import Provider, Tokens, client_credentials, discover, refresh
+from mlflow_sso_client.oidc import Provider, Tokens, client_credentials, discover, refresh, told
 from mlflow_sso_client.web import canonical, refuse_clear, session
 
 # What a field of a login in a file has to be, by the annotation of the field.
@@ -32,6 +32,7 @@ class Login:
     kind: how it was made: device, browser, password or client-credentials.
     refresh_until: when its session ends unless it is used; 0 when the issuer names no end.
     client_secret: of a client-credentials login alone, which has no refresh token.
+    token_url: of such a login whose issuer is not reached from here: where its tokens come from.
     """
 
     mlflow_url: str
@@ -47,6 +48,7 @@ class Login:
     refresh_until: float = 0.0
     client_secret: str = field(default="", repr=False)
     ca_bundle: str | None = None
+    token_url: str = ""
 
     def fresh(self, now: float) -> bool:
         """Whether the access token is good for a request made now."""
@@ -78,6 +80,8 @@ class Login:
         )
 
     def provider(self) -> Provider:
+        if self.token_url:
+            return told(self.issuer, self.token_url, session(self.ca_bundle))
         return discover(self.issuer, session(self.ca_bundle))
 
     def renewed(self) -> Login:

@@ -75,6 +75,12 @@ def discover(issuer: str, http: requests.Session) -> Provider:
     return found
 
 
+def told(issuer: str, token_url: str, http: requests.Session) -> Provider:
+    """An issuer that is asked for tokens alone, at a URL that is known, and not even for its description."""
+    refuse_clear(token_url)
+    return Provider(issuer, token_url, authorization_endpoint="", device_endpoint="", revocation_endpoint="", http=http)
+
+
 def _endpoint(issuer: str, document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str):

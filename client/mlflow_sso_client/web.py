@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,10 @@ KEYCLOAK = "Keycloak"
 MLFLOW = "MLflow"
 # Where MLflow says whose token a request carries.
 CURRENT_USER = "/api/2.0/mlflow/users/current"
+# Says that plain http to Services of a Kubernetes cluster is encrypted below, by the mesh that they are in.
+TRUST_SERVICES = "MLFLOW_SSO_TRUST_SERVICES"
+# "DNS for Services and Pods" of Kubernetes; no such name is known outside of a cluster.
+_SERVICE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+\.svc(\.cluster\.local)?")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -29,6 +35,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_trusted(host: str) -> bool:
+    """Whether a host is a Service of the cluster that this runs in, whose traffic its user knows to be encrypted."""
+    return os.environ.get(TRUST_SERVICES, "").lower() == "true" and _SERVICE.fullmatch(host) is not None
 
 
 def canonical(url: str) -> str:
@@ -71,16 +82,17 @@ def untouched(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def refuse_clear(url: str) -> None:
     """Raises RefusedError for a URL over which tokens and passwords would go in clear through a network."""
     parts = urlsplit(url)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or "") and not _is_trusted(parts.hostname or ""):
         raise RefusedError(
             f"{parts.scheme}://{parts.netloc} would carry tokens in clear over the network",
             "expected an https URL, or a loopback host such as localhost",
         )
     # requests sends what is for this machine to a proxy as well, unless it is told not to.
     if parts.scheme == "http" and select_proxy(url, get_environ_proxies(url)):
+        more = "" if is_loopback(parts.hostname or "") else ",.svc,.svc.cluster.local"
         raise RefusedError(
             f"a proxy is set, which would carry tokens for {parts.scheme}://{parts.netloc} in clear over the network",
-            "set NO_PROXY=localhost,127.0.0.1",
+            f"set NO_PROXY=localhost,127.0.0.1{more}",
         )
 
 

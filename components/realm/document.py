@@ -16,7 +16,7 @@ from components.identity import account_username
 from components.keycloak import SERVER
 from components.realm.spec import Client, RealmSpec
 from components.stack import StackSpec
-from platforms.secrets import Secret, SecretText
+from platforms.secrets import ImportQuoted, Secret, SecretText
 from platforms.workload import File, Workload
 
 # The built-in client scopes that Keycloak gives every new OpenID Connect client.
@@ -33,7 +33,7 @@ def importing_workloads(spec: StackSpec, kept: str = "") -> tuple[Workload, ...]
         Keycloak's container anew, and look like a realm that has changed.
     """
     names = _variables(spec.realm, kept)
-    used = {names[secret.name]: SecretText.of(secret) for _, secret in _owners(spec.realm)}
+    used = {names[secret.name]: SecretText.of(ImportQuoted(secret)) for _, secret in _owners(spec.realm)}
     tree = realm_import(spec.realm, lambda secret: f"${{{names[secret.name]}}}")
     document = json.dumps(tree, indent=2, sort_keys=True) + "\n"
     return tuple(

@@ -11,6 +11,7 @@ import mlflow.server.handlers
 from mlflow.cli import cli
 
 sys.path.insert(0, "/opt/mlflow")
+import mlflow_sso.gc.rows
 import mlflow_sso.upstream
 import serve
 from fastapi.routing import iter_route_contexts
@@ -20,6 +21,7 @@ from mlflow_sso import app  # noqa: F401  It fails where the plugin mounts Flask
 from mlflow_sso.guard.routes import Kind, kind
 from mlflow_sso.shortcuts.ways import Ways
 
+mlflow_sso.gc.rows.reads()
 differences = list(mlflow_sso.upstream.changed())
 assert not differences, "\n".join(differences)
 

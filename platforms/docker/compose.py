@@ -12,19 +12,35 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from posixpath import basename
 from typing import Any
-from urllib.parse import quote
 
 import yaml
 
 from platforms.docker import jobs
 from platforms.docker.plan import LOG_DRIVER, LOG_OPTIONS, SECURITY_OPTIONS, DockerPlan, shares, tmpfs_options
 from platforms.quantities import docker_memory
-from platforms.secrets import Secret, SecretText
+from platforms.secrets import (
+    ConfigQuoted,
+    ExpressionQuoted,
+    ImportQuoted,
+    Secret,
+    SecretText,
+    UrlQuoted,
+    Written,
+)
 from platforms.workload import File, Probe, Workload
 from problems import Problem
 
+# The profile of what `up` does not start.
+ON_DEMAND = "on-demand"
 # What an env file cannot carry so that both generations of Compose read it back unchanged.
-_UNPORTABLE = re.compile(r"['\"\\\n\r]|\$\{")
+_UNPORTABLE = re.compile(r"[\n\r]")
+# The end of the variable that carries a secret in another spelling.
+_ENDINGS: Mapping[type[Written], str] = {
+    UrlQuoted: "_URL",
+    ExpressionQuoted: "_EXPRESSION",
+    ImportQuoted: "_IMPORT",
+    ConfigQuoted: "_CONFIG",
+}
 
 
 @dataclass(frozen=True)
@@ -47,21 +63,24 @@ def project_name(plan: DockerPlan) -> str:
     return f"{plain}-{hashlib.sha256(plan.stack.encode()).hexdigest()[:6]}"
 
 
-def env_values(secrets: Iterable[Secret], values: Mapping[str, str]) -> dict[str, str]:
-    """The lines of the env file: each secret, and where it is not plain text also as a part of a URL."""
+def env_values(
+    secrets: Iterable[Secret], values: Mapping[str, str], workloads: Iterable[Workload] = ()
+) -> dict[str, str]:
+    """The lines of the env file: each secret as it is, as a part of a URL, and in the spellings of the workloads."""
     found: dict[str, str] = {}
     for secret in secrets:
-        value = values[secret.name]
-        found[secret.variable] = value
+        found[secret.variable] = values[secret.name]
         if secret.value is not None:
-            found[secret.variable + "_URL"] = quote(value, safe="")
+            found[_variable(UrlQuoted(secret))] = UrlQuoted(secret).spelt(values[secret.name])
+    for written in (part for w in workloads for text in w.secret_env.values() for part in text.written):
+        found[_variable(written)] = written.spelt(values[written.secret.name])
     return found
 
 
 def check_secrets(secrets: Iterable[Secret]) -> list[Problem]:
     """The operator's secrets that an env file cannot carry."""
     return [
-        Problem(f"secret {s.name}", "[secret]", "expected no quote, backslash, line break or ${ in it for Compose")
+        Problem(f"secret {s.name}", "[secret]", "expected no line break in it for Compose")
         for s in secrets
         if s.value is not None and _UNPORTABLE.search(s.value)
     ]
@@ -118,7 +137,7 @@ def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dic
         "security_opt": list(SECURITY_OPTIONS),
         "restart": jobs.restart(workload),
         # Of a profile that `up` does not name, so that it is there for those who do.
-        "profiles": [] if jobs.starts(workload) else ["on-demand"],
+        "profiles": [] if jobs.starts(workload) else [ON_DEMAND],
         "stop_grace_period": f"{workload.stop_seconds}s",
         "logging": {"driver": LOG_DRIVER, "options": dict(LOG_OPTIONS)},
         "labels": plan.container_labels(workload),
@@ -152,11 +171,17 @@ def _literal(text: str) -> str:
 
 
 def _text(text: SecretText) -> str:
-    def quoted(secret: Secret) -> str:
-        # Generated secrets are letters and digits: the same text in a URL.
-        return f"${{{secret.variable}{'' if secret.value is None else '_URL'}}}"
+    return "".join(
+        text.fold(_literal, lambda secret: f"${{{secret.variable}}}", lambda written: f"${{{_variable(written)}}}")
+    )
 
-    return "".join(text.fold(_literal, lambda secret: f"${{{secret.variable}}}", quoted))
+
+def _variable(written: Written) -> str:
+    """The variable that carries a secret in a spelling: its own where that is the same text."""
+    secret = written.secret
+    # Generated secrets are letters and digits, which are spelt alike everywhere.
+    same = secret.value is None or (written != UrlQuoted(secret) and written.spelt(secret.value) == secret.value)
+    return secret.variable if same else secret.variable + _ENDINGS[type(written)]
 
 
 def _host(address: str) -> str:

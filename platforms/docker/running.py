@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from platforms.docker import jobs
@@ -12,10 +13,9 @@ from platforms.docker.daemon import DockerError, containers, docker, host_ports,
 from platforms.inventory import InventoryError
 from platforms.labels import LABEL_COMPONENT, LABEL_RUNS
 from platforms.processes import NoAnswerError, ProcessError, run
-from platforms.running import Answer, Instance, Trouble
+from platforms.running import EXEC_SECONDS, Answer, Instance, Trouble
 from platforms.workload import Workload
 
-EXEC_SECONDS = 60
 KILLED = 137
 
 
@@ -27,20 +27,30 @@ class DockerRunning:
         images = {image: _image_env(image) for image in {str(c["Image"]) for c in containers}}
         return [_instance(container, images[str(container["Image"])]) for container in containers]
 
+    def serving(self, project: str, stack: str, component: str) -> Instance | None:
+        own = [instance for instance in self.instances(project, stack) if instance.component == component]
+        return next((replace(instance, env={}) for instance in own if instance.running), None)
+
     def troubles(self, project: str, stack: str, defined: Sequence[Workload] = ()) -> list[Trouble]:
         return [trouble for container in _containers(project, stack) for trouble in _troubles(container)]
 
-    def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
+    def execute(
+        self,
+        instance: Instance,
+        command: Sequence[str],
+        secrets: Mapping[str, str] | None = None,
+        seconds: int = EXEC_SECONDS,
+    ) -> Answer:
         given = dict(secrets or {})
         # A bare -e NAME takes the value from this process, so that no command line shows it.
         names = [word for name in given for word in ("-e", name)]
         try:
             done = run(
                 *("docker", "exec", *names, instance.name, *command),
-                timeout=EXEC_SECONDS, variables=given, hidden=given.values(),
+                timeout=seconds, variables=given, hidden=given.values(),
             )  # fmt: skip
         except NoAnswerError:
-            return Answer(124, "", f"no answer in {EXEC_SECONDS} s")
+            return Answer(124, "", f"no answer in {seconds} s")
         except ProcessError as error:
             raise InventoryError(str(error)) from None
         return Answer(done.code, done.output, done.errors.strip())

@@ -48,7 +48,9 @@ class Networks(pulumi.ComponentResource):
 
 
 class DockerPlatform:
-    """Runs workloads through pulumi-docker."""
+    """Runs workloads through pulumi-docker. Nobody else is on the networks of a stack."""
+
+    inside = ""
 
     def __init__(self, project: str, stack: str, bind_address: str) -> None:
         self._project, self._stack = project, stack
@@ -83,7 +85,7 @@ class DockerSite:
     def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
         child = pulumi.ResourceOptions(parent=parent)
         physical = self._plan.physical(workload.name)
-        volumes = {volume.name: self._data(workload, volume, child) for volume in workload.volumes}
+        volumes = {volume.name: self._data(workload, volume, secrets, child) for volume in workload.volumes}
         self._volumes |= {(workload.name, name): volume for name, volume in volumes.items()}
         joined = self._plan.joined(workload)
         files = [self._files(workload, slug, files, child) for slug, files in file_volumes(workload).items()]
@@ -190,9 +192,14 @@ class DockerSite:
         name = pulumi.Output.all(volume.name, carrier.id).apply(lambda made: str(made[0]))
         return docker.ContainerVolumeArgs(volume_name=name, container_path=directory, read_only=True)
 
-    def _data(self, workload: Workload, volume: Volume, opts: pulumi.ResourceOptions) -> docker.Volume:
+    def _data(
+        self, workload: Workload, volume: Volume, secrets: Secrets, opts: pulumi.ResourceOptions
+    ) -> docker.Volume:
         """A volume that holds data. Docker cannot change a label of it, and no label is worth the data."""
-        kept = pulumi.ResourceOptions(ignore_changes=["labels"], protect=volume.protected or None)
+        kept = pulumi.ResourceOptions(ignore_changes=["labels"])
+        if volume.protected:
+            known = secrets.generated(self._plan.workloads)
+            kept = pulumi.ResourceOptions.merge(kept, pulumi.ResourceOptions(protect=True, depends_on=known))
         labels = self._plan.volume_labels(workload, volume)
         return self._volume(workload, volume.name, labels, pulumi.ResourceOptions.merge(opts, kept))
 

@@ -32,6 +32,8 @@ NAME_KEY = Secret("kubernetes-name-key")
 # (Istio documentation, "Ambient and Kubernetes NetworkPolicy").
 HBONE_PORT = 15008
 AMBIENT_PROBES = "169.254.7.127/32"
+# The policy by which no pod of the stack has a connection but for what the others allow.
+DEFAULT_DENY = "default-deny"
 # Share of a core that is promised for each one that may be used: programs that mostly wait share well.
 CPU_PROMISED = 0.1
 # The label that puts a namespace or a pod into the mesh.
@@ -76,6 +78,11 @@ class KubernetesPlan:
     @property
     def namespace(self) -> str:
         return self.options.namespace or self.scoped
+
+    @property
+    def inside(self) -> str:
+        """What follows the name of a Service where pods of other namespaces call it, in whatever domain."""
+        return f"{self.namespace}.svc"
 
     @property
     def mesh(self) -> bool:
@@ -150,10 +157,19 @@ class KubernetesPlan:
 
     def outside_callers(self) -> tuple[str, ...]:
         """The namespaces from where people's requests come."""
+        return tuple(dict.fromkeys((*self.open_namespaces(), *(namespace for namespace, _ in self.calling_accounts()))))
+
+    def open_namespaces(self) -> tuple[str, ...]:
+        """Those of which every pod may connect, whatever its account."""
         options = self.options
         routes = [options.gateway.namespace] if options.gateway else []
         routes += [options.ingress.namespace] if options.ingress else []
-        return tuple(dict.fromkeys((*routes, *options.callers)))
+        return tuple(dict.fromkeys((*routes, *(name for name in options.callers if "/" not in name))))
+
+    def calling_accounts(self) -> tuple[tuple[str, str], ...]:
+        """Namespace and name of the accounts that may connect where not every pod of their namespace may."""
+        named = [caller.partition("/") for caller in self.options.callers if "/" in caller]
+        return tuple((place, name) for place, _, name in named if place not in self.open_namespaces())
 
     def forwarded(self) -> tuple[Forward, ...]:
         """What has to be forwarded here: people's ports where nothing routes to them, otherwise the engine's own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from platforms.kubernetes import dns
 from platforms.kubernetes.kinds import KINDS, Kind, kind_of, value_at
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.objects.external_secrets import API as EXTERNAL_API
@@ -43,6 +44,7 @@ def check_cluster(plan: KubernetesPlan, objects: Sequence[Manifest]) -> list[Pro
         problems += _store(cluster, plan, groups)
         problems += _operated(cluster, plan, groups)
         problems += _entrance(cluster, plan)
+        problems += dns.check(cluster, plan.options.dns, plan.namespace)
         if (
             plan.guarded
             and "gateway.networking.k8s.io" in groups

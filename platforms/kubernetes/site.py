@@ -42,6 +42,10 @@ class KubernetesPlatform:
     def __init__(self, project: str, stack: str, options: Kubernetes) -> None:
         self._project, self._stack, self._options = project, stack, options
 
+    @property
+    def inside(self) -> str:
+        return KubernetesPlan(self._project, self._stack, (), self._options).inside
+
     def check(self, workloads: Sequence[Workload]) -> Checked:
         plan = KubernetesPlan(self._project, self._stack, tuple(workloads), self._options)
         problems = plan.check()
@@ -67,16 +71,16 @@ class KubernetesSite:
         self._opts = scope.merged(pulumi.ResourceOptions(provider=provider))
         own = namespace(self._plan)
         if own is not None:
-            made = self._make(own, self._holding())
-            # All of it goes with the namespace, in one step and even where a kind is not known there any more.
-            self._opts = pulumi.ResourceOptions.merge(self._after(made), pulumi.ResourceOptions(deleted_with=made))
+            holds = any(volume.protected for workload in plan.workloads for volume in workload.volumes)
+            made = self._make(
+                own, pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(protect=holds or None))
+            )
+            self._opts = self._after(made)
+            if not holds:
+                # All of it goes with the namespace, in one step and even where a kind is not known there any more.
+                self._opts = pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(deleted_with=made))
         # Nothing runs before the rules that fence it in are there.
         self._opts = self._after(*(self._make(manifest) for manifest in shared_objects(self._plan)))
-
-    def _holding(self) -> pulumi.ResourceOptions:
-        """The options of a namespace: protected where it holds protected data, which would go with it."""
-        protected = any(volume.protected for workload in self._plan.workloads for volume in workload.volumes)
-        return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(protect=protected or None))
 
     def share(self, values: Mapping[str, SecretText], secrets: Secrets) -> None:
         texts = {key: secrets.text(text) for key, text in values.items()}
@@ -93,7 +97,7 @@ class KubernetesSite:
             given.append(self._make(secret_object(self._plan, names[first], values, workload.name), child, first))
         child = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=given))
         made = {
-            (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, _kept(manifest, child))
+            (manifest["kind"], manifest["metadata"]["name"]): self._make(manifest, self._kept(manifest, secrets, child))
             for manifest in way.objects(self._plan, workload, names)
         }
         keeper = self._plan.keeper(workload)
@@ -124,6 +128,15 @@ class KubernetesSite:
             opts or self._opts,
         )
 
+    def _kept(self, manifest: Manifest, secrets: Secrets, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+        """The options of an object: the engine removes neither one that says so, nor the secrets behind it."""
+        if manifest["metadata"]["labels"].get(LABEL_PROTECTED) != "true":
+            return opts
+        known = pulumi.ResourceOptions(depends_on=secrets.generated(self._plan.workloads))
+        return pulumi.ResourceOptions.merge(
+            pulumi.ResourceOptions.merge(opts, known), pulumi.ResourceOptions(protect=True)
+        )
+
     async def _reachable(self, workload: Workload) -> str:
         """Its name, once the engine can use it too: the realm is managed from here."""
         if pulumi.runtime.is_dry_run():
@@ -132,12 +145,6 @@ class KubernetesSite:
             if entrance.managed_url:
                 await asyncio.to_thread(_wait_open, self._plan, workload.name, port.number, entrance.managed_url)
         return workload.name
-
-
-def _kept(manifest: Manifest, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-    """The options of an object: one that says so is not removed by the engine."""
-    protected = manifest["metadata"]["labels"].get(LABEL_PROTECTED) == "true"
-    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=protected or None))
 
 
 def _secret_name(first: str, texts: Mapping[str, pulumi.Output[str]], secrets: Secrets) -> pulumi.Output[str]:

@@ -39,13 +39,13 @@ def cleanup(
         found = remains.find(place, stack, keep_data=keep_data, images=names if images else None)
         _list("To be removed:", found.gone)
         _list("Left as they are:", found.kept)
-        if not found.gone:
-            say(f"Nothing of stack {stack} is here to remove.")
-            return
         protected = [item for item in found.kept if item.protected]
         if protected:
             names = ", ".join(f"{item.kind} {item.name}" for item in protected)
             say(f"Protected, so data and secrets stay: {names}. Whoever wants them gone removes them by name.")
+        if not found.gone:
+            say(f"Nothing of stack {stack} is here to remove.")
+            return
         remains.refuse_blocked(found, place)
         if dry_run:
             say("Nothing was removed: this was a dry run.")

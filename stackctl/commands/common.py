@@ -20,6 +20,7 @@ from platforms.kubernetes.kubectl import KubernetesError
 from platforms.processes import ProcessError
 from problems import StackError
 from settings import Platform
+from stackctl.clients.trash import TrashError
 from stackctl.engines import pulumi_cli
 from stackctl.errors import ImageError
 from stackctl.progress import printable, say
@@ -56,7 +57,10 @@ TABLE = Output.TABLE
 
 
 # What a command may fail with, by what its exit code says of it.
-_FAILURES = (daemon.DockerError, ImageError, InventoryError, KubernetesError, ProcessError, pulumi_cli.PulumiError)
+_FAILURES = (
+    *(daemon.DockerError, ImageError, InventoryError, KubernetesError),
+    *(ProcessError, pulumi_cli.PulumiError, TrashError),
+)
 # Every error with a message for people; any other is a defect.
 FORESEEN = (AccessError, StackError, *_FAILURES, OSError, typer.Exit, typer.Abort)
 

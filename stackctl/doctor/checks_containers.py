@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from platforms.running import Instance
-from platforms.secrets import Secret, SecretText
+from platforms.secrets import Secret, SecretText, Written
 from platforms.workload import Workload
 from settings import ENCRYPTED
 from stackctl.doctor.findings import Finding
@@ -88,14 +87,14 @@ def _resolved(text: SecretText, seen: Observed) -> str | None:
         given = secret.value if secret.value is not None else seen.kept.get(secret.stored)
         return None if given == ENCRYPTED else given
 
-    def quoted(secret: Secret) -> str | None:
-        known = value(secret)
-        return None if known is None else quote(known, safe="")
+    def written(part: Written) -> str | None:
+        known = value(part.secret)
+        return None if known is None else part.spelt(known)
 
     def plain(part: str) -> str | None:
         return part
 
-    parts = [part for part in text.fold(plain, value, quoted) if part is not None]
+    parts = [part for part in text.fold(plain, value, written) if part is not None]
     return "".join(parts) if len(parts) == len(text.parts) else None
 
 

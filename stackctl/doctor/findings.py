@@ -25,6 +25,7 @@ KINDS: Mapping[str, str] = {
     "disk-full": "A disk that the stack writes to is full",
     "database-password": "The database refuses a program's password",
     "database-unreachable": "A program cannot reach its database",
+    "name-lookup": "A program does not find another one by its name",
     "redis-address": "MLflow was given the wrong address of Redis",
     "redis-password": "Redis refuses MLflow's password",
     "redis-unreachable": "MLflow cannot reach Redis",

@@ -33,8 +33,9 @@ from stackctl.doctor.probes import Inside, LoginPath, Reply, ask, login_path, lo
 IMPORTS_REALM = "--import-realm"
 # The tag of an image of the stack begins with a version: `mlflow-sso/mlflow:11.0.2-0123456789ab`.
 _VERSION_TAG = re.compile(r":(\d+(?:\.\d+)*)(?:-[\w.-]*)?$")
-_KCADM = (
-    "export KC_CLI_CLIENT_SECRET=$KC_BOOTSTRAP_ADMIN_CLIENT_SECRET; "
+KCADM = (
+    # As the server reads it (platforms.secrets.ExpressionQuoted).
+    r'export KC_CLI_CLIENT_SECRET="${{KC_BOOTSTRAP_ADMIN_CLIENT_SECRET//\\\$/\$}}"; '
     "kc=/opt/keycloak/bin/kcadm.sh; login=/tmp/kcadm.config; trap 'rm -f $login' EXIT; "
     "$kc config credentials --config $login --server http://localhost:8080 --realm master "
     '--client "$KC_BOOTSTRAP_ADMIN_CLIENT_ID" && {command}'
@@ -236,7 +237,7 @@ class Observed:
         place = quote(f"realms/{self.keycloak.realm}{path}", safe="/")
         # A word with a variable is filled in by the shell in the container, where the variable is.
         shown = " ".join(f'"{word}"' if "$" in word else shlex.quote(word) for word in words)
-        return self.running.shell(keycloak, _KCADM.format(command=f"$kc {verb} {place} --config $login {shown}"))
+        return self.running.shell(keycloak, KCADM.format(command=f"$kc {verb} {place} --config $login {shown}"))
 
     def secret_values(self) -> list[str]:
         """Everything a finding must not show."""

@@ -13,7 +13,7 @@ from typing import Any
 from mlflow_sso_client.files import private_directory, write_private
 
 from components.realm.document import importing_workloads
-from platforms.docker import compose, daemon
+from platforms.docker import compose, daemon, jobs
 from platforms.docker.inventory import DockerInventory
 from platforms.docker.plan import DockerPlan
 from platforms.processes import ProcessError
@@ -98,7 +98,7 @@ class ComposeTarget:
         values = SecretStore(directory / SECRETS_FILE).values(context.spec.secrets)
         variables = {
             "COMPOSE_PROJECT_NAME": compose.project_name(stack),
-            **compose.env_values(context.spec.secrets, values),
+            **compose.env_values(context.spec.secrets, values, stack.workloads),
         }
         write_private(directory / "secrets.env", env_file(variables))
         write_private(directory / REALM_FILE, realm_of(stack.workloads))
@@ -121,6 +121,10 @@ class ComposeTarget:
         values = self.write(context, directory)
         write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
         run(directory, "up", "-d", "--remove-orphans")
+        asked = [w.name for w in stack.workloads if not jobs.starts(w)]
+        if asked:
+            # They are there for whoever starts them.
+            run(directory, "up", "--no-start", *asked)
         with Board(tuple(w.name for w in stack.workloads)).shown() as board, ThreadPoolExecutor() as pool:
 
             def wait(workload: Workload) -> None:
@@ -139,7 +143,7 @@ class ComposeTarget:
         """Remove every container, network and volume of the stack, and its secrets with them."""
         directory = stack_directory(stack)
         refuse_protected(DockerInventory(), stack)
-        run(directory, "down", "--volumes", "--remove-orphans")
+        run(directory, "down", "--volumes", "--remove-orphans", profile=compose.ON_DEMAND)
         shutil.rmtree(directory)
 
     def kept(self, stack: str) -> dict[str, str]:
@@ -155,11 +159,16 @@ class ComposeTarget:
         return read_outputs(stack_directory(stack) / OUTPUTS_FILE)
 
 
-def run(directory: Path, *args: str) -> None:
-    """Run Compose on the files in `directory`. Raises DockerError with its last lines."""
+def run(directory: Path, *args: str, profile: str = "") -> None:
+    """Run Compose on the files in `directory`. Raises DockerError with its last lines.
+
+    profile: whose services it is about too.
+    """
     files = ("--env-file", str(directory / "secrets.env"), "-f", str(directory / COMPOSE_FILE))
     try:
-        done = run_program(*command(), *files, *args, directory=directory, merged=True)
+        done = run_program(
+            *command(), *files, *args, directory=directory, variables={"COMPOSE_PROFILES": profile}, merged=True
+        )
     except ProcessError as error:
         raise daemon.DockerError(str(error)) from None
     if done.code != 0:

@@ -29,7 +29,7 @@ from platforms.kubernetes.wait import conditions
 from platforms.kubernetes.wait.workloads import wait_ready
 from platforms.processes import ProcessError
 from platforms.processes import run as run_program
-from platforms.secrets import Secret
+from platforms.secrets import Secret, SecretText, Written
 from problems import Problem, StackError
 from settings import PROJECT
 from stackctl.context import Context, stack_directory
@@ -58,6 +58,7 @@ LOADER = "IMAGE_LOADER"
 MANAGER = PROJECT
 # Marks, in kept outputs, a secret by the Secret and key that hold it.
 _IN_CLUSTER = "secretKeyRef"
+_SPELLINGS = {spelling.__name__: spelling for spelling in Written.__subclasses__()}
 
 
 def plan(context: Context, directory: Path | None = None) -> KubernetesPlan:
@@ -155,7 +156,8 @@ class KubectlTarget:
         rendered, values = _write(context, directory)
         place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
         write_private(directory / PLACE_FILE, json.dumps(asdict(place), indent=2) + "\n")
-        shown = _references(context.spec.outputs(), stack) if stack.options.external_secrets else context.spec.outputs()
+        outputs = context.spec.outputs(stack.inside)
+        shown = _references(outputs, stack) if stack.options.external_secrets else outputs
         write_private(directory / OUTPUTS_FILE, json.dumps(resolve(shown, values), indent=2) + "\n")
         cluster.run(
             "apply", "--server-side", "--force-conflicts", "--field-manager", MANAGER, "-f", str(directory / MANIFESTS),
@@ -201,7 +203,7 @@ def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]
         values: dict[str, str] = {}
     else:
         values = SecretStore(directory / SECRETS_FILE).values((*context.spec.secrets, NAME_KEY))
-    rendered = render(stack, values, context.spec.shared())
+    rendered = render(stack, values, context.spec.shared(stack.inside))
     target = private_directory(directory / MANIFESTS)
     for old in target.glob("*.yaml"):
         old.unlink()
@@ -229,18 +231,25 @@ def _place(stack: str) -> Place:
 
 
 def _references(value: object, stack: KubernetesPlan) -> object:
-    """Outputs with the place in the cluster where each secret is."""
+    """Outputs with the place in the cluster where each secret is, and how it is spelt there."""
     if isinstance(value, Mapping):
         return {key: _references(inner, stack) for key, inner in value.items()}
     if not isinstance(value, Secret):
         return value
     return next(
-        {_IN_CLUSTER: [workload_secrets(stack, workload)[first]["metadata"]["name"], variable]}
+        {_IN_CLUSTER: [workload_secrets(stack, workload)[first]["metadata"]["name"], variable, *spelling]}
         for workload in stack.workloads
         for first, texts in secret_texts(stack, workload).items()
         for variable, text in texts.items()
-        if text.alone == value
+        for spelling in _spelling(text, value)
     )
+
+
+def _spelling(text: SecretText, secret: Secret) -> list[list[str]]:
+    """How a text that is this secret spells it, by the name of the spelling; nothing for any other text."""
+    if text.alone is not None:
+        return [[]] if text.alone == secret else []
+    return [[type(part).__name__] for part in text.written if text.only == part and part.secret == secret]
 
 
 def _read(value: Any, cluster: Kubectl, namespace: str, seen: dict[str, dict[str, str]]) -> Any:
@@ -248,9 +257,10 @@ def _read(value: Any, cluster: Kubectl, namespace: str, seen: dict[str, dict[str
         return value
     if set(value) != {_IN_CLUSTER}:
         return {key: _read(inner, cluster, namespace, seen) for key, inner in value.items()}
-    name, key = value[_IN_CLUSTER]
+    name, key, *spelling = value[_IN_CLUSTER]
     if name not in seen:
         seen[name] = (cluster.get("secret", name, namespace) or {}).get("data", {})
     if key not in seen[name]:
         raise KubernetesError(f"Secret {name} in namespace {namespace} has no {key}: was it fetched from its store?")
-    return base64.b64decode(seen[name][key]).decode()
+    found = base64.b64decode(seen[name][key]).decode()
+    return _SPELLINGS[spelling[0]].read(found) if spelling else found

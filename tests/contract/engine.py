@@ -24,6 +24,7 @@ class Registered:
     """A resource as the engine was asked for it.
 
     inputs: plain values. secret: the inputs that were marked as secret. aliases: URNs that it had before.
+    depends: the URNs of what it depends on, by an input or by the option dependsOn.
     deleted_first, replaced_on, retained: the options deleteBeforeReplace, replaceOnChanges and retainOnDelete.
     """
 
@@ -38,6 +39,7 @@ class Registered:
     protect: bool = False
     ignored: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    depends: frozenset[str] = frozenset()
     deleted_first: bool = False
     replaced_on: tuple[str, ...] = ()
     retained: bool = False
@@ -130,6 +132,7 @@ class _Monitor(MockMonitor):
                 protect=request.protect,
                 ignored=tuple(request.ignoreChanges),
                 aliases=tuple(sorted(request.aliasURNs)),
+                depends=frozenset(request.dependencies),
                 deleted_first=request.deleteBeforeReplace,
                 replaced_on=tuple(request.replaceOnChanges),
                 retained=request.retainOnDelete,

@@ -112,7 +112,8 @@ def values(config: dict[str, Any]) -> dict[str, str]:
 
 
 def rendered(config: dict[str, Any], changed: dict[str, str] | None = None, kept: str = "") -> Rendered:
-    return render(plan(config, kept), {**values(config), **(changed or {})}, stack_spec(settings(config)).shared())
+    stack = plan(config, kept)
+    return render(stack, {**values(config), **(changed or {})}, stack_spec(settings(config)).shared(stack.inside))
 
 
 def every(config: dict[str, Any], kept: str = "") -> list[Manifest]:

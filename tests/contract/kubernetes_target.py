@@ -34,7 +34,7 @@ def objects(settings: Settings, stack: str) -> list[Manifest]:
     spec = stack_spec(settings)
     plan = KubernetesPlan(PROJECT, stack, importing_workloads(spec), settings.kubernetes)
     values = {secret.name: secret_value(secret) for secret in (*spec.secrets, NAME_KEY)}
-    made = render(plan, values, spec.shared())
+    made = render(plan, values, spec.shared(plan.inside))
     return [*made.namespace, *made.secrets, *made.objects]
 
 

@@ -22,7 +22,7 @@ from platforms.docker.plan import DockerPlan
 from platforms.docker.site import DockerPlatform
 from platforms.kubernetes.objects.render import render
 from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan
-from platforms.secrets import Change, Kept, Secret, SecretText, UrlQuoted
+from platforms.secrets import Change, ExpressionQuoted, Kept, Secret, SecretText, UrlQuoted, Written
 from platforms.site import ONLY, Secrets
 from platforms.workload import (
     Account,
@@ -88,7 +88,8 @@ KEEPER = replace(
     name="keeper",
     outside=(),
     scratch=(),
-    secret_env={"PASSWORD": SecretText.of(Secret("given", kept=Kept("there", "password")))},
+    program="/entrypoint",
+    secret_env={"PASSWORD": SecretText.of(ExpressionQuoted(Secret("given", kept=Kept("there", "password"))))},
     identity=Identity({"cloud.example.com/account": "keeper"}, {"cloud.example.com/use": "true"}),
     runs=replace(CLIENT.service, max_replicas=2),
 )
@@ -100,7 +101,7 @@ ON_KUBERNETES: Workloads = (*ON_DOCKER, KEEPER)
 OTHER: Mapping[type, Mapping[str, object]] = {
     Workload: {
         "name": "other", "image": "example/other:2", "uid": 61999, "resources": Resources(memory_mib=1, cpus=9),
-        "runs": OnDemand(timeout_seconds=7), "args": ("other",), "env": {"OTHER": "1"},
+        "runs": OnDemand(timeout_seconds=7), "program": "/other", "args": ("other",), "env": {"OTHER": "1"},
         "secret_env": {"OTHER": SecretText.of(OWNER)}, "files": (File("/etc/x/y", "z"),), "ports": (),
         "volumes": (), "readings": (), "writable": ("/other",),
         "scratch": (Scratch("/other", 1),), "outside": (Outside("192.0.2.99", 99),),
@@ -128,7 +129,7 @@ OTHER: Mapping[type, Mapping[str, object]] = {
     },
     Entrance: {
         "url": "https://other.example.com", "host_port": 18089, "paths": ("/only",),
-        "managed_url": "http://localhost:18089",
+        "managed_url": "http://localhost:18089", "streams": True,
     },
     Volume: {"name": "other", "path": "/other", "size_gib": 77, "shared": True, "protected": True},
     Reading: {"workload": "db", "volume": "more", "path": "/other"},
@@ -138,7 +139,7 @@ OTHER: Mapping[type, Mapping[str, object]] = {
     Account: {"namespace": "other", "name": "other"},
     Databases: {"owners": {"other": OWNER}, "parameters": {"max_connections": "7"}},
     SecretText: {"parts": ("other", Secret("other"))},
-    UrlQuoted: {"secret": Secret("other")},
+    Written: {"secret": Secret("other")},
     Secret: {
         "name": "other", "length": 77, "value": "other", "kept": Kept("other", "key"), "version": 2,
         "change": Change.ENDS_SESSIONS,
@@ -212,7 +213,7 @@ def in_compose(workloads: Workloads) -> object:
     if problems := plan.check():
         return [str(problem) for problem in problems]
     secrets = [s for w in workloads for s in w.secrets]
-    return compose.render(plan, "127.0.0.1"), compose.env_values(secrets, values(workloads))
+    return compose.render(plan, "127.0.0.1"), compose.env_values(secrets, values(workloads), workloads)
 
 
 def on_kubernetes(workloads: Workloads, **options: Any) -> object:
@@ -252,6 +253,7 @@ NOTHING: Mapping[tuple[type, str], tuple[tuple[str, ...], str]] = {
     (Port, "name"): (DOCKER, "ports have no names there"),
     (Entrance, "url"): (DOCKER, "nothing routes by host name there"),
     (Entrance, "paths"): (DOCKER, "nothing routes by path there"),
+    (Entrance, "streams"): (DOCKER, "no proxy is put in front there"),
     (Entrance, "managed_url"): (DOCKER, "the published port is where the engine itself comes in, too"),
     (Probe, "http"): (DOCKER, _INSIDE),
     (Probe, "live"): (DOCKER, _INSIDE),
@@ -265,6 +267,7 @@ NOTHING: Mapping[tuple[type, str], tuple[tuple[str, ...], str]] = {
     (Workload, "reserved"): (DOCKER, _NO_PROXY),
     **{(Reserved, field): (DOCKER, _NO_PROXY) for field in ("methods", "paths", "senders")},
     **{(Account, field): (DOCKER, "there are no accounts outside the stack") for field in ("namespace", "name")},
+    (Workload, "program"): (DOCKER, "what an engine of Docker runs knows every secret before it starts"),
     (Workload, "databases"): (DOCKER, _NO_OPERATOR),
     (Workload, "authorities"): (DOCKER, _NO_OPERATOR),
     (Workload, "identity"): (DOCKER, _NO_CLOUD),

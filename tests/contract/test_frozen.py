@@ -32,6 +32,8 @@ ALLOWED: Mapping[tuple[str, str], str] = {
     ("NetworkPolicy", "spec.ingress"): "a caller reaches the ports meant for it alone; changed in place",
     ("NetworkPolicy", "spec.egress"): "the same, from the other side; changed in place",
     ("AuthorizationPolicy", "spec.rules"): "in the mesh as well; changed in place",
+    ("HTTPRoute", "spec.rules"): "a Gateway lets large artifacts take their time; changed in place",
+    ("Ingress", "metadata.annotations"): "a controller that is known does so too; changed in place",
 }
 # What the workloads that a stack had are given beside what they had, by its kind and name, and why they keep their
 # data and passwords. What a new workload brings needs no row.
@@ -45,7 +47,21 @@ STARTED_ANEW: Mapping[str, frozenset[str]] = {
         {"MLFLOW_CRYPTO_KEK_PASSPHRASE", "MLFLOW_CRYPTO_KEK_VERSION", "MLFLOW_GATEWAY_KEY", "MLFLOW_SSO_TURNS"}
     ),
 }
-_TOLD = frozenset().union(*STARTED_ANEW.values())
+# Programs that start anew in some stacks alone: what their secrets are spelt by was wrong for some values.
+_SPELT = "a password in a Secret of others with $$, ${, quotes or spaces in it did not arrive as it is"
+SPELT_ANEW: Mapping[tuple[str, str], str] = {
+    ("kubernetes-kept", "keycloak"): _SPELT,
+    ("pulumi-kubernetes-kept", "keycloak"): _SPELT,
+    ("kubernetes-fetched", "keycloak"): _SPELT,
+    ("kubernetes-fetched", "redis"): _SPELT,
+}
+# What programs beside the stack read in the Secret of a stable name, which changes in place: a further URL, and in the
+# place of a loopback one, which led each pod to itself, one that they reach.
+SHARED = frozenset({"OIDC_CLUSTER_TOKEN_URL"})
+REACHED = re.compile(
+    r"\S*Secret::mlflow-oauth-secret\S*: \S+\.OIDC_TOKEN_URL was 'http://localhost\S+ and becomes 'http://keycloak\."
+)
+_TOLD = frozenset().union(SHARED, *STARTED_ANEW.values())
 _NAMES = "|".join(STARTED_ANEW)
 _DIGESTS = re.compile(rf"\b((?:{_NAMES})-secrets|mlflow-sso/(?:{_NAMES}):[0-9.]+)-[0-9a-f]{{10,12}}\b")
 # The kinds of which nothing may change, and what people lose if something does.
@@ -157,8 +173,13 @@ def replaced(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
             # An alias may say another type, which the engine then takes for the same resource.
             becomes["type"] = was["type"]
         for path, value, other in differences(_fate(was), _fate(becomes)):
-            if not _only_protects(path, value, other) and (kind(was), path.removeprefix("inputs.")) not in ALLOWED:
+            if not _only_protects(path, value, other) and (kind(was), _place(path)) not in ALLOWED:
                 yield problem(address, f"{path} was {value!r} and becomes {other!r}", kind(was))
+
+
+def _place(path: str) -> str:
+    """A path as ALLOWED names it: all annotations of an object are one."""
+    return re.sub(r"^(metadata\.annotations)\..*", r"\1", path.removeprefix("inputs."))
 
 
 def _only_protects(path: str, value: Any, other: Any) -> bool:
@@ -212,7 +233,17 @@ def changes(release: str, views: Mapping[str, View]) -> Iterator[str]:
         assert len(before) > 10, f"{file.name} holds nothing to compare"
         after = present(views[file.stem](realm(before)))
         for change in (*replaced(before, after), *added(before, after)):
-            yield f"{file.stem}: {change}"
+            if not _spelt_anew(file.stem, change) and not REACHED.match(change):
+                yield f"{file.stem}: {change}"
+
+
+def _spelt_anew(view: str, change: str) -> str:
+    """The program that the change starts anew by leave: with another command, or another template of its secrets."""
+    for name in (name for known, name in SPELT_ANEW if known == view):
+        pods = rf"\S*Deployment::{name}(-deployment)?: inputs\.spec\.template\.spec\.containers was "
+        if re.match(rf"{pods}|ExternalSecret::{name}-secrets-\w+: the stack (has it no more|did not have it)", change):
+            return name
+    return ""
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -263,15 +294,22 @@ def test_the_changelog_names_what_is_allowed_to_change() -> None:
 
 def test_each_leave_is_used(views: Mapping[str, View]) -> None:
     """One that no release needs any more would let the next mistake through."""
-    used = set()
+    used, spelt = set(), set()
     for release in RELEASES:
         for file in (FROZEN / release).glob("kubernetes-*.jsonl"):
             before = frozen(file)
             after = present(views[file.stem](realm(before)))
+            named = {(file.stem, _spelt_anew(file.stem, change)) for change in replaced(before, after)}
+            spelt |= named - {(file.stem, "")}
             for address, was in before.items():
-                for path, _, _ in differences(_fate(was), _fate(json.loads(line(address, after[address])))):
-                    used.add((kind(was), path.removeprefix("inputs.")))
+                if _spelt_anew(file.stem, problem(address, "inputs.spec.template.spec.containers was ", "")):
+                    continue
+                if address in after or (file.stem, address.partition("::")[2].split("-")[0]) not in SPELT_ANEW:
+                    for path, _, _ in differences(_fate(was), _fate(json.loads(line(address, after[address])))):
+                        if not path.endswith(".OIDC_TOKEN_URL"):
+                            used.add((kind(was), _place(path)))
     assert used == set(ALLOWED)
+    assert spelt == {(view, name) for view, name in SPELT_ANEW if view.startswith("kubernetes-")}
 
 
 SAID = {"type": "volume", "inputs": {"name": "a", "labels": {"b": "c"}}, "deletedWith": "urn:pulumi:s::p::t::w"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -32,7 +34,7 @@ from tests.samples import write_pem
 pytestmark = pytest.mark.usefixtures("components")
 
 # With every sign that means something in a URL, and the sign that form encoding spells differently.
-AWKWARD = "p@ss:w/rd %#?&+ {{ .x }} \u00fc"
+AWKWARD = "p@ss:w/rd %#?&+ {{ .x }} \u00fc $$ ${HOME} \\$x \\ ' \" "
 PREFIX = "mlflow-sso/test/"
 
 
@@ -58,11 +60,26 @@ def made(external: Manifest, store: dict[str, str]) -> dict[str, str]:
             return "{{"
         name, *pipe = found[1].split(" | ")
         value = held[name.removeprefix(".")]
-        assert pipe in ([], ["urlquery", 'replace "+" "%20"'])
-        return quote_plus(value).replace("+", "%20") if pipe else value
+        for call in pipe:
+            value = piped(call, value)
+        return value
 
     data = external["spec"]["target"]["template"]["data"]
     return {key: re.sub(r"\{\{ (.*?) \}\}", action, template) for key, template in data.items()}
+
+
+def piped(call: str, value: str) -> str:
+    """What a function of Go's templates or of Sprig makes of a value; its words are quoted, or raw in backquotes."""
+    function, *words = (raw or plain for raw, plain in re.findall(r"`([^`]*)`|\"?([^\s\"`]+)\"?", call))
+    known: dict[str, Callable[..., str]] = {
+        "urlquery": quote_plus,
+        "replace": value.replace,
+        "toJson": lambda: json.dumps(value, ensure_ascii=False),
+        "trimPrefix": value.removeprefix,
+        "trimSuffix": value.removesuffix,
+        "printf": lambda form: form % value,
+    }
+    return known[function](value) if function == "urlquery" else known[function](*words)
 
 
 def test_no_secret_and_no_value_is_written() -> None:
@@ -95,7 +112,7 @@ def test_what_it_makes_is_what_the_stack_would_have_made() -> None:
         expected = {name: fill(text, store) for name, text in workload.secret_env.items() if not text.kept}
         assert [made(external, store) for external in all_of(workload.name)] == ([expected] if expected else [])
     shared = made(asked()["mlflow-oauth-secret"], store)
-    assert shared == {name: fill(text, store) for name, text in spec.shared().items()}
+    assert shared == {name: fill(text, store) for name, text in spec.shared(plan(FETCHED).inside).items()}
 
 
 def test_every_pod_reads_what_is_made_for_it() -> None:
@@ -115,7 +132,7 @@ def test_keycloak_imports_the_very_secret_that_mlflow_shows() -> None:
         external = of(component)
         data = external["spec"]["target"]["template"]["data"]
         (template,) = [text for name, text in data.items() if name.startswith(wanted)]
-        assert template == "{{ .MLFLOW_CLIENT_SECRET }}"
+        assert re.fullmatch(r"\{\{ \.MLFLOW_CLIENT_SECRET( \| .*)? \}\}", template)
         keys = {one["secretKey"]: one["remoteRef"]["key"] for one in external["spec"]["data"]}
         assert keys["MLFLOW_CLIENT_SECRET"] == PREFIX + "mlflow-client-secret"
 

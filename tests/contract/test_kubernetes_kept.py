@@ -74,7 +74,7 @@ def test_each_program_is_given_what_it_logs_in_with() -> None:
     assert env["CACHE_REDIS_URL"].endswith("r@cache.example.com:6379/0")
     assert env["AWS_ACCESS_KEY_ID"] == "AKIA"
     assert env["AWS_SECRET_ACCESS_KEY"] == AWKWARD + "s"
-    assert in_the_pod("keycloak", HELD)["KC_DB_PASSWORD"] == AWKWARD
+    assert in_the_pod("keycloak", HELD)["KC_DB_PASSWORD"] == AWKWARD, "the command spells it (test_any_password.py)"
 
 
 def test_what_is_put_into_another_variable_stands_before_it() -> None:

@@ -163,7 +163,7 @@ def test_workload_secrets_are_immutable_and_the_named_one_is_not() -> None:
     secrets = of_kind(every({}), "Secret")
     assert {name for name, secret in secrets.items() if not secret.get("immutable")} == {"mlflow-oauth-secret"}
     assert set(secrets["mlflow-oauth-secret"]["stringData"]) == {
-        "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_TOKEN_URL"
+        "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_TOKEN_URL", "OIDC_CLUSTER_TOKEN_URL"
     }  # fmt: skip
 
 
@@ -277,7 +277,19 @@ def test_people_come_in_by_the_hosts_of_their_urls() -> None:
     assert told == {"X-Forwarded-Host": "mlflow.example.com", "X-Forwarded-Port": "8443"}
     ingresses = of_kind(every(OUTSIDE), "Ingress")
     assert ingresses["mlflow"]["spec"]["tls"] == [{"hosts": ["mlflow.example.com"], "secretName": "mlflow-tls"}]
-    assert ingresses["mlflow"]["metadata"]["annotations"] == {"cert-manager.io/cluster-issuer": "letsencrypt"}
+    assert ingresses["keycloak"]["metadata"]["annotations"] == {"cert-manager.io/cluster-issuer": "letsencrypt"}
+    assert ingresses["mlflow"]["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "letsencrypt"
+
+
+def test_below_a_path_the_rest_of_the_host_is_left_to_others() -> None:
+    config = {**SCALED, "mlflow": {**SCALED["mlflow"], "url": "https://ml.example.com/mlflow"}}
+    (rule,) = of_kind(every(config), "HTTPRoute")["mlflow"]["spec"]["rules"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/mlflow"}}]
+    *_, rest = of_kind(every(config), "AuthorizationPolicy")["mlflow-requests"]["spec"]["rules"]
+    (intake,) = rest["to"]
+    assert {"/v1/traces", "/v1/traces/*", "/mlflow/v1/traces", "/mlflow/v1/traces/*"} == {
+        *intake["operation"]["notPaths"]
+    }
 
 
 def test_an_address_for_administration_leaves_the_public_one_to_logins() -> None:

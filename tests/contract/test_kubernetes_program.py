@@ -84,7 +84,7 @@ def test_it_makes_what_is_rendered(config: dict[str, Any], monkeypatch: pytest.M
     spec = stack_spec(chosen)
     values = {secret.name: secret_value(secret) for secret in (*spec.secrets, NAME_KEY)}
     plan = KubernetesPlan(PROJECT, STACK, spec.workloads, chosen.kubernetes)
-    written = render(plan, values, spec.shared())
+    written = render(plan, values, spec.shared(plan.inside))
     made = objects(planned(config, monkeypatch))
     expected = {(m["kind"], m["metadata"]["name"]): m for m in (*written.namespace, *written.secrets, *written.objects)}
     assert set(made) == set(expected)

@@ -135,6 +135,18 @@ def test_protected_data_is_marked_and_the_engine_does_not_remove_it() -> None:
     assert in_compose()["volumes"]["echo-data"]["labels"][LABEL_PROTECTED] == "true"
 
 
+def test_the_secrets_that_protected_data_knows_stay_with_it() -> None:
+    """The engine removes what depends on something before that, and stops at what is protected."""
+    run = on_docker()
+    (volume,) = run.of_type("docker:index/volume:Volume").values()
+    passwords = {u for u, r in run.resources.items() if r.type.startswith("random:")}
+    assert passwords
+    assert passwords <= volume.depends
+    bare = replace(ECHO, volumes=(replace(ECHO.volumes[0], protected=False),))
+    (free,) = on_docker((bare, *WORKLOADS[1:])).of_type("docker:index/volume:Volume").values()
+    assert not free.depends
+
+
 def test_no_label_is_worth_the_data_of_a_volume() -> None:
     """Docker cannot change a label of a volume: the engine would make it anew, and empty."""
     bare = replace(ECHO, volumes=(replace(ECHO.volumes[0], protected=False),))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import pytest
 
 from platforms.secrets import SecretText
@@ -23,7 +21,7 @@ def pairs(target: Target, sample: Settings) -> list[tuple[Workload, Made]]:
 
 
 def filled(text: SecretText) -> str:
-    return "".join(text.fold(str, secret_value, lambda secret: quote(secret_value(secret), safe="")))
+    return "".join(text.fold(str, secret_value, lambda written: written.spelt(secret_value(written.secret))))
 
 
 def test_it_runs_the_image_with_its_arguments_and_exactly_its_variables(target: Target, sample: Settings) -> None:

@@ -127,6 +127,11 @@ class Browser:
                     said.append(f"{about['errorText']}: {asked.pop(about['requestId'], '?')}")
         return "\n".join([*said, *(f"not ended: {request}" for request in asked.values())])
 
+    def requests(self) -> list[str]:
+        """The addresses that its pages have asked for since this was asked before."""
+        events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
     def find(self, selector: str) -> WebElement:
         """The element that a CSS selector names, as soon as it shows."""
         found = self._until(lambda _: self._shown(By.CSS_SELECTOR, selector), f"nothing matches {selector}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,8 @@ from components.mlflow import SERVER as MLFLOW
 from settings import Settings, parse
 from settings.versions import image
 
+# The namespace whose pods may call the stack that the tests share; a test makes it where it needs one.
+JOBS = f"jobs-{secrets.token_hex(3)}"
 # A pod that the Pod Security Standard `restricted` admits.
 _RESTRICTED = {
     "runAsNonRoot": True,

@@ -8,7 +8,7 @@ import pytest
 
 from stackctl.engines import pulumi_cli
 from tests.e2e.asking import Person, person
-from tests.e2e.cluster import cluster_or_skip, has_istio
+from tests.e2e.cluster import JOBS, cluster_or_skip, has_istio
 from tests.e2e.harness import WORKLOADS, Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
 
@@ -109,9 +109,8 @@ def mesh() -> bool:
 @pytest.fixture(scope="session")
 def k8s(mesh: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One stack on a cluster, shared by every test that leaves it as it was."""
-    made = Stack.make(
-        "render", tmp_path_factory.mktemp("k8s"), platform="kubernetes", kubernetes={"mesh": {"enabled": mesh}}
-    )
+    options = {"mesh": {"enabled": mesh}, "callers": [JOBS]}
+    made = Stack.make("render", tmp_path_factory.mktemp("k8s"), platform="kubernetes", kubernetes=options)
     with made.running():
         yield made
 

@@ -5,7 +5,10 @@ The realm is managed by the engine at an address of its own, so the public one s
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
+import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +23,8 @@ from tests.e2e.login import submit_login
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=10"
 EVIL = "evil.example"
+# Seconds that a slow download takes.
+SLOW = 35
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,30 @@ def test_tokens_of_the_public_issuer_are_let_in_and_nobody_is_without_one(
     assert answer.status_code == 200, answer.text
     for anonymous in (client.mlflow(SEARCH), client.mlflow("/v1/traces", method="POST")):
         assert anonymous.status_code == 401
+
+
+def test_a_large_artifact_comes_and_goes_however_long_it_takes(way: str, edge: Entrance, client: Client) -> None:
+    """Proxies bound sizes, and the time of a whole answer: Envoy by 15 s where nobody tells it otherwise."""
+    token = client.password_token("alice")["access_token"]
+    api = "/api/2.0/mlflow"
+    named = {"name": f"large-{way}"}
+    experiment = client.mlflow(f"{api}/experiments/create", token, "POST", json=named).json()["experiment_id"]
+    made = {"experiment_id": experiment, "start_time": 1}
+    run = client.mlflow(f"{api}/runs/create", token, "POST", json=made).json()["run"]["info"]["run_id"]
+    url = f"{edge.url(0)}/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/large.bin"
+    piece, count = os.urandom(1 << 20), 300
+    headers = {"Authorization": f"Bearer {token}"}
+    put = requests.put(url, data=(piece for _ in range(count)), headers=headers, timeout=TIMEOUT)
+    assert put.status_code == 200, put.text
+    started, seen = time.monotonic(), hashlib.sha256()
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        assert answer.status_code == 200
+        for number, part in enumerate(answer.iter_content(1 << 20)):
+            seen.update(part)
+            # Slower than what any default gives a whole answer.
+            time.sleep(max(0.0, started + number * SLOW / count - time.monotonic()))
+    assert seen.digest() == hashlib.sha256(piece * count).digest()
+    assert time.monotonic() - started > SLOW * 0.9
 
 
 def test_what_a_caller_says_of_itself_changes_no_address(way: str, edge: Entrance, client: Client) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from platforms.running import Answer, Instance, Trouble
+from platforms.running import EXEC_SECONDS, Answer, Instance, Trouble
 from platforms.workload import Workload
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
@@ -25,10 +25,19 @@ class FakeRunning:
     def instances(self, project: str, stack: str) -> list[Instance]:
         return []
 
+    def serving(self, project: str, stack: str, component: str) -> Instance | None:
+        return None
+
     def troubles(self, project: str, stack: str, defined: Sequence[Workload] = ()) -> list[Trouble]:
         return self.found
 
-    def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
+    def execute(
+        self,
+        instance: Instance,
+        command: Sequence[str],
+        secrets: Mapping[str, str] | None = None,
+        seconds: int = EXEC_SECONDS,
+    ) -> Answer:
         self.commands.append(command)
         return self.answers.get(command[0], Answer(0, "", ""))
 

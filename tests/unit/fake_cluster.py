@@ -16,7 +16,12 @@ from platforms.kubernetes.look.troubles import seconds
 from platforms.kubernetes.plan import Manifest
 from tests.contract.kubernetes_samples import rendered
 
-_KINDS = {kind.resource: name for name, kind in KINDS.items()} | {"pods": "Pod", "events": "Event"}
+_KINDS = {kind.resource: name for name, kind in KINDS.items()} | {
+    "pods": "Pod",
+    "events": "Event",
+    "daemonsets": "DaemonSet",
+}
+_KINDS |= {"endpointslices": "EndpointSlice"}
 _KINDS |= {"secret": "Secret", "configmap": "ConfigMap", "namespace": "Namespace"}
 NOW = "2026-11-25T12:00:00Z"
 LATER = "2026-11-25T12:10:00Z"

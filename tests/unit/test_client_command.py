@@ -211,6 +211,35 @@ def test_a_service_account_logs_in_by_standard_input(
     assert server.asked[-2].form["client_secret"] == "hunter2"
 
 
+def test_a_service_account_gets_its_tokens_where_it_is_told_and_renews_them_there(
+    server: Fake, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a pod that does not reach the issuer, not even for its description; MLflow's login names it."""
+    monkeypatch.setenv("MLFLOW_SSO_TOKEN_URL", f"{server.url}/inside/token")
+    public = "https://sso.example.com/realms/mlflow"
+    server.routes["GET /login"] = 302, {}, {"Location": f"{public}/protocol/openid-connect/auth?client_id=mlflow"}
+    server.routes["POST /inside/token"] = 200, {"access_token": "t", "expires_in": 1}
+    file = home / "secret"
+    file.write_text("hunter2\n")
+    words = ("--client-credentials", "--client-id", "ci", "--client-secret-file", str(file))
+    run(capsys, "login", "--url", server.url, *words)
+    monkeypatch.delenv("MLFLOW_SSO_TOKEN_URL")
+    server.routes["POST /inside/token"] = 200, {"access_token": "next", "expires_in": 300}
+    time.sleep(1)
+    assert run(capsys, "token")[0].strip() == "next"
+    assert [one.form["client_secret"] for one in server.asked if one.path == "/inside/token"] == ["hunter2"] * 2
+    assert not [one for one in server.asked if "well-known" in one.path]
+
+
+def test_tokens_are_not_asked_for_in_clear(
+    server: Fake, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SSO_TOKEN_URL", "http://keycloak.ml.svc:8080/token")
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+    words = ("--client-credentials", "--client-id", "ci", "--password-stdin")
+    assert "would carry tokens in clear" in run(capsys, "login", "--url", server.url, *words, code=2)[1]
+
+
 def test_what_a_server_says_does_not_reach_the_terminal_raw(
     server: Fake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,34 @@ def test_no_token_for_this_machine_goes_to_a_proxy(
 
 
 @WAYS
+@pytest.mark.parametrize("host", ["mlflow.ml.svc", "mlflow.ml.svc.cluster.local"])
+def test_services_of_a_cluster_are_trusted_where_their_user_says_so(
+    host: str, way: Callable[[str], str | None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept(f"http://{host}:5000")
+    assert way(f"http://{host}:5000") is None
+    monkeypatch.setenv("MLFLOW_SSO_TRUST_SERVICES", "true")
+    assert way(f"http://{host}:5000") == "Bearer good"
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:3128")
+    assert way(f"http://{host}:5000") is None
+    assert "NO_PROXY=localhost,127.0.0.1,.svc,.svc.cluster.local" in capsys.readouterr().err
+    monkeypatch.setenv("NO_PROXY", ".svc,.svc.cluster.local")
+    assert way(f"http://{host}:5000") == "Bearer good"
+
+
+@pytest.mark.parametrize(
+    "host", ["mlflow.test", "mlflow.ml.svc.evil.test", "svc", "a.svc", "a.b.c.svc", "mlflow.ml.svc."]
+)
+@WAYS
+def test_no_other_host_is_trusted_with_them(
+    way: Callable[[str], str | None], host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SSO_TRUST_SERVICES", "true")
+    kept(f"http://{host}:5000")
+    assert way(f"http://{host}:5000") is None
+
+
+@WAYS
 def test_a_proxy_may_carry_what_it_cannot_read(
     way: Callable[[str], str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from components.stack import stack_spec
 from platforms.docker import daemon
 from platforms.docker.daemon import DockerError
-from platforms.workload import Service
+from platforms.workload import OnDemand, Service
 from problems import StackError
 from settings import Environment
 from settings.catalogue import refs
@@ -58,6 +58,10 @@ def test_compose_is_asked_once_and_each_container_is_waited_for(docker: FakeDock
     assert ups == [
         f"compose --env-file {one.directory}/secrets.env -f {one.directory}/compose.yaml up -d --remove-orphans"
     ]
+    # What runs on demand is made, and started by nobody.
+    made = [call.split(" up --no-start ")[1].split() for call in docker.calls if " up --no-start " in call]
+    asked = [w.name for w in one.spec.workloads if isinstance(w.runs, OnDemand)]
+    assert made == ([asked] if asked else [])
     assert {call.split()[1] for call in docker.calls if call.startswith("exec")} == {
         f"mlflow-sso-test-{w.name}" for w in one.spec.workloads if isinstance(w.runs, Service)
     }

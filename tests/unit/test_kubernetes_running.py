@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from platforms.inventory import InventoryError
+from platforms.kubernetes.kinds import KINDS
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.look.running import KubernetesRunning
 from platforms.kubernetes.look.troubles import Events, Owner, job_troubles
@@ -50,6 +51,20 @@ def test_a_stack_that_runs_as_it_is_defined_has_no_trouble(
 ) -> None:
     Cluster(monkeypatch, *stack(config))
     assert troubles(config) == []
+
+
+def test_a_pod_to_run_a_command_in_is_found_by_who_may_list_pods_alone(cluster: Cluster) -> None:
+    found = running().serving(PROJECT, STACK, "mlflow")
+    assert found is not None
+    assert (found.component, found.running, found.env) == ("mlflow", True, {})
+    assert "--artifacts-destination" in found.args
+    assert {args[1] for args in cluster.asked} == {KINDS["Pod"].resource}
+
+
+def test_a_pod_that_does_not_run_is_none_to_run_a_command_in(cluster: Cluster) -> None:
+    for pod in [item for item in cluster.objects if item["kind"] == "Pod"]:
+        pod["status"]["containerStatuses"] = [{"name": "mlflow", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]
+    assert running().serving(PROJECT, STACK, "mlflow") is None
 
 
 @pytest.mark.parametrize("config", [{}, SCALED, OUTSIDE])

@@ -19,7 +19,7 @@ import yaml
 from components.keycloak import SERVER
 from components.realm.document import IMPORT_PATH, importing_workloads
 from components.stack import stack_spec
-from platforms.running import Answer, Instance
+from platforms.running import EXEC_SECONDS, Answer, Instance
 from platforms.workload import Workload
 from problems import StackError
 from settings import ROOT
@@ -194,7 +194,13 @@ def test_a_realm_that_is_refused_is_told_by_the_entries_that_differ(docker: Fake
 class Inside(FakeRunning):
     """A Keycloak that a command can be run in."""
 
-    def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
+    def execute(
+        self,
+        instance: Instance,
+        command: Sequence[str],
+        secrets: Mapping[str, str] | None = None,
+        seconds: int = EXEC_SECONDS,
+    ) -> Answer:
         return Answer(0, NUMBERED, "") if tuple(command) == ("cat", IMPORT_PATH) else Answer(1, "", "no")
 
 

@@ -143,7 +143,7 @@ def test_of_two_wrong_keys_each_is_named_once_and_no_other_is(bases: dict[str, d
 
 # Values of the right type that are refused for what they say.
 SAYS: dict[str, list[object]] = {
-    "mlflow.url": ["http://localhost:5000/path", "localhost:5000", "http://10.0.0.5", "http://[::1"],
+    "mlflow.url": ["http://localhost:5000/api", "localhost:5000", "http://10.0.0.5", "http://[::1"],
     "keycloak.url": ["http://localhost:8080/auth", "ftp://localhost"],
     "keycloak.adminUrl": ["http://sso.example.com", "x"],
     "keycloak.existing.internalUrl": ["http://[", "keycloak:8080"],
@@ -194,7 +194,7 @@ def test_a_value_that_is_refused_for_what_it_says_is_named_once(bases: dict[str,
     ("config", "expected"),
     [
         # As the first report had them.
-        ({"mlflow": {"url": "https://m.example.com/path", "tls": {"proxy": True}}}, ["mlflow.url"]),
+        ({"mlflow": {"url": "https://m.example.com/a/../b", "tls": {"proxy": True}}}, ["mlflow.url"]),
         ({"realm": {"users": [{"username": "A B"}]}}, ["realm.users[0].username"]),
         # What stands beside a wrong entry of a list is looked at too.
         (

@@ -16,6 +16,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from components.stack import redacted
+from platforms.docker.inventory import DockerInventory
+from platforms.inventory import Item
 from settings import PROJECT, ROOT
 from settings.catalogue import refs
 from stackctl.cli import app
@@ -164,6 +166,21 @@ def test_pulumi_makes_a_stack_once_and_on_a_fit_machine_alone(
     done = subprocess.run((sys.executable, "-m", "stackctl", *words), capture_output=True, text=True, check=False)
     assert done.returncode == (0 if fit else 2), done.stderr
     assert [call.split()[:2] for call in pulumi.calls] == steps
+
+
+def test_a_stack_with_protected_data_is_not_destroyed_by_pulumi_either(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would leave the data, and remove the secrets that it knows."""
+    pulumi = FakeCommand("pulumi", operator.home / "pulumi", skip=len(("-C", "<folder>")))
+    pulumi.answer("stack", '[{"name": "test"}]')
+    monkeypatch.setattr(pulumi_cli, "find", lambda: str(pulumi.path))
+    kept = Item("volume", "mlflow-sso-test-postgres-data", data=True, protected=True)
+    monkeypatch.setattr(DockerInventory, "find", lambda *_, **__: [kept])
+    config = operator.config("config: {}\n")
+    message = refused(operator.runs("destroy", "--stack", "test", "--config-file", config))
+    assert "volume mlflow-sso-test-postgres-data = protected" in message
+    assert [call.split()[:2] for call in pulumi.calls] == [["stack", "ls"]]
 
 
 def test_no_command_shows_what_there_is(operator: Operator) -> None:

@@ -6,6 +6,7 @@ import json
 import shlex
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from platforms.inventory import InventoryError
@@ -27,11 +28,10 @@ from platforms.kubernetes.remove import find
 from platforms.kubernetes.seen import labelled, names, selector
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.processes import NoAnswerError, ProcessError, run
-from platforms.running import Answer, Instance, Trouble
+from platforms.running import EXEC_SECONDS, Answer, Instance, Trouble
 from platforms.workload import Workload
 from settings.kubernetes import Kubernetes
 
-EXEC_SECONDS = 60
 # Reads assignments from standard input, so that no command line shows a value, and becomes the command.
 _WITH_SECRETS = 'eval "$(cat)"; exec "$@"'
 # What kubectl adds to the words of a command that failed.
@@ -61,6 +61,15 @@ class KubernetesRunning:
         found = [instance(owner, texts, registry) for owner in owners]
         return sorted(found, key=lambda one: (one.component, not one.running, one.name))
 
+    def serving(self, project: str, stack: str, component: str) -> Instance | None:
+        try:
+            where = self._namespace(project, stack) if self._options else ""
+            labels = f"{selector(project, stack)},{LABEL_COMPONENT}={component}"
+            pods = living(labelled(self._cluster, (KINDS["Pod"],), where, labels))
+        except KubernetesError as error:
+            raise InventoryError(str(error)) from None
+        return next((replace(found, env={}) for found in (instance(pod, {}) for pod in pods) if found.running), None)
+
     def troubles(self, project: str, stack: str, defined: Sequence[Workload] = ()) -> list[Trouble]:
         try:
             return list(self._troubles(project, stack, tuple(defined)))
@@ -89,17 +98,23 @@ class KubernetesRunning:
             made = self._made(place, objects)
             yield from object_troubles(plan, Found(namespace, objects, pods, made), events, owner)
 
-    def execute(self, instance: Instance, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> Answer:
+    def execute(
+        self,
+        instance: Instance,
+        command: Sequence[str],
+        secrets: Mapping[str, str] | None = None,
+        seconds: int = EXEC_SECONDS,
+    ) -> Answer:
         secrets = secrets or {}
         given = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
         words = (*(("bash", "-c", _WITH_SECRETS, "bash") if given else ()), *command)
         try:
             done = run(
                 *self._cluster.words(*_exec(instance, "-i" if given else ""), *words),
-                what="kubectl exec", timeout=EXEC_SECONDS, given=given, hidden=secrets.values(),
+                what="kubectl exec", timeout=seconds, given=given, hidden=secrets.values(),
             )  # fmt: skip
         except NoAnswerError:
-            return Answer(124, "", f"no answer in {EXEC_SECONDS} s")
+            return Answer(124, "", f"no answer in {seconds} s")
         except ProcessError as error:
             raise InventoryError(str(error)) from None
         said = [line for line in done.errors.splitlines() if not line.startswith(_OWN_WORDS)]

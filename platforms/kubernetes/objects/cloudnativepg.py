@@ -13,7 +13,7 @@ from typing import Any
 
 from platforms.kubernetes.kinds import KINDS
 from platforms.kubernetes.objects import mesh
-from platforms.kubernetes.objects.network import DNS, NAMESPACE_LABEL, policy
+from platforms.kubernetes.objects.network import NAMESPACE_LABEL, lookups, policy
 from platforms.kubernetes.objects.parts import guards
 from platforms.kubernetes.plan import (
     AMBIENT,
@@ -184,7 +184,7 @@ def _instances(plan: KubernetesPlan, workload: Workload) -> Manifest:
         probes = [{"protocol": "TCP", "port": STATUS_PORT}]
         ingress.append({"from": [{"ipBlock": {"cidr": AMBIENT_PROBES}}], "ports": probes})
     egress: list[Manifest] = [
-        DNS,
+        *lookups(plan),
         {"to": [{"podSelector": members}], "ports": ports},
         # The API server is no pod, so it is opened by port.
         {"ports": [{"protocol": "TCP", "port": number} for number in _API_SERVER_PORTS]},

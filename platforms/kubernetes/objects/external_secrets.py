@@ -7,17 +7,32 @@ as with every object that pods depend on; a value that changes in the store come
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from platforms.kubernetes.objects.pods import secret_type
 from platforms.kubernetes.objects.runners import runner
 from platforms.kubernetes.plan import KubernetesPlan, Manifest, content_name
-from platforms.secrets import Secret, SecretText
+from platforms.secrets import (
+    ConfigQuoted,
+    ExpressionQuoted,
+    ImportQuoted,
+    Secret,
+    SecretText,
+    UrlQuoted,
+    Written,
+)
 from platforms.workload import Workload
 from settings.kubernetes import ExternalSecrets
 
 API = "external-secrets.io/v1"
-# What turns the form encoding of Go's templates into the percent-encoding of URLs: a space is their only difference.
-_QUOTED = ' | urlquery | replace "+" "%20"'
+# What spells a value as its reader does, by the functions of Go's templates and of Sprig.
+_SPELLING: Mapping[type[Written], str] = {
+    # Form encoding becomes the percent-encoding of URLs: a space is their only difference.
+    UrlQuoted: ' | urlquery | replace "+" "%20"',
+    ExpressionQuoted: r' | replace "$" `\$`',
+    ImportQuoted: r' | toJson | trimPrefix `"` | trimSuffix `"` | replace "${" `\u0024{`',
+    ConfigQuoted: r' | replace `\` `\\` | replace `"` `\"` | printf `"%s"`',
+}
 
 
 def external(plan: KubernetesPlan) -> ExternalSecrets:
@@ -79,6 +94,6 @@ def _template(text: SecretText) -> str:
         text.fold(
             lambda plain: plain.replace("{{", '{{ "{{" }}'),
             lambda secret: f"{{{{ .{secret.variable} }}}}",
-            lambda secret: f"{{{{ .{secret.variable}{_QUOTED} }}}}",
+            lambda written: f"{{{{ .{written.secret.variable}{_SPELLING[type(written)]} }}}}",
         )
     )

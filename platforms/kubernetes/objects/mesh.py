@@ -121,14 +121,20 @@ def _connections(plan: KubernetesPlan, workload: Workload) -> Manifest:
             rules.append({"from": [{"source": {"principals": principals}}], "to": [{"operation": {"ports": ports}}]})
         if workload.entrances and plan.outside_callers():
             ports = [str(port.number) for port, _ in workload.entrances]
-            source = {"namespaces": list(plan.outside_callers())}
-            rules.append({"from": [{"source": source}], "to": [{"operation": {"ports": ports}}]})
+            rules.append({"from": _outside_sources(plan), "to": [{"operation": {"ports": ports}}]})
     read = [str(port.number) for port in workload.ports if port.metrics]
     if read and plan.options.scrapers:
         source = {"namespaces": list(plan.options.scrapers)}
         rules.append({"from": [{"source": source}], "to": [{"operation": {"ports": read}}]})
     spec = {"selector": {"matchLabels": plan.selector(workload.name)}, "action": "ALLOW", "rules": rules}
     return _policy(plan, f"{workload.name}-connections", workload, spec)
+
+
+def _outside_sources(plan: KubernetesPlan) -> list[Any]:
+    """The callers outside the stack: whole namespaces, and single accounts of others."""
+    accounts = [identity(plan, place, name) for place, name in plan.calling_accounts()]
+    whole = [{"source": {"namespaces": list(plan.open_namespaces())}}] if plan.open_namespaces() else []
+    return [*whole, *([{"source": {"principals": accounts}}] if accounts else [])]
 
 
 def _operator_traffic(plan: KubernetesPlan, workload: Workload, status_port: int) -> Manifest:
@@ -172,7 +178,12 @@ def _requests(plan: KubernetesPlan, workload: Workload) -> Manifest:
     ]
     near = dict.fromkeys(name for guarded in plan.guarded for name in guarded.callers)
     strangers = [identity(plan, plan.namespace, name) for name in near if name not in workload.callers]
-    source = {"from": [{"source": {"notPrincipals": strangers}}]} if strangers else {}
+    source: Manifest = {"from": [{"source": {"notPrincipals": strangers}}]} if strangers else {}
+    if plan.calling_accounts():
+        # Not every pod of their namespaces may call, which the NetworkPolicy of the waypoint cannot tell.
+        own = {"namespaces": [plan.namespace], **({"notPrincipals": strangers} if strangers else {})}
+        known = [{"source": {"principals": senders}}] if senders else []
+        source = {"from": [*_outside_sources(plan), {"source": own}, *known]}
     intake = {"methods": list(reserved.methods), "paths": list(reserved.paths)}
     spec = {
         "targetRefs": [{"group": "", "kind": "Service", "name": workload.name}],

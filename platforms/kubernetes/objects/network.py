@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_network
 
-from platforms.kubernetes.plan import AMBIENT_PROBES, HBONE_PORT, KubernetesPlan, Manifest
+from platforms.kubernetes.dns import Addresses, dns
+from platforms.kubernetes.plan import AMBIENT_PROBES, DEFAULT_DENY, HBONE_PORT, KubernetesPlan, Manifest
 from platforms.workload import Account, Port, Service, Workload
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-# The Service of cluster DNS carries this label in every common distribution (CoreDNS and its forerunner).
-DNS = {
-    "to": [
-        {
-            "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: "kube-system"}},
-            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-        }
-    ],
-    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
-}
 
 
 def default_deny(plan: KubernetesPlan) -> Manifest:
     """Every pod of the stack (of the namespace, where that is the stack's own) starts with no connection at all."""
     chosen = {} if plan.options.create_namespace else {"matchLabels": plan.labels()}
-    return policy(plan, "default-deny", chosen, [], [])
+    return policy(plan, DEFAULT_DENY, chosen, [], [])
 
 
 def workload_policy(plan: KubernetesPlan, workload: Workload) -> Manifest:
@@ -40,7 +31,7 @@ def workload_policy(plan: KubernetesPlan, workload: Workload) -> Manifest:
     read = [port for port in workload.ports if port.metrics]
     if read:
         ingress += [_from_namespace(name, _tunnelled(plan, read)) for name in plan.options.scrapers]
-    egress: list[Manifest] = [DNS] if plan.callees(workload) or workload.outside else []
+    egress = lookups(plan) if plan.callees(workload) or workload.outside else []
     egress += [
         {"to": [_pods(plan, w.name)], "ports": _tunnelled(plan, plan.called_ports(w, workload.name))}
         for w in plan.callees(workload)
@@ -91,7 +82,7 @@ def waypoint_policy(plan: KubernetesPlan) -> Manifest:
             {"from": [{"ipBlock": {"cidr": AMBIENT_PROBES}}], "ports": [{"protocol": "TCP", "port": 15021}]},
         ],
         [
-            DNS,
+            *lookups(plan),
             {"to": guarded, "ports": hbone},
             {"to": [istiod], "ports": [{"protocol": "TCP", "port": 15012}]},
         ],
@@ -140,6 +131,25 @@ def _tunnelled(plan: KubernetesPlan, ports: Iterable[Port]) -> list[Manifest]:
 
 def _numbers(ports: Iterable[Port]) -> list[Manifest]:
     return _tcp([port.number for port in ports])
+
+
+def lookups(plan: KubernetesPlan) -> list[Manifest]:
+    """The ways to whoever answers for names, in the cluster at hand and in any other of the common ones."""
+    return [
+        {
+            "to": [
+                {"ipBlock": {"cidr": place.cidr}}
+                if isinstance(place, Addresses)
+                else {
+                    "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: place.namespace}},
+                    "podSelector": {"matchLabels": dict(place.labels)} if place.labels else {},
+                }
+                for place in places
+            ],
+            "ports": [{"protocol": protocol, "port": port} for port in ports for protocol in ("UDP", "TCP")],
+        }
+        for ports, places in dns(plan.options.dns).items()
+    ]
 
 
 def _tcp(numbers: Iterable[int]) -> list[Manifest]:

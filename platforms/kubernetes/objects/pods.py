@@ -158,6 +158,7 @@ def _container(plan: KubernetesPlan, workload: Workload, secret_name: Any, drain
         "name": workload.name,
         "image": plan.image(workload.image),
         "imagePullPolicy": plan.options.image_pull_policy,
+        "command": _command(workload),
         "args": [_literal(word) for word in workload.args],
         "env": [
             *({"name": name, "value": _literal(value)} for name, value in sorted(workload.env.items())),
@@ -184,7 +185,7 @@ def _secret_env(workload: Workload, secret_name: Any) -> list[Manifest]:
     first, as Kubernetes puts in only what stands before."""
     made = [n for n, text in workload.secret_env.items() if not text.kept]
     kept = {n: text for n, text in workload.secret_env.items() if text.kept}
-    whole = {n: text.alone for n, text in kept.items() if text.alone is not None}
+    whole = {n: secret for n, text in kept.items() if (secret := text.alone or text.expressed)}
     built = {n: text for n, text in kept.items() if n not in whole}
     parts = {_part(secret): secret for text in built.values() for secret in text.secrets}
     urls = sorted(n for n, text in built.items() if text.quotes)
@@ -194,6 +195,16 @@ def _secret_env(workload: Workload, secret_name: Any) -> list[Manifest]:
         *({"name": name, "value": _in_pod(text)} for name, text in sorted(built.items())),
         *([{"name": "STACK_URLS", "value": ",".join(urls)}] if urls else []),
     ]
+
+
+def _command(workload: Workload) -> list[str]:
+    """What spells the variables for Keycloak that the cluster alone knows, and then starts the image's program."""
+    names = sorted(n for n, text in workload.secret_env.items() if text.kept and text.expressed)
+    if not names:
+        return []
+    # As ExpressionQuoted spells them. Kubernetes takes a doubled sign for one here as well.
+    script = f'for name in {" ".join(names)}; do export "$name=${{!name//\\$/\\\\$}}"; done; exec "$0" "$@"'
+    return ["bash", "-c", _literal(script), workload.program]
 
 
 def _reference(variable: str, secret_name: Any, key: str) -> Manifest:
@@ -207,7 +218,7 @@ def _part(secret: Secret) -> str:
 def _in_pod(text: SecretText) -> str:
     """Kubernetes puts in $(NAME); what has to be percent-encoded, the image's entrypoint does as ${NAME}."""
     return "".join(
-        text.fold(_literal, lambda secret: f"$({_part(secret)})", lambda secret: _literal(f"${{{_part(secret)}}}"))
+        text.fold(_literal, lambda secret: f"$({_part(secret)})", lambda w: _literal(f"${{{_part(w.secret)}}}"))
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import yaml
 
@@ -70,7 +69,7 @@ def _fetched(plan: KubernetesPlan, shared: Mapping[str, SecretText]) -> list[Man
 def fill(text: SecretText, values: Mapping[str, str]) -> str:
     """The text with its secrets in place."""
     return "".join(
-        text.fold(str, lambda secret: values[secret.name], lambda secret: quote(values[secret.name], safe=""))
+        text.fold(str, lambda secret: values[secret.name], lambda written: written.spelt(values[written.secret.name]))
     )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from platforms.kubernetes.objects import mesh
+from platforms.kubernetes.objects.entrances import entrance_objects
 from platforms.kubernetes.objects.parts import around
 from platforms.kubernetes.objects.pods import secret_prefix, template, top
 from platforms.kubernetes.plan import KubernetesPlan, Manifest
-from platforms.workload import Entrance, Port, Workload
-from settings import port_of
+from platforms.workload import Workload
 
 # Seconds without load before a replica goes again.
 SCALE_DOWN_AFTER = 300
@@ -68,7 +67,7 @@ def _around(plan: KubernetesPlan, workload: Workload, controller: Manifest) -> l
     made += [controller, _budget(plan, workload)]
     if workload.service.max_replicas is not None:
         made.append(_scaler(plan, workload, controller))
-    return made + [route for port, way in workload.entrances for route in _entrance(plan, workload, port, way)]
+    return made + [route for port, way in workload.entrances for route in entrance_objects(plan, workload, port, way)]
 
 
 def _service(plan: KubernetesPlan, workload: Workload) -> Manifest:
@@ -115,41 +114,3 @@ def _scaler(plan: KubernetesPlan, workload: Workload, controller: Manifest) -> M
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": SCALE_DOWN_AFTER}},
         },
     }
-
-
-def _entrance(plan: KubernetesPlan, workload: Workload, port: Port, entrance: Entrance) -> list[Manifest]:
-    """How people's requests for the host of a port come in; none where its URL is forwarded by hand."""
-    host = urlsplit(entrance.url).hostname
-    gateway, ingress = plan.options.gateway, plan.options.ingress
-    metadata = plan.metadata(workload.name, workload.name)
-    if gateway is not None:
-        parent = {"name": gateway.name, "namespace": gateway.namespace}
-        parent |= {"sectionName": gateway.section} if gateway.section else {}
-        # A program that believes its proxy would believe in these what a caller made up.
-        told = {"X-Forwarded-Host": host, "X-Forwarded-Port": str(port_of(entrance.url))}
-        headers = {
-            "set": [{"name": name, "value": value} for name, value in told.items()],
-            "remove": ["Forwarded", "X-Forwarded-Prefix"],
-        }
-        rule: Manifest = {
-            "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": headers}],
-            "backendRefs": [{"name": workload.name, "port": port.number}],
-        }
-        if entrance.paths:
-            rule["matches"] = [{"path": {"type": "PathPrefix", "value": path}} for path in entrance.paths]
-        spec: Manifest = {"parentRefs": [parent], "hostnames": [host], "rules": [rule]}
-        return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": spec}]
-    if ingress is not None:
-        annotations = dict(ingress.annotations)
-        annotations |= {"cert-manager.io/issuer": ingress.issuer} if ingress.issuer else {}
-        annotations |= {"cert-manager.io/cluster-issuer": ingress.cluster_issuer} if ingress.cluster_issuer else {}
-        backend = {"service": {"name": workload.name, "port": {"number": port.number}}}
-        paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in entrance.paths or ("/",)]
-        spec = {
-            "tls": [{"hosts": [host], "secretName": ingress.tls_secret or f"{workload.name}-tls"}],
-            "rules": [{"host": host, "http": {"paths": paths}}],
-        }
-        spec |= {"ingressClassName": ingress.class_name} if ingress.class_name else {}
-        metadata |= {"annotations": annotations} if annotations else {}
-        return [{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}]
-    return []

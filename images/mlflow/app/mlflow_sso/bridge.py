@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mlflow_sso.asgi import Receive, Scope, Send
+from mlflow_sso.guard.below import path_of
 from mlflow_sso.guard.bodies import whole
 
 # Answers up to this size are sent at once; longer ones in pieces of it.
@@ -25,13 +26,11 @@ Environ = dict[str, Any]
 
 def environ_of(scope: Scope, body: bytes) -> Environ:
     """A request as WSGI has it."""
-    root = scope.get("root_path", "")
-    path = scope["path"]
     server = scope.get("server") or ("localhost", 80)
     environ: Environ = {
         "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": root.encode().decode("latin-1"),
-        "PATH_INFO": (path.removeprefix(root) if root else path).encode().decode("latin-1"),
+        "SCRIPT_NAME": scope.get("root_path", "").encode().decode("latin-1"),
+        "PATH_INFO": path_of(scope).encode().decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
         "SERVER_NAME": server[0],

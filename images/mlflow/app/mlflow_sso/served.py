@@ -8,10 +8,11 @@ from starlette.routing import Mount
 
 from mlflow_sso import databases, mends, stores
 from mlflow_sso.artifacts import Transfers
-from mlflow_sso.asgi import Scope
+from mlflow_sso.asgi import Application, Scope
 from mlflow_sso.bridge import Bridge, Environ
 from mlflow_sso.errands import Rights
-from mlflow_sso.guard import Guard, Limits, Origins, Turns
+from mlflow_sso.guard import Below, Guard, Limits, Origins, Turns
+from mlflow_sso.guard.below import told
 from mlflow_sso.guard.guard import KIND
 from mlflow_sso.guard.routes import Kind
 from mlflow_sso.shortcuts import accounts, runs, signatures, ways
@@ -32,7 +33,7 @@ def _is_open(scope: Scope) -> bool:
     return scope.get(KIND) is Kind.OPEN
 
 
-def _served() -> Guard:
+def _served() -> Application:
     limits = Limits.told()
     databases.install()
     mends.install()
@@ -50,7 +51,8 @@ def _served() -> Guard:
     if stores.streams():
         stores.forget_lost()
         transfer = Transfers(stores.artifact_store, stores.artifact_path, limits.transfers)
-    return Guard(plugin, limits, Origins.told(), transfer)
+    guard = Guard(plugin, limits, Origins.told(), transfer)
+    return Below(guard, told()) if told() else guard
 
 
 app = _served()

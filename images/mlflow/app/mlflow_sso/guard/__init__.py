@@ -4,9 +4,10 @@ It needs Python's library alone. `Guard` is outermost and `Turns` innermost: wha
 the application sees it, and who it is from is known before its body is read.
 """
 
+from mlflow_sso.guard.below import Below
 from mlflow_sso.guard.guard import Errand, Guard
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.origins import Origins
 from mlflow_sso.guard.turns import Turns
 
-__all__ = ["Errand", "Guard", "Limits", "Origins", "Turns"]
+__all__ = ["Below", "Errand", "Guard", "Limits", "Origins", "Turns"]

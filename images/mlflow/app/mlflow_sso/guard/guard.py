@@ -7,6 +7,7 @@ from typing import Any
 
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
+from mlflow_sso.guard.below import cookies_below, path_of
 from mlflow_sso.guard.bodies import Body, declared, header, no_body, refuse
 from mlflow_sso.guard.limits import MIB, Limits
 from mlflow_sso.guard.line import Line
@@ -80,12 +81,14 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"]
+        # A proxy that is believed may tell another one, further in.
+        root, path = scope.get("root_path", ""), path_of(scope)
         what = kind(scope["method"], path)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": self._origins.answer(scope, path, message.get("headers", ()))}
+                headers = self._origins.answer(scope, path, message.get("headers", ()))
+                message = {**message, "headers": cookies_below(root, headers) if root else headers}
             try:
                 async with asyncio.timeout(self._limits.idle_seconds):
                     await send(message)

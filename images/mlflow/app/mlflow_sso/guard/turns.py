@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
+from mlflow_sso.guard.below import path_of
 from mlflow_sso.guard.bodies import header, no_body, whole
 from mlflow_sso.guard.guard import ERRAND, KIND, Errand
 from mlflow_sso.guard.limits import Limits
@@ -60,8 +61,7 @@ class Turns:
             await self._app(scope, no_body, send)
             return
         try:
-            root, path = scope.get("root_path", ""), scope["path"]
-            if root and kind(scope["method"], path.removeprefix(root)) is not what:
+            if scope.get("root_path", "") and kind(scope["method"], path_of(scope)) is not what:
                 raise Refusal(400, "The path and the prefix that a proxy told lead to different places.")
             await self._let_in(scope, receive, send, user)
         except Refusal as refusal:

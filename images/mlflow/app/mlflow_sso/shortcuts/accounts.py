@@ -1,13 +1,17 @@
-"""Who somebody is, by one statement for each request.
+"""Who somebody is, by one statement for each request, and away from the event loop.
 
 What the plugin reads of an account, a session and a token, and when, stays: what was switched off, revoked or deleted
-is refused at the next request.
+is refused at the next request. It reads them, and the keys of Keycloak, on the event loop, where everybody waits for
+a database or a Keycloak that is slow; here a few threads do.
 """
 
-from collections.abc import Callable
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from mlflow_oidc_auth.db.models import SqlAuthSession, SqlUser, SqlUserToken
 from mlflow_oidc_auth.logger import get_logger
@@ -20,14 +24,20 @@ from sqlalchemy import bindparam, select
 from werkzeug.security import check_password_hash
 
 from mlflow_sso import upstream
-from mlflow_sso.shortcuts.questions import Questions, of_the_loop
+from mlflow_sso.guard.stores import failed
+from mlflow_sso.shortcuts.questions import ask
 
 Facts = tuple[bool, bool, str, tuple[bool, str | None]]
+Known = tuple[bool, str | None, str]
+_T = TypeVar("_T")
 
 _log = get_logger()
-_ACCOUNT = select(SqlUser.is_admin, SqlUser.active, SqlUser.is_service_account, SqlUser.service_account_source).where(
-    SqlUser.username == bindparam("username")
-)
+# The plugin compares personal tokens in a thread of their own (`_BASIC_AUTH_EXECUTOR`).
+_threads = ThreadPoolExecutor(4, "who-asks")
+# Seconds that these have for one request, the wait for one of them included.
+_PATIENCE = 30
+_FACTS = (SqlUser.is_admin, SqlUser.active, SqlUser.is_service_account, SqlUser.service_account_source)
+_ACCOUNT = select(*_FACTS).where(SqlUser.username == bindparam("username"))
 _SESSION = (
     select(
         SqlUser.username, SqlUser.is_admin, SqlUser.active, SqlUser.is_service_account, SqlAuthSession.id,
@@ -42,16 +52,14 @@ _SESSION = (
     )
 )  # fmt: skip
 _TOKEN = (
-    select(SqlUserToken.token_hash, SqlUserToken.expires_at, SqlUserToken.last_used_at)
+    select(SqlUserToken.token_hash, SqlUserToken.expires_at, SqlUserToken.last_used_at, *_FACTS)
     .join(SqlUser, SqlUser.id == SqlUserToken.user_id)
     .where(SqlUser.username == bindparam("username"), SqlUserToken.token_prefix == bindparam("prefix"))
     .order_by(SqlUserToken.id)
     .limit(1)
 )
-# The row that this request found a moment ago, by the name it was asked for.
-_found: ContextVar[tuple[str, Any] | None] = ContextVar("mlflow_sso_account", default=None)
-# Of the one thread in which the plugin compares tokens.
-_of_tokens = Questions()
+# Rows that this request read a moment ago, by what they were asked for. Threads that work for it share them.
+_rows: ContextVar[dict[str, Any] | None] = ContextVar("mlflow_sso_rows", default=None)
 
 
 def _now() -> datetime:
@@ -60,7 +68,80 @@ def _now() -> datetime:
 
 
 def _row(username: str) -> Any:
-    return of_the_loop.ask(_ACCOUNT, username=normalize_username(username))
+    return ask(_ACCOUNT, username=normalize_username(username))
+
+
+def _keep(what: str, row: Any) -> None:
+    """Keeps a row for what asks for it next."""
+    rows = _rows.get()
+    if rows is not None:
+        rows[what] = row
+
+
+def _kept(what: str, read: Callable[[], Any]) -> Any:
+    """A row that was kept, once, or else the one that is there now."""
+    rows = _rows.get()
+    return rows.pop(what) if rows and what in rows else read()
+
+
+async def _aside(work: Callable[[], _T]) -> _T:
+    """What work gives, in a thread that knows the request. Raises TimeoutError, of which the guard is told."""
+    context = contextvars.copy_context()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            result = await asyncio.get_running_loop().run_in_executor(_threads, context.run, work)
+    except TimeoutError:
+        failed("nobody said in time who asks")
+        raise
+    for variable in (auth_middleware._WORKLOAD_BEARER, auth_middleware._BEARER_IDENTITY):
+        # What the plugin found out beside the result.
+        variable.set(context.get(variable))
+    return result
+
+
+def _known(original: Callable[..., Awaitable[Known]]) -> Callable[..., Awaitable[Known]]:
+    async def known(middleware: Any, request: Any) -> Known:
+        _rows.set({})
+        return await original(middleware, request)
+
+    return known
+
+
+def _bearer(original: Callable[..., Coroutine[Any, Any, Known]]) -> Callable[..., Awaitable[Known]]:
+    """Who a bearer token names. The plugin's function is a coroutine that waits for nothing."""
+
+    def at_once(middleware: Any, header: str) -> Known:
+        coroutine = original(middleware, header)
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            known: Known = end.value
+            return known
+        raise AssertionError("the plugin waits for something as it reads a bearer token")
+
+    async def bearer(middleware: Any, header: str) -> Known:
+        try:
+            return await _aside(lambda: at_once(middleware, header))
+        except TimeoutError:
+            return False, None, "Nobody could say in time"
+
+    return bearer
+
+
+def _cookie(original: Callable[..., Awaitable[Known]]) -> Callable[..., Awaitable[Known]]:
+    """Who a session is of. The plugin's function, which may ask Keycloak, finds the session read."""
+
+    async def cookie(middleware: Any, request: Any) -> Known:
+        session = (request.scope.get("session") or {}).get("session_id")
+        if session:
+            try:
+                _keep(f"session {session}", await _aside(lambda: _session(session)))
+            except Exception as error:
+                _log.error("Error reading a session: %s", type(error).__name__)
+                return False, None, "Session access failed"
+        return await original(middleware, request)
+
+    return cookie
 
 
 def _newcomers(original: Callable[..., None]) -> Callable[..., None]:
@@ -70,8 +151,8 @@ def _newcomers(original: Callable[..., None]) -> Callable[..., None]:
         row = _row(username)
         if row is None:
             original(middleware, username, token, payload)
-        else:
-            _found.set((username, row))
+            row = _row(username)
+        _keep(username, row)
 
     return make
 
@@ -80,10 +161,8 @@ def _facts(_original: Callable[..., Facts]) -> Callable[..., Facts]:
     """What the plugin has to know of an account. One that cannot be read is none that may log in."""
 
     def facts(_middleware: Any, username: str) -> Facts:
-        found = _found.get()
-        _found.set(None)
         try:
-            row = found[1] if found is not None and found[0] == username else _row(username)
+            row = _kept(username, lambda: _row(username))
         except Exception as error:
             _log.error("Error reading auth state for %s: %s", username, type(error).__name__)
             return False, False, auth_middleware.DENIAL_LOOKUP_ERROR, (False, None)
@@ -98,11 +177,15 @@ def _facts(_original: Callable[..., Facts]) -> Callable[..., Facts]:
     return facts
 
 
+def _session(session: str) -> Any:
+    return ask(_SESSION, session=session, now=_now())
+
+
 def _sessions(_original: Callable[..., ResolvedSession | None]) -> Callable[..., ResolvedSession | None]:
     """The session of a cookie, while it is honoured."""
 
     def resolve(_repository: Any, session_id: str) -> ResolvedSession | None:
-        row = of_the_loop.ask(_SESSION, session=session_id, now=_now()) if session_id else None
+        row = _kept(f"session {session_id}", lambda: _session(session_id)) if session_id else None
         if row is None:
             return None
         return ResolvedSession(
@@ -127,13 +210,14 @@ def _tokens(original: Callable[..., bool]) -> Callable[..., bool]:
         prefix = parse_prefix(plaintext)
         if prefix is None:
             return original(repository, username, plaintext)
-        row = _of_tokens.ask(_TOKEN, username=normalize_username(username), prefix=prefix)
+        row = ask(_TOKEN, username=normalize_username(username), prefix=prefix)
         now = _now()
         if row is None or not check_password_hash(row.token_hash, plaintext) or row.expires_at <= now:
             return False
         used = row.last_used_at
         if used is None or (now - used).total_seconds() >= LAST_USED_RESOLUTION_SECONDS:
-            return original(repository, username, plaintext)
+            original(repository, username, plaintext)
+        _keep(username, row)
         return True
 
     return authenticate
@@ -141,6 +225,9 @@ def _tokens(original: Callable[..., bool]) -> Callable[..., bool]:
 
 def install() -> None:
     """Puts the shortcuts in place."""
+    upstream.replace(AuthMiddleware, "_authenticate_user", "0defcb092a2791f3", _known)
+    upstream.replace(AuthMiddleware, "_authenticate_bearer_token", "2cd8be4949faba98", _bearer)
+    upstream.replace(AuthMiddleware, "_authenticate_session", "57659fe61d762ca7", _cookie)
     upstream.replace(AuthMiddleware, "_maybe_provision_bearer_user", "5ea01af7edc815b8", _newcomers)
     upstream.replace(AuthMiddleware, "_get_user_auth_facts", "ab0c0a71753748c8", _facts)
     upstream.replace(AuthSessionRepository, "resolve", "c5e55d7c55f23b7e", _sessions)
