@@ -48,23 +48,23 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(name: str, port: int, *words: str, **env: str) -> Iterator[str]:
+def _running(name: str, port: int, *words: str, host: str = "127.0.0.1", **env: str) -> Iterator[str]:
     """A program that scripts/test-tools installs; its URL once it takes connections."""
     program = _TOOLS / name
     if not program.exists():
         pytest.skip(f"{name} is not installed; scripts/test-tools does that where Go and npm are")
     with subprocess.Popen([program, *words], env={**os.environ, **env}, stdout=subprocess.DEVNULL) as process:
         try:
-            _until_open(port, process)
-            yield f"http://127.0.0.1:{port}"
+            _until_open(host, port, process)
+            yield f"http://{host}:{port}"
         finally:
             process.terminate()
 
 
-def _until_open(port: int, process: subprocess.Popen[bytes]) -> None:
+def _until_open(host: str, port: int, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
             return
         time.sleep(0.05)
     raise AssertionError("a store does not listen")
@@ -82,40 +82,40 @@ def _s3(url: str, extra: dict[str, str]) -> ObjectServer:
 
 
 @contextlib.contextmanager
-def moto(_: Path) -> Iterator[ObjectServer]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+def moto(_: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
+    server = ThreadedMotoServer(host, 0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
-    yield _s3(f"http://127.0.0.1:{port}", EXTRA)
+    yield _s3(f"http://{host}:{port}", EXTRA)
     server.stop()
 
 
 @contextlib.contextmanager
-def versitygw(folder: Path) -> Iterator[ObjectServer]:
+def versitygw(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
     port = free_port()
     keys = {"ROOT_ACCESS_KEY": "id", "ROOT_SECRET_KEY": "secret-key"}
-    words = ("--quiet", "--port", f"127.0.0.1:{port}", "posix", str(folder))
-    with _running("versitygw", port, *words, **keys) as url:
+    words = ("--quiet", "--port", f"{host}:{port}", "posix", str(folder))
+    with _running("versitygw", port, *words, host=host, **keys) as url:
         yield _s3(url, {})
 
 
 @contextlib.contextmanager
-def fake_gcs(folder: Path) -> Iterator[ObjectServer]:
+def fake_gcs(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
     port = free_port()
-    place = f"127.0.0.1:{port}"
-    words = ("-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", place)
+    place = f"{host}:{port}"
+    words = ("-scheme", "http", "-host", host, "-port", str(port), "-public-host", place)
     more = ("-external-url", f"http://{place}", "-filesystem-root", str(folder), "-log-level", "error")
-    with _running("fake-gcs-server", port, *words, *more) as url:
+    with _running("fake-gcs-server", port, *words, *more, host=host) as url:
         client = storage.Client("p", credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
         client.create_bucket(BUCKET)
         yield ObjectServer(lambda bucket: Gcs(client.bucket(bucket)), url, client)
 
 
 @contextlib.contextmanager
-def azurite(folder: Path) -> Iterator[ObjectServer]:
+def azurite(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
     port = free_port()
-    words = ("--silent", "--disableTelemetry", "--blobPort", str(port), "--location", str(folder))
-    with _running("azurite-blob", port, *words, "--skipApiVersionCheck") as url:
+    words = ("--silent", "--disableTelemetry", "--blobHost", host, "--blobPort", str(port), "--location", str(folder))
+    with _running("azurite-blob", port, *words, "--skipApiVersionCheck", host=host) as url:
         client = BlobServiceClient(f"{url}/{ACCOUNT}", ACCOUNT_KEY, retry_total=0)
         client.create_container(BUCKET)
         yield ObjectServer(lambda bucket: Azure(client.get_container_client(bucket)), url, client)

@@ -1,0 +1,111 @@
+"""A stack whose artifacts are in an object store: MLflow's own calls, pages and links, against real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.asking import Person, person
+from tests.e2e.harness import Client, Stack, run_in
+from tests.unit.object_servers import ACCOUNT, ACCOUNT_KEY, BUCKET, azurite, fake_gcs, versitygw
+
+pytestmark = pytest.mark.e2e
+MIB = 1 << 20
+PROXY = "/api/2.0/mlflow-artifacts"
+SERVERS = {"s3": versitygw, "gcs": fake_gcs, "azure": azurite}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A stack and the name of its store in the settings."""
+
+    stack: Stack
+    store: str
+    bob: Person
+
+
+def settings(store: str, url: str) -> dict[str, Any]:
+    if store == "s3":
+        keys = {"accessKeyId": "id", "secretAccessKey": "secret-key", "region": "us-east-1"}
+        return {"bucket": BUCKET, "prefix": "runs", "endpointUrl": url, "direct": True, **keys}
+    if store == "gcs":
+        return {"bucket": BUCKET, "prefix": "runs", "endpointUrl": url, "anonymous": True}
+    place = {"account": ACCOUNT, "container": BUCKET, "prefix": "runs"}
+    return {**place, "endpointUrl": f"{url}/{ACCOUNT}", "accountKey": ACCOUNT_KEY}
+
+
+def gateway() -> str:
+    """The address by which containers reach this host (Docker documentation, "Bridge network driver")."""
+    template = "{{(index .IPAM.Config 0).Gateway}}"
+    command = ("docker", "network", "inspect", "bridge", "--format", template)
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    with SERVERS[request.param](Path(tmp_path_factory.mktemp("store")), gateway()) as server:
+        given = settings(request.param, server.url)
+        stack = Stack.make("compose", Path(tmp_path_factory.mktemp("stack")), mlflow={request.param: given})
+        with stack.running():
+            yield Kept(stack, request.param, person(Client(stack.outputs()), "bob"))
+
+
+@pytest.fixture(scope="module")
+def place(kept: Kept) -> str:
+    experiment = kept.bob.experiment()
+    return f"{experiment}/{kept.bob.run(experiment)}/artifacts"
+
+
+@pytest.mark.parametrize("size", [5, 12 * MIB])
+def test_what_is_logged_is_listed_shown_and_removed(kept: Kept, place: str, size: int) -> None:
+    bob, content = kept.bob, os.urandom(size)
+    bob.put(f"{place}/models/a b.bin", content)
+    run = place.split("/")[1]
+    (file,) = bob.must("GET", f"/api/2.0/mlflow/artifacts/list?run_id={run}&path=models")["files"]
+    assert (file["path"], int(file["file_size"])) == ("models/a b.bin", size)
+    for path in (f"{PROXY}/artifacts/{place}/models/a b.bin", f"/get-artifact?run_id={run}&path=models/a b.bin"):
+        answer = bob.ask("GET", path)
+        assert (answer.status_code, answer.content == content) == (200, True)
+    assert bob.ask("DELETE", f"{PROXY}/artifacts/{place}/models/a b.bin").status_code == 200
+    assert bob.ask("GET", f"{PROXY}/artifacts/{place}/models/a b.bin").status_code == 404
+
+
+def test_links_are_made_for_who_may_and_where_the_setting_says_so(kept: Kept, place: str) -> None:
+    bob, direct = kept.bob, kept.store == "s3"
+    bob.put(f"{place}/linked", b"linked")
+    told = bob.must("GET", "/api/3.0/mlflow/server-info")
+    assert [told[f"multipart_{way}_enabled"] for way in ("uploads", "downloads")] == [direct, direct]
+    owner = person(bob.client, "alice")
+    foreign = owner.experiment()
+    calls = {
+        "mpu/create": ("POST", {"path": "x", "num_parts": 1}),
+        "mpu/complete": ("POST", {"path": "x", "upload_id": "none", "parts": [{"part_number": 1, "etag": "e"}]}),
+        "mpu/abort": ("POST", {"path": "x", "upload_id": "none"}),
+        "presigned": ("GET", None),
+    }
+    for call, (method, body) in calls.items():
+        path = f"{PROXY}/{call}/{place}" + ("/linked" if call == "presigned" else "")
+        expected = {"mpu/create": 200, "presigned": 200}.get(call, 400) if direct else 501
+        assert bob.ask(method, path, body).status_code == expected, call
+        elsewhere = f"{PROXY}/{call}/{foreign}/artifacts" + ("/linked" if call == "presigned" else "")
+        assert bob.ask(method, elsewhere, body).status_code == 403, call
+
+
+def test_no_secret_of_the_store_is_told(kept: Kept) -> None:
+    logs = kept.stack.logs("mlflow")
+    command = run_in(kept.stack.container("mlflow"), "cat", "/proc/1/cmdline")
+    labels = json.dumps(
+        subprocess.run(
+            ("docker", "inspect", "--format", "{{json .Config.Labels}}", kept.stack.container("mlflow")),
+            capture_output=True, text=True, check=True,
+        ).stdout
+    )  # fmt: skip
+    for secret in ("secret-key", ACCOUNT_KEY):
+        assert secret not in logs + command + labels
