@@ -47,7 +47,7 @@ from platforms.workload import (
     Workload,
     bash_http_check,
 )
-from settings import Settings, port_of, published_port, serves_metrics, trace_senders
+from settings import Settings, port_of, published_port, serves_mlflows_own_metrics, trace_senders
 from settings.versions import image
 
 SERVER = "mlflow"
@@ -227,7 +227,7 @@ def _server(settings: Settings, artifacts: str) -> ServerInputs:
         port=PORT,
         workers=settings.mlflow.workers,
         artifacts=artifacts,
-        metrics=_OWN_METRICS if serves_metrics(settings) else "",
+        metrics=_OWN_METRICS if serves_mlflows_own_metrics(settings) else "",
         certificate=TLS_CERTIFICATE_PATH if encrypted else "",
         key=TLS_KEY_PATH if encrypted else "",
     )

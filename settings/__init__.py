@@ -8,7 +8,7 @@ from settings.derived import (
     postgres_has_certificates,
     published_port,
     server_turns,
-    serves_metrics,
+    serves_mlflows_own_metrics,
     trace_senders,
     wants_sample_users,
 )
@@ -43,7 +43,7 @@ __all__ = [
     "published_port",
     "reveal",
     "server_turns",
-    "serves_metrics",
+    "serves_mlflows_own_metrics",
     "trace_senders",
     "wants_sample_users",
 ]

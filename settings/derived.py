@@ -14,6 +14,8 @@ _KEYCLOAKS_CONNECTIONS = 20
 # A request of MLflow's may hold two connections to each of its two databases.
 _CONNECTIONS_OF_A_TURN = 4
 MOST_TURNS = 8
+# With that many turns, a process keeps so many more for finding out who asks (mlflow_sso.databases).
+_KEPT_CONNECTIONS = 4
 
 # Ports inside the containers; the published ones come from the URLs.
 DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
@@ -82,7 +84,8 @@ def server_turns(settings: Settings) -> int:
     """How many requests each process of MLflow's server answers at once; 0 where there are more than connections."""
     keycloak = _KEYCLOAKS_CONNECTIONS * settings.keycloak.replicas if shares_keycloaks_database(settings) else 0
     connections = (CONNECTIONS - _RESERVED_CONNECTIONS - keycloak) // server_processes(settings)
-    return min(MOST_TURNS, connections // _CONNECTIONS_OF_A_TURN)
+    most = MOST_TURNS if connections >= MOST_TURNS * _CONNECTIONS_OF_A_TURN + _KEPT_CONNECTIONS else MOST_TURNS - 1
+    return min(most, connections // _CONNECTIONS_OF_A_TURN)
 
 
 def trace_senders(settings: Settings) -> tuple[tuple[str, str], ...]:
@@ -91,6 +94,6 @@ def trace_senders(settings: Settings) -> tuple[tuple[str, str], ...]:
     return ((mesh.collector_namespace, mesh.collector_account),)
 
 
-def serves_metrics(settings: Settings) -> bool:
-    """Whether MLflow serves its own metrics, to anybody who reaches its url: on loopback alone, unless told."""
+def serves_mlflows_own_metrics(settings: Settings) -> bool:
+    """Whether MLflow's own /metrics is open to whoever reaches a loopback url, where `mlflow.metrics` says nothing."""
     return settings.mlflow.metrics is None and is_loopback(urlsplit(settings.mlflow.url).hostname or "")

@@ -96,7 +96,7 @@ class S3(Group):
     )
     direct: bool = Field(
         False,
-        description="Clients move large artifacts by links of minutes, past the server; they have to reach the store",
+        description="Clients move large artifacts past the server, by links of five minutes, or an hour for a part",
     )
     public_url: Url | None = Field(
         None, description="With direct: URL of the store for clients, where endpointUrl is not it"

@@ -129,6 +129,20 @@ def test_the_rest_goes_and_nothing_else(stack: Stack, made: Made, client: Client
     assert "Nothing" in _gc(stack, "--yes").stderr
 
 
+@pytest.mark.parametrize("inside", ["team", "traces", ""])
+def test_an_experiment_inside_the_folder_of_another_stays(stack: Stack, client: Client, inside: str) -> None:
+    alice = person(client, "alice")
+    outer = alice.experiment()
+    inner = alice.experiment(artifact_location=f"mlflow-artifacts:/{outer}/{inside}".rstrip("/"))
+    run = alice.run(inner)
+    file = "/".join(filter(None, (outer, inside, run, "artifacts/weights.bin")))
+    alice.put(file, b"w")
+    alice.must("POST", f"{V2}/experiments/delete", {"experiment_id": outer})
+    _gc(stack, "--yes")
+    assert file in _files(stack)
+    assert alice.must("GET", f"{V2}/runs/get?run_id={run}")["run"]["info"]["run_id"] == run
+
+
 def test_a_stack_without_a_server_is_refused(stack: Stack, tmp_path: Path) -> None:
     nothing = Stack("compose", tmp_path, stack.config)
     nothing.write_config()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from tests.e2e.asking import V2, Person, person
+from tests.e2e.asking import V2, V3, Person, person
 from tests.e2e.harness import TIMEOUT, Client
 from tests.e2e.login import ui_session
 
@@ -96,3 +98,21 @@ def test_a_grant_that_is_taken_lets_nobody_write_to_a_run_that_was_written_to(al
         bob.must("POST", f"{V2}/runs/log-metric", metric)
     assert alice.ask("DELETE", grant).status_code == 200
     assert bob.ask("POST", f"{V2}/runs/log-metric", metric).status_code == 403
+
+
+def test_a_connection_that_people_share_keeps_nothing_of_them(client: Client, alice: Person, bob: Person) -> None:
+    """A proxy's connections serve everybody in turn. asyncio keeps the context of a large request for the next ones."""
+    name = f"shared/server-{secrets.token_hex(6)}"
+    assert alice.ask("POST", f"{V3}/mcp-servers", {"name": name}).status_code in (200, 201)
+    connection = HTTPConnection(urlsplit(client.outputs["mlflow_url"]).netloc, timeout=TIMEOUT)
+
+    def ask(somebody: Person, method: str, body: bytes | None = None) -> tuple[int, bytes]:
+        headers = {"Authorization": somebody.authorization, "Content-Type": "application/json"}
+        connection.request(method, f"{V3}/mcp-servers", body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    assert ask(bob, "POST", b'{"name": "' + b"x" * 900_000 + b'"}')[0] >= 400
+    seen = [ask(alice, "GET") for _ in range(3)]
+    connection.close()
+    assert all(name.encode() in text for _, text in seen), seen

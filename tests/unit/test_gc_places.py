@@ -81,3 +81,22 @@ def test_an_address_that_could_mean_more_than_one_folder_is_left_alone(tmp_path:
 def test_the_folder_around_artifacts_goes_where_it_is_named_after_its_owner() -> None:
     assert own_folder("mlflow-artifacts:/1/r1/artifacts", "r1") == "mlflow-artifacts:/1/r1"
     assert own_folder("s3://b/team/artifacts", "r1") == "s3://b/team/artifacts"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mlflow-artifacts:/6/team", "mlflow-artifacts:///6//team", "/artifacts/6/team", "file:///artifacts/6/team/"],
+)
+def test_a_folder_is_one_however_its_address_is_spelt(address: str) -> None:
+    assert Places("/artifacts").folder(address) == "/artifacts/6/team"
+
+
+def test_what_is_not_there_is_removed_from_any_bucket(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's client of Azure fails for an empty folder."""
+    from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
+
+    def fail(*_: object) -> None:
+        raise AssertionError("asked to remove what is not there")
+
+    monkeypatch.setattr(S3ArtifactRepository, "delete_artifacts", fail)
+    Places(f"s3://{NAME}/none").remove("mlflow-artifacts:/9/run")

@@ -28,11 +28,24 @@ class _InContext(ThreadPoolExecutor):
         return super().submit(copy_context().run, fn, *words, **more)
 
 
+# Threads that find out who asks (mlflow_sso.shortcuts.accounts).
+KEPT = 4
+
+
+def keeps() -> bool:
+    """Whether there are connections that may stay open: as many turns as there can be leave room for them."""
+    return Limits.told().turns >= Limits.turns
+
+
 def size() -> None:
-    """Sizes the pools, before MLflow and the plugin read of it: two connections to each database for every turn."""
-    turns = str(Limits.told().turns)
+    """Sizes the pools, before MLflow and the plugin read of it: two connections to each database for every turn.
+
+    And to the plugin's one for each thread that finds out who asks, where these keep theirs.
+    """
+    turns = Limits.told().turns
     for name in _POOLS:
-        os.environ.setdefault(name, turns)
+        more = KEPT if name == "OIDC_DB_POOL_MAX_OVERFLOW" and keeps() else 0
+        os.environ.setdefault(name, str(turns + more))
     # Of libpq, in seconds: a server that drops what it is sent is not waited for.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
 

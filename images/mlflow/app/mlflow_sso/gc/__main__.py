@@ -25,8 +25,9 @@ if __name__ == "__main__":
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     databases.size()
-    rows = Rows(os.environ["MLFLOW_BACKEND_STORE_URI"], own=given.artifacts.startswith("/"))
-    trash = Trash(rows, Places(given.artifacts), Grants(os.environ["OIDC_USERS_DB_URI"]))
+    places = Places(given.artifacts)
+    rows = Rows(os.environ["MLFLOW_BACKEND_STORE_URI"], places, own=given.artifacts.startswith("/"))
+    trash = Trash(rows, places, Grants(os.environ["OIDC_USERS_DB_URI"]))
     if given.what == "show":
         answer = trash.shown(given.older_than)
     elif given.what == "remove":

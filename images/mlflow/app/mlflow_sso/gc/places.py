@@ -1,5 +1,6 @@
 """The folders of artifacts: found by their addresses, measured and removed."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,17 @@ class Places:
         # The server itself answers for these; beside it they are reached without a login.
         return get_artifact_repository(f"{self._root}/{parts.path.strip('/')}")
 
+    def folder(self, address: str) -> str:
+        """One spelling for all addresses of a folder of this server's; others as they are."""
+        parts = urlsplit(address)
+        if parts.scheme == PROXIED and not parts.netloc:
+            path = f"{self._root}/{parts.path}"
+        elif parts.scheme in ("", "file"):
+            path = parts.path
+        else:
+            path = address
+        return re.sub("/{2,}", "/", path).rstrip("/")
+
     def size(self, address: str) -> int:
         """The bytes below an address; 0 where there is nothing. Raises what the store raises, or Unremovable."""
         return sum(found.file_size or 0 for found in _files(self.repository(address)))
@@ -45,6 +57,9 @@ class Places:
     def remove(self, address: str) -> None:
         """Takes away all that is below an address. Raises what the store raises, or Unremovable for what stays."""
         repository = self.repository(address)
+        if urlsplit(repository.artifact_uri).scheme not in ("", "file") and not repository.list_artifacts():
+            # A bucket has no empty folders, and MLflow's client of Azure fails to remove what is not there.
+            return
         repository.delete_artifacts()
         # A bucket may refuse some objects of many, which MLflow does not look at.
         left = sum(1 for _ in _files(repository))

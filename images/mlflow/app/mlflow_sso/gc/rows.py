@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow_sso import upstream
-from mlflow_sso.gc.places import own_folder
+from mlflow_sso.gc.places import Places, own_folder
 
 # Of ids in one question to the database.
 _MANY = 500
@@ -34,14 +34,15 @@ class Gone:
 class Rows:
     """The tracking store's database.
 
-    uri: its address, which is never shown. own: whether nothing but this server writes to its place of artifacts, so
-    that a folder that it made for an experiment is that experiment's as a whole. A bucket may have other servers in it.
+    uri: its address, which is never shown. places: the folders that its rows name. own: whether nothing but this server
+    writes to its place of artifacts, so that a folder that it made for an experiment is that experiment's as a whole. A
+    bucket may have other servers in it.
     """
 
-    def __init__(self, uri: str, own: bool) -> None:
+    def __init__(self, uri: str, places: Places, own: bool) -> None:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        self._own = own
+        self._places, self._own = places, own
         self.store: Any = SqlAlchemyStore(uri, "mlflow-artifacts:/")
 
     def deleted(self, older_than_ms: int) -> list[Gone]:
@@ -87,7 +88,7 @@ class Rows:
             models = models.filter(SqlLoggedModel.experiment_id == chosen).all()
             traces = session.query(SqlTraceInfo.request_id).filter(SqlTraceInfo.experiment_id == chosen)
             place = row.artifact_location
-            if self._is_own(chosen, place):
+            if self._is_own(chosen, place) and not self._is_shared(session, chosen, place):
                 folders = [place]
             else:
                 folders = [own_folder(address, name) for name, address in (*runs, *models)]
@@ -104,7 +105,11 @@ class Rows:
 
         with self.store.ManagedSessionMaker(read_only=True) as session:
             found = session.query(SqlExperiment.experiment_id, SqlExperiment.artifact_location).all()
-            return {str(one): place if self._is_own(one, place) else "" for one, place in found}
+            own = {one: place for one, place in found if self._is_own(one, place)}
+            return {
+                str(one): own[one] if one in own and not self._is_shared(session, one, own[one]) else ""
+                for one, _ in found
+            }
 
     def known_traces(self, names: list[str]) -> set[str]:
         """Those of these traces that have a row."""
@@ -118,8 +123,22 @@ class Rows:
                 known |= {name for (name,) in asked}
         return known
 
+    def still(self, gone: Gone) -> None:
+        """Raises LookupError where a thing is not deleted any more: somebody restored it meanwhile."""
+        from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLoggedModel, SqlRun
+
+        tables: dict[str, tuple[Any, Any]] = {
+            "experiment": (SqlExperiment, SqlExperiment.experiment_id == int(gone.experiment)),
+            "run": (SqlRun, SqlRun.run_uuid == gone.id),
+            "model": (SqlLoggedModel, SqlLoggedModel.model_id == gone.id),
+        }
+        table, condition = tables[gone.kind]
+        with self.store.ManagedSessionMaker(read_only=True) as session:
+            _deleted(session.query(table.lifecycle_stage).filter(condition).first(), gone.kind)
+
     def remove(self, gone: Gone) -> None:
-        """Takes the rows of a thing away, as `mlflow gc` does."""
+        """Takes the rows of a thing away, as `mlflow gc` does. Raises LookupError for one that is not deleted."""
+        self.still(gone)
         for run in gone.runs if gone.kind == "experiment" else [gone.id] if gone.kind == "run" else []:
             self.store._hard_delete_run(run)
         for model in gone.models if gone.kind == "experiment" else [gone.id] if gone.kind == "model" else []:
@@ -132,6 +151,14 @@ class Rows:
 
     def _is_own(self, experiment: int, place: str) -> bool:
         return self._own and bool(place == self.store._get_artifact_location(experiment))
+
+    def _is_shared(self, session: Any, experiment: int, place: str) -> bool:
+        """Whether another experiment's artifacts are at a place or below it, whoever chose that."""
+        from mlflow.store.tracking.dbmodels.models import SqlExperiment
+
+        others = session.query(SqlExperiment.artifact_location).filter(SqlExperiment.experiment_id != experiment)
+        mine = self._places.folder(place)
+        return any(f"{self._places.folder(other)}/".startswith(f"{mine}/") for (other,) in others if other)
 
     def _experiments(self, older_than_ms: int) -> list[Gone]:
         from mlflow.store.tracking.dbmodels.models import SqlExperiment

@@ -78,6 +78,7 @@ class Trash:
     def _remove(self, gone: Gone) -> None:
         # A row whose artifacts stay is found again by the next run; artifacts without a row would be found by nobody.
         for folder in gone.folders:
+            self._rows.still(gone)
             self._places.remove(folder)
         self._rows.remove(gone)
 

@@ -32,8 +32,9 @@ Known = tuple[bool, str | None, str]
 _T = TypeVar("_T")
 
 _log = get_logger()
-# The plugin compares personal tokens in a thread of their own (`_BASIC_AUTH_EXECUTOR`).
-_threads = ThreadPoolExecutor(4, "who-asks")
+# Bearer tokens may wait for Keycloak's keys, and sessions never do. The plugin compares personal tokens in a thread of
+# their own (`_BASIC_AUTH_EXECUTOR`). So many connections stay open: mlflow_sso.databases has one for each.
+_bearers, _cookies = (ThreadPoolExecutor(count, name) for count, name in ((2, "bearers"), (1, "cookies")))
 # Seconds that these have for one request, the wait for one of them included.
 _PATIENCE = 30
 _FACTS = (SqlUser.is_admin, SqlUser.active, SqlUser.is_service_account, SqlUser.service_account_source)
@@ -84,12 +85,12 @@ def _kept(what: str, read: Callable[[], Any]) -> Any:
     return rows.pop(what) if rows and what in rows else read()
 
 
-async def _aside(work: Callable[[], _T]) -> _T:
+async def _aside(threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
     """What work gives, in a thread that knows the request. Raises TimeoutError, of which the guard is told."""
     context = contextvars.copy_context()
     try:
         async with asyncio.timeout(_PATIENCE):
-            result = await asyncio.get_running_loop().run_in_executor(_threads, context.run, work)
+            result = await asyncio.get_running_loop().run_in_executor(threads, context.run, work)
     except TimeoutError:
         failed("nobody said in time who asks")
         raise
@@ -121,7 +122,7 @@ def _bearer(original: Callable[..., Coroutine[Any, Any, Known]]) -> Callable[...
 
     async def bearer(middleware: Any, header: str) -> Known:
         try:
-            return await _aside(lambda: at_once(middleware, header))
+            return await _aside(_bearers, lambda: at_once(middleware, header))
         except TimeoutError:
             return False, None, "Nobody could say in time"
 
@@ -135,7 +136,7 @@ def _cookie(original: Callable[..., Awaitable[Known]]) -> Callable[..., Awaitabl
         session = (request.scope.get("session") or {}).get("session_id")
         if session:
             try:
-                _keep(f"session {session}", await _aside(lambda: _session(session)))
+                _keep(f"session {session}", await _aside(_cookies, lambda: _session(session)))
             except Exception as error:
                 _log.error("Error reading a session: %s", type(error).__name__)
                 return False, None, "Session access failed"

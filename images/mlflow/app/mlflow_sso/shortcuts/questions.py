@@ -12,11 +12,14 @@ from mlflow_oidc_auth.store import store
 from sqlalchemy import Connection, Executable
 from sqlalchemy.exc import DBAPIError
 
+from mlflow_sso.databases import keeps
+
 _of_thread = threading.local()
+_KEEPS = keeps()
 
 
 def ask(statement: Executable, **words: Any) -> Any:
-    """The first row of an answer; None where there is none. Each thread has a connection of its own.
+    """The first row of an answer; None where there is none. Where there are enough, each thread keeps a connection.
 
     Raises SQLAlchemyError where the database cannot be asked.
     """
@@ -35,5 +38,8 @@ def ask(statement: Executable, **words: Any) -> Any:
     except BaseException:
         opened.close()
         raise
-    _of_thread.connection = opened
+    if _KEEPS:
+        _of_thread.connection = opened
+    else:
+        opened.close()
     return row
