@@ -29,6 +29,8 @@ EXTRA = {"ServerSideEncryption": "AES256"}
 # The account that azurite has unless it is told of another (its documentation, "Default Storage Account").
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+# By name, since the library reads a name from addresses of some hosts alone.
+CREDENTIAL = {"account_name": ACCOUNT, "account_key": ACCOUNT_KEY}
 _TOOLS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "mlflow-sso", "stores")
 
 
@@ -116,7 +118,7 @@ def azurite(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
     port = free_port()
     words = ("--silent", "--disableTelemetry", "--blobHost", host, "--blobPort", str(port), "--location", str(folder))
     with _running("azurite-blob", port, *words, "--skipApiVersionCheck", host=host) as url:
-        client = BlobServiceClient(f"{url}/{ACCOUNT}", ACCOUNT_KEY, retry_total=0)
+        client = BlobServiceClient(f"{url}/{ACCOUNT}", CREDENTIAL, retry_total=0)
         client.create_container(BUCKET)
         yield ObjectServer(lambda bucket: Azure(client.get_container_client(bucket)), url, client)
 
@@ -128,7 +130,7 @@ def away(name: str) -> Kind:
     """A bucket of a server that is not there."""
     url = "http://127.0.0.1:9"
     if name == "azurite":
-        client = BlobServiceClient(f"{url}/{ACCOUNT}", ACCOUNT_KEY, retry_total=0)
+        client = BlobServiceClient(f"{url}/{ACCOUNT}", CREDENTIAL, retry_total=0)
         return Azure(client.get_container_client(BUCKET))
     if name == "fake-gcs-server":
         options = {"api_endpoint": url}

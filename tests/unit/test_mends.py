@@ -304,3 +304,20 @@ def test_halves_of_characters_are_no_text(body: bytes) -> None:
 )
 def test_whole_characters_are_text_however_they_are_written(body: bytes) -> None:
     assert errors.is_text(body)
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, AttributeError, ValueError, IndexError])
+def test_a_field_of_another_type_is_the_callers_fault(error: type[Exception]) -> None:
+    def hook() -> None:
+        raise error("int is not iterable")
+
+    assert "another type" in errors.typed(hook, str)()
+    assert errors.typed(lambda: "an answer", str)() == "an answer"
+
+
+def test_a_failure_that_is_the_servers_is_not_told_as_the_callers() -> None:
+    def hook() -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError):
+        errors.typed(hook, str)()
