@@ -31,6 +31,10 @@ API = "/api/2.0/mlflow"
 BOUNDS = {"read": 1 / 0.8, "log-batch": 1 / 0.9}
 
 
+# The headers by which somebody is known now.
+Known = Callable[[], dict[str, str]]
+
+
 @dataclass(frozen=True)
 class Asked:
     """A server, and how its callers are known."""
@@ -105,21 +109,24 @@ def _answers(asked: Asked) -> bool:
     return True
 
 
-def _bearer(client: Client) -> dict[str, str]:
-    return {"Authorization": f"Bearer {client.password_token('bob')['access_token']}"}
+def _bearer(client: Client) -> Known:
+    # A bearer token lives for minutes.
+    return lambda: {"Authorization": f"Bearer {client.password_token('bob')['access_token']}"}
 
 
-def _personal(client: Client) -> dict[str, str]:
+def _personal(client: Client) -> Known:
     expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     body = {"name": f"bench-{secrets.token_hex(4)}", "expiration": expires}
     access = str(client.password_token("bob")["access_token"])
     made = client.mlflow(f"{API}/users/current/tokens", access, "POST", json=body).json()["token"]
-    return {"Authorization": "Basic " + b64encode(f"bob:{made}".encode()).decode()}
+    headers = {"Authorization": "Basic " + b64encode(f"bob:{made}".encode()).decode()}
+    return lambda: headers
 
 
-def _session(client: Client) -> dict[str, str]:
+def _session(client: Client) -> Known:
     cookies = ui_session(client, "bob").cookies
-    return {"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)}
+    headers = {"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)}
+    return lambda: headers
 
 
 WAYS = {"bearer": _bearer, "personal token": _personal, "session": _session}
@@ -152,20 +159,19 @@ def calls(stack: Stack) -> list[Figure]:
     with without_login(stack) as bare:
         return [
             Figure(f"{stack.engine}: {what}, {way}, {callers} at once", ours, "s", theirs, BOUNDS[what])
-            for way, known in WAYS.items()
+            for way, login in WAYS.items()
+            for known in [login(client)]
             for what, call in asked.items()
             for callers in (1, 8)
             for ours, theirs in [_by_turns(client, known, bare, call, callers)]
         ]
 
 
-def _by_turns(
-    client: Client, known: Callable[[Client], dict[str, str]], bare: Asked, call: Call, callers: int
-) -> tuple[list[float], list[float]]:
+def _by_turns(client: Client, known: Known, bare: Asked, call: Call, callers: int) -> tuple[list[float], list[float]]:
     """Seconds of the stack's rounds, and of those without a login."""
     sides: tuple[list[float], list[float]] = ([], [])
     for number in range(ROUNDS + 1):
-        ours = Asked(client.outputs["mlflow_url"], known(client))
+        ours = Asked(client.outputs["mlflow_url"], known())
         for asked, seconds in zip((ours, bare), sides, strict=True):
             one = partial(asked.ask, call.method, call.path, call.body(number), CALLS // callers)
             seconds.append(timed(partial(at_once, callers, one)))
