@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
+from mlflow_sso import databases
 from mlflow_sso.guard import Limits
 from mlflow_sso.mends import inflation
 
 from components.limits import limit_variables
-from settings import MOST_TURNS, model
+from settings import MOST_TURNS, derived, model, server_turns
 from tests.samples import settings
 
 MIB = 1 << 20
@@ -56,3 +58,24 @@ def test_a_limit_reaches_the_guard(key: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_more_processes_have_fewer_turns_each() -> None:
     many = limit_variables(settings({"mlflow": {"workers": 8}}))
     assert Limits.told(many).turns < MOST_TURNS
+
+
+def test_connections_that_stay_open_are_counted_where_there_are_as_many_turns_as_there_can_be() -> None:
+    """Five processes have 34 connections each: room for the eight turns of each, and not for what stays open beside."""
+    assert derived._KEPT_CONNECTIONS == databases.KEPT
+    assert server_turns(settings({"mlflow": {"workers": 4}})) == MOST_TURNS
+    assert server_turns(settings({"mlflow": {"workers": 5}})) == MOST_TURNS - 1
+
+
+@pytest.mark.parametrize(("turns", "more"), [(MOST_TURNS, databases.KEPT), (MOST_TURNS - 1, 0)])
+def test_the_pool_has_a_connection_for_each_thread_that_keeps_one(
+    turns: int, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*databases._POOLS, "PGCONNECT_TIMEOUT"):
+        # Set first, so that what is added here is taken away afterwards.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_SSO_TURNS", str(turns))
+    databases.size()
+    assert os.environ["OIDC_DB_POOL_MAX_OVERFLOW"] == str(turns + more)
+    assert os.environ["OIDC_DB_POOL_SIZE"] == os.environ["MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW"] == str(turns)
