@@ -49,7 +49,8 @@ class World:
     def owned_by(self, caller: str) -> World:
         """A world of the same people, whose things a caller makes, and shares with nobody; with a word of its own."""
         other = copy(self)
-        other.values, other.owner, other.hidden = dict(self.values), caller, f"own{secrets.token_hex(8)}"
+        other.owner, other.hidden = caller, f"own{secrets.token_hex(8)}"
+        other.values = {**self.values, "hidden": other.hidden}
         return other
 
     def new(self) -> dict[str, str]:

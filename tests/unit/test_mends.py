@@ -8,9 +8,10 @@ import json
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from mlflow_sso.mends import errors, filling, grants, places, sqltext
+from mlflow_sso.mends import blame, errors, filling, grants, places, sqltext
 from mlflow_sso.mends.destinations import refused
 from mlflow_sso.mends.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends.tokens import Foreign, Seal
@@ -311,8 +312,8 @@ def test_a_field_of_another_type_is_the_callers_fault(error: type[Exception]) ->
     def hook() -> None:
         raise error("int is not iterable")
 
-    assert "another type" in errors.typed(hook, str)()
-    assert errors.typed(lambda: "an answer", str)() == "an answer"
+    assert "another type" in blame.typed(hook, str)()
+    assert blame.typed(lambda: "an answer", str)() == "an answer"
 
 
 def test_a_failure_that_is_the_servers_is_not_told_as_the_callers() -> None:
@@ -320,4 +321,46 @@ def test_a_failure_that_is_the_servers_is_not_told_as_the_callers() -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError):
-        errors.typed(hook, str)()
+        blame.typed(hook, str)()
+
+
+def failure(*files: str) -> Exception:
+    """A ValueError that went through functions of these files, the last of which raised it."""
+    named: dict[str, Any] = {}
+    body = "raise ValueError('x')"
+    for number, name in enumerate(reversed(files)):
+        exec(compile(f"def f{number}():\n    {body}\n", name, "exec"), named)
+        body = f"f{number}()"
+    try:
+        named[f"f{len(files) - 1}"]()
+    except ValueError as error:
+        return error
+    raise AssertionError("it did not fail")
+
+
+LIB = "/opt/venv/lib/python3.11/site-packages"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ((f"{LIB}/flask/app.py", f"{LIB}/mlflow/server/handlers.py"), True),
+        ((f"{LIB}/mlflow/server/handlers.py", "/usr/lib/python3.11/json/decoder.py"), True),
+        ((f"{LIB}/mlflow/server/handlers.py", f"{LIB}/mlflow/store/tracking/sqlalchemy_store.py"), False),
+        ((f"{LIB}/mlflow/server/handlers.py", "/opt/app/mlflow_sso/mends/pages.py"), False),
+        ((f"{LIB}/mlflow/server/handlers.py", f"{LIB}/mlflow_oidc_auth/hooks/after_request.py"), False),
+        ((f"{LIB}/flask/app.py",), False),
+    ],
+)
+def test_the_callers_fault_is_what_a_reader_of_requests_fails_at(files: tuple[str, ...], expected: bool) -> None:
+    assert blame.is_reading(failure(*files)) is expected
+
+
+@pytest.mark.parametrize("error", [ValueError("'x' is not a valid TraceState"), TypeError("x"), AttributeError("x")])
+def test_a_value_that_a_store_fails_at_is_the_callers_fault(error: Exception) -> None:
+    assert blame.is_value(error)
+
+
+@pytest.mark.parametrize("message", ["'x' is not a valid TraceState", OSError("x"), RuntimeError("x"), MemoryError()])
+def test_another_failure_of_a_store_is_the_servers(message: object) -> None:
+    assert not blame.is_value(message)

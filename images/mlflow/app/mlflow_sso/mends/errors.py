@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any
 
 from mlflow_sso import upstream
-from mlflow_sso.mends import sqltext
+from mlflow_sso.mends import blame, sqltext
 
 _logger = logging.getLogger("mlflow_sso.errors")
 
@@ -25,6 +25,8 @@ def _init(original: Callable[..., None]) -> Callable[..., None]:
         from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
         text = str(message)
+        if blame.is_value(message):
+            args, named = (INVALID_PARAMETER_VALUE,), {}
         if sqltext.is_nul(text):
             text = "Invalid value: it holds a NUL character."
             args, named = (INVALID_PARAMETER_VALUE,), {}
@@ -153,37 +155,6 @@ async def _invalid_body(_: Any, error: Any) -> Any:
     return JSONResponse({"detail": told}, status_code=422)
 
 
-def typed(hook: Callable[[], Any], refusal: Callable[[str], Any]) -> Callable[[], Any]:
-    """A hook that reads fields of a request for granted: one of another type is the caller's fault, and nothing ran."""
-
-    @wraps(hook)
-    def before() -> Any:
-        try:
-            return hook()
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            _logger.info("a request with a field of another type: %s", type(error).__name__, exc_info=error)
-            return refusal("Invalid request: a field has a value of another type than it takes.")
-
-    return before
-
-
-def honest(error: Any) -> Any:
-    """The refusal of the caller's that a 500 of the plugin's was made of, or else the error as it is."""
-    from fastapi import HTTPException
-    from mlflow.exceptions import MlflowException
-
-    cause = error.__cause__
-    if error.status_code != 500 or not isinstance(cause, MlflowException) or cause.get_http_status_code() >= 500:
-        return error
-    return HTTPException(cause.get_http_status_code(), cause.message)
-
-
-async def _http(request: Any, error: Any) -> Any:
-    from fastapi.exception_handlers import http_exception_handler
-
-    return await http_exception_handler(request, honest(error))
-
-
 def install() -> None:
     import sqlalchemy.event
     from fastapi.exceptions import RequestValidationError
@@ -191,20 +162,14 @@ def install() -> None:
     from mlflow.server import app as flask
     from mlflow.server import otel_api
     from mlflow_oidc_auth.app import app
-    from mlflow_oidc_auth.hooks import before_request_hook
     from sqlalchemy.engine import Engine
-    from starlette.exceptions import HTTPException
 
     upstream.replace(exceptions.MlflowException, "__init__", "494e23cf9d5f2deb", _init)
-    # A header that asks for what is switched off is the caller's fault.
-    exceptions.ERROR_CODE_TO_HTTP_STATUS.setdefault("FEATURE_DISABLED", 400)
     sqlalchemy.event.listen(Engine, "handle_error", _hide)
+    blame.install(_bad)
+    blame.replace_json(is_text)
     hooks = flask.before_request_funcs.setdefault(None, [])
-    hooks[:] = [
-        _refuse_nul,
-        _refuse_others,
-        *(typed(hook, _bad) if hook is before_request_hook else hook for hook in hooks),
-    ]
+    hooks[:] = [_refuse_nul, _refuse_others, *hooks]
     upstream.replace(otel_api, "_convert_otlp_json_ids_to_base64", "1f3a96fb5739bd04", _spans)
     graphql = {rule.endpoint for rule in flask.url_map.iter_rules() if str(rule).endswith("/graphql")}
     if not graphql:
@@ -212,6 +177,3 @@ def install() -> None:
     for endpoint in graphql:
         flask.view_functions[endpoint] = _graphql(flask.view_functions[endpoint])
     app.add_exception_handler(RequestValidationError, _invalid_body)
-    if HTTPException in app.exception_handlers and "fastapi" not in app.exception_handlers[HTTPException].__module__:
-        raise LookupError("the plugin answers errors in another way")
-    app.add_exception_handler(HTTPException, _http)
