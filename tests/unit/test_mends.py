@@ -8,6 +8,7 @@ import json
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -329,7 +330,7 @@ def failure(*files: str) -> Exception:
     named: dict[str, Any] = {}
     body = "raise ValueError('x')"
     for number, name in enumerate(reversed(files)):
-        exec(compile(f"def f{number}():\n    {body}\n", name, "exec"), named)
+        FunctionType(compile(f"def f{number}():\n    {body}\n", name, "exec"), named)()
         body = f"f{number}()"
     try:
         named[f"f{len(files) - 1}"]()
