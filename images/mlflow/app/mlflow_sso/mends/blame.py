@@ -1,6 +1,6 @@
 """Whose fault an error is: a request that cannot be read is the caller's, whatever MLflow and the plugin call it.
 
-An answer of 500 says that the server is broken, and MLflow's client repeats it for minutes (`mlflow.utils.request_utils`:
+An answer of 500 says that the server is broken, and MLflow's client repeats it for minutes (`request_utils`:
 408, 429, 500, 502, 503 and 504).
 """
 
