@@ -25,6 +25,9 @@ from settings.types import is_loopback
 from settings.versions import choosers, unsupported, versions
 from settings.wrong import Wrong
 
+# Keycloak makes these in every realm (`org.keycloak.models.Constants`).
+BUILT_IN_CLIENTS = ("account", "account-console", "admin-cli", "broker", "realm-management", "security-admin-console")
+
 
 def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
     """Every broken rule, each with its key, its value and what was expected."""
@@ -145,7 +148,11 @@ def _names(settings: Settings, known: Known) -> Iterator[Wrong]:
         usernames += ["alice", "bob"]
     clients = {"realm.clientId": realm.client_id, "realm.cliClientId": realm.cli_client_id}
     accounts = {f"realm.serviceAccounts[{i}].clientId": one.client_id for i, one in enumerate(realm.service_accounts)}
-    ids = [name for key, name in {**clients, **accounts}.items() if known.values(key)]
+    given = {key: name for key, name in {**clients, **accounts}.items() if known.values(key)}
+    for key, name in given.items():
+        if name in BUILT_IN_CLIENTS or name == f"{realm.name}-realm":
+            yield Wrong((key,), name, "expected another id: Keycloak has a client of its own by this one")
+    ids = list(given.values())
     for key, names in (("realm.users", usernames), ("realm.serviceAccounts", ids)):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

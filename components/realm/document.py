@@ -29,12 +29,14 @@ def importing_workloads(spec: StackSpec, kept: str = "") -> tuple[Workload, ...]
     """The workloads with a Keycloak that imports the realm at its first start.
 
     For targets without a provider that manages the realm. A realm that is there already is left alone.
-    kept: the document that was imported, empty for a new stack. Its names of secrets stay in use: others would make
-        Keycloak's container anew, and look like a realm that has changed.
+    kept: the document that was imported, empty for a new stack. Its names of secrets stay in use, and Keycloak's own
+        clients that it leaves open are left so: else Keycloak's container would be made anew for a realm that is
+        imported no more, and it would look like a realm that has changed.
     """
     names = _variables(spec.realm, kept)
     used = {names[secret.name]: SecretText.of(ImportQuoted(secret)) for _, secret in _owners(spec.realm)}
-    tree = realm_import(spec.realm, lambda secret: f"${{{names[secret.name]}}}")
+    realm = replace(spec.realm, closed=_closed(spec.realm, kept))
+    tree = realm_import(realm, lambda secret: f"${{{names[secret.name]}}}")
     document = json.dumps(tree, indent=2, sort_keys=True) + "\n"
     return tuple(
         replace(
@@ -57,11 +59,7 @@ def _owners(realm: RealmSpec) -> list[tuple[tuple[str, str], Secret]]:
 
 def _variables(realm: RealmSpec, kept: str) -> dict[str, str]:
     """The variable that carries each secret to Keycloak, by the secret's name: the kept one, or else its own."""
-    try:
-        document = json.loads(kept or "{}")
-    except ValueError:
-        # The engine that keeps it tells of the damage.
-        document = {}
+    document = _read(kept)
     known: dict[tuple[str, str], str] = {}
     for client in _entries(document, "clients"):
         known["clients", str(client.get("clientId"))] = _variable(client.get("secret"))
@@ -69,6 +67,20 @@ def _variables(realm: RealmSpec, kept: str) -> dict[str, str]:
         for credential in _entries(user, "credentials"):
             known["users", str(user.get("username"))] = _variable(credential.get("value"))
     return {secret.name: known.get(owner) or f"REALM_{secret.variable}" for owner, secret in _owners(realm)}
+
+
+def _closed(realm: RealmSpec, kept: str) -> tuple[str, ...]:
+    """Keycloak's own clients that the import switches off."""
+    there = {client.get("clientId") for client in _entries(_read(kept), "clients")}
+    return realm.closed if not there else tuple(client_id for client_id in realm.closed if client_id in there)
+
+
+def _read(kept: str) -> object:
+    try:
+        return json.loads(kept or "{}")
+    except ValueError:
+        # The engine that keeps it tells of the damage.
+        return {}
 
 
 def _entries(tree: object, key: str) -> list[dict[str, Any]]:
@@ -112,7 +124,10 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
         "maxFailureWaitSeconds": brute.max_wait_seconds,
         "maxDeltaTimeSeconds": brute.reset_seconds,
         "groups": [{"name": group} for group in spec.groups],
-        "clients": [_client(client, spec, placeholder) for client in spec.clients],
+        "clients": [
+            *(_client(client, spec, placeholder) for client in spec.clients),
+            *map(_closed_client, spec.closed),
+        ],
         "users": [*_people(spec, placeholder), *_accounts(spec)],
     }
 
@@ -147,6 +162,17 @@ def _accounts(spec: RealmSpec) -> list[dict[str, Any]]:
         for client in spec.clients
         if client.service_account
     ]
+
+
+def _closed_client(client_id: str) -> dict[str, Any]:
+    return {
+        "clientId": client_id,
+        "enabled": False,
+        "protocol": "openid-connect",
+        "publicClient": True,
+        "standardFlowEnabled": False,
+        "directAccessGrantsEnabled": False,
+    }
 
 
 def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class KeycloakRealm(pulumi.ComponentResource):
         # Every client's tokens name MLflow's own, so that one is declared first.
         for client in sorted(realm.clients, key=lambda client: client.client_id != realm.audience):
             self._make_client(client)
+        for client_id in realm.closed:
+            self._close_client(client_id)
         self._make_users()
         self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
 
@@ -173,6 +175,20 @@ class KeycloakRealm(pulumi.ComponentResource):
                 exhaustive=False,
                 opts=inside,
             )
+
+    def _close_client(self, client_id: str) -> None:
+        """Switches a client of Keycloak's own off, which is there with the realm and goes with it."""
+        openid.Client(
+            self._logical(f"client-{client_id}"),
+            realm_id=self._realm_id,
+            client_id=client_id,
+            import_=True,
+            enabled=False,
+            access_type="PUBLIC",
+            standard_flow_enabled=False,
+            direct_access_grants_enabled=False,
+            opts=self._child,
+        )
 
     def _make_users(self) -> None:
         for user in self._spec.users:

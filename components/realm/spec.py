@@ -94,6 +94,8 @@ class RealmSpec:
     admin_groups, user_groups: the groups of MLflow's administrators, and those of everybody else who may come in.
     server: MLflow's own client, which the `aud` of every token must name. cli: that of command lines.
     accounts: those of service accounts.
+    closed: Keycloak's own clients that are switched off, since anybody may try passwords at them, past the browser and
+        what it asks for besides: `admin-cli` takes direct access grants in every new realm.
     """
 
     name: str
@@ -109,6 +111,7 @@ class RealmSpec:
     cli: Client
     accounts: tuple[Client, ...]
     users: tuple[User, ...]
+    closed: tuple[str, ...]
     signature_algorithm: str = "RS256"
     security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
 
@@ -167,6 +170,8 @@ def realm_spec(settings: Settings) -> RealmSpec:
             for account in realm.service_accounts
         ),
         users=(*_sample_users(settings), *_declared_users(settings)),
+        # A realm that is somebody else's may need it.
+        closed=("admin-cli",) if existing is None or existing.create_realm else (),
     )
 
 

@@ -39,6 +39,10 @@ ALLOWED: Mapping[tuple[str, str], str] = {
 # data and passwords. What a new workload brings needs no row.
 ADDED: Mapping[tuple[str, str], str] = {
     ("variable", "MLFLOW_GATEWAY_KEY"): "the same, for Compose",
+    (
+        "Client",
+        "client-admin-cli",
+    ): "Keycloak made it with the realm; it is switched off, and nothing but that is known of it",
     ("RandomPassword", "mlflow-gateway-key"): "rows under MLflow's public passphrase are put under it as MLflow starts",
 }
 # The programs that the next `up` starts anew, with what they are told beside what they were; all else of them stays.

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import requests
 
-from tests.e2e.harness import Stack
+from tests.e2e.harness import Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
 
 # Made anew by every Keycloak: identifiers, times, and the secrets whose values differ between stacks on purpose.
@@ -131,6 +132,20 @@ _ABSENT = "<absent>"
 
 @pytest.mark.pulumi
 @pytest.mark.parametrize("engine", ["pulumi"], indirect=True, scope="session")
+def test_a_client_that_nobody_declared_takes_no_passwords(client: Client, keycloak: KeycloakAdmin) -> None:
+    """Whatever Keycloak itself brings along: a password is tried where the login page and what it asks for stand."""
+    outputs = client.outputs
+    declared = {outputs["client_id"], outputs["cli_client_id"]}
+    others = [c["clientId"] for c in keycloak.get("clients") if c["clientId"] not in declared and c["publicClient"]]
+    assert {"admin-cli", "account-console", "security-admin-console"} <= set(others)
+    login = {"grant_type": "password", "username": "bob", "password": outputs["users"]["bob"]["password"]}
+    for client_id in others:
+        url = f"{outputs['issuer_url']}/protocol/openid-connect/token"
+        answer = requests.post(url, data={**login, "client_id": client_id}, timeout=10)
+        assert answer.status_code in {400, 401}, client_id
+        assert answer.json()["error"] in {"unauthorized_client", "invalid_client"}, client_id
+
+
 def test_both_engines_make_the_same_realm(stack: Stack, neighbour: Stack) -> None:
     made, imported = snapshot(stack.outputs()), snapshot(neighbour.outputs())
     assert {"mlflow", "mlflow-cli", "trainer"} <= set(made["clients"])

@@ -54,6 +54,8 @@ ONE_BY_ONE: list[tuple[str, dict[str, Any], str]] = [
     ("unknown group name", {"realm": {"users": [{"username": "x", "groups": ["y"]}]}}, "users[0].groups = y: expected"),
     ("a user twice", {"realm": {"users": [{"username": "bob"}]}}, "realm.users = bob: expected each name once"),
     ("a client twice", {"realm": {"clientId": "one", "cliClientId": "one"}}, "= one: expected each name once"),
+    ("a client of Keycloak's", {"realm": {"clientId": "admin-cli"}}, "realm.clientId = admin-cli: expected another id"),
+    ("an account of Keycloak's", {"realm": {"serviceAccounts": [{"clientId": "broker"}]}}, "[0].clientId = broker: e"),
     ("a user without name", {"realm": {"users": [{"groups": []}]}}, "realm.users[0].username: required, and not given"),
     ("plugin 6", {"mlflow": {"pluginVersion": "6.2.0"}}, "mlflow.pluginVersion = 6.2.0: 6.x has neither"),
     ("plugin below 5", {"mlflow": {"pluginVersion": "4.0.1"}}, "mlflow.pluginVersion = 4.0.1: older than 5"),
