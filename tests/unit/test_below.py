@@ -42,6 +42,8 @@ def test_the_path_is_taken_off_once_where_it_is_there(path: str, routed: str) ->
 def test_the_bare_path_leads_to_the_page_with_what_was_asked() -> None:
     answer = one("GET", "/mlflow", more={"query_string": b"a=b"})
     assert (answer.status, answer.headers["location"], SEEN) == (308, "/mlflow/?a=b", [])
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert one("GET", "/mlflow", more={"headers": [(b"host", b"evil.example")]}).status == 403
 
 
 @pytest.mark.parametrize("below", ["", "/mlflow"])

@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from mlflow_sso.asgi import Application
 from mlflow_sso.guard import Guard, Limits, Turns
 from mlflow_sso.guard.bodies import no_body
@@ -184,14 +185,15 @@ def test_long_bodies_of_a_user_are_answered_one_by_one() -> None:
     run(scenario())
 
 
-def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
+@pytest.mark.parametrize("prefix", ["/v1/traces", "/oidc/ui"])
+def test_a_prefix_that_leads_elsewhere_is_refused(prefix: str) -> None:
     assert one(turns(echo), "GET", f"/mlflow{SEARCH}", more={"root_path": "/mlflow"}).status == 200
     inner = Turns(echo, LIMITS, lambda scope: "bob", ask)  # type: ignore[arg-type]
 
     async def prefixed(scope: Any, receive: Any, send: Any) -> None:
-        await inner({**scope, "root_path": "/v1/traces"}, receive, send)
+        await inner({**scope, "root_path": prefix}, receive, send)
 
-    assert one(guard(prefixed), "POST", f"/v1/traces{SEARCH}").status == 400
+    assert one(guard(prefixed), "GET", f"{prefix}{SEARCH}").status == 400
 
 
 def test_a_long_answer_that_comes_in_pieces_is_held_in_pieces_alone() -> None:

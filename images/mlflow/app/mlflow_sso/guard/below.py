@@ -37,20 +37,19 @@ def _below(root: str, cookie: bytes) -> bytes:
     return b";".join(b" Path=" + root.encode() if p.strip().lower() == b"path=/" else p for p in parts)
 
 
+async def to_page(scope: Scope, send: Send) -> None:
+    """Sends a browser from the path itself to the page below it: what the page asks for is relative to it."""
+    query = b"?" + scope["query_string"] if scope["query_string"] else b""
+    place = [(b"location", scope["root_path"].encode() + b"/" + query), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 308, "headers": place})
+    await send({"type": "http.response.body", "body": b""})
+
+
 class Below:
-    """An application below a path."""
+    """An application below a path. The path itself is for the guard to answer, by `to_page`."""
 
     def __init__(self, app: Application, path: str) -> None:
         self._app, self._path = app, path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif scope["path"] == self._path:
-            # What the page asks for is relative to it.
-            query = b"?" + scope["query_string"] if scope["query_string"] else b""
-            place = [(b"location", self._path.encode() + b"/" + query), (b"content-length", b"0")]
-            await send({"type": "http.response.start", "status": 308, "headers": place})
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await self._app({**scope, "root_path": self._path}, receive, send)
+        await self._app({**scope, "root_path": self._path} if scope["type"] == "http" else scope, receive, send)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
-from mlflow_sso.guard.below import cookies_below, path_of
+from mlflow_sso.guard.below import cookies_below, path_of, to_page
 from mlflow_sso.guard.bodies import Body, declared, header, no_body, refuse
 from mlflow_sso.guard.limits import MIB, Limits
 from mlflow_sso.guard.line import Line
@@ -103,7 +103,9 @@ class Guard:
         except Refusal as refusal:
             await refuse(refusal, receive, answer)
             return
-        if self._transfer is not None and what in (Kind.UPLOAD, Kind.DOWNLOAD):
+        if root and scope["path"] == root:
+            await to_page(scope, answer)
+        elif self._transfer is not None and what in (Kind.UPLOAD, Kind.DOWNLOAD):
             await self._move(scope, body, answer, self._transfer)
         else:
             await self._serve(self._origins.known(scope, path), body, answer)

@@ -51,7 +51,15 @@ class Turns:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         what = scope.get(KIND)
-        if what is None or what is Kind.OPEN:
+        if what is None:
+            await self._app(scope, receive, send)
+            return
+        if scope.get("root_path", "") and kind(scope["method"], path_of(scope)) is not what:
+            # Nothing further in may be routed by another path than the one that the limits are by.
+            text = "The path and the prefix that a proxy told lead to different places."
+            await Refusal(400, text).send(send)
+            return
+        if what is Kind.OPEN:
             await self._app(scope, receive, send)
             return
         user = self._user_of(scope)
@@ -62,8 +70,6 @@ class Turns:
             await self._app(scope, no_body, send)
             return
         try:
-            if scope.get("root_path", "") and kind(scope["method"], path_of(scope)) is not what:
-                raise Refusal(400, "The path and the prefix that a proxy told lead to different places.")
             await self._let_in(scope, receive, send, user)
         except Refusal as refusal:
             await refusal.send(send)
