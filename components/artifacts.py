@@ -10,7 +10,7 @@ from components.secret import given_secret
 from platforms.secrets import Kept, Secret, SecretText
 from platforms.workload import Identity, Outside, Volume
 from settings import Settings, port_of, reveal
-from settings.model import S3, Azure, Gcs
+from settings.stores import S3, Azure, Gcs
 
 ARTIFACTS_PATH = "/mlflow/artifacts"
 # The entrypoint of the image writes it from a variable.
