@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import pytest
 from tests.e2e.asking import V2, V3, Person, new_trace, person
 from tests.e2e.harness import Client, Stack, run_in
 
+# Its stack is the neighbour of that one, whose MLflow no other test uses.
+pytestmark = pytest.mark.parametrize("engine", ["compose"], indirect=True)
 # In the container, which knows the password.
 ASK = 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -q -h 127.0.0.1 -U postgres -d "$1" -Atc "$2"'
 DELETED = "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'deleted'"
@@ -32,14 +33,8 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack.make("compose", tmp_path_factory.mktemp("gc")).running() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def client(stack: Stack) -> Client:
-    return Client(stack.outputs())
+def client(neighbour: Stack) -> Client:
+    return Client(neighbour.outputs())
 
 
 @pytest.fixture(scope="module")
@@ -80,57 +75,57 @@ def _gc(stack: Stack, *more: str, check: bool = True) -> Any:
     return stack.stackctl("gc", *more, check=check)
 
 
-def test_what_was_deleted_is_shown_and_stays_without_a_yes(stack: Stack, made: Made) -> None:
-    before = _files(stack)
-    shown = json.loads(_gc(stack, "--dry-run", "--output", "json").stdout)
+def test_what_was_deleted_is_shown_and_stays_without_a_yes(neighbour: Stack, made: Made) -> None:
+    before = _files(neighbour)
+    shown = json.loads(_gc(neighbour, "--dry-run", "--output", "json").stdout)
     found = {(row["kind"], row["id"]): row for row in shown}
     assert found.keys() == {("experiment", made.dead), ("run", made.gone), ("model", made.model), ("traces", made.live)}
     assert found["experiment", made.dead]["holds"] == ["1 runs", "1 traces"]
     assert found["experiment", made.dead]["bytes"] == 1002
     assert found["run", made.gone]["bytes"] == 1000
-    refused = _gc(stack, check=False)
+    refused = _gc(neighbour, check=False)
     assert refused.returncode == 2
     assert "--yes" in refused.stderr
-    assert _gc(stack, "--older-than", "1d", "--yes").returncode == 0
-    assert _gc(stack, "--older-than", "soon", "--yes", check=False).returncode == 2
+    assert _gc(neighbour, "--older-than", "1d", "--yes").returncode == 0
+    assert _gc(neighbour, "--older-than", "soon", "--yes", check=False).returncode == 2
     # Folders of traces have no age: nobody can restore them.
-    assert _files(stack) == [file for file in before if f"traces/{made.traces[0]}" not in file]
+    assert _files(neighbour) == [file for file in before if f"traces/{made.traces[0]}" not in file]
 
 
-def test_artifacts_that_cannot_be_removed_are_named_and_their_run_stays(stack: Stack, made: Made) -> None:
+def test_artifacts_that_cannot_be_removed_are_named_and_their_run_stays(neighbour: Stack, made: Made) -> None:
     """Another run's folder belongs to somebody else on the disk: what can go goes."""
     folder = f"/mlflow/artifacts/{made.dead}/{made.dead_run}/artifacts/model"
-    run_in(stack.container("mlflow"), "chmod", "0500", folder)
-    failed = _gc(stack, "--yes", check=False)
+    run_in(neighbour.container("mlflow"), "chmod", "0500", folder)
+    failed = _gc(neighbour, "--yes", check=False)
     assert failed.returncode == 1
     assert f"experiment {made.dead}" in failed.stderr
     assert "PermissionError" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert _rows(stack, "mlflow", DELETED) == made.dead
-    assert _rows(stack, "mlflow", "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'") == made.dead_run
-    run_in(stack.container("mlflow"), "chmod", "0700", folder)
+    assert _rows(neighbour, "mlflow", DELETED) == made.dead
+    assert _rows(neighbour, "mlflow", "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'") == made.dead_run
+    run_in(neighbour.container("mlflow"), "chmod", "0700", folder)
 
 
-def test_the_rest_goes_and_nothing_else(stack: Stack, made: Made, client: Client) -> None:
-    done = _gc(stack, "--yes")
+def test_the_rest_goes_and_nothing_else(neighbour: Stack, made: Made, client: Client) -> None:
+    done = _gc(neighbour, "--yes")
     assert "1 grants on experiments that are no more" in done.stderr
-    assert _files(stack) == sorted(
+    assert _files(neighbour) == sorted(
         [
             f"{made.live}/{made.stays}/artifacts/model/weights.bin",
             f"{made.live}/traces/{made.traces[1]}/artifacts/traces.json",
         ]
     )
-    assert _rows(stack, "mlflow", DELETED) == ""
-    assert _rows(stack, "mlflow", "SELECT count(*) FROM trace_info") == "1"
-    assert _rows(stack, "oidc", "SELECT experiment_id FROM experiment_permissions") == made.live
+    assert _rows(neighbour, "mlflow", DELETED) == ""
+    assert _rows(neighbour, "mlflow", "SELECT count(*) FROM trace_info") == "1"
+    assert _rows(neighbour, "oidc", "SELECT experiment_id FROM experiment_permissions") == made.live
     bob = person(client, "bob")
     assert bob.must("GET", f"{V2}/runs/get?run_id={made.stays}")["run"]["info"]["run_id"] == made.stays
     assert bob.must("GET", f"{V3}/traces/{made.traces[1]}")
-    assert "Nothing" in _gc(stack, "--yes").stderr
+    assert "Nothing" in _gc(neighbour, "--yes").stderr
 
 
 @pytest.mark.parametrize("inside", ["team", "traces", ""])
-def test_an_experiment_inside_the_folder_of_another_stays(stack: Stack, client: Client, inside: str) -> None:
+def test_an_experiment_inside_the_folder_of_another_stays(neighbour: Stack, client: Client, inside: str) -> None:
     alice = person(client, "alice")
     outer = alice.experiment()
     inner = alice.experiment(artifact_location=f"mlflow-artifacts:/{outer}/{inside}".rstrip("/"))
@@ -138,13 +133,13 @@ def test_an_experiment_inside_the_folder_of_another_stays(stack: Stack, client: 
     file = "/".join(filter(None, (outer, inside, run, "artifacts/weights.bin")))
     alice.put(file, b"w")
     alice.must("POST", f"{V2}/experiments/delete", {"experiment_id": outer})
-    _gc(stack, "--yes")
-    assert file in _files(stack)
+    _gc(neighbour, "--yes")
+    assert file in _files(neighbour)
     assert alice.must("GET", f"{V2}/runs/get?run_id={run}")["run"]["info"]["run_id"] == run
 
 
-def test_a_stack_without_a_server_is_refused(stack: Stack, tmp_path: Path) -> None:
-    nothing = Stack("compose", tmp_path, stack.config)
+def test_a_stack_without_a_server_is_refused(neighbour: Stack, tmp_path: Path) -> None:
+    nothing = Stack("compose", tmp_path, neighbour.config)
     nothing.write_config()
     done = _gc(nothing, "--yes", check=False)
     assert done.returncode == 2
