@@ -14,7 +14,7 @@ from platforms.running import Instance, Running
 
 # Sizes of large stores, and the removal of many files, take long.
 SECONDS = 3600
-# A command line holds so many ids; what is removed is told after each of these.
+# What is removed is told after each of these. More of them take longer than a call may, fewer start more programs.
 AT_ONCE = 50
 _ARTIFACTS = "--artifacts-destination"
 # The addresses as the server has them, which on some targets the image completes as it starts.
@@ -54,11 +54,11 @@ class Thing:
 
 @dataclass(frozen=True)
 class Removal:
-    """What became of some things. failed: the reasons by ids."""
+    """What became of a thing. failed: why it stays; None where it is gone."""
 
     kind: str
-    removed: tuple[str, ...]
-    failed: dict[str, str]
+    id: str
+    failed: str | None
 
 
 class Trash:
@@ -69,38 +69,47 @@ class Trash:
 
     def things(self, older_than_ms: int) -> tuple[list[Thing], int]:
         """What was deleted that long ago, and the number of grants on it. Raises TrashError."""
-        found = self._ask("show", "--older-than", str(older_than_ms))
+        (found,) = self._ask("show", "--older-than", str(older_than_ms))
         return [Thing.of(row) for row in found["things"]], int(found["grants"])
 
-    def remove(self, things: Sequence[Thing]) -> Iterator[Removal]:
-        """Remove these, some at a time, experiments alone. Raises TrashError; what was told before is removed then."""
-        for kind in dict.fromkeys(thing.kind for thing in things):
-            ids = [thing.id for thing in things if thing.kind == kind]
-            step = 1 if kind == "experiment" else AT_ONCE
-            for start in range(0, len(ids), step):
-                found = self._ask("remove", kind, *ids[start : start + step])
-                yield Removal(kind, tuple(found["removed"]), dict(found["failed"]))
+    def remove(self, things: Sequence[Thing]) -> Iterator[Removal | int]:
+        """Remove these, some at a time, and last the grants on experiments that are no more, whose number is yielded.
 
-    def remove_grants(self) -> int:
-        """Remove the grants on experiments that are no more; how many there were. Raises TrashError."""
-        return int(self._ask("grants")["grants"])
+        Raises TrashError; what was told before is removed then.
+        """
+        for start in range(0, len(things) or 1, AT_ONCE):
+            words = [f"{thing.kind}:{thing.id}" for thing in things[start : start + AT_ONCE]]
+            last = ("--grants",) if start + AT_ONCE >= len(things) else ()
+            for found in self._ask("remove", *last, *words):
+                if "grants" in found:
+                    yield int(found["grants"])
+                else:
+                    yield Removal(found["kind"], found["id"], found["failed"])
 
-    def _ask(self, *words: str) -> dict[str, Any]:
+    def _ask(self, *words: str) -> Iterator[dict[str, Any]]:
         command = ("python", "-m", "mlflow_sso.gc", "--artifacts", self._destination(), *words)
         answer = self._running.execute(self._instance, ("bash", "-c", _BESIDE, "bash", *command), seconds=SECONDS)
-        try:
-            found = json.loads(answer.out.strip().rpartition("\n")[2])
-        except ValueError:
-            found = None
-        if answer.code != 0 or not isinstance(found, dict):
+        told = list(_documents(answer.out))
+        yield from told
+        if answer.code != 0 or not told:
             raise TrashError(_reason(answer.code, answer.error))
-        return found
 
     def _destination(self) -> str:
         words = self._instance.args
         if _ARTIFACTS not in words[:-1]:
             raise TrashError(f"{self._instance.name} was not told where its artifacts are ({_ARTIFACTS})")
         return words[words.index(_ARTIFACTS) + 1]
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """The lines that are documents of JSON, among those of a log."""
+    for line in text.splitlines():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            yield found
 
 
 def _reason(code: int, error: str) -> str:

@@ -87,14 +87,15 @@ def _trash(stack: str, target: Platform | None, config_file: Path | None) -> Tra
 def _remove(trash: Trash, things: Sequence[Thing]) -> int:
     """Removes them and tells of it; how many stay."""
     names = {(thing.kind, thing.id): thing for thing in things}
-    failed = 0
-    for removal in trash.remove(things):
-        for one in removal.removed:
-            say(f"removed {_called(names[removal.kind, one])}")
-        for one, reason in removal.failed.items():
+    failed = grants = 0
+    for told in trash.remove(things):
+        if isinstance(told, int):
+            grants = told
+        elif told.failed is None:
+            say(f"removed {_called(names[told.kind, told.id])}")
+        else:
             failed += 1
-            say(f"error: {_called(names[removal.kind, one])} stays: {reason}")
-    grants = trash.remove_grants()
+            say(f"error: {_called(names[told.kind, told.id])} stays: {told.failed}")
     say(f"Removed {len(things) - failed} of {len(things)}, and {grants} grants on experiments that are no more.")
     return failed
 

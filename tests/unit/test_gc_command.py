@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from platforms.running import EXEC_SECONDS, Answer, Instance
 from stackctl.cli import app
+from stackctl.clients.trash import AT_ONCE
 from stackctl.commands import gc
 from tests.unit.doctor import FakeRunning
 
@@ -45,19 +46,37 @@ class Server(FakeRunning):
         at = words.index("--artifacts")
         assert words[at + 1] == self.args[-1]
         self.asked.append(words[at + 2 :])
-        return self.answer or Answer(0, "a line of a log\n" + json.dumps(self._said(words[at + 2 :])) + "\n", "")
+        said = [json.dumps(document) for document in self._said(words[at + 2 :])]
+        return self.answer or Answer(0, "\n".join(["a line of a log", *said, ""]), "")
 
-    def _said(self, words: Sequence[str]) -> dict[str, Any]:
+    def _said(self, words: Sequence[str]) -> Iterator[dict[str, Any]]:
         if words[0] == "show":
-            return {"things": self.things, "grants": 2}
-        if words[0] == "grants":
-            return {"grants": 2}
-        ids = words[2:]
-        return {"removed": [i for i in ids if i not in self.failing], "failed": dict(self.failing)}
+            yield {"things": self.things, "grants": 2}
+            return
+        for kind, _, name in (word.partition(":") for word in words[1:] if word != "--grants"):
+            yield {"kind": kind, "id": name, "failed": self.failing.get(name)}
+        if "--grants" in words:
+            yield {"grants": 2}
 
     @property
     def removals(self) -> list[Sequence[str]]:
         return [words for words in self.asked if words[0] != "show"]
+
+
+class Ended(Server):
+    """One whose removals end after the first."""
+
+    def execute(
+        self,
+        instance: Instance,
+        command: Sequence[str],
+        secrets: Mapping[str, str] | None = None,
+        seconds: int = EXEC_SECONDS,
+    ) -> Answer:
+        answer = super().execute(instance, command, secrets, seconds)
+        if not self.removals:
+            return answer
+        return Answer(137, "\n".join(answer.out.splitlines()[:2]), "")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, server: Server, *words: str) -> Result:
@@ -65,17 +84,15 @@ def run(monkeypatch: pytest.MonkeyPatch, server: Server, *words: str) -> Result:
     return CliRunner().invoke(app, ["gc", *words])
 
 
-def test_things_go_kind_by_kind_and_then_the_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_things_go_in_one_call_with_the_grants_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(DEAD, RUN, {**RUN, "id": "r2"}, TRACES)
     done = run(monkeypatch, server, "--yes", "--older-than", "1d2h")
     assert done.exit_code == 0, done.output
     assert server.asked == [
         ["show", "--older-than", str(26 * 3600 * 1000)],
-        ["remove", "experiment", "4"],
-        ["remove", "run", "r1", "r2"],
-        ["remove", "traces", "5"],
-        ["grants"],
+        ["remove", "--grants", "experiment:4", "run:r1", "run:r2", "traces:5"],
     ]
+    assert "Removed 4 of 4, and 2 grants" in done.stderr
     assert "1 experiments, 2 runs, data of 3 deleted traces, 2 grants; 9.8 KiB of artifacts" in done.stderr
     assert "unknown (away)" in done.stdout
     assert "\x1b[2J" not in done.output
@@ -96,7 +113,28 @@ def test_what_fails_is_named_and_stops_nothing_else(monkeypatch: pytest.MonkeyPa
     assert done.exit_code == 1
     assert "run r1 (a\\x1b[2Jrun) stays: AccessDenied: no" in done.stderr
     assert "removed run r2 (other)" in done.stderr
-    assert server.removals[-1] == ["grants"]
+    assert "Removed 1 of 2, and 2 grants" in done.stderr
+
+
+def test_many_go_in_several_calls_and_grants_in_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(*({**RUN, "id": f"r{number}"} for number in range(2 * AT_ONCE)))
+    done = run(monkeypatch, server, "--yes")
+    assert f"Removed {2 * AT_ONCE} of {2 * AT_ONCE}" in done.stderr
+    assert [words[1] == "--grants" for words in server.removals] == [False, True]
+
+
+def test_grants_go_where_they_are_all_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    done = run(monkeypatch, server, "--yes")
+    assert (done.exit_code, server.removals) == (0, [["remove", "--grants"]])
+
+
+def test_what_went_before_the_servers_side_was_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Ended(RUN, {**RUN, "id": "r2"})
+    done = run(monkeypatch, server, "--yes")
+    assert done.exit_code == 1
+    assert "removed run r1" in done.stderr
+    assert "memory" in done.stderr
 
 
 def test_versions_of_registered_models_are_named_before_their_files_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,22 +31,19 @@ class Trash:
         stale = (named - living.keys()) | (named & experiments)
         return {"things": rows, "grants": self._grants.count(stale) if stale else 0}
 
-    def remove(self, kind: str, ids: Sequence[str]) -> dict[str, Any]:
-        """Removes one after another; what one fails with stops no other."""
+    def remove(self, kind: str, name: str) -> str | None:
+        """Removes a thing. What it fails with is answered, and stops no other."""
         ways: dict[str, Callable[[str], None]] = {
             "experiment": lambda one: self._remove(self._rows.experiment(one)),
             "run": lambda one: self._remove(self._rows.run(one)),
             "model": lambda one: self._remove(self._rows.model(one)),
             "traces": self._remove_left_traces,
         }
-        removed, failed = [], dict[str, str]()
-        for one in ids:
-            try:
-                ways[kind](one)
-                removed.append(one)
-            except Exception as error:
-                failed[one] = _reason(error)
-        return {"removed": removed, "failed": failed}
+        try:
+            ways[kind](name)
+        except Exception as error:
+            return _reason(error)
+        return None
 
     def remove_grants(self) -> int:
         """Takes away the grants on experiments that are no more."""
