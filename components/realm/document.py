@@ -70,7 +70,7 @@ def _variables(realm: RealmSpec, kept: str) -> dict[str, str]:
 
 
 def _closed(realm: RealmSpec, kept: str) -> tuple[str, ...]:
-    """Keycloak's own clients that the import switches off."""
+    """Keycloak's own clients that the import keeps passwords from."""
     there = {client.get("clientId") for client in _entries(_read(kept), "clients")}
     return realm.closed if not there else tuple(client_id for client_id in realm.closed if client_id in there)
 
@@ -167,11 +167,23 @@ def _accounts(spec: RealmSpec) -> list[dict[str, Any]]:
 def _closed_client(client_id: str) -> dict[str, Any]:
     return {
         "clientId": client_id,
-        "enabled": False,
+        "name": client_id,
+        "enabled": True,
         "protocol": "openid-connect",
         "publicClient": True,
         "standardFlowEnabled": False,
-        "directAccessGrantsEnabled": False,
+        "directAccessGrantsEnabled": True,
+        "consentRequired": True,
+        "fullScopeAllowed": True,
+        "defaultClientScopes": list(DEFAULT_SCOPES),
+        "optionalClientScopes": list(OPTIONAL_SCOPES),
+        "nodeReRegistrationTimeout": 0,
+        "attributes": {
+            "backchannel.logout.session.required": "true",
+            "client.use.lightweight.access.token.enabled": "true",
+            "oauth2.device.authorization.grant.enabled": "false",
+            "post.logout.redirect.uris": "+",
+        },
     }
 
 

@@ -177,16 +177,26 @@ class KeycloakRealm(pulumi.ComponentResource):
             )
 
     def _close_client(self, client_id: str) -> None:
-        """Switches a client of Keycloak's own off, which is there with the realm and goes with it."""
+        """Keeps passwords from a client of Keycloak's own, which is there with the realm and goes with it.
+
+        Where it takes such a client over, the provider switches nothing of it off (it merges what is there into what is
+        false here); asking for consent is switched on.
+        """
         openid.Client(
             self._logical(f"client-{client_id}"),
             realm_id=self._realm_id,
             client_id=client_id,
+            name=client_id,
             import_=True,
-            enabled=False,
+            enabled=True,
             access_type="PUBLIC",
             standard_flow_enabled=False,
-            direct_access_grants_enabled=False,
+            implicit_flow_enabled=False,
+            direct_access_grants_enabled=True,
+            service_accounts_enabled=False,
+            consent_required=True,
+            valid_post_logout_redirect_uris=["+"],
+            full_scope_allowed=True,
             opts=self._child,
         )
 

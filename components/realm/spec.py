@@ -94,8 +94,9 @@ class RealmSpec:
     admin_groups, user_groups: the groups of MLflow's administrators, and those of everybody else who may come in.
     server: MLflow's own client, which the `aud` of every token must name. cli: that of command lines.
     accounts: those of service accounts.
-    closed: Keycloak's own clients that are switched off, since anybody may try passwords at them, past the browser and
-        what it asks for besides: `admin-cli` takes direct access grants in every new realm.
+    closed: Keycloak's own clients at which nobody may try passwords past the browser and what it asks for besides:
+        `admin-cli` takes direct access grants in every new realm. They ask for consent, with which Keycloak refuses
+        such a grant (`ResourceOwnerPasswordCredentialsGrantType`: "Client requires user consent").
     """
 
     name: str

@@ -42,7 +42,7 @@ ADDED: Mapping[tuple[str, str], str] = {
     (
         "Client",
         "client-admin-cli",
-    ): "Keycloak made it with the realm; it is switched off, and nothing but that is known of it",
+    ): "Keycloak made it with the realm; it asks for consent now, and nothing but that is known of it",
     ("RandomPassword", "mlflow-gateway-key"): "rows under MLflow's public passphrase are put under it as MLflow starts",
 }
 # The programs that the next `up` starts anew, with what they are told beside what they were; all else of them stays.
