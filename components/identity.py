@@ -19,6 +19,9 @@ PROVISIONER_CLIENT_ID = "mlflow-sso-provisioner"
 PROVISIONER_SECRET = Secret("keycloak-provisioner-secret", length=48, change=Change.COORDINATED)
 # Keycloak makes a user for the service account of each client: this, and the client's id in lower case.
 SERVICE_ACCOUNT_PREFIX = "service-account-"
+# The workload that runs MLflow's jobs, which Postgres and MLflow let in, and the key of what its jobs show the server.
+JOBS = "mlflow-jobs"
+JOBS_KEY = Secret("mlflow-jobs-key", length=48, change=Change.COORDINATED)
 
 
 def account_secret(client_id: str) -> Secret:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from components.artifacts import artifact_store
-from components.identity import CALLBACK_PATH, CLIENT_SECRET, GROUPS_CLAIM
+from components.identity import CALLBACK_PATH, CLIENT_SECRET, GROUPS_CLAIM, JOBS, JOBS_KEY
 from components.keycloak import (
     TLS_CERTIFICATE_PATH,
     TLS_KEY_PATH,
@@ -68,6 +68,10 @@ TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
 ARTIFACT_LOCATIONS = "MLFLOW_SSO_ARTIFACT_LOCATIONS"
 # The path that the server is below (images/mlflow/app, `mlflow_sso.guard.below`).
 _BELOW = "MLFLOW_SSO_PATH"
+# The key of what jobs show the server (images/mlflow/app, `mlflow_sso.jobs`), which takes jobs where it has one.
+JOBS_KEY_VARIABLE = "MLFLOW_SSO_JOBS_KEY"
+# MLflow's, 3.17.2: code that users wrote would run with the right to the whole database.
+NO_CODE_OF_USERS = {"MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS": "false"}
 # By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
 SET_BY_THE_IMAGE = (
     "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI",
@@ -123,7 +127,8 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
     store, tls = artifact_store(settings), _tls(settings)
     env = {**profile.env(plugin_inputs(settings)), **_variables(settings), **store.env, **tls.env}
     secret_env = {**profile.secret_env(plugin_inputs(settings)), **_secret_variables(settings), **store.secret_env}
-    refuse_overrides(settings.mlflow, {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW, _METRICS}, profile.ignored)
+    own = {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW, _METRICS, JOBS_KEY_VARIABLE}
+    refuse_overrides(settings.mlflow, own, profile.ignored)
     given = settings.mlflow.secret_env.items()
     secret_env |= {name: SecretText.of(given_secret(Secret(f"mlflow-env-{name}"), value)) for name, value in given}
     traces = Reserved(("POST",), _trace_paths(settings), tuple(Account(*sender) for sender in trace_senders(settings)))
@@ -165,7 +170,8 @@ class _Tls:
 
 
 def _ports(settings: Settings, protocol: Protocol) -> tuple[Port, ...]:
-    served = Port("http", PORT, protocol, entrance=_entrance(settings))
+    callers = (JOBS,) if settings.mlflow.jobs else ()
+    served = Port("http", PORT, protocol, callers=callers, entrance=_entrance(settings))
     read = Port("metrics", METRICS_PORT, Protocol.HTTP, metrics=METRICS_PATH)
     return (served, read) if settings.mlflow.metrics else (served,)
 
@@ -195,13 +201,15 @@ def _variables(settings: Settings) -> dict[str, str]:
     return {
         ALLOWED_HOSTS: ",".join(dict.fromkeys(hosts)),
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": settings.mlflow.url.removesuffix(_path(settings)),
-        # The job runner would add more than a gigabyte for a feature this stack does not offer.
+        # MLflow's own runner of jobs would add more than a gigabyte. Where there are jobs, a workload beside this one
+        # runs them, and the image has the server take them.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         # What people do here is nobody else's business.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **({_GATEWAY_VERSION: "2"} if _has_gateway_key(settings) else {}),
         **({_BELOW: _path(settings)} if _path(settings) else {}),
         **({_METRICS: str(METRICS_PORT)} if settings.mlflow.metrics else {}),
+        **(NO_CODE_OF_USERS if settings.mlflow.jobs else {}),
         **limit_variables(settings),
         **({ARTIFACT_LOCATIONS: ",".join(locations)} if (locations := settings.mlflow.artifact_locations) else {}),
         "WAIT_FOR": ",".join(dict.fromkeys(f"{store.host}:{store.port}" for store in stores)),
@@ -212,6 +220,7 @@ def _secret_variables(settings: Settings) -> dict[str, SecretText]:
     return {
         BACKEND_STORE: mlflow_database(settings).sqlalchemy_url,
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _WEBHOOK_KEY,
+        **({JOBS_KEY_VARIABLE: SecretText.of(JOBS_KEY)} if settings.mlflow.jobs else {}),
         **({_GATEWAY_PASSPHRASE: SecretText.of(_GATEWAY_KEY)} if _has_gateway_key(settings) else {}),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from components.identity import JOBS
 from components.secret import given_secret
 from platforms.secrets import Change, Secret, SecretText, UrlQuoted
 from platforms.workload import Databases, ExecCheck, Outside, Port, Probe, Resources, Service, Volume, Workload
@@ -144,6 +145,7 @@ def postgres_workloads(settings: Settings) -> tuple[Workload, ...]:
 def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
     """One server. `callers` maps each role, and so each database, to the workload that logs in with it."""
     roles = sorted(callers)
+    programs = {*callers.values(), *((JOBS,) if settings.mlflow.jobs and "mlflow" in roles else ())}
     return Workload(
         name=name,
         image=image(settings, "postgres-seeded"),
@@ -158,7 +160,7 @@ def _server(settings: Settings, name: str, callers: dict[str, str]) -> Workload:
             SUPERUSER_VARIABLE: SecretText.of(Secret(f"{name}-superuser-password", change=Change.COORDINATED)),
             **{password_variable(role): SecretText.of(_password(role)) for role in roles},
         },
-        ports=(Port("postgres", PORT, callers=tuple(sorted(set(callers.values())))),),
+        ports=(Port("postgres", PORT, callers=tuple(sorted(programs))),),
         volumes=(Volume(DATA_VOLUME, DATA_PATH),),
         writable=("/tmp", "/run/postgresql"),
         # A TCP check: while the databases are made, the server listens on its socket alone.

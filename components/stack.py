@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.identity import CLIENT_SECRET
+from components.jobs import jobs_workloads
 from components.keycloak import (
     ADMIN_PASSWORD,
     ADMIN_USERNAME,
@@ -162,6 +163,7 @@ def stack_spec(settings: Settings) -> StackSpec:
         *redis_workloads(settings),
         *keycloak_workloads(settings),
         *mlflow_workloads(settings),
+        *jobs_workloads(settings),
     )
     spec = StackSpec(
         workloads=workloads,

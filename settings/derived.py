@@ -16,6 +16,8 @@ _CONNECTIONS_OF_A_TURN = 4
 MOST_TURNS = 8
 # With that many turns, a process keeps so many more for finding out who asks (mlflow_sso.databases).
 _KEPT_CONNECTIONS = 4
+# What the runner of jobs holds, and each job that runs (mlflow_sso.jobs).
+JOB_CONNECTIONS = 4
 
 # Ports inside the containers; the published ones come from the URLs.
 DEFAULT_PORTS = {"mlflow": 5000, "keycloak": 8080}
@@ -80,10 +82,17 @@ def shares_keycloaks_database(settings: Settings) -> bool:
     return bool(external.keycloak) if external else not settings.postgres.separate_keycloak
 
 
+def job_connections(settings: Settings) -> int:
+    """What jobs hold of the connections to MLflow's database, with the second runner of an update."""
+    jobs = settings.mlflow.jobs
+    return JOB_CONNECTIONS * (jobs.workers + 2) if jobs else 0
+
+
 def server_turns(settings: Settings) -> int:
     """How many requests each process of MLflow's server answers at once; 0 where there are more than connections."""
     keycloak = _KEYCLOAKS_CONNECTIONS * settings.keycloak.replicas if shares_keycloaks_database(settings) else 0
-    connections = (CONNECTIONS - _RESERVED_CONNECTIONS - keycloak) // server_processes(settings)
+    others = _RESERVED_CONNECTIONS + keycloak + job_connections(settings)
+    connections = (CONNECTIONS - others) // server_processes(settings)
     most = MOST_TURNS if connections >= MOST_TURNS * _CONNECTIONS_OF_A_TURN + _KEPT_CONNECTIONS else MOST_TURNS - 1
     return min(most, connections // _CONNECTIONS_OF_A_TURN)
 

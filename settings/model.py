@@ -107,6 +107,16 @@ class Limits(Group):
     statement_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(60, description="Longest statement in a database")
 
 
+class Jobs(Group):
+    """Judges on traces, evaluations, the search for issues, started from MLflow's pages; in a container of its own."""
+
+    workers: Annotated[int, Field(ge=1, le=16)] = Field(2, description="Jobs that run at once")
+    memory_mib: Annotated[int, Field(ge=512)] | None = Field(
+        None, description="Memory limit in MiB; default: 512, and 512 for each job at once"
+    )
+    timeout_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(3600, description="Longest time of one job")
+
+
 class Mlflow(Group):
     """The MLflow server and its mlflow-oidc-auth plugin."""
 
@@ -150,6 +160,7 @@ class Mlflow(Group):
     egress: tuple[Egress, ...] = Field(
         (), description="Servers that it may connect to beside those of these settings: webhooks, model APIs"
     )
+    jobs: Jobs | None = Field(None, description="Run jobs, each as whoever starts it; default: none")
     limits: Limits = Limits()
     tls: Tls = Tls()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,13 +31,14 @@ BUILT_IN_CLIENTS = ("account", "account-console", "admin-cli", "broker", "realm-
 
 def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
     """Every broken rule, each with its key, its value and what was expected."""
-    problems = []
+    problems, named = [], set[str]()
     for wrong in (w for rule in RULES for w in rule(settings, known)):
         problems.append(Problem(" and ".join(f"{PROJECT}:{key}" for key in wrong.keys), wrong.value, wrong.expected))
         for key in wrong.keys:
             # A generator goes on from here: later rules, and the rest of this one, leave the key alone.
             known.refuse(key)
-    return problems + _files(settings, root)
+        named.update(wrong.keys)
+    return problems + _files(settings, root, named)
 
 
 def _versions(settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -101,15 +102,16 @@ def _ports(settings: Settings, known: Known) -> Iterator[Wrong]:
         ports.setdefault(port, source)
 
 
-def _files(settings: Settings, root: Path) -> list[Problem]:
-    """The files that are named and cannot be used. A file says nothing of other keys, so it is told of in any case."""
+def _files(settings: Settings, root: Path, named: Container[str]) -> list[Problem]:
+    """The files that cannot be used. A file says nothing of other keys, so it is told of unless its own was named."""
 
     def of(part: str, tls: Tls) -> list[tuple[str, str | None]]:
         return [(f"{part}.tls.certificateFile", tls.certificate_file), (f"{part}.tls.keyFile", tls.key_file)]
 
     files = [pair for part, group in public_programs(settings).items() for pair in of(part, group.tls)]
     files.append(("caBundle", settings.ca_bundle))
-    return [problem for key, path in files if path is not None for problem in _readable(key, path, root)]
+    told = ((key, path) for key, path in files if path is not None and key not in named)
+    return [problem for key, path in told for problem in _readable(key, path, root)]
 
 
 def _readable(key: str, path: str, root: Path) -> Iterator[Problem]:
@@ -205,9 +207,10 @@ def _reachable(settings: Settings, known: Known) -> Iterator[Wrong]:
 def _processes(settings: Settings, known: Known) -> Iterator[Wrong]:
     """The database has connections for at least one request of every server process."""
     keys = ("mlflow.workers", "mlflow.maxReplicas" if settings.mlflow.max_replicas else "mlflow.replicas")
-    if known.values(*keys) and server_turns(settings) < 1:
+    if known.values(*keys, "mlflow.jobs") and server_turns(settings) < 1:
         processes = server_processes(settings)
-        expected = "expected fewer server processes, workers times replicas: the database takes "
+        jobs = " or fewer mlflow.jobs.workers" if settings.mlflow.jobs else ""
+        expected = f"expected fewer server processes, workers times replicas{jobs}: the database takes "
         yield Wrong(keys, str(processes), f"{expected}{CONNECTIONS} connections, and each process needs four")
 
 

@@ -100,6 +100,16 @@ def _lifetimes(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong(("realm.lifetimes",), "", f"expected {' and '.join(broken)}")
 
 
+def _jobs(settings: Settings, known: Known) -> Iterator[Wrong]:
+    tls = settings.mlflow.tls
+    if settings.mlflow.jobs is not None and tls.certificate_file and known.values("mlflow.jobs", "mlflow.tls"):
+        expected = (
+            "expected mlflow.tls.proxy, or none of them: jobs call MLflow by its name inside, which the certificate "
+            "is not for"
+        )
+        yield Wrong(("mlflow.jobs", "mlflow.tls.certificateFile"), tls.certificate_file, expected)
+
+
 def _groups(settings: Settings, known: Known) -> Iterator[Wrong]:
     groups = settings.realm.groups
     given = {"realm.groups.admins": groups.admins, "realm.groups.users": groups.users}
@@ -156,5 +166,6 @@ def _entrance(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 
 GROUP_RULES = (
-    _tls, _stores, _access_key, _direct, _cloud_keys, _lifetimes, _groups, _databases, _postgres, _redis, _entrance,
+    _tls, _stores, _access_key, _direct, _cloud_keys, _jobs, _lifetimes, _groups, _databases, _postgres, _redis,
+    _entrance,
 )  # fmt: skip

@@ -36,6 +36,7 @@ class Ability(StrEnum):
     BEARER_CHECKS = "check of a bearer token's audience and issuer"
     GROUPS_FROM_CLAIM = "groups by a claim of the token"
     SEVERAL_ADMIN_GROUPS = "second group of administrators"
+    JOBS = "login for jobs of the server"
     SHARED_CACHE = "sessions and permissions that several servers share"
 
 

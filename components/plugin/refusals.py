@@ -34,6 +34,8 @@ def _asked(settings: Settings) -> Iterator[tuple[Ability, str, str, str]]:
         yield Ability.SEVERAL_ADMIN_GROUPS, "realm.groups.admins", ", ".join(admins), "expected one group"
     if mlflow.provision_on_bearer:
         yield Ability.BEARER_PROVISIONING, "mlflow.provisionOnBearer", "true", "expected false"
+    if mlflow.jobs is not None:
+        yield Ability.JOBS, "mlflow.jobs", "", "expected none"
     # The mesh has senders by default; only those that somebody has named are asked for.
     mesh = settings.kubernetes.mesh
     for field, key in (("collector_namespace", "collectorNamespace"), ("collector_account", "collectorAccount")):

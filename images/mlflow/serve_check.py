@@ -12,6 +12,7 @@ from mlflow.cli import cli
 
 sys.path.insert(0, "/opt/mlflow")
 import mlflow_sso.gc.rows
+import mlflow_sso.jobs.runner
 import mlflow_sso.upstream
 import serve
 from fastapi.routing import iter_route_contexts
@@ -22,6 +23,7 @@ from mlflow_sso.guard.routes import Kind, kind
 from mlflow_sso.shortcuts.ways import Ways
 
 mlflow_sso.gc.rows.reads()
+mlflow_sso.jobs.runner.reads()
 differences = list(mlflow_sso.upstream.changed())
 assert not differences, "\n".join(differences)
 

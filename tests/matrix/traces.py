@@ -98,7 +98,7 @@ ASSESSMENTS: tuple[Row, ...] = (
 )
 
 issues = under("3.0/mlflow/issues")
-NO_JOBS = "jobs are off (MLFLOW_SERVER_ENABLE_JOB_EXECUTION)"
+NO_JOBS = "jobs are off (mlflow.jobs); tests/e2e/test_jobs.py has them on"
 ISSUE = {"experiment_id": "{experiment_id}", "name": "{new}", "description": "d"}
 ISSUES: tuple[Row, ...] = (
     issues("POST", "", UPDATE, ISSUE),

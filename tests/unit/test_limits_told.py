@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from mlflow_sso import databases
-from mlflow_sso.guard import Limits
-from mlflow_sso.mends import inflation
+from mlflow_sso.guard import Limits, inflation
 
 from components.limits import limit_variables
 from settings import MOST_TURNS, derived, model, server_turns

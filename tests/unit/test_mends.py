@@ -12,9 +12,9 @@ from types import FunctionType
 from typing import Any
 
 import pytest
+from mlflow_sso.guard.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends import blame, errors, filling, grants, places, sqltext
 from mlflow_sso.mends.destinations import refused
-from mlflow_sso.mends.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends.tokens import Foreign, Seal
 
 TRACE = "tr-0123456789abcdef0123456789abcdef"

@@ -225,6 +225,7 @@ class TestWorkload:
             ({"mlflow": {**OLD, "replicas": 2}}, "mlflow.replicas", Ability.SHARED_CACHE),
             ({"mlflow": {**OLD, "maxReplicas": 3}}, "mlflow.maxReplicas", Ability.SHARED_CACHE),
             ({"mlflow": {**OLD, "workers": 2}}, "mlflow.workers", Ability.SHARED_CACHE),
+            ({"mlflow": {**OLD, "jobs": {}}}, "mlflow.jobs", Ability.JOBS),
             ({"mlflow": {"pluginVersion": "5.7.0"}}, "mlflow.provisionOnBearer", Ability.BEARER_PROVISIONING),
             (
                 {"mlflow": OLD, "realm": {"groups": {"admins": ["a", "b"], "users": ["c"]}}},

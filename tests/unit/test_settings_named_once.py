@@ -207,6 +207,10 @@ def test_a_value_that_is_refused_for_what_it_says_is_named_once(bases: dict[str,
         ),
         ({"realm": {"groups": {"admins": ["", "x"], "users": ["x", "y/z"]}}},
          ["realm.groups", "realm.groups.admins[0]", "realm.groups.users[1]"]),
+        # A file that is wrong in two ways is named for the first.
+        ({"platform": "kubernetes", "kubernetes": {"ingress": {"clusterIssuer": "ca"}},
+          "mlflow": {"url": "https://m.example.com", "tls": {"certificateFile": "no.pem", "keyFile": 5}}},
+         ["keycloak.url", "mlflow.tls.certificateFile", "mlflow.tls.keyFile"]),
         # A name that was meant for another key is no value of that key.
         ({"mlflow": {"s3": {"buket": "models"}}}, ["mlflow.s3.buket"]),
         ({"mlflow": {"ulr": "https://m.example.com", "tls": {"proxy": True}}}, ["mlflow.ulr"]),

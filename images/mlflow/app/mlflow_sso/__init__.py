@@ -8,11 +8,12 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from mlflow_sso import databases, metrics, names
+        from mlflow_sso import databases, jobs, metrics, names
 
         # The variables are read as what is served is imported.
         databases.size()
         names.add()
+        jobs.share()
         metrics.share()
         from mlflow_sso.served import app
 

@@ -8,6 +8,7 @@ def install() -> None:
     """Puts every mend in place. Call it once, before the first request."""
     from mlflow_sso import cache
     from mlflow_sso.artifacts import downloads, links
+    from mlflow_sso.jobs import rights
     from mlflow_sso.mends import (
         defaults,
         errors,
@@ -23,5 +24,5 @@ def install() -> None:
     )
 
     first = (defaults, errors, graphql, traces, locations, pages, lists)
-    for mend in (*first, otlp, gateway, grants, signatures, downloads, links, cache):
+    for mend in (*first, otlp, gateway, grants, signatures, rights, downloads, links, cache):
         mend.install()

@@ -10,7 +10,8 @@ from functools import wraps
 from typing import Any
 
 from mlflow_sso import upstream
-from mlflow_sso.mends import inflation, traces
+from mlflow_sso.guard import inflation
+from mlflow_sso.mends import traces
 from mlflow_sso.mends.refusals import denied
 
 
