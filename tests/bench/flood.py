@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -68,8 +69,9 @@ def main() -> None:
         thread.start()
     sys.stdin.read()
     flood.over.set()
+    end = time.monotonic() + SECONDS
     for thread in threads:
-        thread.join(SECONDS)
+        thread.join(max(0.0, end - time.monotonic()))
     print(json.dumps(flood.answers), flush=True)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlsplit
 
 from settings import ROOT
@@ -136,11 +137,18 @@ def neighbour(stack: Stack, scratch: Path) -> list[Held]:
 def _round(client: Client, worst: Worst, known: tuple[str, str], rounds: Rounds) -> None:
     """In quiet, then beside each kind; with tokens of now, which live for minutes."""
     kinds = worst.by_kind(person(client, "bob"))
-    rounds.quiet.append(percentile(Neighbour(person(client, "carol"), *known).work(QUIET_SECONDS), PERCENT))
+    rounds.quiet.append(_slowest("quiet", Neighbour(person(client, "carol"), *known), QUIET_SECONDS))
     for kind in kinds:
         works = Neighbour(person(client, "carol"), *known)
         with _flood(client, worst.by_kind(person(client, "bob"))[kind], rounds.answers.setdefault(kind, Counter())):
-            rounds.loud.setdefault(kind, []).append(percentile(works.work(LOUD_SECONDS), PERCENT))
+            rounds.loud.setdefault(kind, []).append(_slowest(kind, works, LOUD_SECONDS))
+
+
+def _slowest(kind: str, works: Neighbour, seconds: float) -> float:
+    taken = works.work(seconds)
+    slowest = percentile(taken, PERCENT)
+    sys.stderr.write(f"{kind}: {len(taken)} calls, p50 {1000 * median(taken):.0f} ms, p99 {1000 * slowest:.0f} ms\n")
+    return slowest
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from tests.e2e.asking import GRAPHQL, V2, Person
 
 MIB = 1 << 20
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
-# The default limits (mlflow.limits in the settings; images/mlflow/app, `mlflow_sso.guard.limits`): bytes of a body, of
-# spans, objects and arrays in one, artifacts on their way.
-BODY, SPANS, VALUES, TRANSFERS = 16 * MIB, 32 * MIB, 250_000, 16
+# The default limits (mlflow.limits in the settings; images/mlflow/app, `mlflow_sso.guard`): bytes of a body and of a
+# query, objects and arrays in one, artifacts on their way, spans and fields in a body of these.
+BODY, QUERY, VALUES, TRANSFERS, SPANS, FIELDS = 16 * MIB, 1 << 16, 250_000, 16, 25_000, 1_500_000
 # MLflow's own: entities and bytes of a batch, root fields and selections of a GraphQL query (`mlflow.utils.validation`
 # and `mlflow.server.graphql.graphql_no_batching`, 3.17.2).
 ENTITIES, BATCH, ROOTS, SELECTIONS = 1000, 1_000_000, 10, 1000
@@ -37,9 +37,9 @@ class Worst:
             "large": filled({"run_id": self._run}, "metrics", BODY, VALUES - 10),
             "search": filled({"experiment_ids": [self._experiment]}, "order_by", BODY, VALUES - 10),
             "query": json.dumps({"query": self._query()}).encode(),
-            "long query": json.dumps({"query": _fragments()}).encode(),
+            "long query": json.dumps({"query": "{ " + "a " * (QUERY // 2 - 20) + "}"}).encode(),
             "artifact": os.urandom(64 * MIB),
-            "spans": spans(SPANS),
+            "spans": spans(SPANS, FIELDS // SPANS - 10),
         }
         for name, content in self._files.items():
             (folder / name).write_bytes(content)
@@ -102,12 +102,6 @@ def filled(body: dict[str, object], key: str, size: int, values: int) -> bytes:
     return head + b",".join([one] * values) + b"]}"
 
 
-def _fragments() -> str:
-    """Text that a parser reads word by word, as long as a body may be."""
-    one = "fragment f on Run { info } "
-    return "{ test(inputString: 1) { output } } " + one * (BODY // len(one) - 4)
-
-
 def _field(number: int, content: bytes) -> bytes:
     """A field of bytes (Protocol Buffers, "Encoding")."""
     size, length = len(content), b""
@@ -117,19 +111,15 @@ def _field(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2]) + length + bytes([size]) + content
 
 
-def spans(size: int) -> bytes:
-    """Spans of one trace, as short as they may be (opentelemetry.proto.trace.v1, `Span`)."""
+def spans(count: int, attributes: int) -> bytes:
+    """So many spans of one trace, as short as they may be but for so many fields of attributes in each.
+
+    Source: opentelemetry.proto.trace.v1, `Span`.
+    """
     trace = secrets.token_bytes(16)
     times = b"".join(bytes([number << 3 | 1]) + struct.pack("<Q", 1_700_000_000_000_000_000) for number in (7, 8))
-    # The parent of each is the first one.
-    parent = _field(4, b"\1" * 8)
-
-    def span(number: int) -> bytes:
-        return _field(2, _field(1, trace) + _field(2, struct.pack(">Q", number)) + parent + _field(5, b"s") + times)
-
-    # What is around them takes less than a hundred bytes.
-    each = [span(number) for number in range(1, (size - 100) // len(span(1)))]
-    scope = _field(2, b"".join(each))
-    whole = _field(1, scope)
-    assert len(whole) <= size
-    return whole
+    # The parent of each is the first one. An attribute is four fields: itself, its key, its value, the value's number.
+    rest = _field(4, b"\1" * 8) + _field(5, b"s") + times
+    rest += b"".join(_field(9, _field(1, b"%d" % n) + _field(2, b"\x18\1")) for n in range(attributes // 4))
+    each = [_field(2, _field(1, trace) + _field(2, struct.pack(">Q", n)) + rest) for n in range(1, count + 1)]
+    return _field(1, _field(2, b"".join(each)))

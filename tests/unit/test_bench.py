@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from mlflow_sso.guard.spans import has_many_fields
 
 from tests.bench.figures import Count, Figure, percentile
 from tests.bench.parts import Part, chosen
 from tests.bench.streams import size_mib
-from tests.bench.worst import BODY, SPANS, VALUES, filled, spans
+from tests.bench.worst import BODY, FIELDS, SPANS, VALUES, filled, spans
 
 
 def test_a_figure_beyond_its_bound_is_missed_and_marked() -> None:
@@ -58,4 +59,7 @@ def test_the_worst_is_as_large_as_the_limits_let_it_be() -> None:
     body = filled({"run_id": "r"}, "metrics", BODY, VALUES - 10)
     assert 0.98 * BODY < len(body) <= BODY
     assert len(json.loads(body)["metrics"]) == VALUES - 10
-    assert 0.99 * SPANS < len(spans(SPANS)) <= SPANS
+    traced = spans(SPANS, FIELDS // SPANS - 10)
+    assert len(traced) < 32 * 1024 * 1024
+    assert not has_many_fields(traced)
+    assert has_many_fields(traced, FIELDS * 9 // 10)
