@@ -3,6 +3,8 @@ SHELL := /bin/bash
 STACK ?= dev
 ENGINE ?= auto
 PYTEST_ARGS ?=
+# Parts of the bench by name (tests/bench/parts.py); none: all of them.
+BENCH ?=
 # One worker for each engine (tests/conftest.py), which share the machine while one of their stacks waits.
 PARALLEL ?= -n 2
 STACKCTL := .venv/bin/stackctl
@@ -65,8 +67,8 @@ lint: setup  ## ruff, mypy --strict and shellcheck
 format: setup  ## rewrite the code in its style
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
-bench: setup engine images  ## what the stack costs, as ratios within one run; wants a quiet machine
-	@.venv/bin/python -m tests.bench.run
+bench: setup engine images  ## what the stack costs, as ratios within one run; wants a quiet machine (BENCH=calls,sweep: parts of it)
+	@BENCH='$(BENCH)' .venv/bin/python -m tests.bench.run
 
 client: setup  ## build the wheel of mlflow-sso-client into dist/, for people without this checkout
 	@rm -rf client/build dist/mlflow_sso_client-*.whl

@@ -18,10 +18,10 @@ from functools import partial
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-from platforms.docker.daemon import docker
-from tests.bench.figures import Figure, timed, until
+from tests.bench.beside import PORT, beside
+from tests.bench.figures import Figure, Held, timed
 from tests.e2e.asking import person
-from tests.e2e.harness import Client, Stack, free_ports, inspect
+from tests.e2e.harness import Client, Stack
 from tests.e2e.login import ui_session
 
 ROUNDS = 5
@@ -77,36 +77,13 @@ def at_once(callers: int, work: Callable[[], None]) -> None:
 @contextmanager
 def without_login(stack: Stack) -> Iterator[Asked]:
     """`mlflow server` of the stack's own image, on its database and with its artifacts."""
-    mlflow = inspect(stack.container("mlflow"))
-    (port,) = free_ports(1)
-    name = f"{stack.physical}-bare"
-    given = ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION")
-    variables = [word for one in mlflow["Config"]["Env"] if one.startswith(given) for word in ("--env", one)]
-    image = mlflow["Config"]["Image"]
-    networks = sorted(mlflow["NetworkSettings"]["Networks"])
-    docker(
-        "create", "--name", name, "--network", networks[0], "--publish", f"127.0.0.1:{port}:5000", "--cpus", "2",
-        "--volumes-from", mlflow["Id"], *variables, "--tmpfs", "/tmp", "--entrypoint", "mlflow", image,
-        "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1", "--artifacts-destination",
+    kept = ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION")
+    command = (
+        "mlflow", "server", "--host", "0.0.0.0", "--port", str(PORT), "--workers", "1", "--artifacts-destination",
         "/mlflow/artifacts", "--allowed-hosts", "*",
     )  # fmt: skip
-    try:
-        for network in networks[1:]:
-            docker("network", "connect", network, name)
-        docker("start", name)
-        asked = Asked(f"http://127.0.0.1:{port}", {})
-        until(lambda: _answers(asked))
-        yield asked
-    finally:
-        docker("rm", "--force", name)
-
-
-def _answers(asked: Asked) -> bool:
-    try:
-        asked.ask("GET", "/health", None, 1)
-    except OSError:
-        return False
-    return True
+    with beside(stack, "bare", command, "/health", kept.__contains__, {}) as url:
+        yield Asked(url, {})
 
 
 def _bearer(client: Client) -> Known:
@@ -147,7 +124,7 @@ class Call:
         return {"run_id": self.run, "metrics": metrics}
 
 
-def calls(stack: Stack) -> list[Figure]:
+def calls(stack: Stack) -> list[Held]:
     """A read and a batch of metrics by a plain user, one and eight at once, each against one without a login."""
     client = Client(stack.outputs())
     bob = person(client, "bob")

@@ -1,11 +1,20 @@
-"""What the bench measures in: seconds of several rounds, and the ratio of their medians."""
+"""What the bench measures in: the ratio of two sides, by the medians of their rounds, and numbers with a bound."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Protocol
+
+
+class Held(Protocol):
+    """Something measured, and whether it is beyond what it is held to; as text, one line for people."""
+
+    @property
+    def missed(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -22,12 +31,44 @@ class Figure:
     def ratio(self) -> float:
         return median(self.measured) / median(self.against)
 
+    @property
+    def missed(self) -> bool:
+        return self.ratio > self.limit
+
     def __str__(self) -> str:
-        verdict = "ok" if self.ratio <= self.limit else "ABOVE"
         return (
             f"{self.name:38} {spread(self.measured):>22} {self.unit} / {spread(self.against):>22} {self.unit}"
-            f" = {self.ratio:5.2f}   (at most {self.limit:.2f}: {verdict})"
+            f" = {self.ratio:5.2f}   (at most {self.limit:.2f}: {_verdict(self)})"
         )
+
+
+@dataclass(frozen=True)
+class Count:
+    """One number with a bound of its own. limit: the most; None: it is only told."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def missed(self) -> bool:
+        return self.limit is not None and self.value > self.limit
+
+    def __str__(self) -> str:
+        bound = "" if self.limit is None else f"   (at most {self.limit:g}: {_verdict(self)})"
+        return f"{self.name:38} {self.value:g} {self.unit}{bound}"
+
+
+def _verdict(figure: Held) -> str:
+    return "ABOVE" if figure.missed else "ok"
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The least value that so many percent of the values do not exceed (nearest rank). Raises ValueError of none."""
+    if not values:
+        raise ValueError("no values")
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def spread(values: Sequence[float]) -> str:

@@ -144,6 +144,12 @@ class Stack:
         return found
 
 
+def gateway() -> str:
+    """The address by which containers reach this host (Docker documentation, "Bridge network driver")."""
+    template = "{{(index .IPAM.Config 0).Gateway}}"
+    return docker("network", "inspect", "bridge", "--format", template).strip()
+
+
 def docker(*args: str) -> str:
     return subprocess.run(("docker", *args), capture_output=True, text=True, check=True).stdout
 

@@ -5,6 +5,8 @@ How each limit is counted is held by tests/unit/test_guard.py and its kin; here 
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -18,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from tests.bench.worst import spans
 from tests.e2e.asking import V2, Person, person
 from tests.e2e.harness import TIMEOUT, Client, Stack, docker, eventually, inspect, run_in
 
@@ -152,6 +155,33 @@ def test_a_body_that_would_end_the_server_is_refused(stack: Stack, bob: Person, 
         assert answer.status_code in (413, 403), answer.text
     except requests.ConnectionError:
         pass
+    assert bob.ask("GET", f"{V2}/experiments/search?max_results=1").status_code == 200
+    assert inspect(stack.container("mlflow"))["State"]["StartedAt"] == started
+
+
+WORDS = {"Content-Type": "application/json"}
+SPANS = {"Content-Type": "application/x-protobuf"}
+LISTS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body"),
+    [
+        ("/graphql", WORDS, b'{"query": "{ ' + b"a " * (8 * MIB - 20) + b'}"}'),
+        ("/v1/traces", SPANS, b"\x0a\x00" * (16 * MIB)),
+        ("/v1/traces", SPANS, spans(100_000, 0)),
+        ("/v1/traces", LISTS, gzip.compress(b'{"resourceSpans": [' + b"[]," * (20 * MIB) + b"[]]}")),
+    ],
+    ids=["words", "resources", "spans", "lists"],
+)
+def test_a_body_is_refused_for_what_it_would_be_in_memory(
+    stack: Stack, bob: Person, path: str, headers: dict[str, str], body: bytes
+) -> None:
+    started = inspect(stack.container("mlflow"))["State"]["StartedAt"]
+    given = {**headers, "x-mlflow-experiment-id": bob.experiment()}
+    with contextlib.suppress(requests.ConnectionError):
+        answer = bob.headed(given, path, body)
+        assert answer.status_code == 413, answer.text
     assert bob.ask("GET", f"{V2}/experiments/search?max_results=1").status_code == 200
     assert inspect(stack.container("mlflow"))["State"]["StartedAt"] == started
 

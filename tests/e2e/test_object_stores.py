@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.asking import Person, person
-from tests.e2e.harness import Client, Stack, run_in
-from tests.unit.object_servers import ACCOUNT, ACCOUNT_KEY, BUCKET, azurite, fake_gcs, versitygw
+from tests.e2e.harness import Client, Stack, gateway, run_in
+from tests.unit.object_servers import ACCOUNT, ACCOUNT_KEY, azurite, fake_gcs, versitygw
+from tests.unit.store_programs import BUCKET
 
 pytestmark = pytest.mark.e2e
 MIB = 1 << 20
@@ -41,13 +42,6 @@ def settings(store: str, url: str) -> dict[str, Any]:
         return {"bucket": BUCKET, "prefix": "runs", "endpointUrl": url, "anonymous": True}
     place = {"account": ACCOUNT, "container": BUCKET, "prefix": "runs"}
     return {**place, "endpointUrl": f"{url}/{ACCOUNT}", "accountKey": ACCOUNT_KEY}
-
-
-def gateway() -> str:
-    """The address by which containers reach this host (Docker documentation, "Bridge network driver")."""
-    template = "{{(index .IPAM.Config 0).Gateway}}"
-    command = ("docker", "network", "inspect", "bridge", "--format", template)
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="module", params=SERVERS)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
-import pytest
 from azure.storage.blob import BlobServiceClient
-from botocore.config import Config
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from mlflow_sso.artifacts.azure import Azure
@@ -24,14 +17,14 @@ from mlflow_sso.artifacts.objects import Kind
 from mlflow_sso.artifacts.s3 import S3
 from moto.server import ThreadedMotoServer
 
-BUCKET = "artifacts"
+from tests.unit.store_programs import BUCKET, free_port, running, s3_client, s3_server
+
 EXTRA = {"ServerSideEncryption": "AES256"}
 # The account that azurite has unless it is told of another (its documentation, "Default Storage Account").
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 # By name, since the library reads a name from addresses of some hosts alone.
 CREDENTIAL = {"account_name": ACCOUNT, "account_key": ACCOUNT_KEY}
-_TOOLS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "mlflow-sso", "stores")
 
 
 @dataclass(frozen=True)
@@ -41,40 +34,6 @@ class ObjectServer:
     kind: Callable[[str], Kind]
     url: str
     client: Any
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@contextlib.contextmanager
-def _running(name: str, port: int, *words: str, host: str = "127.0.0.1", **env: str) -> Iterator[str]:
-    """A program that scripts/test-tools installs; its URL once it takes connections."""
-    program = _TOOLS / name
-    if not program.exists():
-        pytest.skip(f"{name} is not installed; scripts/test-tools does that where Go and npm are")
-    with subprocess.Popen([program, *words], env={**os.environ, **env}, stdout=subprocess.DEVNULL) as process:
-        try:
-            _until_open(host, port, process)
-            yield f"http://{host}:{port}"
-        finally:
-            process.terminate()
-
-
-def _until_open(host: str, port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
-            return
-        time.sleep(0.05)
-    raise AssertionError("a store does not listen")
-
-
-def s3_client(url: str, **config: Any) -> Any:
-    keys = {"aws_access_key_id": "id", "aws_secret_access_key": "secret-key", "region_name": "us-east-1"}
-    return boto3.client("s3", endpoint_url=url, config=Config(**config), **keys)
 
 
 def _s3(url: str, extra: dict[str, str]) -> ObjectServer:
@@ -94,10 +53,7 @@ def moto(_: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
 
 @contextlib.contextmanager
 def versitygw(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
-    port = free_port()
-    keys = {"ROOT_ACCESS_KEY": "id", "ROOT_SECRET_KEY": "secret-key"}
-    words = ("--quiet", "--port", f"{host}:{port}", "posix", str(folder))
-    with _running("versitygw", port, *words, host=host, **keys) as url:
+    with s3_server(folder, host) as url:
         yield _s3(url, {})
 
 
@@ -107,7 +63,7 @@ def fake_gcs(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
     place = f"{host}:{port}"
     words = ("-scheme", "http", "-host", host, "-port", str(port), "-public-host", place)
     more = ("-external-url", f"http://{place}", "-filesystem-root", str(folder), "-log-level", "error")
-    with _running("fake-gcs-server", port, *words, *more, host=host) as url:
+    with running("fake-gcs-server", port, *words, *more, host=host) as url:
         client = storage.Client("p", credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
         client.create_bucket(BUCKET)
         yield ObjectServer(lambda bucket: Gcs(client.bucket(bucket)), url, client)
@@ -117,7 +73,7 @@ def fake_gcs(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
 def azurite(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
     port = free_port()
     words = ("--silent", "--disableTelemetry", "--blobHost", host, "--blobPort", str(port), "--location", str(folder))
-    with _running("azurite-blob", port, *words, "--skipApiVersionCheck", host=host) as url:
+    with running("azurite-blob", port, *words, "--skipApiVersionCheck", host=host) as url:
         client = BlobServiceClient(f"{url}/{ACCOUNT}", CREDENTIAL, retry_total=0)
         client.create_container(BUCKET)
         yield ObjectServer(lambda bucket: Azure(client.get_container_client(bucket)), url, client)

@@ -10,7 +10,8 @@ import pytest
 import requests
 from mlflow_sso.artifacts.links import ADDS, AT_ONCE, Client
 
-from tests.unit.object_servers import BUCKET, ObjectServer, s3_client, versitygw
+from tests.unit.object_servers import ObjectServer, versitygw
+from tests.unit.store_programs import BUCKET, s3_client
 
 MIB = 1 << 20
 

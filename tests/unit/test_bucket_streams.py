@@ -10,7 +10,8 @@ import pytest
 from mlflow_sso.artifacts.objects import Objects, longest, part_size
 
 from tests.unit.artifact_server import Server, cut
-from tests.unit.object_servers import BUCKET, SERVERS, ObjectServer, away, moto
+from tests.unit.object_servers import SERVERS, ObjectServer, away, moto
+from tests.unit.store_programs import BUCKET
 
 MIB = 1 << 20
 SIZES = [0, 1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 10 * MIB, 16 * MIB + 3]

@@ -54,10 +54,18 @@ def test_nobody_sends_a_body_to_what_anybody_may_see(path: str, headers: dict[st
     assert not seen
 
 
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/"])
+def test_a_query_is_short_since_each_of_its_words_becomes_hundreds_of_bytes(path: str) -> None:
+    most = LIMITS.query_bytes
+    assert one(guard(), "POST", path, [b" " * most]).status == 200
+    answer = one(guard(), "POST", path, [b" " * most, b" "])
+    assert (answer.status, answer.message) == (413, f"The body is larger than {most} bytes.")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "most"),
     [
-        ("POST", SEARCH, 4), ("POST", "/graphql", 4), ("POST", "/gateway/mlflow/v1/chat/completions", 4),
+        ("POST", SEARCH, 4), ("POST", "/gateway/mlflow/v1/chat/completions", 4),
         ("PATCH", "/ajax-api/2.0/mlflow/runs/update", 4), ("POST", "/anything", 4), ("POST", "//api/2.0/x", 4),
         ("POST", "/api/2.0/mlflow/users/current/tokens", 1), ("POST", "/scim/v2/Users", 1),
         ("POST", "/oidc/trash/cleanup", 1), ("POST", "/ajax-api/2.0/mlflow/permissions/groups", 1),

@@ -7,7 +7,7 @@ from mlflow_sso.asgi import Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal
 
 # Commas and colons, in text as well, for each object or array that a body may have.
-_MEMBERS = 4
+MEMBERS = 4
 # After a refusal the rest of the body is read for so long, since many clients look for an answer only once all is sent.
 _DRAIN_SECONDS = 5.0
 _DRAIN_IDLE_SECONDS = 1.0
@@ -88,7 +88,7 @@ class Body:
         if self._values is not None:
             self._opened += piece.count(b"{") + piece.count(b"[")
             self._members += piece.count(b",") + piece.count(b":")
-            if self._opened > self._values or self._members > _MEMBERS * self._values:
+            if self._opened > self._values or self._members > MEMBERS * self._values:
                 self.refusal = Refusal(413, f"The body has more than {self._values} objects and arrays.")
 
 

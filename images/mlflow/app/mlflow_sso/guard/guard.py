@@ -56,6 +56,7 @@ def _largest(limits: Limits) -> dict[Kind, tuple[int | None, str]]:
         Kind.UPLOAD: (limits.artifact_bytes, _too_large("The artifact", limits.artifact_bytes or 0, "artifactMib")),
         Kind.TRACE: (limits.trace_bytes, _too_large("The body", limits.trace_bytes, "traceMib")),
         Kind.ACCOUNT: account,
+        Kind.QUERY: (limits.query_bytes, f"The body is larger than {limits.query_bytes} bytes."),
         Kind.DIRECTORY: account,
     }
 

@@ -9,7 +9,7 @@ class Kind(Enum):
     OPEN: what anybody may see: probes, pages of the login, the page's scripts.
     UPLOAD, DOWNLOAD: an artifact, which goes between the client and the store without being held.
     TRACE: spans. MODEL: a call that waits for a model of somebody else's. DIRECTORY: SCIM, with a token of its own.
-    ACCOUNT: users, groups, tokens, permissions. API: everything else.
+    ACCOUNT: users, groups, tokens, permissions. QUERY: GraphQL. API: everything else.
     """
 
     OPEN = auto()
@@ -19,6 +19,7 @@ class Kind(Enum):
     MODEL = auto()
     DIRECTORY = auto()
     ACCOUNT = auto()
+    QUERY = auto()
     API = auto()
 
 
@@ -43,6 +44,8 @@ def kind(method: str, path: str) -> Kind:
         return Kind.OPEN
     if path.startswith("/v1/traces"):
         return Kind.TRACE
+    if path.startswith("/graphql"):
+        return Kind.QUERY
     if path.startswith("/gateway/"):
         return Kind.MODEL
     if path.startswith(_DIRECTORY):

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 
 from mlflow_sso import upstream
-from mlflow_sso.guard import inflation
+from mlflow_sso.guard import inflation, spans
 from mlflow_sso.mends import traces
 from mlflow_sso.mends.refusals import denied
 
@@ -91,6 +91,53 @@ def _body(data: bytes, encoding: str) -> bytes:
         raise HTTPException(400, f"Unsupported Content-Encoding: {encoding}") from None
 
 
+def _too_much(what: str) -> Exception:
+    from fastapi import HTTPException
+
+    refusal: Exception = HTTPException(413, f"The body has more than {what}")
+    return refusal
+
+
+def _converted(original: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    @wraps(original)
+    def convert(body: bytes) -> bytes:
+        if spans.has_many_values(body):
+            raise _too_much(f"{spans.VALUES} objects and arrays")
+        return original(body)
+
+    return convert
+
+
+def _counted(original: Callable[[], Any]) -> type:
+    class Request:
+        """OTLP's message as MLflow reads it: what it holds is counted before, its spans before they become objects."""
+
+        def __init__(self) -> None:
+            self.message = original()
+
+        def ParseFromString(self, body: bytes) -> None:
+            if spans.has_many_fields(body):
+                raise _too_much(f"{spans.FIELDS} fields")
+            self.message.ParseFromString(body)
+
+        @property
+        def resource_spans(self) -> Any:
+            found = self.message.resource_spans
+            if sum(len(scope.spans) for each in found for scope in each.scope_spans) > spans.SPANS:
+                raise _too_much(f"{spans.SPANS} spans")
+            return found
+
+    return Request
+
+
+def _parsed(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def parse(body: bytes, request: Any, **more: Any) -> None:
+        original(body, request.message, **more)
+
+    return parse
+
+
 def _in_a_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """MLflow's endpoint, which decompresses and parses in between its awaits, away from everybody else's loop."""
 
@@ -113,6 +160,10 @@ def install() -> None:
     upstream.replace(middleware, "_get_otel_validator", "7da642a8dab735db", _validator)
     upstream.replace(otel_api, "decompress_otlp_body", "b2e9b7dcccd57116", lambda _: _body)
     upstream.reads(otel_api, "export_traces", "74519731a555e486")
+    upstream.replace(otel_api, "_convert_otlp_json_ids_to_base64", "1f3a96fb5739bd04", _converted)
+    # Two names of the module's that `export_traces` reads, and nothing of MLflow's own.
+    otel_api.ExportTraceServiceRequest = _counted(otel_api.ExportTraceServiceRequest)
+    otel_api.ParseJsonProto = _parsed(otel_api.ParseJsonProto)
     (route,) = otel_api.otel_router.routes
     # FastAPI puts the plugin's copy of this route together at the first request.
     route.endpoint = route.dependant.call = _in_a_thread(otel_api.export_traces)
