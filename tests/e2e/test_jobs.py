@@ -19,8 +19,7 @@ import requests
 from mlflow_sso.jobs.tickets import ticket
 
 from tests.e2e.asking import AJAX3, V3, Person, new_trace, person
-from tests.e2e.harness import TIMEOUT, Client, Stack, docker, eventually, inspect, run_in
-from tests.e2e.test_object_stores import gateway
+from tests.e2e.harness import TIMEOUT, Client, Stack, docker, eventually, gateway, inspect, run_in
 
 pytestmark = pytest.mark.e2e
 GATEWAY = f"{V3}/gateway"
