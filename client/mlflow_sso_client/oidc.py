@@ -70,7 +70,9 @@ def discover(issuer: str, http: requests.Session) -> Provider:
         revocation_endpoint=str(document.get("revocation_endpoint", "")),
         http=http,
     )
-    for endpoint in (found.token_endpoint, found.device_endpoint, found.revocation_endpoint):
+    # That of the authorization is a person's browser's, which sends a password there.
+    several = (found.token_endpoint, found.authorization_endpoint, found.device_endpoint, found.revocation_endpoint)
+    for endpoint in filter(None, several):
         refuse_clear(endpoint)
     return found
 

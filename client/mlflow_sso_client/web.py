@@ -80,7 +80,13 @@ def untouched(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def refuse_clear(url: str) -> None:
-    """Raises RefusedError for a URL over which tokens and passwords would go in clear through a network."""
+    """Raises RefusedError for a URL over which tokens and passwords would go in clear through a network.
+
+    One that this reads in another way than requests does, which drops more spaces before it, is no URL here.
+    """
+    if not canonical(url):
+        shown = re.sub("//[^/]*@", "//", url.partition("?")[0])
+        raise RefusedError(f"{shown!r} is not a URL that tokens may go to", "expected one such as https://example.com")
     parts = urlsplit(url)
     if parts.scheme == "http" and not is_loopback(parts.hostname or "") and not _is_trusted(parts.hostname or ""):
         raise RefusedError(

@@ -15,7 +15,9 @@ from mlflow_sso_client import notices, providers
 from mlflow_sso_client.command import main
 from mlflow_sso_client.errors import RefusedError
 from mlflow_sso_client.logins import Login, LoginStore
+from mlflow_sso_client.oidc import discover
 from mlflow_sso_client.providers import SsoAuth, SsoAuthProvider, SsoHeaders
+from mlflow_sso_client.web import session
 
 from tests.unit.fakes import Fake, fake_server, token
 
@@ -82,6 +84,24 @@ def test_no_token_goes_in_clear_through_a_network(
         store.access_token()
     assert main(["token"]) == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["token_endpoint", "authorization_endpoint", "device_authorization_endpoint"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://keycloak.test/x", "\u00a0http://keycloak.test/x", "\ufeffhttp://keycloak.test/x", "//keycloak.test/x",
+        "https://me:hunter2@keycloak.test/x", "https://[::1", "-x", "file:///etc/hosts", "javascript:alert(1)",
+    ],
+)  # fmt: skip
+def test_no_issuer_names_a_place_that_tokens_or_passwords_may_not_go_to(url: str, name: str, server: Fake) -> None:
+    issuer = server.issuer()
+    described = server.routes["GET /realms/mlflow/.well-known/openid-configuration"]
+    assert isinstance(described, tuple)
+    described[1][name] = url
+    with pytest.raises(RefusedError) as refused:
+        discover(issuer, session())
+    assert "hunter2" not in str(refused.value)
 
 
 @WAYS
