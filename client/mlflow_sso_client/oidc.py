@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,12 @@ from mlflow_sso_client.web import KEYCLOAK, Web, refuse_clear
 
 SCOPE = "openid email profile"
 OFFLINE = "offline_access"
+# An access token as a header takes it (RFC 6750, section 2.1), and a refresh token (RFC 6749, appendix A.17): whatever
+# else a server gives would end a header, a line of a shell or a terminal.
+_ACCESS = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_REFRESH = re.compile(r"[ -~]*")
+# No clock of a program is asked for more seconds than a century has.
+_CENTURY = 100 * 366 * 86_400
 
 
 @dataclass(frozen=True)
@@ -149,11 +156,11 @@ def start_device(provider: Provider, client_id: str, *, offline: bool) -> Device
     document = provider.web().object(answer)
     try:
         return DeviceCode(
-            url=str(document.get("verification_uri_complete") or document["verification_uri"]),
-            user_code=str(document["user_code"]),
+            url=_line(document.get("verification_uri_complete") or document["verification_uri"]),
+            user_code=_line(document["user_code"]),
             device_code=str(document["device_code"]),
-            interval=float(document.get("interval", 5)),
-            expires_in=int(document["expires_in"]),
+            interval=_seconds(document.get("interval", 5)),
+            expires_in=int(_seconds(document["expires_in"])),
             verifier=verifier,
         )
     except (KeyError, TypeError, ValueError):
@@ -243,13 +250,30 @@ def _error(provider: Provider, answer: requests.Response) -> str:
     return str(document.get("error", answer.status_code)) if isinstance(document, dict) else str(answer.status_code)
 
 
+def _line(value: object) -> str:
+    """A text of a server's on one line, so that nothing after it looks like a line of this program's."""
+    return " ".join(str(value).split())
+
+
+def _seconds(value: Any) -> float:
+    """A length of time that a server gives. Raises ValueError and TypeError for what is none."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = _CENTURY + 1.0
+    # Nor is what is no number at all between two others.
+    if not 0 <= number <= _CENTURY:
+        raise ValueError("no length of time")
+    return number
+
+
 def _tokens(web: Web, answer: requests.Response) -> Tokens:
     document = web.object(answer)
-    access_token, refresh_token = document.get("access_token"), document.get("refresh_token", "")
+    access_token, refresh_token = document.get("access_token", ""), document.get("refresh_token", "")
     try:
-        if isinstance(access_token, str) and access_token and isinstance(refresh_token, str):
-            lives, refreshes = int(document["expires_in"]), int(document.get("refresh_expires_in", 0))
-            return Tokens(access_token, lives, refresh_token, refreshes)
+        if _ACCESS.fullmatch(access_token) and _REFRESH.fullmatch(refresh_token):
+            lives, refreshes = _seconds(document["expires_in"]), _seconds(document.get("refresh_expires_in", 0))
+            return Tokens(access_token, int(lives), refresh_token, int(refreshes))
     except (KeyError, TypeError, ValueError):
         pass
     raise web.down("answered a login with something else than tokens")

@@ -159,7 +159,8 @@ class Web:
         """The JSON of an answer. Raises when something else answered in the service's place."""
         try:
             return answer.json()
-        except requests.exceptions.JSONDecodeError:
+        except (ValueError, RecursionError):
+            # Also of numbers of thousands of digits, and of thousands of lists within each other.
             raise self.down(
                 f"at {self.base_url} answered {answer.status_code} with something that is not JSON"
             ) from None

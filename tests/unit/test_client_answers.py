@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from mlflow_sso_client.command import main
+from mlflow_sso_client.errors import KeycloakDownError
 from mlflow_sso_client.logins import Login, LoginStore
+from mlflow_sso_client.web import KEYCLOAK, Web
 
 from tests.unit.fakes import Fake, fake_server
 
@@ -18,6 +21,8 @@ REALM = "/realms/mlflow/protocol/openid-connect"
 DISCOVERY = "GET /realms/mlflow/.well-known/openid-configuration"
 TOKENS = {"access_token": "t", "expires_in": 300, "refresh_token": "r"}
 CODE = {"verification_uri": "https://keycloak.test/device", "user_code": "AB", "device_code": "d", "expires_in": 5}
+# What is no length of time, for JSON as Python reads it.
+NO_TIMES: tuple[Any, ...] = (float("inf"), float("nan"), -5, 10**400)
 # What is no object, and objects that lack something or hold it in another type.
 NO_OBJECTS: tuple[Any, ...] = ([], ["x"], "null", "5", '"text"')
 
@@ -92,8 +97,42 @@ def test_a_code_that_is_none(server: Fake, capsys: pytest.CaptureFixture[str]) -
         server.routes[f"POST {REALM}/auth/device"] = 200, document
         refused(capsys, "login", "--url", server.url)
     for name in numbers:
-        server.routes[f"POST {REALM}/auth/device"] = 200, {**CODE, name: "soon"}
-        refused(capsys, "login", "--url", server.url)
+        for value in ("soon", *NO_TIMES):
+            server.routes[f"POST {REALM}/auth/device"] = 200, {**CODE, name: value}
+            refused(capsys, "login", "--url", server.url)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *({**TOKENS, name: value} for name in ("expires_in", "refresh_expires_in") for value in NO_TIMES),
+        *({**TOKENS, "access_token": text} for text in ("a\nX-Else: b", "a\x1b[2J", "a\u2019; calc; \u2018", "a b")),
+        *({**TOKENS, "refresh_token": text} for text in ("r\n", "\x1b]0;x\x07", "\u00fc")),
+    ],
+)
+def test_tokens_that_would_end_a_header_a_line_or_a_clock(
+    document: dict[str, Any], server: Fake, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.routes[f"POST {REALM}/auth/device"] = 200, {**CODE, "interval": 0}
+    server.routes[f"POST {REALM}/token"] = 200, document
+    refused(capsys, "login", "--url", server.url)
+    assert not list(home.rglob("*.json"))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"expires_in": 1' + "0" * 5000 + "}"])
+def test_json_that_no_program_can_read(text: str) -> None:
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, text.encode()
+    with pytest.raises(KeycloakDownError, match="not JSON"):
+        Web(KEYCLOAK, "https://keycloak.test").json(answer)
+
+
+def test_a_code_stays_on_its_line(server: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    place = "https://keycloak.test/device\nPassword:"
+    code = {**CODE, "interval": 0, "user_code": "AB\nPassword:", "verification_uri": place}
+    server.routes[f"POST {REALM}/auth/device"] = 200, code
+    assert main(["login", "--url", server.url]) == 0
+    assert not [line for line in capsys.readouterr().err.splitlines() if line.startswith("Password")]
 
 
 @pytest.mark.parametrize("document", NO_OBJECTS)
