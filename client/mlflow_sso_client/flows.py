@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -17,11 +18,13 @@ from mlflow_sso_client.oidc import Provider, Tokens, claims, finish_device, revo
 from mlflow_sso_client.web import CURRENT_USER, MLFLOW, Web, refuse_clear
 from mlflow_sso_client.words import say, span
 
+# What PowerShell takes for a single quote (`CharExtensions.IsSingleQuote`).
+_QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
 # How each shell is told of a variable.
 SHELLS: dict[str, Callable[[str, str], str]] = {
     "sh": lambda name, value: f"export {name}={shlex.quote(value)}\n",
     # In single quotes a quote is written twice, and nothing else means anything (about_Quoting_Rules).
-    "powershell": lambda name, value: f"$env:{name} = '{value.replace(chr(39), chr(39) * 2)}'\n",
+    "powershell": lambda name, value: f"$env:{name} = '{_QUOTES.sub(lambda found: found[0] * 2, value)}'\n",
 }
 
 

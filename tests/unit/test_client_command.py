@@ -126,6 +126,12 @@ def test_each_shell_is_told_in_its_own_words(shell: str, line: str, capsys: pyte
     assert lines[-1].endswith("mlflow-sso" if shell == "sh" else "'mlflow-sso'"), "MLflow's client renews it by that"
 
 
+@pytest.mark.parametrize("quote", ["'", "\u2018", "\u2019", "\u201a", "\u201b"])
+def test_no_sign_that_powershell_takes_for_a_quote_ends_a_text(quote: str) -> None:
+    """Of a path of certificates, say."""
+    assert flows.SHELLS["powershell"]("X", f"a{quote}; calc") == f"$env:X = 'a{quote * 2}; calc'\n"
+
+
 def test_the_usual_shell_is_that_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.delenv("SHELL", raising=False)
