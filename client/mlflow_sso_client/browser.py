@@ -39,6 +39,8 @@ class _Callback(HTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    # Seconds: browsers open connections that they may need, and send nothing over them.
+    timeout = 2
     server: _Callback
 
     def do_GET(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
@@ -60,3 +61,27 @@ def test_a_refusal_is_told(keycloak: Fake) -> None:
 def test_nobody_is_waited_for_without_an_end() -> None:
     with browser._Callback("state") as server, pytest.raises(NotLoggedInError, match="within five minutes"):
         server.wait(0.05)
+
+
+def test_a_connection_that_says_nothing_keeps_no_answer_waiting(
+    keycloak: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Browsers open some ahead of time."""
+    monkeypatch.setattr(browser._Handler, "timeout", 0.2)
+    idle: list[socket.socket] = []
+    answers: list[int] = []
+    with browser._Callback("state") as server:
+        idle.append(socket.create_connection(("127.0.0.1", server.server_port)))
+        url = f"http://127.0.0.1:{server.server_port}{browser.PATH}"
+        query = {"state": "state", "code": "c"}
+        come = threading.Thread(target=lambda: answers.append(requests.get(url, params=query, timeout=5).status_code))
+        come.start()
+        assert server.wait(4) == query
+        come.join()
+    assert answers == [200]
+    idle[0].close()
+
+
+def test_each_connection_has_an_end() -> None:
+    assert browser._Handler.timeout is not None
+    assert browser._Handler.timeout < 10
