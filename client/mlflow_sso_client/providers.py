@@ -28,12 +28,12 @@ from mlflow_sso_client.files import NAME
 from mlflow_sso_client.logins import Login, LoginStore, login_for
 from mlflow_sso_client.notices import once, tell, tell_of_defect, tell_of_no_login
 from mlflow_sso_client.oidc import claims
-from mlflow_sso_client.web import refuse_clear
+from mlflow_sso_client.web import origin, refuse_clear
 
 # What MLflow itself reads credentials from; given by the user, they win.
-GIVEN = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH")
+GIVEN = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH")
 # The same, as MLflow holds them for one server; they replace the header, wherever they come from.
-HELD = ("username", "token", "auth", "aws_sigv4", "use_databricks_sdk", "client_secret")
+HELD = ("token", "auth", "aws_sigv4", "use_databricks_sdk", "client_secret")
 # The function of MLflow that sends a request, and the argument that says where to.
 SENDER, TARGET = ("mlflow.utils.rest_utils", "http_request"), "host_creds"
 BEARER = "Bearer "
@@ -111,10 +111,16 @@ class SsoHeaders:
     def request_headers(self) -> dict[str, str]:
         target = _target(sys._getframe(1))
         host = getattr(target, "host", None)
-        if not isinstance(host, str) or any(getattr(target, name, None) for name in HELD):
+        user, password = getattr(target, "username", None), getattr(target, "password", None)
+        if not isinstance(host, str) or any(getattr(target, name, None) for name in HELD) or (user and password):
             return {}
         verify = getattr(target, "verify", True)
         login = self._bearer.login(host, lambda: tell_of_no_login(host, chosen=False, verify=verify))
+        if login is not None and user:
+            # MLflow sends nothing of the two then, and whoever is named is somebody else, maybe.
+            text = f"MLFLOW_TRACKING_USERNAME is set and no password, so no login is used for {origin(host)}"
+            once.say(text, f"{NAME}: {text}; unset it, or set MLFLOW_TRACKING_PASSWORD as well")
+            return {}
         return {} if login is None else {"Authorization": f"{BEARER}{login.access_token}"}
 
 

@@ -206,7 +206,7 @@ def test_no_header_is_made_where_the_server_is_not_known(keycloak: Fake) -> None
     assert SsoHeaders().request_headers() == {}
 
 
-@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_AUTH"])
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH"])
 def test_credentials_that_are_given_win(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert SsoHeaders().in_context()
     monkeypatch.setenv(name, "mine")

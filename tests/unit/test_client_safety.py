@@ -193,15 +193,30 @@ def test_nothing_is_said_of_a_server_that_wants_no_login(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("held", ["username", "token", "auth", "aws_sigv4", "use_databricks_sdk"])
+@pytest.mark.parametrize(
+    "held", [("username", "password"), ("token",), ("auth",), ("aws_sigv4",), ("use_databricks_sdk",)]
+)
 def test_a_server_that_mlflow_has_credentials_for_is_left_to_them(
-    held: str, server: Fake, capsys: pytest.CaptureFixture[str]
+    held: tuple[str, ...], server: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From ~/.mlflow/credentials, say: MLflow would replace the header, so nothing is renewed or asked for it."""
     kept(server.url, access_until=0.0)
-    assert by_header(server.url, **{held: "mine"}) is None
+    assert by_header(server.url, **dict.fromkeys(held, "mine")) is None
     assert capsys.readouterr().err == ""
     assert server.asked == []
+
+
+def test_a_user_name_without_a_password_is_told_once(
+    server: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MLflow sends neither of the two, so that the server's refusal would have no cause."""
+    kept(server.url)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
+    assert SsoHeaders().in_context()
+    assert by_header(server.url, username="bob") is None
+    assert by_header(server.url, username="bob") is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "unset it, or set MLFLOW_TRACKING_PASSWORD as well" in line
 
 
 def test_a_token_that_is_given_is_renewed_for_the_same_person_alone(server: Fake) -> None:
