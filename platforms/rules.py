@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
+from posixpath import normpath
 
 from platforms.schedule import ScheduleError, parse
 from platforms.secrets import Change, Secret
@@ -21,10 +22,11 @@ def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
     ]
     for workload in workloads:
         problems += _itself(workload)
+        problems += _paths(workload)
         problems += _ports(workload, names)
         problems += _outside(workload)
         problems += _reserved(workload, names)
-    return [*problems, *_entrances(workloads), *_readings(workloads)]
+    return [*problems, *_data(workloads), *_networks(workloads), *_entrances(workloads), *_readings(workloads)]
 
 
 def _itself(workload: Workload) -> Iterator[Problem]:
@@ -49,9 +51,46 @@ def _itself(workload: Workload) -> Iterator[Problem]:
             yield Problem(f"{where}, schedule", workload.runs.cron, str(error))
     if workload.runs.timeout_seconds < 1:
         yield Problem(f"{where}, timeout", str(workload.runs.timeout_seconds), "expected at least 1 second")
+    if not workload.args:
+        # Targets differ in what they run then: the image's own command, or nothing.
+        yield Problem(where, "arguments", "expected what it runs: no target knows it")
     if workload.ports:
         expected = "expected none: nobody can call what does not run for ever"
         yield Problem(where, f"port {workload.ports[0].name}", expected)
+
+
+def _paths(workload: Workload) -> Iterator[Problem]:
+    """Each thing that is put into it has a place of its own there, which every target spells alike."""
+    where = f"workload {workload.name}"
+    mounts = [*(v.path for v in workload.volumes), *(r.path for r in workload.readings), *workload.writable]
+    mounts += [scratch.path for scratch in workload.scratch]
+    paths = [*mounts, *(file.path for file in workload.files)]
+    for path in sorted(path for path, times in Counter(paths).items() if times > 1):
+        yield Problem(where, f"path {path}", "expected one thing there: the last one would hide the others")
+    for path in dict.fromkeys(paths):
+        plain = path.startswith("/") and "//" not in path and normpath(path) == path and path.isprintable()
+        if not plain or set(path) & set(":$"):
+            yield Problem(where, f"path {path}", "expected an absolute path as short as can be, without : and $")
+
+
+def _data(workloads: Sequence[Workload]) -> Iterator[Problem]:
+    """Data of two workloads has two names: on a target it is named by both, the workload and the volume."""
+    owners: dict[str, str] = {}
+    for workload in workloads:
+        for volume in workload.volumes:
+            first = owners.setdefault(f"{workload.name}-{volume.name}", workload.name)
+            if first != workload.name:
+                expected = f"expected another name: together with the workload's it is that of a volume of {first}"
+                yield Problem(f"workload {workload.name}", f"volume {volume.name}", expected)
+
+
+def _networks(workloads: Sequence[Workload]) -> Iterator[Problem]:
+    """No workload has the name that another one's way out has on a target with networks."""
+    names = {workload.name for workload in workloads}
+    for workload in workloads:
+        taken = f"{workload.name}-outside"
+        if workload.outside and taken in names:
+            yield Problem(f"workload {taken}", "", f"expected another name: the way out of {workload.name} has it")
 
 
 def _ports(workload: Workload, names: Sequence[str]) -> Iterator[Problem]:
@@ -146,6 +185,9 @@ def _outside(workload: Workload) -> Iterator[Problem]:
             yield Problem(where, shown, "expected a host name, an address or a network")
         elif "/" in outside.host and not _network(outside.host):
             yield Problem(where, shown, "expected an IPv4 network such as 10.0.0.0/8")
+        elif set(outside.host) <= set("0123456789. ") and not _network(outside.host):
+            # Taken for a name, it would open its port to every address.
+            yield Problem(where, shown, "expected an IPv4 address such as 10.0.0.1")
 
 
 def _network(text: str) -> bool:

@@ -19,6 +19,7 @@ from platforms.workload import (
     Resources,
     Scheduled,
     Service,
+    Volume,
     Workload,
 )
 
@@ -37,8 +38,8 @@ def test_what_is_right_has_no_problem() -> None:
     read = Port("read", 82, Protocol.HTTP, metrics="/metrics")
     ports = (PEOPLE, Port("probed", 9000), Port("called", 81, callers=("other",)), read)
     ways = tuple(Outside(host, 443) for host in ("s3.example.com", "10.0.0.0/8", "192.0.2.1"))
-    nightly = replace(ONE, name="nightly", runs=Scheduled("0 3 * * *", 60))
-    asked = replace(ONE, name="asked", runs=OnDemand(60))
+    nightly = replace(ONE, name="nightly", runs=Scheduled("0 3 * * *", 60), args=("run",))
+    asked = replace(ONE, name="asked", runs=OnDemand(60), args=("run",))
     assert named(replace(ONE, runs=Service(probe), ports=ports, outside=ways), OTHER, nightly, asked) == []
 
 
@@ -77,6 +78,8 @@ def test_a_wrong_port_is_named(ports: tuple[Port, ...], problem: str) -> None:
         (Outside("s3.example.com", 0), "s3.example.com: expected a port from 1 to 65535, not 0"),
         (Outside("", 443), "nowhere: expected a host name, an address or a network"),
         (Outside("10.0.0.1/8", 443), "10.0.0.1/8: expected an IPv4 network such as 10.0.0.0/8"),
+        (Outside("10.0.0.256", 443), "10.0.0.256: expected an IPv4 address such as 10.0.0.1"),
+        (Outside("010.0.0.1", 443), "010.0.0.1: expected an IPv4 address such as 10.0.0.1"),
     ],
 )
 def test_a_wrong_way_out_is_named(way: Outside, problem: str) -> None:
@@ -91,6 +94,7 @@ def test_a_wrong_schedule_is_named_with_all_else_that_is_wrong() -> None:
         "workload one, schedule = every night: "
         "expected five fields in UTC: minute, hour, day of the month, month, day of the week",
         "workload one, timeout = 0: expected at least 1 second",
+        "workload one = arguments: expected what it runs: no target knows it",
         "workload one = port http: expected none: nobody can call what does not run for ever",
     ]
 
@@ -109,3 +113,29 @@ def test_two_workloads_cannot_share_a_port_of_the_host() -> None:
 def test_a_load_that_is_none_never_calls_for_another_replica(percent: int) -> None:
     scaled = replace(ONE, runs=replace(SERVICE, max_replicas=3, scale_at_percent=percent))
     assert named(scaled) == [f"workload one, scaling = {percent} %: expected at least 1 %"]
+
+
+def test_data_of_two_workloads_never_shares_a_name() -> None:
+    one = replace(ONE, name="a", volumes=(Volume("b-c", "/data"),))
+    other = replace(ONE, name="a-b", volumes=(Volume("c", "/data"),))
+    expected = "expected another name: together with the workload's it is that of a volume of a"
+    assert named(one, other) == [f"workload a-b = volume c: {expected}"]
+
+
+def test_no_workload_is_on_the_way_out_of_another_one_by_its_name() -> None:
+    one = replace(ONE, outside=(Outside("s3.example.com", 443),))
+    assert named(one, replace(ONE, name="one-outside")) == [
+        "workload one-outside: expected another name: the way out of one has it"
+    ]
+
+
+def test_two_things_at_one_path_are_named() -> None:
+    """Data below a directory in memory would be gone with the container."""
+    wrong = replace(ONE, volumes=(Volume("data", "/data"),), writable=("/data", "/tmp"))
+    assert named(wrong) == ["workload one = path /data: expected one thing there: the last one would hide the others"]
+
+
+@pytest.mark.parametrize("path", ["data", "/data/", "/a/../data", "/data:rw", "/$HOME", "/a\nb", "//data"])
+def test_a_path_that_targets_spell_in_different_ways_is_named(path: str) -> None:
+    expected = f"workload one = path {path}: expected an absolute path as short as can be, without : and $"
+    assert named(replace(ONE, volumes=(Volume("data", path),))) == [expected]
