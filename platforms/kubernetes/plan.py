@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -196,6 +197,7 @@ class KubernetesPlan:
         for name in sorted(set(self.options.storage.claims) - known):
             expected = f"expected one of {', '.join(sorted(known)) or 'none: this stack has no volume'}"
             problems.append(Problem("kubernetes.storage.claims", name, expected))
+        problems += self._check_names()
         problems += [
             Problem(f"workload {w.name}", f"volume {r.volume} of {r.workload}", "expected one that no operator keeps")
             for w in self.workloads
@@ -210,6 +212,20 @@ class KubernetesPlan:
             if replicas > 1 and single:
                 expected = f"expected 1: its volume {single[0].name} belongs to one pod at a time"
                 problems.append(Problem(f"workload {workload.name}", f"{replicas} replicas", expected))
+        return problems
+
+    def _check_names(self) -> list[Problem]:
+        """Objects of one kind and one name would be one object, the last one: a rule would be gone without a word."""
+        problems, names = [], {w.name for w in self.workloads}
+        if DEFAULT_DENY in names:
+            problems.append(Problem(f"workload {DEFAULT_DENY}", "", "expected another name: a policy has this one"))
+        if self.mesh and self.options.mesh.waypoint in {*names, DEFAULT_DENY}:
+            expected = "expected a name that no program and no policy of the stack has"
+            problems.append(Problem("kubernetes.mesh.waypoint", self.options.mesh.waypoint, expected))
+        claims = [self.claim(w, v) for w in self.workloads for v in w.volumes if not self.keeper(w).data]
+        for claim in sorted(claim for claim, times in Counter(claims).items() if times > 1):
+            expected = "expected a claim for each volume: whoever has one would read and write the other's data"
+            problems.append(Problem("kubernetes.storage.claims", claim, expected))
         return problems
 
     def _check_external(self) -> list[Problem]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from platforms.kubernetes.objects.network import waypoint_policy
 from platforms.kubernetes.plan import HBONE_PORT
+from platforms.workload import Port, Protocol, Reserved
 from tests.contract.kubernetes_policies import allows
 from tests.contract.kubernetes_samples import OUTSIDE, SAMPLES, SCALED, every, labels_of_pods, of_kind, plan
 
@@ -77,3 +80,37 @@ def test_without_the_mesh_there_is_no_trace_of_it() -> None:
     text = str(every({"kubernetes": {"mesh": {"enabled": False}}}))
     assert "istio" not in text
     assert str(HBONE_PORT) not in text
+
+
+@pytest.mark.parametrize("name", ["default-deny", "mlflow", "postgres"])
+def test_no_rule_of_the_stack_takes_the_place_of_another_one(name: str) -> None:
+    problems = plan({"kubernetes": {"mesh": {"waypoint": name}}}).check()
+    expected = f"kubernetes.mesh.waypoint = {name}: expected a name that no program and no policy of the stack has"
+    assert [str(problem) for problem in problems] == [expected]
+    assert plan({"kubernetes": {"mesh": {"waypoint": name, "enabled": False}}}).check() == []
+
+
+def test_no_workload_has_the_name_of_the_rule_that_opens_nothing() -> None:
+    one = plan({})
+    renamed = replace(one, workloads=(replace(one.named("redis"), name="default-deny"),))
+    assert [str(problem) for problem in renamed.check()] == [
+        "workload default-deny: expected another name: a policy has this one"
+    ]
+
+
+@pytest.mark.parametrize(
+    "claims", [{"mlflow-artifacts": "postgres-data"}, dict.fromkeys(("mlflow-artifacts", "postgres-data"), "x")]
+)
+def test_two_volumes_are_not_on_one_claim(claims: dict[str, str]) -> None:
+    (problem,) = plan({"kubernetes": {"storage": {"claims": claims}}}).check()
+    assert str(problem).startswith(f"kubernetes.storage.claims = {claims['mlflow-artifacts']}: expected a claim for")
+
+
+def test_a_waypoint_that_nobody_may_use_lets_nobody_in() -> None:
+    """A rule without anybody in it would be one for everybody."""
+    one = plan({})
+    server = one.named("mlflow")
+    alone = replace(server, ports=(Port("http", 5000, Protocol.HTTP),), reserved=Reserved(("POST",), ("/x",)))
+    rules = waypoint_policy(replace(one, workloads=(alone,)))["spec"]["ingress"]
+    assert [rule for rule in rules if not rule["from"]] == []
+    assert [port["port"] for rule in rules for port in rule["ports"]] == [15021]

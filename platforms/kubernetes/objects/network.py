@@ -67,18 +67,14 @@ def waypoint_policy(plan: KubernetesPlan) -> Manifest:
     callers = [_pods(plan, name) for name in dict.fromkeys(name for w in plan.guarded for name in w.callers)]
     guarded = [{"podSelector": {"matchLabels": plan.selector(w.name)}} for w in plan.guarded]
     istiod = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: mesh.system_namespace}}}
+    peers = [*({"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}} for name in sources), *callers]
     return policy(
         plan,
         mesh.waypoint,
         {"matchLabels": waypoint_pods(plan)},
         [
-            {
-                "from": [
-                    *({"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}} for name in sources),
-                    *callers,
-                ],
-                "ports": hbone,
-            },
+            # A rule that names nobody is one for everybody.
+            *([{"from": peers, "ports": hbone}] if peers else []),
             {"from": [{"ipBlock": {"cidr": AMBIENT_PROBES}}], "ports": [{"protocol": "TCP", "port": 15021}]},
         ],
         [
