@@ -78,11 +78,21 @@ def env_values(
 
 
 def check_secrets(secrets: Iterable[Secret]) -> list[Problem]:
-    """The operator's secrets that an env file cannot carry."""
-    return [
+    """The secrets that an env file cannot carry: the operator's by their value, any by its name."""
+    given = tuple(dict.fromkeys(secrets))
+    names = {secret.variable: secret.name for secret in given}
+    problems = [
         Problem(f"secret {s.name}", "[secret]", "expected no line break in it for Compose")
-        for s in secrets
+        for s in given
         if s.value is not None and _UNPORTABLE.search(s.value)
+    ]
+    # The one would be given to whoever reads the other.
+    expected = "expected another name: a spelling of secret {} has its variable"
+    return problems + [
+        Problem(f"secret {names[variable]}", "", expected.format(secret.name))
+        for secret in given
+        for variable in (secret.variable + ending for ending in _ENDINGS.values())
+        if variable in names
     ]
 
 
@@ -140,7 +150,7 @@ def _service(plan: DockerPlan, workload: Workload, bind_address: str, files: dic
         "profiles": [] if jobs.starts(workload) else [ON_DEMAND],
         "stop_grace_period": f"{workload.stop_seconds}s",
         "logging": {"driver": LOG_DRIVER, "options": dict(LOG_OPTIONS)},
-        "labels": plan.container_labels(workload),
+        "labels": {name: _literal(value) for name, value in plan.container_labels(workload).items()},
     }
     return {key: value for key, value in service.items() if value not in ([], {}, "")}
 

@@ -16,7 +16,7 @@ from components.stack import stack_spec
 from platforms.docker.compose import check_secrets, env_values, project_name, render
 from platforms.docker.plan import DockerPlan
 from platforms.secrets import Secret, SecretText, UrlQuoted
-from platforms.workload import ExecCheck, Probe, Resources, Service, Workload
+from platforms.workload import ExecCheck, Port, Probe, Protocol, Resources, Service, Workload
 from problems import StackError
 from settings import PROJECT
 from stackctl.context import Context
@@ -251,3 +251,15 @@ def test_no_text_of_the_realm_draws_a_secret_into_it(realm: dict[str, Any], wher
     assert f"{where} = " in str(caught.value)
     assert "expected no ${ in it" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["url", "expression", "import", "config"])
+def test_no_secret_is_read_in_the_place_of_a_spelling_of_another_one(ending: str) -> None:
+    secrets = (Secret("api", value="a@b"), Secret(f"api-{ending}"), Secret("api"))
+    (problem,) = set(map(str, check_secrets(secrets)))
+    assert problem == f"secret api-{ending}: expected another name: a spelling of secret api has its variable"
+
+
+def test_a_label_arrives_as_it_is() -> None:
+    one = workload(ports=(Port("m", 80, Protocol.HTTP, metrics="/m?x=${POSTGRES_PASSWORD}"),))
+    assert service(one)["labels"]["prometheus.io/path"] == "/m?x=$${POSTGRES_PASSWORD}"
