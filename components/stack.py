@@ -20,7 +20,7 @@ from components.keycloak import (
 )
 from components.mlflow import mlflow_workloads
 from components.postgres import postgres_workloads
-from components.realm.spec import RealmSpec, realm_spec
+from components.realm.spec import RealmSpec, check_realm, realm_spec
 from components.redis import redis_workloads
 from platforms.rules import check_secrets, check_workloads
 from platforms.secrets import Secret, SecretText
@@ -175,7 +175,7 @@ def stack_spec(settings: Settings) -> StackSpec:
         admin_password=ADMIN_PASSWORD,
         mlflow_url=settings.mlflow.url,
     )
-    problems = [*check_workloads(workloads), *check_secrets(spec.every_secret)]
+    problems = [*check_workloads(workloads), *check_secrets(spec.every_secret), *check_realm(spec.realm)]
     if problems:
         raise StackError("The stack contradicts itself; nothing was created.", problems)
     return spec

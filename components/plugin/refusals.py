@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
@@ -9,6 +10,9 @@ from components.plugin.profile import Ability, PluginProfile
 from problems import Problem, StackError
 from settings import PROJECT, Settings
 from settings.model import Mlflow
+
+# A name that every target and shell can carry (POSIX, "Environment Variables").
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def refuse_lacking(settings: Settings, profile: PluginProfile) -> None:
@@ -49,7 +53,10 @@ def refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -
     places = [("env", name) for name in sorted(given.env)] + [("secretEnv", name) for name in sorted(given.secret_env)]
     for place, name in places:
         near = get_close_matches(name, sorted(own), n=1, cutoff=0.9)
-        if name in own:
+        if not _VARIABLE.fullmatch(name):
+            # Docker ends a name at its first =, and what is before it may be one of the stack's own.
+            expected = "expected a name of letters, digits and _, with no digit first"
+        elif name in own:
             expected = "the stack sets this itself; expected another name"
         elif name in ignored:
             expected = f"the plugin does not read it; what counts: {ignored[name]}"
@@ -59,6 +66,7 @@ def refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -
             expected = "in env as well; expected one of the two"
         else:
             continue
-        problems.append(Problem(f"{PROJECT}:mlflow.{place}.{name}", "", expected))
+        shown = name if name.isprintable() else repr(name)
+        problems.append(Problem(f"{PROJECT}:mlflow.{place}.{shown}", "", expected))
     if problems:
         raise StackError("mlflow.env contradicts the stack's own variables; nothing was created.", problems)

@@ -6,6 +6,7 @@ Keycloak import (`components.realm.document`). A test holds the two against each
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -16,10 +17,12 @@ from components.identity import (
     GROUPS_CLAIM,
     LOGGED_OUT_PATH,
     account_secret,
+    account_username,
     user_password,
 )
 from platforms.secrets import Secret
-from settings import Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
+from problems import Problem
+from settings import PROJECT, Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
 from settings.model import Lifetimes
 
 # Keycloak's own defaults; written out, since its provider would add one of an older version.
@@ -133,6 +136,22 @@ class RealmSpec:
     def secrets(self) -> tuple[Secret, ...]:
         """Those of its clients and users."""
         return (*(c.secret for c in self.clients if c.secret is not None), *(user.password for user in self.users))
+
+
+def check_realm(spec: RealmSpec) -> list[Problem]:
+    """What Keycloak refuses only while it makes the realm: names and addresses that are one to it.
+
+    It spells both in small letters, and gives each service account a user.
+    """
+    accounts = [account_username(client.client_id) for client in spec.clients if client.service_account]
+    names = Counter([*(user.username.lower() for user in spec.users), *accounts])
+    addresses = Counter(user.email.lower() for user in spec.users if user.email)
+    expected = "expected each {} once: small and large letters are alike, and service accounts have users"
+    return [
+        Problem(f"{PROJECT}:realm", same, expected.format(kind))
+        for kind, counted in (("user", names), ("address", addresses))
+        for same in sorted(name for name, times in counted.items() if times > 1)
+    ]
 
 
 def realm_spec(settings: Settings) -> RealmSpec:

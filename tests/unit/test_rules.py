@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.stack import stack_spec
+from problems import StackError
 from settings import allows_direct_access_grants, is_loopback, published_port, wants_sample_users
 from settings.catalogue import load_versions
 from settings.versions import known_versions, selection, unsupported
@@ -116,3 +117,33 @@ def test_an_image_follows_the_version_in_the_settings() -> None:
     assert {name for name in images[0] if images[0][name] != images[1][name]} == {"postgres"}
     assert selection(older)["postgres"] == "15"
     assert selection(settings())["postgres"] is None
+
+
+@pytest.mark.parametrize(
+    ("realm", "same"),
+    [
+        ({"serviceAccounts": [{"clientId": "Pipe"}, {"clientId": "pipe"}]}, "service-account-pipe: expected each user"),
+        (
+            {"serviceAccounts": [{"clientId": "pipe"}], "users": [{"username": "service-account-pipe"}]},
+            "service-account-pipe: expected each user",
+        ),
+        ({"users": [{"username": "service-account-mlflow"}]}, "service-account-mlflow: expected each user"),
+        (
+            {"users": [{"username": "x", "email": "x@test"}, {"username": "y", "email": "X@Test"}]},
+            "x@test: expected each address",
+        ),
+        ({"users": [{"username": "x", "email": "alice@example.com"}]}, "alice@example.com: expected each address"),
+    ],
+)
+def test_what_is_one_to_keycloak_is_named_before_anything_is_created(realm: dict[str, Any], same: str) -> None:
+    with pytest.raises(StackError) as refused:
+        stack_spec(settings({"environment": "dev", "realm": realm}))
+    assert f"mlflow-sso:realm = {same} once" in str(refused.value)
+
+
+@pytest.mark.parametrize("place", ["env", "secretEnv"])
+@pytest.mark.parametrize("name", ["A B", "A=B", "OIDC_ISSUER=https://else.test", "A\nB", "1A", "", "a-b"])
+def test_a_variable_that_ends_early_is_refused(name: str, place: str) -> None:
+    with pytest.raises(StackError, match="expected a name of letters, digits and _") as refused:
+        stack_spec(settings({"mlflow": {place: {name: "x"}}}))
+    assert len(str(refused.value).splitlines()) == 2
