@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from mlflow_sso_client.errors import RefusedError
+
 NAME = "mlflow-sso"
 
 
@@ -52,9 +54,15 @@ def system() -> System:
 
 
 def config_home() -> Path:
-    """The directory of this project's configuration: XDG_CONFIG_HOME wins on every system (XDG Base Directory)."""
+    """The directory of this project's configuration: XDG_CONFIG_HOME wins on every system (XDG Base Directory).
+
+    Raises RefusedError where there is none, as in a container whose user has no name and no HOME.
+    """
     base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else system().base()) / NAME
+    try:
+        return (Path(base) if base else system().base()) / NAME
+    except RuntimeError:
+        raise RefusedError("no home directory is known here", "set HOME, or XDG_CONFIG_HOME") from None
 
 
 def private_directory(path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from mlflow_sso_client import files
+from mlflow_sso_client.command import main
 
 
 class Msvcrt(ModuleType):
@@ -135,3 +136,17 @@ def test_the_client_imports_nothing_of_the_rest() -> None:
     )
     done = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "imported", done.stderr
+
+
+def test_a_user_without_a_home_is_told_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever runs a container by a number has neither a name nor a HOME."""
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert main(["token"]) == 2
+    assert capsys.readouterr().err == "error: no home directory is known here; set HOME, or XDG_CONFIG_HOME\n"
