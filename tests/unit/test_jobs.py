@@ -248,3 +248,8 @@ def test_nobody_waits_for_the_second_job_of_somebody_else() -> None:
 def test_the_oldest_job_of_a_user_comes_first() -> None:
     jobs = [Waits(name, creator) for name, creator in (("a1", "a"), ("a2", "a"), ("n1", None), ("b1", "b"))]
     assert [job.name for job in runner.in_turn(jobs, ())] == ["a1", "n1", "b1", "a2"]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 60), (5, 5), (61, 60), (float("nan"), 60), (-1, 60), (0, 60)])
+def test_no_job_takes_longer_than_the_settings_say(asked: float | None, expected: float) -> None:
+    assert runner.bounded(asked, 60) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import pytest
 from mlflow_sso.guard import spans
@@ -85,3 +86,21 @@ def test_json_that_was_compressed_has_so_many_values_at_most() -> None:
     assert not spans.has_many_values(json.dumps({"resourceSpans": [{"a": 1}] * 1000}).encode())
     for text in (b"[]," * 300_000, b'{"a":1},' * 300_000, b'"a",' * 1_010_000):
         assert spans.has_many_values(text)
+
+
+def test_each_message_of_the_specification_is_entered_or_has_no_messages_and_lists() -> None:
+    """What a shape leaves out counts as one field, however much it holds."""
+
+    def missing(of: Any, shape: spans.Shape, path: str, depth: int) -> list[str]:
+        found = []
+        for field in of.fields if depth else ():
+            where = f"{path}.{field.name}"
+            if field.message_type is None:
+                continue
+            if field.number not in shape:
+                found.append(where)
+            else:
+                found += missing(field.message_type, shape[field.number], where, depth - 1)
+        return found
+
+    assert missing(ExportTraceServiceRequest.DESCRIPTOR, spans.REQUEST, "", 8) == []

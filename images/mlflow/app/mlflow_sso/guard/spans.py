@@ -20,7 +20,8 @@ _pair: Shape = {2: _any}
 _any |= {5: {1: _any}, 6: {1: _pair}}
 _span: Shape = {9: _pair, 11: {3: _pair}, 13: {4: _pair}, 15: {}}
 # ExportTraceServiceRequest
-REQUEST: Shape = {1: {1: {1: _pair}, 2: {1: {3: _pair}, 2: _span}}}
+# Of a Resource: attributes, and entity_refs, which are lists of keys.
+REQUEST: Shape = {1: {1: {1: _pair, 3: {}}, 2: {1: {3: _pair}, 2: _span}}}
 # The library reads no deeper.
 _DEPTH = 100
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -129,8 +129,7 @@ def _executor(key: str) -> Any:
         """Holds each job to the time that the settings give, and starts none twice that might have ended its runner."""
 
         def _effective_timeout(self, timeout: float | None) -> float:
-            most: float = self.config.default_timeout
-            return most if timeout is None else min(timeout, most)
+            return bounded(timeout, self.config.default_timeout)
 
         def recover_jobs(self, unfinished_job_ids: list[str]) -> list[Any]:
             """Of those of an earlier runner: what it set aside as it was asked to end starts again."""
@@ -142,6 +141,11 @@ def _executor(key: str) -> Any:
             ]
 
     return Executor(get_executor_registry().config)
+
+
+def bounded(timeout: float | None, most: float) -> float:
+    """The time that a job may take, in seconds. JSON of a user's may say NaN, which no time ever reaches."""
+    return timeout if timeout is not None and 0 < timeout <= most else most
 
 
 def in_turn(waiting: Sequence[Job], running: Iterable[Job]) -> list[Job]:
