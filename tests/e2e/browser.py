@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 # Seconds until a page must show what is looked for, on a machine that is busy with several stacks.
 PATIENCE = 90
+# Seconds after which a click that led nowhere is made again.
+CLICK_SECONDS = 10
 # Names a directory that keeps the pictures: `make screenshots` sets it to docs/images.
 KEEP = "E2E_SCREENSHOTS"
 # Chromium gives up every request when an interface of this machine comes or goes, as with each container of another
@@ -66,6 +69,7 @@ class Browser:
         self.driver = driver
         self._pictures = Path(os.environ.get(KEEP) or pictures).resolve()
         self._said: list[str] = []
+        self._last_click = ""
 
     @property
     def url(self) -> str:
@@ -145,6 +149,7 @@ class Browser:
         """Click the link or button with this text."""
         path = f"//*[self::a or self::button][contains(normalize-space(.), '{text}')]"
         self._until(lambda _: self._clicked(By.XPATH, path), f"no link or button says {text}")
+        self._last_click = path
 
     def _shown(self, by: str, what: str) -> WebElement | None:
         return next((e for e in self.driver.find_elements(by, what) if e.is_displayed()), None)
@@ -159,7 +164,20 @@ class Browser:
         self._until(lambda _: text in self.text, f"the page does not say {text}")
 
     def wait_url(self, prefix: str) -> None:
-        self._until(lambda _: self.url.startswith(prefix), f"not at {prefix}")
+        """Wait for an address. A click that came before the page's script was ready is made again, as people do."""
+        again = time.monotonic() + CLICK_SECONDS
+
+        def there(_: Chrome) -> bool:
+            nonlocal again
+            if self.url.startswith(prefix):
+                return True
+            if self._last_click and time.monotonic() > again:
+                self._clicked(By.XPATH, self._last_click)
+                again = time.monotonic() + CLICK_SECONDS
+            return False
+
+        self._until(there, f"not at {prefix}")
+        self._last_click = ""
 
     def log_in(self, username: str, password: str) -> None:
         """Fill in Keycloak's login page."""
