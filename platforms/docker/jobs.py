@@ -20,9 +20,10 @@ FAILED = "/tmp/.last-run-failed"
 _WAIT = """
 times=("${@:1:5}") limit=$6 grace=$7
 shift 7
-run=
 end() {
-  if [[ -n $run ]]; then kill -TERM "$run" 2> /dev/null; wait "$run"; fi
+  # What the shell knows from the fork on: a variable would be empty for a moment in which a run goes on already.
+  kill -TERM $(jobs -p) 2> /dev/null
+  wait
   exit 143
 }
 trap end TERM INT
@@ -41,10 +42,8 @@ while :; do
   allowed || continue
   echo "schedule: a run starts"
   timeout --kill-after="$grace" "$limit" "$@" &
-  run=$!
-  wait "$run"
+  wait $!
   code=$?
-  run=
   if ((code == 0)); then rm -f "%(failed)s"; else : > "%(failed)s"; fi
   echo "schedule: the run ended with exit code $code"
   if ((code == 124)); then echo "schedule: it was ended after $limit s, the most it may take"; fi
