@@ -69,7 +69,7 @@ class Trash:
 
     def things(self, older_than_ms: int) -> tuple[list[Thing], int]:
         """What was deleted that long ago, and the number of grants on it. Raises TrashError."""
-        (found,) = self._ask("show", "--older-than", str(older_than_ms))
+        *_, found = self._ask("show", "--older-than", str(older_than_ms))
         return [Thing.of(row) for row in found["things"]], int(found["grants"])
 
     def remove(self, things: Sequence[Thing]) -> Iterator[Removal | int]:

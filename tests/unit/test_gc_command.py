@@ -47,7 +47,10 @@ class Server(FakeRunning):
         assert words[at + 1] == self.args[-1]
         self.asked.append(words[at + 2 :])
         said = [json.dumps(document) for document in self._said(words[at + 2 :])]
-        return self.answer or Answer(0, "\n".join(["a line of a log", *said, ""]), "")
+        return self.answer or self._answered(["a line of a log", *said, ""])
+
+    def _answered(self, lines: Sequence[str]) -> Answer:
+        return Answer(0, "\n".join(lines), "")
 
     def _said(self, words: Sequence[str]) -> Iterator[dict[str, Any]]:
         if words[0] == "show":
@@ -66,17 +69,8 @@ class Server(FakeRunning):
 class Ended(Server):
     """One whose removals end after the first."""
 
-    def execute(
-        self,
-        instance: Instance,
-        command: Sequence[str],
-        secrets: Mapping[str, str] | None = None,
-        seconds: int = EXEC_SECONDS,
-    ) -> Answer:
-        answer = super().execute(instance, command, secrets, seconds)
-        if not self.removals:
-            return answer
-        return Answer(137, "\n".join(answer.out.splitlines()[:2]), "")
+    def _answered(self, lines: Sequence[str]) -> Answer:
+        return Answer(137, "\n".join(lines[:2]), "") if self.removals else super()._answered(lines)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, server: Server, *words: str) -> Result:
