@@ -7,7 +7,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from settings.types import Caller, DataKey, DnsName, Group, Host, Network, ObjectName, TcpPort
+from settings.types import (
+    Caller,
+    DataKey,
+    DnsName,
+    Group,
+    Host,
+    LabelValue,
+    Network,
+    ObjectName,
+    QualifiedName,
+    Quantity,
+    StorageClass,
+    TcpPort,
+)
+
+# Where images are: a host, a port, and the beginning of a path (OCI Distribution Specification, "Pulling manifests").
+_REGISTRY = r"^([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?$"
 
 
 class ExistingSecret(Group):
@@ -32,8 +48,8 @@ class Storage(Group):
     belong to one pod at a time.
     """
 
-    class_name: str | None = Field(None, description="StorageClass; default: the cluster's own default")
-    shared_class_name: str | None = Field(None, description="StorageClass of shared volumes; default: className")
+    class_name: StorageClass = Field(None, description="StorageClass; default: the cluster's own default")
+    shared_class_name: StorageClass = Field(None, description="StorageClass of shared volumes; default: className")
     shared_access: Literal["ReadWriteOnce", "ReadWriteMany"] = Field(
         "ReadWriteOnce", description="Access mode of shared volumes; more than one replica needs ReadWriteMany"
     )
@@ -68,7 +84,7 @@ class CloudNativePg(Group):
         3, description="Servers of one cluster: a primary and replicas"
     )
     storage_gib: Annotated[int, Field(ge=1)] = Field(10, description="Size of each instance's volume in GiB")
-    class_name: str | None = Field(None, description="StorageClass of the instances; default: storage.className")
+    class_name: StorageClass = Field(None, description="StorageClass of the instances; default: storage.className")
     image: Annotated[str, StringConstraints(pattern=r":[0-9]+([._-][\w.-]+)?$")] | None = Field(
         None, description="Operand image; its tag starts with the major version. Default: the stack's own"
     )
@@ -106,7 +122,9 @@ class Ingress(Group):
     controller: Controller | None = Field(
         None, description="What serves it, and is told of MLflow's large and long requests; default: by className"
     )
-    annotations: dict[str, str] = Field({}, description="Of each Ingress, for its controller; over the stack's own")
+    annotations: dict[QualifiedName, str] = Field(
+        {}, description="Of each Ingress, for its controller; over the stack's own"
+    )
     tls_secret: DnsName | None = Field(None, description="Existing Secret with the certificate of both hosts")
     issuer: DnsName | None = Field(None, description="cert-manager Issuer in the stack's namespace")
     cluster_issuer: DnsName | None = Field(None, description="cert-manager ClusterIssuer")
@@ -119,7 +137,9 @@ class Dns(Group):
         (), description="Addresses or networks that answer, such as kube-dns' own where NodeLocal DNSCache stands in"
     )
     namespace: DnsName | None = Field(None, description="Namespace of pods that answer")
-    labels: dict[str, str] = Field({}, description="Labels of these pods; none: all pods of the namespace")
+    labels: dict[QualifiedName, LabelValue] = Field(
+        {}, description="Labels of these pods; none: all pods of the namespace"
+    )
     port: TcpPort = Field(53, description="Port at which these addresses and pods answer, TCP and UDP")
 
 
@@ -140,7 +160,9 @@ class Kubernetes(Group):
     context: str | None = Field(None, description="Context of the kubeconfig; default: the current one")
     namespace: DnsName | None = Field(None, description="Default: the project's and the stack's name")
     create_namespace: bool = Field(True, description="false: the namespace exists and stays")
-    quota: dict[str, str] = Field({}, description="Hard limits of a ResourceQuota, such as limits.memory: 8Gi")
+    quota: dict[QualifiedName, Quantity] = Field(
+        {}, description="Hard limits of a ResourceQuota, such as limits.memory: 8Gi"
+    )
     storage: Storage = Storage()
     gateway: GatewayRef | None = None
     ingress: Ingress | None = None
@@ -153,7 +175,7 @@ class Kubernetes(Group):
     )
     dns: Dns = Dns()
     mesh: Mesh = Mesh()
-    registry: str | None = Field(
+    registry: Annotated[str, StringConstraints(pattern=_REGISTRY)] | None = Field(
         None, description="Registry and path that images are pushed to and pulled from, such as registry.example.com/ml"
     )
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(

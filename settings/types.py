@@ -230,7 +230,20 @@ Caller = Annotated[
 ObjectName = Annotated[
     str, StringConstraints(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 ]
+StorageClass = Annotated[ObjectName | None, BeforeValidator(_none_if_empty)]
 DataKey = Annotated[str, StringConstraints(max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+# A name with or without a prefix, as labels, annotations and resources have them, and a label's value (Kubernetes,
+# "Labels and Selectors").
+QualifiedName = Annotated[
+    str, StringConstraints(max_length=317, pattern=r"^[A-Za-z0-9]([-._/A-Za-z0-9]*[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?)?$")]
+# A number with its suffix (Kubernetes API, "Quantity").
+Quantity = Annotated[
+    str,
+    BeforeValidator(_number_as_text, json_schema_input_type=str | float),
+    StringConstraints(pattern=r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?$"),
+]
 
 
 class Group(BaseModel):

@@ -96,12 +96,15 @@ def checked_name(name: str) -> str:
     return name
 
 
-def name_for(url: str) -> str:
-    """The name of the login for an MLflow, where its user gives none."""
+def new_name(url: str) -> str:
+    """A name for the login to an MLflow that has none yet, from its address; no login that is kept here has it."""
     parts = urlsplit(url)
-    host = (parts.hostname or "mlflow").replace(":", "-")
-    place = [host, *([str(parts.port)] if parts.port else []), *parts.path.strip("/").split("/")]
-    return checked_name("-".join(part for part in place if part))
+    place = re.sub(r"[^A-Za-z0-9_.-]+", "-", parts.netloc + parts.path).strip("-_.")[:90] or "mlflow"
+    number, name = 1, place
+    while LoginStore(name).path.exists():
+        number += 1
+        name = f"{place}-{number}"
+    return name
 
 
 def chosen(name: str | None) -> LoginStore:

@@ -112,7 +112,7 @@ def _where(options: argparse.Namespace) -> tuple[Address, str]:
         # In the place of the login that its server has already, which would be found before a new one.
         before = login_for(address.mlflow_url)
         return address, addresses.checked_name(
-            options.stack or (before.stack if before else addresses.name_for(address.mlflow_url))
+            options.stack or (before.stack if before else addresses.new_name(address.mlflow_url))
         )
     store = addresses.chosen(options.stack)
     kept = store.find()

@@ -147,11 +147,15 @@ def check_realm(spec: RealmSpec) -> list[Problem]:
     names = Counter([*(user.username.lower() for user in spec.users), *accounts])
     addresses = Counter(user.email.lower() for user in spec.users if user.email)
     expected = "expected each {} once: small and large letters are alike, and service accounts have users"
-    return [
-        Problem(f"{PROJECT}:realm", same, expected.format(kind))
+    same = [
+        Problem(f"{PROJECT}:realm", one, expected.format(kind))
         for kind, counted in (("user", names), ("address", addresses))
-        for same in sorted(name for name, times in counted.items() if times > 1)
+        for one in sorted(name for name, times in counted.items() if times > 1)
     ]
+    # Keycloak looks for a name with an @ among the addresses first: that user could never log in.
+    others = {user.email.lower() for user in spec.users if user.email and user.email.lower() != user.username.lower()}
+    taken = "expected no user whose name is the address of another one"
+    return same + [Problem(f"{PROJECT}:realm", name, taken) for name in sorted(others & names.keys())]
 
 
 def realm_spec(settings: Settings) -> RealmSpec:

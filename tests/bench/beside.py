@@ -32,7 +32,8 @@ def beside(
     program, *words = command
     docker(
         "create", "--name", container, "--network", networks[0], "--publish", f"127.0.0.1:{port}:{PORT}",
-        "--cpus", CPUS, "--memory", str(mlflow["HostConfig"]["Memory"]), "--volumes-from", mlflow["Id"],
+        "--cpus", CPUS, "--cpu-shares", str(mlflow["HostConfig"]["CpuShares"]),
+        "--memory", str(mlflow["HostConfig"]["Memory"]), "--volumes-from", mlflow["Id"],
         *(word for one in variables for word in ("--env", one)),
         "--tmpfs", "/tmp", "--entrypoint", program, mlflow["Config"]["Image"], *words,
     )  # fmt: skip

@@ -6,7 +6,7 @@ BENCH_GIB says how large; both sides are asked by turns, and each file is remove
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
@@ -43,11 +43,11 @@ def size_mib() -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a file is put, got and deleted. login: the headers of now."""
+    """Where a file is put, got and deleted. login: the headers of whoever does it."""
 
     url: str
     path: str
-    login: Callable[[], Mapping[str, str]]
+    login: Mapping[str, str]
 
     def up(self, mib: int) -> None:
         """Raises RuntimeError, as the others do, for an answer that is none."""
@@ -70,7 +70,7 @@ class Place:
     def _ask(self, method: str, body: Iterator[bytes] | None, headers: Mapping[str, str]) -> int:
         """Bytes of the answer."""
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=SECONDS)
-        connection.request(method, self.path, body, {**headers, **self.login()})
+        connection.request(method, self.path, body, {**headers, **self.login})
         answer = connection.getresponse()
         if answer.status != 200:
             raise RuntimeError(f"{method} {self.path}: {answer.status} {answer.read(200)!r}")
@@ -107,12 +107,14 @@ def _figures(stack: Stack, store: str, env: Mapping[str, str]) -> list[Held]:
     bob = person(client, "bob")
     experiment = bob.experiment()
     path = f"{ARTIFACTS}/{experiment}/{bob.run(experiment)}/artifacts/large.bin"
-    ours = Place(client.outputs["mlflow_url"], path, lambda: {"Authorization": person(client, "bob").authorization})
     program = ("python", "-c", PROGRAM.read_text())
     seconds: dict[str, tuple[list[float], list[float]]] = {"up": ([], []), "down": ([], [])}
     with beside(stack, "streams", program, "/health", lambda _: False, env) as url:
         for number in range(ROUNDS + 1):
-            for side, place in enumerate((ours, Place(url, "/file", dict))):
+            # A token lives for minutes, and is made before the clock runs.
+            login = {"Authorization": person(client, "bob").authorization}
+            ours = Place(client.outputs["mlflow_url"], path, login)
+            for side, place in enumerate((ours, Place(url, "/file", {}))):
                 up, down = timed(partial(place.up, mib)), timed(partial(place.down, mib))
                 place.delete()
                 # The first round warms both sides.

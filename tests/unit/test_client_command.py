@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mlflow_sso_client import flows
-from mlflow_sso_client.addresses import name_for
+from mlflow_sso_client.addresses import checked_name, new_name
 from mlflow_sso_client.command import main
 from mlflow_sso_client.logins import Login, LoginStore
 
@@ -80,9 +80,18 @@ def test_a_login_needs_nothing_but_the_address(
     assert "run `mlflow-sso login" in run(capsys, "token", code=3)[1]
 
 
-def test_logins_to_several_servers_do_not_take_each_others_place() -> None:
-    names = [name_for(url) for url in ("https://a.example.com", "https://b.example.com", "http://localhost:5000")]
-    assert names == ["a.example.com", "b.example.com", "localhost-5000"]
+def test_logins_to_several_servers_do_not_take_each_others_place(home: Path) -> None:
+    names = []
+    for url in (
+        "https://a.example.com", "https://b.example.com", "http://localhost:5000", "https://a.example.com/x/y",
+        "https://a.example.com/x-y", "https://a.example.com/x_y", "https://[::1]:8443", "https://ml.exämple.com/日本",
+        "https://ml.exömple.com/日本", "https://日本", "https://日本/日本",
+        f"https://{'a' * 63}.{'b' * 63}.example.com/x", f"https://{'a' * 63}.{'b' * 63}.example.com/y",
+    ):  # fmt: skip
+        names.append(checked_name(new_name(url)))
+        keep(names[-1], url, "t")
+    assert names[:5] == ["a.example.com", "b.example.com", "localhost-5000", "a.example.com-x-y", "a.example.com-x-y-2"]
+    assert len(set(names)) == len(names)
 
 
 def test_the_next_step_of_a_login_that_has_ended_mends_it(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from mlflow_sso.asgi import Application
-from mlflow_sso.guard import Errand, Guard, Limits, Origins
+from mlflow_sso.guard import Errand, Guard, Limits, Origins, failures
 from mlflow_sso.guard.answers import later
 from mlflow_sso.guard.guard import ERRAND
 from mlflow_sso.guard.stores import failed
@@ -302,3 +303,28 @@ def test_a_transfer_that_is_refused_says_why() -> None:
     moving.guard._transfer = full
     answer = one(moving.guard, "PUT", PUT, [b"x"] * 5)
     assert (answer.status, answer.message, answer.whole) == (507, "full", True)
+
+
+def test_many_logins_that_fail_at_once_wait_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "_FREE", 3)
+    monkeypatch.setattr(failures, "_PAUSE", 0.3)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        known = (b"authorization", b"Bearer good") in scope["headers"]
+        await reply(send, 200 if known else 401)
+
+    async def seconds(served: Guard, headers: dict[str, str]) -> float:
+        begun = time.monotonic()
+        await ask(served, "GET", SEARCH, headers=headers)
+        return time.monotonic() - begun
+
+    async def scenario() -> None:
+        served = guard(app)
+        wrong = [seconds(served, {"authorization": f"Bearer {n}"}) for n in range(20)]
+        others = [seconds(served, {"authorization": "Bearer good"}), seconds(served, {})]
+        waits = await asyncio.gather(*wrong, *others)
+        # The second may end in between.
+        assert 6 >= sum(wait < 0.2 for wait in waits[:20]) >= 3
+        assert max(waits[20:]) < 0.2
+
+    run(scenario())

@@ -141,6 +141,48 @@ def test_what_is_one_to_keycloak_is_named_before_anything_is_created(realm: dict
     assert f"mlflow-sso:realm = {same} once" in str(refused.value)
 
 
+def test_a_user_is_named_whom_keycloak_takes_for_another_one() -> None:
+    users = [{"username": "x@test", "email": "own@test"}, {"username": "y", "email": "X@test"}]
+    with pytest.raises(StackError, match="mlflow-sso:realm = x@test: expected no user whose name is the address"):
+        stack_spec(settings({"realm": {"users": users}}))
+    stack_spec(settings({"realm": {"users": [{"username": "x@test", "email": "X@test"}]}}))
+
+
+@pytest.mark.parametrize(
+    "value", ["a\nb", "a b", "", "https://registry.example.com", "a:port", "-a", "/a", "a@b", "a//b"]
+)
+def test_what_is_no_registry_is_refused(value: str) -> None:
+    with pytest.raises(StackError, match=r"kubernetes\.registry"):
+        settings({"platform": "kubernetes", "kubernetes": {"registry": value}})
+
+
+@pytest.mark.parametrize(
+    "value", ["r.example.com", "r.example.com/", "r:5000/a_b/c-d", "[::1]:5000/ml", "localhost:5000", "10.0.0.1:5000/x"]
+)
+def test_a_registry_is_one_with_a_port_and_a_path(value: str) -> None:
+    assert settings({"platform": "kubernetes", "kubernetes": {"registry": value}}).kubernetes.registry == value
+
+
+@pytest.mark.parametrize(
+    "quota", [{"limits\nx": "1"}, {"limits.memory": "8 Gi"}, {"pods": "many"}, {"": "1"}, {"cpu": "1\n"}, {"cpu": "-1"}]
+)
+def test_a_quota_that_is_none_is_refused(quota: dict[str, str]) -> None:
+    with pytest.raises(StackError, match=r"kubernetes\.quota"):
+        settings({"platform": "kubernetes", "kubernetes": {"quota": quota}})
+
+
+def test_a_quota_takes_what_kubernetes_takes() -> None:
+    quota = {
+        "limits.memory": "8Gi",
+        "pods": 20,
+        "cpu": "1500m",
+        "count/jobs.batch": "5",
+        "requests.nvidia.com/gpu": 1.0,
+    }
+    taken = settings({"platform": "kubernetes", "kubernetes": {"quota": quota}}).kubernetes.quota
+    assert taken["pods"] == "20"
+
+
 @pytest.mark.parametrize("place", ["env", "secretEnv"])
 @pytest.mark.parametrize("name", ["A B", "A=B", "OIDC_ISSUER=https://else.test", "A\nB", "1A", "", "a-b"])
 def test_a_variable_that_ends_early_is_refused(name: str, place: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +65,44 @@ def test_requests_of_one_user_leave_turns_for_others() -> None:
         assert [answer.status for answer in await asyncio.gather(*bobs)] == [200] * 4
         assert (alice.status, most) == (200, LIMITS.turns_of_one)
         assert (fifth.status, fifth.headers["retry-after"]) == (429, "1")
+
+    run(scenario())
+
+
+def compute() -> None:
+    until = time.process_time() + 0.25
+    while time.process_time() < until:
+        pass
+
+
+@pytest.mark.parametrize(("work", "beside"), [(compute, 1), (lambda: time.sleep(0.25), LIMITS.turns_of_one)])
+def test_a_user_of_requests_that_compute_has_one_turn_while_others_are_here(
+    work: Callable[[], None], beside: int
+) -> None:
+    async def scenario() -> None:
+        now = most = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal now, most
+            if scope["user"] == "bob":
+                now += 1
+                most = max(most, now)
+                await asyncio.sleep(0.01)
+                work()
+                now -= 1
+            await reply(send, 200)
+
+        async def bobs(count: int) -> int:
+            nonlocal most
+            most = 0
+            asked = (ask(served, "POST", SEARCH, more={"user": "bob"}) for _ in range(count))
+            assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+            return most
+
+        served = turns(app, replace(LIMITS, places=100))
+        assert await bobs(3) == LIMITS.turns_of_one, "alone, a user has what there is for one"
+        assert (await ask(served, "POST", SEARCH, more={"user": "alice"})).status == 200
+        assert await bobs(3) == beside
 
     run(scenario())
 

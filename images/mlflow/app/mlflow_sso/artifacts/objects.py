@@ -10,7 +10,7 @@ from datetime import datetime
 from email.utils import formatdate
 from typing import Any, Protocol
 
-from mlflow_sso.artifacts.ranges import Found, part
+from mlflow_sso.artifacts.ranges import READS, Found, part
 from mlflow_sso.guard.answers import Refusal
 
 MIB = 1 << 20
@@ -86,7 +86,7 @@ class Objects:
     """A store of artifacts in an object store, below a prefix."""
 
     piece = PART
-    reads = MIB
+    reads = READS
 
     def __init__(self, kind: Kind, prefix: str) -> None:
         self._kind, self._prefix = kind, prefix.strip("/")
@@ -128,13 +128,14 @@ class ObjectUpload:
         self._waiting: list[bytes] = []
         self._size = self._got = 0
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: list[bytes]) -> None:
         # What may be the last part waits for the end. Without a length that is known once no more comes.
         if self._size >= self._full:
             self._send()
-        self._waiting.append(piece)
-        self._size += len(piece)
-        self._got += len(piece)
+        self._waiting += piece
+        length = sum(map(len, piece))
+        self._size += length
+        self._got += length
         if self._length is not None and self._got < self._length and self._size >= self._full:
             self._send()
 

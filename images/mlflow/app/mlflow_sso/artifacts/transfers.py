@@ -3,7 +3,7 @@
 import asyncio
 import posixpath
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from mlflow_sso.artifacts.ranges import Found
 from mlflow_sso.asgi import Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal
 from mlflow_sso.guard.bodies import declared, header
+from mlflow_sso.guard.pace import Pace
 
 
 class Store(Protocol):
@@ -33,7 +34,7 @@ class Store(Protocol):
 class Upload(Protocol):
     """Bytes on their way into a store. Nobody sees them before `publish`, and none are left after `give_up`."""
 
-    def write(self, piece: bytes) -> None: ...
+    def write(self, piece: list[bytes]) -> None: ...
 
     def publish(self) -> None: ...
 
@@ -46,15 +47,17 @@ class Transfers:
     def __init__(self, store: Callable[[], Store], place: Callable[[str], str], threads: int) -> None:
         self._find, self._place = store, place
         self._threads = ThreadPoolExecutor(threads, "artifacts")
+        self._pace = Pace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, told: dict[str, str]) -> None:
         """Answers a request that may move the artifact whose path the application told."""
         store = await self._run(self._find)
         path = await self._run(partial(self._place, told["artifact_path"]))
-        if scope["method"] == "PUT":
-            await self._upload(store, path, scope, receive, send)
-        else:
-            await self._download(store, path, scope, receive, send)
+        with self._pace.body():
+            if scope["method"] == "PUT":
+                await self._upload(store, path, scope, receive, send)
+            else:
+                await self._download(store, path, scope, receive, send)
 
     async def _run(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -62,7 +65,7 @@ class Transfers:
     async def _upload(self, store: Store, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if not posixpath.basename(path):
             raise Refusal(400, "The path of an artifact ends in its name.")
-        incoming = Incoming(receive, store.piece)
+        incoming = Incoming(receive, store.piece, self._pace.step)
         upload: Upload | None = None
         whole = False
         try:
@@ -71,7 +74,7 @@ class Transfers:
                 if piece:
                     await self._run(partial(upload.write, piece))
                 # Not kept while the next one comes: eight uploads would hold three pieces each.
-                piece = b""
+                piece = []
             if incoming.gone:
                 return
             await self._run(upload.publish)
@@ -92,16 +95,27 @@ class Transfers:
         while (await receive()).get("more_body"):
             pass
         gone = asyncio.ensure_future(receive())
+        pieces = iter(()) if scope["method"] == "HEAD" else found.pieces(store.reads)
+        read = partial(self._threads.submit, next, pieces, None)
+        reading = read()
         try:
-            pieces = iter(()) if scope["method"] == "HEAD" else found.pieces(store.reads)
             # Before the answer begins: a store that refuses to be read is an answer of its own.
-            piece = await self._run(partial(next, pieces, None))
+            piece = await asyncio.wrap_future(reading)
             await send({"type": "http.response.start", "status": found.status, "headers": found.headers(path)})
             while piece is not None and not gone.done():
+                # The next piece is read while this one is sent.
+                reading = read()
+                await self._pace.step()
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                piece = await self._run(partial(next, pieces, None))
+                piece = await asyncio.wrap_future(reading)
             if piece is None:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
-            await asyncio.shield(asyncio.ensure_future(self._run(found.close)))
+            await asyncio.shield(asyncio.ensure_future(self._run(partial(_close, found, reading))))
+
+
+def _close(found: Found, reading: Future[Any]) -> None:
+    """Ends a download, once nobody reads of it any more."""
+    wait([reading])
+    found.close()

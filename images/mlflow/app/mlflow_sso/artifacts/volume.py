@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 
-from mlflow_sso.artifacts.ranges import Found, part
+from mlflow_sso.artifacts.ranges import READS, Found, part
 from mlflow_sso.guard.answers import Refusal
 
 # On the same file system as what it becomes, outside every experiment's directory. MLflow knows names that begin so as
@@ -24,7 +24,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Volume:
     """A store below a directory."""
 
-    piece = reads = 1 << 20
+    piece, reads = 2 << 20, READS
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -85,11 +85,12 @@ class VolumeUpload:
         self._incoming, self._target, self._path = incoming, target, path
         self._file = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
-    def write(self, piece: bytes) -> None:
-        rest = memoryview(piece)
+    def write(self, piece: list[bytes]) -> None:
         with _told(self._path):
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            for part in piece:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
 
     def publish(self) -> None:
         with _told(self._path):

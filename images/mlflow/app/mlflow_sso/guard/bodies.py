@@ -5,12 +5,15 @@ from collections.abc import Callable
 
 from mlflow_sso.asgi import Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal
+from mlflow_sso.guard.pace import Pace
 
 # Commas and colons, in text as well, for each object or array that a body may have.
-MEMBERS = 4
+_MEMBERS = 4
 # After a refusal the rest of the body is read for so long, since many clients look for an answer only once all is sent.
 _DRAIN_SECONDS = 5.0
 _DRAIN_IDLE_SECONDS = 1.0
+# Between two pieces of it: who sends much for nothing keeps the server's thread from nobody.
+_DRAIN_PAUSE = 0.005
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -31,7 +34,9 @@ async def no_body() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def whole(receive: Receive, counted: Callable[[int], None] = lambda _: None) -> bytes | None:
+async def whole(
+    receive: Receive, counted: Callable[[int], None] = lambda _: None, pace: Pace | None = None
+) -> bytes | None:
     """A body, all of it; None where its client has gone. counted: is told the bytes of each piece, and may raise."""
     pieces = []
     while True:
@@ -42,6 +47,22 @@ async def whole(receive: Receive, counted: Callable[[int], None] = lambda _: Non
         counted(len(pieces[-1]))
         if not message.get("more_body"):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if pace is not None:
+            await pace.step()
+
+
+class Values:
+    """The objects and arrays of JSON, counted in its text while it comes. most: how many it may have."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._opened = self._members = 0
+
+    def too_many(self, piece: bytes) -> bool:
+        """Whether there are too many, this piece among them."""
+        self._opened += piece.count(b"{") + piece.count(b"[")
+        self._members += piece.count(b",") + piece.count(b":")
+        return self._opened > self.most or self._members > _MEMBERS * self.most
 
 
 class Body:
@@ -52,10 +73,11 @@ class Body:
     """
 
     def __init__(self, receive: Receive, maximum: int | None, values: int | None, idle: float, too_large: str) -> None:
-        self._receive, self._maximum, self._values, self._idle = receive, maximum, values, idle
+        self._receive, self._maximum, self._idle = receive, maximum, idle
+        self._values = None if values is None else Values(values)
         self._too_large = too_large
         self._whole = False
-        self._bytes = self._opened = self._members = 0
+        self._bytes = 0
         self.gone = False
         self.refusal: Refusal | None = None
 
@@ -85,11 +107,8 @@ class Body:
         self._bytes += len(piece)
         if self._maximum is not None and self._bytes > self._maximum:
             self.refusal = Refusal(413, self._too_large)
-        if self._values is not None:
-            self._opened += piece.count(b"{") + piece.count(b"[")
-            self._members += piece.count(b",") + piece.count(b":")
-            if self._opened > self._values or self._members > MEMBERS * self._values:
-                self.refusal = Refusal(413, f"The body has more than {self._values} objects and arrays.")
+        if self._values is not None and self._values.too_many(piece):
+            self.refusal = Refusal(413, f"The body has more than {self._values.most} objects and arrays.")
 
 
 async def refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
@@ -102,6 +121,8 @@ async def refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
                 async with asyncio.timeout(_DRAIN_IDLE_SECONDS):
                     message = await receive()
                 more = message["type"] == "http.request" and message.get("more_body", False)
+                if more:
+                    await asyncio.sleep(_DRAIN_PAUSE)
     except TimeoutError:
         pass
     await send({"type": "http.response.body", "body": b""})

@@ -9,6 +9,7 @@ from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
 from mlflow_sso.guard.below import cookies_below, path_of, to_page
 from mlflow_sso.guard.bodies import Body, declared, header, no_body, refuse
+from mlflow_sso.guard.failures import Failures
 from mlflow_sso.guard.limits import MIB, Limits
 from mlflow_sso.guard.line import Line
 from mlflow_sso.guard.origins import Origins
@@ -73,6 +74,7 @@ class Guard:
         self._largest = _largest(limits)
         if transfer is None:
             del self._largest[Kind.UPLOAD]
+        self._failures = Failures()
         self._transfers = Line(limits.transfers, limits.transfers_of_one, limits.places, limits.wait_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,6 +90,8 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if message["status"] == 401 and header(scope, b"authorization") is not None:
+                    await self._failures.pause()
                 headers = self._origins.answer(scope, path, message.get("headers", ()))
                 message = {**message, "headers": cookies_below(root, headers) if root else headers}
             try:

@@ -1,26 +1,44 @@
 """Turns for users, one after the other: who asks for much waits for himself, and others do not wait for him."""
 
 import asyncio
+import math
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from cachetools import LRUCache, TTLCache
+
 from mlflow_sso.guard.answers import later
+
+# Seconds for which a user counts as here after a request, users that are remembered, and how much of what is known of
+# the requests of one is the last of them.
+_HERE, _USERS, _LAST = 60.0, 10_000, 0.3
 
 
 class Line:
     """Gives out turns; where none is left, users get the next ones in rotation.
 
     turns: how many there are. of_one: how many one user may have at once. places: how many requests of one user may
-    be there. wait: seconds that a request waits for its turn at most. waited: is told how long each waited.
+    be there. wait: seconds that a request waits for its turn at most. waited: is told how long each waited. long:
+    seconds; while others are here, a user whose requests compute longer has one turn at a time: Python computes one
+    thing at once, and each of several long ones takes its share before a short one goes on. What the process computed
+    in a turn is divided by the turns beside it.
     """
 
     def __init__(
-        self, turns: int, of_one: int, places: int, wait: float, waited: Callable[[float], None] = lambda _: None
+        self,
+        turns: int,
+        of_one: int,
+        places: int,
+        wait: float,
+        waited: Callable[[float], None] = lambda _: None,
+        long: float = math.inf,
     ) -> None:
-        self._waited = waited
-        self._free, self._of_one, self._places, self._wait = turns, of_one, places, wait
+        self._waited, self._long = waited, long
+        self._turns, self._free, self._of_one, self._places, self._wait = turns, turns, of_one, places, wait
+        self._here: TTLCache[str, None] = TTLCache(_USERS, _HERE)
+        self._cost: LRUCache[str, float] = LRUCache(_USERS)
         self._present: Counter[str] = Counter()
         self._taken: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
@@ -31,9 +49,11 @@ class Line:
         if self._present[user] >= self._places:
             raise later(429, f"{self._places} requests of one user are here already.")
         self._present[user] += 1
+        self._here[user] = None
         try:
             yield
         finally:
+            self._here[user] = None
             self._present[user] -= 1
             if not self._present[user]:
                 del self._present[user]
@@ -42,14 +62,14 @@ class Line:
     async def turn(self, user: str) -> AsyncIterator["Turn"]:
         """A turn of a user's. Raises Refusal after the wait: 503."""
         await self._take(user)
-        turn = Turn(self, user)
+        turn = Turn(lambda seconds: self._used(user, seconds))
         try:
             yield turn
         finally:
             turn.end()
 
     async def _take(self, user: str) -> None:
-        if self._free and self._taken[user] < self._of_one and user not in self._waiting:
+        if self._free and self._taken[user] < self._most(user) and user not in self._waiting:
             self._give(user)
             self._waited(0.0)
             return
@@ -66,11 +86,23 @@ class Line:
         except BaseException:
             # The turn may have come at the moment in which the client went.
             if asked.done() and not asked.cancelled():
-                self.end(user)
+                self._end(user)
             raise
         finally:
             self._waited(time.monotonic() - start)
             self._forget(user, asked)
+
+    def _most(self, user: str) -> int:
+        """How many turns a user may have now."""
+        if self._cost.get(user, 0.0) <= self._long:
+            return self._of_one
+        return 1 if any(other != user for other in self._here) else self._of_one
+
+    def _used(self, user: str, seconds: float) -> None:
+        """Takes a turn back in which the process computed for so long."""
+        alone = seconds / (self._turns - self._free)
+        self._cost[user] = (1 - _LAST) * self._cost.get(user, 0.0) + _LAST * alone
+        self._end(user)
 
     def _give(self, user: str) -> None:
         self._free -= 1
@@ -83,7 +115,7 @@ class Line:
             if not queue:
                 del self._waiting[user]
 
-    def end(self, user: str) -> None:
+    def _end(self, user: str) -> None:
         """Takes a turn back, and gives it to the next."""
         self._free += 1
         self._taken[user] -= 1
@@ -92,7 +124,7 @@ class Line:
         for waiting in list(self._waiting):
             if not self._free:
                 return
-            if self._taken[waiting] < self._of_one:
+            if self._taken[waiting] < self._most(waiting):
                 self._next(waiting)
 
     def _next(self, user: str) -> None:
@@ -109,12 +141,15 @@ class Line:
 
 
 class Turn:
-    """What one request has until it ends it, at the latest when it is over."""
+    """What one request has until it ends it, at the latest when it is over.
 
-    def __init__(self, line: Line, user: str) -> None:
-        self._line, self._user, self._over = line, user, False
+    over: is told the seconds for which the process computed meanwhile. A wait for a database is nobody's burden.
+    """
+
+    def __init__(self, over: Callable[[float], None]) -> None:
+        self._over, self._began, self._ended = over, time.process_time(), False
 
     def end(self) -> None:
-        if not self._over:
-            self._over = True
-            self._line.end(self._user)
+        if not self._ended:
+            self._ended = True
+            self._over(time.process_time() - self._began)

@@ -5,7 +5,7 @@ Source: Protocol Buffers, "Encoding"; opentelemetry-proto 1.x, trace/v1, resourc
 
 from collections.abc import Mapping
 
-from mlflow_sso.guard.bodies import MEMBERS
+from mlflow_sso.guard.bodies import Values
 from mlflow_sso.guard.limits import Limits
 
 # Fields, of protobuf, and spans in one body. Collectors send 8192 spans at once unless they are told otherwise
@@ -29,9 +29,8 @@ _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
 
 def has_many_values(body: bytes, most: int = VALUES) -> bool:
-    """Whether a body in JSON has more objects and arrays than that, as `Body` counts them while they come."""
-    opened, members = body.count(b"{") + body.count(b"["), body.count(b",") + body.count(b":")
-    return opened > most or members > MEMBERS * most
+    """Whether a body in JSON has more objects and arrays than that."""
+    return Values(most).too_many(body)
 
 
 def has_many_fields(body: bytes, most: int = FIELDS) -> bool:

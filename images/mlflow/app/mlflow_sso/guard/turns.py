@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
 from mlflow_sso.guard.below import path_of
-from mlflow_sso.guard.bodies import header, no_body, whole
+from mlflow_sso.guard.bodies import header, no_body, refuse, whole
 from mlflow_sso.guard.guard import ERRAND, KIND, Errand
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.line import Line
+from mlflow_sso.guard.pace import Pace
 from mlflow_sso.guard.routes import Kind, kind
 
 # Spans beyond so many bytes are decoded in a thread: the server's own goes on with everybody's requests meanwhile.
@@ -21,6 +22,8 @@ _DECODED_ASIDE = 1 << 18
 # Calls that wait for a model elsewhere need no connection to a database meanwhile, and take long.
 _MODELS, _MODELS_OF_ONE = 64, 16
 
+# Seconds that a request computes which is not short: a call of MLflow's client takes some 0.02 s.
+_LONG = 0.1
 # What is made of a body in memory is many times its text: longer ones are answered one by one for each user.
 _LARGE = 1 << 20
 _LARGE_AT_ONCE = 2
@@ -44,10 +47,11 @@ class Turns:
         waited: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._app, self._limits, self._user_of, self._ask = app, limits, user_of, ask
-        self._line = Line(limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds, waited)
+        self._line = Line(limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds, waited, _LONG)
         self._large = Line(_LARGE_AT_ONCE, 1, limits.places, limits.wait_seconds)
         self._models = Line(_MODELS, _MODELS_OF_ONE, limits.places, limits.wait_seconds)
         self._held: Counter[str] = Counter()
+        self._pace = Pace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         what = scope.get(KIND)
@@ -84,7 +88,12 @@ class Turns:
                 return
             held = _Held(self._held, user, self._limits.held_bytes)
             try:
-                body = await held.read(receive)
+                try:
+                    with self._pace.body():
+                        body = await held.read(receive, self._pace)
+                except Refusal as refusal:
+                    await refuse(refusal, receive, send)
+                    return
                 if body is None:
                     return
                 async with AsyncExitStack() as stack:
@@ -135,9 +144,9 @@ class _Held:
     def __init__(self, all_held: Counter[str], user: str, maximum: int) -> None:
         self._all, self._user, self._maximum, self._own = all_held, user, maximum, 0
 
-    async def read(self, receive: Receive) -> bytes | None:
+    async def read(self, receive: Receive, pace: Pace) -> bytes | None:
         """The body; None where its client has gone. Raises Refusal where the user has too much here."""
-        return await whole(receive, self._count)
+        return await whole(receive, self._count, pace)
 
     def _count(self, size: int) -> None:
         self._add(size)

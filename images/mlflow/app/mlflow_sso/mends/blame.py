@@ -10,8 +10,6 @@ from functools import wraps
 from types import TracebackType
 from typing import Any
 
-from mlflow_sso import upstream
-
 _logger = logging.getLogger("mlflow_sso.blame")
 TYPES = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _TEXT = "Invalid request: a field has a value of another type than it takes."
@@ -117,21 +115,3 @@ def install(refusal: Callable[[str], Any]) -> None:
     if handler is not None and "fastapi" not in handler.__module__:
         raise LookupError("the plugin answers errors in another way")
     app.add_exception_handler(Refusal, _http)
-
-
-def replace_json(is_text: Callable[[bytes], bool]) -> None:
-    """JSON with half of a character, which no answer can repeat and no database takes, is refused as it is read."""
-    from starlette.requests import Request
-
-    def reading(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        @wraps(original)
-        async def json(self: Any) -> Any:
-            from fastapi import HTTPException
-
-            if not is_text(await self.body()):
-                raise HTTPException(400, "Invalid request: it holds a half of a character.")
-            return await original(self)
-
-        return json
-
-    upstream.replace(Request, "json", "ba99bb759095ae8c", reading)

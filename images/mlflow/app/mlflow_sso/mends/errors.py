@@ -83,8 +83,9 @@ def is_object(path: str, body: bytes) -> bool:
         return False
 
 
-# Half of a character: no encoding has it, and no database takes it.
+# Half of a character: no encoding has it, no answer can repeat it and no database takes it.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_NO_TEXT = "Invalid request: it holds a half of a character."
 
 
 def is_text(body: bytes) -> bool:
@@ -110,20 +111,20 @@ def _refuse_others() -> Any:
     if not request.path.endswith("/graphql") and not is_object(request.path, body):
         return _bad("Invalid request: its JSON has to be an object.")
     if not is_text(body):
-        return _bad("Invalid request: it holds a half of a character.")
+        return _bad(_NO_TEXT)
     return None
 
 
-def _spans(original: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+def _json(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @wraps(original)
-    def convert(body: bytes) -> bytes:
-        try:
-            return original(body)
-        except (AttributeError, KeyError, TypeError) as error:
-            # MLflow answers a ValueError with 400.
-            raise ValueError("the body is no JSON of OTLP's") from error
+    async def json(self: Any) -> Any:
+        from fastapi import HTTPException
 
-    return convert
+        if not is_text(await self.body()):
+            raise HTTPException(400, _NO_TEXT)
+        return await original(self)
+
+    return json
 
 
 def _graphql(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -160,17 +161,15 @@ def install() -> None:
     from fastapi.exceptions import RequestValidationError
     from mlflow import exceptions
     from mlflow.server import app as flask
-    from mlflow.server import otel_api
     from mlflow_oidc_auth.app import app
     from sqlalchemy.engine import Engine
+    from starlette.requests import Request
 
     upstream.replace(exceptions.MlflowException, "__init__", "494e23cf9d5f2deb", _init)
     sqlalchemy.event.listen(Engine, "handle_error", _hide)
     blame.install(_bad)
-    blame.replace_json(is_text)
-    hooks = flask.before_request_funcs.setdefault(None, [])
-    hooks[:] = [_refuse_nul, _refuse_others, *hooks]
-    upstream.replace(otel_api, "_convert_otlp_json_ids_to_base64", "1f3a96fb5739bd04", _spans)
+    upstream.replace(Request, "json", "ba99bb759095ae8c", _json)
+    flask.before_request_funcs.setdefault(None, [])[:0] = [_refuse_nul, _refuse_others]
     graphql = {rule.endpoint for rule in flask.url_map.iter_rules() if str(rule).endswith("/graphql")}
     if not graphql:
         raise LookupError("MLflow serves GraphQL in another way")

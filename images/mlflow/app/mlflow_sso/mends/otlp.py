@@ -103,7 +103,11 @@ def _converted(original: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     def convert(body: bytes) -> bytes:
         if spans.has_many_values(body):
             raise _too_much(f"{spans.VALUES} objects and arrays")
-        return original(body)
+        try:
+            return original(body)
+        except (AttributeError, KeyError, TypeError) as error:
+            # MLflow answers a ValueError with 400.
+            raise ValueError("the body is no JSON of OTLP's") from error
 
     return convert
 
