@@ -18,12 +18,10 @@ from settings.types import (
     ObjectName,
     QualifiedName,
     Quantity,
+    Registry,
     StorageClass,
     TcpPort,
 )
-
-# Where images are: a host, a port, and the beginning of a path (OCI Distribution Specification, "Pulling manifests").
-_REGISTRY = r"^([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?$"
 
 
 class ExistingSecret(Group):
@@ -175,7 +173,7 @@ class Kubernetes(Group):
     )
     dns: Dns = Dns()
     mesh: Mesh = Mesh()
-    registry: Annotated[str, StringConstraints(pattern=_REGISTRY)] | None = Field(
+    registry: Registry = Field(
         None, description="Registry and path that images are pushed to and pulled from, such as registry.example.com/ml"
     )
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(

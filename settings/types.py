@@ -231,6 +231,14 @@ ObjectName = Annotated[
     str, StringConstraints(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 ]
 StorageClass = Annotated[ObjectName | None, BeforeValidator(_none_if_empty)]
+# Where images are: a host, a port, and the beginning of a path (OCI Distribution Specification, "Pulling manifests").
+_Registry = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?$"
+    ),
+]
+Registry = Annotated[_Registry | None, BeforeValidator(_none_if_empty)]
 DataKey = Annotated[str, StringConstraints(max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 # A name with or without a prefix, as labels, annotations and resources have them, and a label's value (Kubernetes,
 # "Labels and Selectors").
@@ -242,7 +250,7 @@ LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-_.A-Za-z
 Quantity = Annotated[
     str,
     BeforeValidator(_number_as_text, json_schema_input_type=str | float),
-    StringConstraints(pattern=r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?$"),
+    StringConstraints(pattern=r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$"),
 ]
 
 

@@ -148,9 +148,7 @@ def test_a_user_is_named_whom_keycloak_takes_for_another_one() -> None:
     stack_spec(settings({"realm": {"users": [{"username": "x@test", "email": "X@test"}]}}))
 
 
-@pytest.mark.parametrize(
-    "value", ["a\nb", "a b", "", "https://registry.example.com", "a:port", "-a", "/a", "a@b", "a//b"]
-)
+@pytest.mark.parametrize("value", ["a\nb", "a b", "https://registry.example.com", "a:port", "-a", "/a", "a@b", "a//b"])
 def test_what_is_no_registry_is_refused(value: str) -> None:
     with pytest.raises(StackError, match=r"kubernetes\.registry"):
         settings({"platform": "kubernetes", "kubernetes": {"registry": value}})
@@ -171,8 +169,18 @@ def test_a_quota_that_is_none_is_refused(quota: dict[str, str]) -> None:
         settings({"platform": "kubernetes", "kubernetes": {"quota": quota}})
 
 
+def test_what_is_empty_is_none() -> None:
+    storage = {"className": "", "sharedClassName": ""}
+    kubernetes = settings({"platform": "kubernetes", "kubernetes": {"registry": "", "storage": storage}}).kubernetes
+    assert (kubernetes.registry, kubernetes.storage.class_name, kubernetes.storage.shared_class_name) == (None,) * 3
+
+
 def test_a_quota_takes_what_kubernetes_takes() -> None:
     quota = {
+        "memory": "+8Gi",
+        "requests.cpu": "1E-1",
+        "x": "500u",
+        "y": 1e21,
         "limits.memory": "8Gi",
         "pods": 20,
         "cpu": "1500m",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 from mlflow_sso.asgi import Application
 from mlflow_sso.guard import Guard, Limits, Turns
-from mlflow_sso.guard.bodies import no_body
+from mlflow_sso.guard.bodies import no_body, whole
+from mlflow_sso.guard.line import Line
 
 from tests.unit.asgi_client import ask, echo, reply, run, scope_of
 from tests.unit.test_guard import LIMITS, MIB, SEARCH, guard, one
@@ -105,6 +107,54 @@ def test_a_user_of_requests_that_compute_has_one_turn_while_others_are_here(
         assert await bobs(3) == beside
 
     run(scenario())
+
+
+def test_a_user_gets_all_turns_back_once_others_have_gone_or_requests_are_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the next ones wait all the time."""
+
+    async def scenario() -> tuple[int, int]:
+        line = Line(8, 4, 100, 5, long=0.1)
+        line.came("alice")
+        now, beside = 0, list[int]()
+
+        async def work(seconds: float, requests: int) -> None:
+            nonlocal now
+            for _ in range(requests):
+                async with line.turn("bob") as turn:
+                    now += 1
+                    beside.append(now)
+                    await asyncio.sleep(0.001)
+                    now -= 1
+                    monkeypatch.setattr(turn, "_began", time.process_time() - seconds * now - seconds)
+
+        await asyncio.gather(*(work(0.5, 8) for _ in range(8)))
+        long = max(beside[-20:])
+        await asyncio.gather(*(work(0.001, 20) for _ in range(8)))
+        return long, max(beside[-20:])
+
+    assert run(scenario()) == (1, 4)
+
+
+def test_a_body_in_very_short_pieces_takes_little_more_than_its_bytes() -> None:
+    async def scenario() -> int:
+        left = 1 << 18
+
+        async def receive() -> Any:
+            nonlocal left
+            left -= 1
+            return {"type": "http.request", "body": b"xy"[:], "more_body": left > 0}
+
+        tracemalloc.start()
+        try:
+            body = await whole(receive)
+            assert body == b"xy" * (1 << 18)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert run(scenario()) < 4 * (1 << 19)
 
 
 def test_a_slow_reader_has_no_turn() -> None:

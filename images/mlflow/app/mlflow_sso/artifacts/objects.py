@@ -125,10 +125,10 @@ class ObjectUpload:
         self._kind, self._key, self._path, self._length = kind, key, path, length
         self._parts: Parts | None = None
         self._number = 1
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes | bytearray] = []
         self._size = self._got = 0
 
-    def write(self, piece: list[bytes]) -> None:
+    def write(self, piece: list[bytes | bytearray]) -> None:
         # What may be the last part waits for the end. Without a length that is known once no more comes.
         if self._size >= self._full:
             self._send()
@@ -151,7 +151,7 @@ class ObjectUpload:
             self._number += 1
 
     def _taken(self) -> bytes:
-        taken = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
+        taken = b"".join(self._waiting)
         self._waiting, self._size = [], 0
         return taken
 
@@ -173,7 +173,7 @@ class Ranges:
     get: bytes of an object, from an offset, of a length. limit: the most of one call.
     """
 
-    def __init__(self, get: Callable[[int, int], bytes], start: int, length: int, limit: int = 2 * MIB) -> None:
+    def __init__(self, get: Callable[[int, int], bytes], start: int, length: int, limit: int = 2 * READS) -> None:
         self._get, self._at, self._left, self._limit = get, start, length, limit
         self._piece = b""
 

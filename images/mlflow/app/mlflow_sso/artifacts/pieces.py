@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from mlflow_sso.asgi import Receive
+from mlflow_sso.guard.bodies import gather
 
 
 class Incoming:
@@ -14,11 +15,12 @@ class Incoming:
         self._rest = b""
         self.gone = False
 
-    async def next(self) -> list[bytes] | None:
+    async def next(self) -> list[bytes | bytearray] | None:
         """The next piece as it came; None after the last. One that was begun is dropped where the client went."""
         if self._over:
             return None
-        parts, room = [self._rest[: self._size]], self._size - len(self._rest[: self._size])
+        parts: list[bytes | bytearray] = [self._rest[: self._size]]
+        room = self._size - len(parts[0])
         self._rest = self._rest[self._size :]
         while room:
             if self._ended:
@@ -33,7 +35,7 @@ class Incoming:
             if len(piece) > room:
                 self._rest = piece[room:]
                 piece = piece[:room]
-            parts.append(piece)
+            gather(parts, piece)
             room -= len(piece)
             self._ended = not message.get("more_body")
         return [part for part in parts if part]

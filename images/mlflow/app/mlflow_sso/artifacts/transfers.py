@@ -3,7 +3,7 @@
 import asyncio
 import posixpath
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
@@ -34,7 +34,7 @@ class Store(Protocol):
 class Upload(Protocol):
     """Bytes on their way into a store. Nobody sees them before `publish`, and none are left after `give_up`."""
 
-    def write(self, piece: list[bytes]) -> None: ...
+    def write(self, piece: list[bytes | bytearray]) -> None: ...
 
     def publish(self) -> None: ...
 
@@ -112,10 +112,9 @@ class Transfers:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
-            await asyncio.shield(asyncio.ensure_future(self._run(partial(_close, found, reading))))
+            await asyncio.shield(asyncio.ensure_future(self._close(found, reading)))
 
-
-def _close(found: Found, reading: Future[Any]) -> None:
-    """Ends a download, once nobody reads of it any more."""
-    wait([reading])
-    found.close()
+    async def _close(self, found: Found, reading: Future[bytes | None]) -> None:
+        """Ends a download, once no thread reads of it any more."""
+        await asyncio.wait([asyncio.wrap_future(reading)])
+        await self._run(found.close)

@@ -85,7 +85,7 @@ class VolumeUpload:
         self._incoming, self._target, self._path = incoming, target, path
         self._file = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
-    def write(self, piece: list[bytes]) -> None:
+    def write(self, piece: list[bytes | bytearray]) -> None:
         with _told(self._path):
             for part in piece:
                 rest = memoryview(part)

@@ -12,8 +12,10 @@ _MEMBERS = 4
 # After a refusal the rest of the body is read for so long, since many clients look for an answer only once all is sent.
 _DRAIN_SECONDS = 5.0
 _DRAIN_IDLE_SECONDS = 1.0
-# Between two pieces of it: who sends much for nothing keeps the server's thread from nobody.
-_DRAIN_PAUSE = 0.005
+# Between two pieces of what is no artifact: who sends much for nothing keeps the server's thread from nobody.
+DRAIN_PAUSE = 0.005
+# Shorter pieces of a body become one: each that is kept takes some fifty bytes more than it has.
+_SHORT, _GATHERED = 1 << 14, 1 << 16
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -34,19 +36,31 @@ async def no_body() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
+def gather(pieces: list[bytes | bytearray], piece: bytes) -> None:
+    """Adds a piece to those that are kept of a body."""
+    last = pieces[-1] if pieces else None
+    if len(piece) >= _SHORT:
+        pieces.append(piece)
+    elif isinstance(last, bytearray) and len(last) < _GATHERED:
+        last += piece
+    else:
+        pieces.append(bytearray(piece))
+
+
 async def whole(
     receive: Receive, counted: Callable[[int], None] = lambda _: None, pace: Pace | None = None
 ) -> bytes | None:
     """A body, all of it; None where its client has gone. counted: is told the bytes of each piece, and may raise."""
-    pieces = []
+    pieces: list[bytes | bytearray] = []
     while True:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        pieces.append(message.get("body", b""))
-        counted(len(pieces[-1]))
+        piece = message.get("body", b"")
+        counted(len(piece))
         if not message.get("more_body"):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return b"".join((*pieces, piece)) if pieces else piece
+        gather(pieces, piece)
         if pace is not None:
             await pace.step()
 
@@ -111,8 +125,11 @@ class Body:
             self.refusal = Refusal(413, f"The body has more than {self._values.most} objects and arrays.")
 
 
-async def refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
-    """Answers, and reads for a while what the client goes on to send, without keeping any of it."""
+async def refuse(refusal: Refusal, receive: Receive, send: Send, pause: float = 0.0) -> None:
+    """Answers, and reads for a while what the client goes on to send, without keeping any of it.
+
+    pause: seconds between two pieces.
+    """
     await refusal.begin(send)
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
@@ -122,7 +139,7 @@ async def refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
                     message = await receive()
                 more = message["type"] == "http.request" and message.get("more_body", False)
                 if more:
-                    await asyncio.sleep(_DRAIN_PAUSE)
+                    await asyncio.sleep(pause)
     except TimeoutError:
         pass
     await send({"type": "http.response.body", "body": b""})

@@ -8,7 +8,7 @@ from typing import Any
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
 from mlflow_sso.guard.below import cookies_below, path_of, to_page
-from mlflow_sso.guard.bodies import Body, declared, header, no_body, refuse
+from mlflow_sso.guard.bodies import DRAIN_PAUSE, Body, declared, header, no_body, refuse
 from mlflow_sso.guard.failures import Failures
 from mlflow_sso.guard.limits import MIB, Limits
 from mlflow_sso.guard.line import Line
@@ -19,6 +19,8 @@ from mlflow_sso.guard.stores import watch
 _log = logging.getLogger(__name__)
 # Answers that are no answers while a store is away (see stores.py); 500 from either may have other causes too.
 _DOUBTFUL = frozenset({302, 400, 401, 403, 404, 500})
+# What credentials that are none are answered: pages send people to the login.
+_REFUSED = frozenset({302, 401})
 KIND = "mlflow_sso.kind"
 ERRAND = "mlflow_sso.errand"
 # What moves an artifact whose path was let in: (scope, receive, send, what the application told of the request).
@@ -90,7 +92,7 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if message["status"] == 401 and header(scope, b"authorization") is not None:
+                if message["status"] in _REFUSED and header(scope, b"authorization") is not None:
                     await self._failures.pause()
                 headers = self._origins.answer(scope, path, message.get("headers", ()))
                 message = {**message, "headers": cookies_below(root, headers) if root else headers}
@@ -106,7 +108,7 @@ class Guard:
             self._origins.check(scope, path)
             body = self._body(scope, receive, what)
         except Refusal as refusal:
-            await refuse(refusal, receive, answer)
+            await refuse(refusal, receive, answer, 0.0 if what is Kind.UPLOAD else DRAIN_PAUSE)
             return
         if root and scope["path"] == root:
             await to_page(scope, answer)
@@ -161,7 +163,7 @@ class Guard:
     @staticmethod
     async def _answer_instead(body: Body, send: Send) -> None:
         if body.refusal is not None:
-            await refuse(body.refusal, body.rest, send)
+            await refuse(body.refusal, body.rest, send, DRAIN_PAUSE)
         else:
             await later(503, "A store of the server cannot be asked at the moment.", 5).send(send)
 

@@ -49,11 +49,9 @@ class Line:
         if self._present[user] >= self._places:
             raise later(429, f"{self._places} requests of one user are here already.")
         self._present[user] += 1
-        self._here[user] = None
         try:
             yield
         finally:
-            self._here[user] = None
             self._present[user] -= 1
             if not self._present[user]:
                 del self._present[user]
@@ -100,9 +98,14 @@ class Line:
 
     def _used(self, user: str, seconds: float) -> None:
         """Takes a turn back in which the process computed for so long."""
-        alone = seconds / (self._turns - self._free)
-        self._cost[user] = (1 - _LAST) * self._cost.get(user, 0.0) + _LAST * alone
+        alone, known = seconds / (self._turns - self._free), self._cost.get(user, 0.0)
+        # A short request says less than a long one: else a few of them would hide it.
+        self._cost[user] = known + _LAST * min(1.0, 0.1 + alone / self._long) * (alone - known)
         self._end(user)
+
+    def came(self, user: str) -> None:
+        """Tells that a user is here, whom others then have to leave turns for."""
+        self._here[user] = None
 
     def _give(self, user: str) -> None:
         self._free -= 1
@@ -121,11 +124,16 @@ class Line:
         self._taken[user] -= 1
         if not self._taken[user]:
             del self._taken[user]
-        for waiting in list(self._waiting):
-            if not self._free:
-                return
-            if self._taken[waiting] < self._most(waiting):
-                self._next(waiting)
+        given = True
+        # More than one, where a user may have more turns than before.
+        while given:
+            given = False
+            for waiting in list(self._waiting):
+                if not self._free:
+                    return
+                if self._taken[waiting] < self._most(waiting):
+                    self._next(waiting)
+                    given = True
 
     def _next(self, user: str) -> None:
         queue = self._waiting.pop(user)
@@ -143,7 +151,7 @@ class Line:
 class Turn:
     """What one request has until it ends it, at the latest when it is over.
 
-    over: is told the seconds for which the process computed meanwhile. A wait for a database is nobody's burden.
+    over: is told the seconds for which the process computed meanwhile.
     """
 
     def __init__(self, over: Callable[[float], None]) -> None:

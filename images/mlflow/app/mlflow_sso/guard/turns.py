@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal, later
 from mlflow_sso.guard.below import path_of
-from mlflow_sso.guard.bodies import header, no_body, refuse, whole
+from mlflow_sso.guard.bodies import DRAIN_PAUSE, header, no_body, refuse, whole
 from mlflow_sso.guard.guard import ERRAND, KIND, Errand
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.line import Line
@@ -67,6 +67,8 @@ class Turns:
             await self._app(scope, receive, send)
             return
         user = self._user_of(scope)
+        if user is not None:
+            self._line.came(user)
         if user is None and what is Kind.DIRECTORY and (token := header(scope, b"authorization")):
             # The application knows these by a token of their own, once the body is there.
             user = "directory " + hashlib.sha256(token).hexdigest()
@@ -88,12 +90,16 @@ class Turns:
                 return
             held = _Held(self._held, user, self._limits.held_bytes)
             try:
+                refusal: Refusal | None = None
                 try:
                     with self._pace.body():
                         body = await held.read(receive, self._pace)
-                except Refusal as refusal:
-                    await refuse(refusal, receive, send)
-                    return
+                except Refusal as error:
+                    # Without what came so far, which the place in the code would keep.
+                    refusal, body = error.with_traceback(None), None
+                if refusal is not None:
+                    held.free()
+                    await refuse(refusal, receive, send, DRAIN_PAUSE)
                 if body is None:
                     return
                 async with AsyncExitStack() as stack:
@@ -169,6 +175,7 @@ class _Held:
 
     def free(self) -> None:
         self._all[self._user] -= self._own
+        self._own = 0
         if self._all[self._user] <= 0:
             del self._all[self._user]
 
