@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,13 +16,14 @@ from typing import Any
 
 import pytest
 
+from stackctl.directories import cache_home
 from tests.e2e import discovery
 from tests.e2e.harness import free_ports
 
 # Where Istio's own filters leave the caller's identity for the policy to read.
 PRINCIPAL = "io.istio.peer_principal"
 # Where scripts/test-tools puts Envoy and its messages. The last place to look: what the project locks goes first.
-_PLACE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mlflow-sso", "envoy")
+_PLACE = cache_home() / "envoy"
 sys.path.append(str(_PLACE))
 PROGRAM = _PLACE / "envoy/_bin/envoy"
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections import Counter
 from pathlib import Path
 
-from settings import PROJECT, ROOT
+from settings import ROOT
+from stackctl.directories import cache_home
 from tests.contract.kubernetes_samples import SAMPLES, rendered
 
 DECISION = ROOT / "docs/decisions/0010-kubernetes.md"
 
 
 def test_checkov_finds_only_what_was_decided(tmp_path: Path) -> None:
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    program = kept / PROJECT / "checkov/bin/checkov"
+    program = cache_home() / "checkov/bin/checkov"
     assert program.exists(), "checkov is not installed: run scripts/test-tools"
     for name, config in SAMPLES.items():
         folder = tmp_path / name.replace(" ", "-")

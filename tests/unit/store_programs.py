@@ -15,9 +15,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from stackctl.directories import cache_home
+
 BUCKET = "artifacts"
 KEY_ID, SECRET_KEY, REGION = "id", "secret-key", "us-east-1"
-_TOOLS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "mlflow-sso", "stores")
+_TOOLS = cache_home() / "stores"
 
 
 def free_port() -> int:
