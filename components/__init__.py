@@ -1,1 +1,1 @@
-"""WHAT the stack is: components turn settings into workloads, and know no target."""
+"""WHAT the stack is: components turn settings into workloads, and make nothing for a target."""

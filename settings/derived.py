@@ -51,6 +51,10 @@ def allows_direct_access_grants(settings: Settings) -> bool:
     return settings.environment is Environment.DEV if given is None else given
 
 
+# Of an administrators' group and of a users' group.
+SAMPLE_USERS = ("alice", "bob")
+
+
 def wants_sample_users(settings: Settings) -> bool:
     given = settings.realm.sample_users
     return settings.environment is Environment.DEV if given is None else given

@@ -12,7 +12,6 @@ from settings.types import (
     DataKey,
     DnsName,
     Group,
-    Host,
     LabelValue,
     Network,
     ObjectName,
@@ -21,6 +20,7 @@ from settings.types import (
     Registry,
     StorageClass,
     TcpPort,
+    TrustDomain,
 )
 
 
@@ -146,7 +146,7 @@ class Mesh(Group):
 
     enabled: bool = Field(True, description="false: no Istio object is made")
     waypoint: DnsName = Field("waypoint", description="Name of the waypoint Gateway")
-    trust_domain: Host = Field("cluster.local", description="First part of every SPIFFE identity in the mesh")
+    trust_domain: TrustDomain = Field("cluster.local", description="First part of every SPIFFE identity in the mesh")
     system_namespace: DnsName = Field("istio-system", description="Namespace of istiod")
     collector_namespace: DnsName = Field("otel-collector", description="Namespace of the OpenTelemetry collector")
     collector_account: DnsName = Field("otel-collector", description="Its ServiceAccount: the only sender of traces")

@@ -18,6 +18,8 @@ from settings.rules import check
 ROOT = Path(__file__).resolve().parent.parent
 # Stands for a value that only the engine can read.
 ENCRYPTED = "encrypted"
+# What a stack's file has beside its config (Pulumi, "Pulumi stack settings file reference").
+FILE_KEYS = ("config", "encryptedkey", "encryptionsalt", "environment", "secretsprovider")
 # Namespaces of providers: theirs to validate, not ours.
 PROVIDER_NAMESPACES = ("pulumi", "docker", "keycloak", "kubernetes", "random")
 
@@ -44,33 +46,61 @@ def from_files(
     """
     path = file or root / f"Pulumi.{stack}.yaml"
     try:
-        document = yaml.safe_load(path.read_text()) or {}
+        document = yaml.load(path.read_text(), _EachOnce) or {}  # noqa: S506 # It is a SafeLoader.
     except FileNotFoundError:
+        if path != root / f"Pulumi.{stack}.yaml":
+            problem = Problem(str(path), "", "expected the settings of a stack")
+            raise StackError("There is no such file.", [problem]) from None
         have = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
         problem = Problem("stack", stack, f"expected one of {have}, or a new {path.name}")
         raise StackError("There is no such stack.", [problem]) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise StackError(f"{path.name} cannot be read.", [Problem(path.name, "", reason)]) from None
-    config = document.get("config") if isinstance(document, dict) else None
-    if config is None:
-        config = {}
-    if not isinstance(config, dict):
-        raise StackError(f"{path.name} cannot be read.", [Problem("config", "", "expected a mapping of keys")])
+    config = _config(document, path.name)
     unreadable = [] if encrypted else [Problem(where, "[secret]", _ENCRYPTED) for where in _encrypted(config)]
     if unreadable:
         raise StackError(f"{path.name} holds values that only the engine can read.", unreadable)
     given = {str(key): _without_ciphers(value) for key, value in config.items()}
     if platform is not None:
         given[f"{PROJECT}:platform"] = platform.value
-    return parse(given, stack, root)
+    return parse(given, stack, root, path.name)
+
+
+class _EachOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which the last would hide the others, as Pulumi's own reader does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: set[object] = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name is not None and name in keys:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {name} stands twice", problem_mark=key.start_mark
+                )
+            keys.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _config(document: object, name: str) -> dict[object, object]:
+    """The settings of a file. Raises StackError where there is something beside them."""
+    expected = f"expected config:, and below it {PROJECT}:<key>"
+    if not isinstance(document, dict):
+        raise StackError(f"{name} cannot be read.", [Problem(name, "", expected)])
+    strange = [Problem(str(key), "", expected) for key in document if key not in FILE_KEYS]
+    if strange:
+        raise StackError(f"{name} cannot be read.", strange)
+    config = document.get("config")
+    if not isinstance(config, dict | None):
+        raise StackError(f"{name} cannot be read.", [Problem("config", "", "expected a mapping of keys")])
+    return config or {}
 
 
 _ENCRYPTED = "expected ENGINE=pulumi for a stack with encrypted values"
 
 
-def parse(config: Mapping[str, object], stack: str, root: Path = ROOT) -> Settings:
-    """Validate a config map of namespaced keys.
+def parse(config: Mapping[str, object], stack: str, root: Path = ROOT, file: str | None = None) -> Settings:
+    """Validate a config map of namespaced keys. file: the name of where they stand; default: the stack's own.
 
     Raises StackError naming every wrong key, its value (never a secret one) and what was expected.
     """
@@ -88,7 +118,8 @@ def parse(config: Mapping[str, object], stack: str, root: Path = ROOT) -> Settin
     problems += check(settings, known, root)
     if problems:
         count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
-        raise StackError(f"{count} wrong in stack {stack} (Pulumi.{stack}.yaml); nothing was created.", problems)
+        place = file or f"Pulumi.{stack}.yaml"
+        raise StackError(f"{count} wrong in stack {stack} ({place}); nothing was created.", problems)
     return settings
 
 

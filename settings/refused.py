@@ -18,6 +18,9 @@ from settings.model import PROJECT, Settings
 from settings.types import is_tag
 
 Loc = tuple[int | str, ...]
+# What is expected where pydantic names a type of Python's.
+_KEYS = "expected keys with values below it"
+_SHAPES = {"model_type": _KEYS, "model_attributes_type": _KEYS, "dict_type": _KEYS, "tuple_type": "expected a list"}
 
 _SECRET_NAME = re.compile("secret|pass|pwd|token|key|credential", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"//[^/@]*@")
@@ -85,7 +88,7 @@ def _problem(loc: Loc, detail: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
             value = ""
             break
     text = _text(value)
-    if text and _may_be_secret(loc, known=detail["type"] != "extra_forbidden"):
+    if text not in ("", "null") and _may_be_secret(loc, known=detail["type"] != "extra_forbidden"):
         text = "[secret]"
     if detail["type"] == "extra_forbidden":
         known, near = _known_keys(loc[:-1]), _meant(loc, detail)
@@ -94,6 +97,8 @@ def _problem(loc: Loc, detail: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
     if detail["type"] == "missing":
         return Problem(where, "", "required, and not given")
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] in _SHAPES:
+        message = _SHAPES[detail["type"]]
     if detail["type"] == "string_pattern_mismatch":
         message = f"expected text matching {detail.get('ctx', {}).get('pattern', '')}"
     return Problem(where, text, message[0].lower() + message[1:])

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from problems import Problem
 from settings.derived import (
     CONNECTIONS,
+    SAMPLE_USERS,
     behind_proxy,
     public_programs,
     published_port,
@@ -144,21 +145,22 @@ def _names(settings: Settings, known: Known) -> Iterator[Wrong]:
     """No two users and no two clients have one name."""
     realm = settings.realm
     users = {f"realm.users[{i}].username": user.username for i, user in enumerate(realm.users)}
-    usernames = [name for key, name in users.items() if known.values(key)]
     asked = known.values("realm.sampleUsers") and (realm.sample_users is not None or known.values("environment"))
-    if asked and wants_sample_users(settings):
-        usernames += ["alice", "bob"]
+    samples = SAMPLE_USERS if asked and wants_sample_users(settings) else ()
+    for key, name in users.items():
+        if known.values(key) and name in samples:
+            yield Wrong((key, "realm.sampleUsers"), name, "expected another name, or no sample users: one has this")
     clients = {"realm.clientId": realm.client_id, "realm.cliClientId": realm.cli_client_id}
     accounts = {f"realm.serviceAccounts[{i}].clientId": one.client_id for i, one in enumerate(realm.service_accounts)}
     given = {key: name for key, name in {**clients, **accounts}.items() if known.values(key)}
     for key, name in given.items():
         if name in BUILT_IN_CLIENTS or name == f"{realm.name}-realm":
             yield Wrong((key,), name, "expected another id: Keycloak has a client of its own by this one")
-    ids = list(given.values())
-    for key, names in (("realm.users", usernames), ("realm.serviceAccounts", ids)):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            yield Wrong((key,), ", ".join(twice), "expected each name once")
+    for kind in ({key: name for key, name in users.items() if known.values(key)}, given):
+        for name in sorted(set(kind.values())):
+            keys = tuple(key for key, other in kind.items() if other == name)
+            if len(keys) > 1:
+                yield Wrong(keys, name, "expected each name once")
 
 
 def _existing(settings: Settings, known: Known) -> Iterator[Wrong]:

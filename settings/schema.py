@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from settings.load import PROVIDER_NAMESPACES
+from settings.load import FILE_KEYS, PROVIDER_NAMESPACES
 from settings.model import PROJECT, Settings
 
 # The draft that yaml-language-server and its relatives read in every version.
@@ -38,8 +38,10 @@ def document() -> dict[str, Any]:
                 # Those of the providers are theirs to check.
                 "patternProperties": {others: True},
                 "additionalProperties": False,
-            }
+            },
+            **{key: True for key in FILE_KEYS if key != "config"},
         },
+        "additionalProperties": False,
         "$defs": {name: _plain(node) for name, node in model["$defs"].items()},
     }
 
@@ -63,6 +65,9 @@ def _plain(node: Any) -> Any:
         about = {"description": node["description"]} if "description" in node else {}
         return {**about, "anyOf": [{"type": "string"}, _ENCRYPTED]}
     plain = {key: _plain(value) for key, value in node.items() if not _is_noise(key, value)}
+    if "patternProperties" in plain:
+        # A map whose keys have a form of their own.
+        plain["additionalProperties"] = False
     if "$ref" in plain and len(plain) > 1:
         plain["allOf"] = [{"$ref": plain.pop("$ref")}]
     return plain

@@ -8,7 +8,17 @@ import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -69,18 +79,20 @@ def _base(value: str) -> str:
         "expected a URL such as https://ml.example.com or https://example.com/mlflow, without query or credentials"
     )
     try:
-        path = urlsplit(value).path.rstrip("/")
+        whole = urlsplit(value)
     except ValueError:
         raise ValueError(expected) from None
-    if not path.startswith("/"):
+    path = whole.path.rstrip("/")
+    if whole.scheme not in ("http", "https") or not whole.hostname or whole.query or whole.fragment or whole.username:
+        raise ValueError(expected)
+    if not path:
         return _origin(value)
     parts = path.split("/")[1:]
     if not all(map(_PART.fullmatch, parts)):
         raise ValueError("expected a path of letters, digits, hyphens, dots, _ and ~, such as /mlflow")
     if parts[0].lower() in _TAKEN:
         raise ValueError(f"expected another path than /{parts[0]}, which MLflow has for itself")
-    rest = urlsplit(value)._replace(path="").geturl()
-    return _origin(rest) + path
+    return _origin(whole._replace(path="").geturl()) + path
 
 
 def _scope(value: str) -> str:
@@ -110,11 +122,27 @@ def _address(value: str) -> str:
         raise ValueError("expected an IP address of this host, such as 127.0.0.1 or 0.0.0.0") from None
 
 
+# The parts of a name of a host, as resolvers take them (RFC 1123, section 2.1; people have underscores as well).
+_HOST = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*\.?"
+)
+
+
+def _host(value: str) -> str:
+    """A host name or an address, without a port."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        if not _HOST.fullmatch(value) or set(value) <= set("0123456789."):
+            raise ValueError("expected a host name or an IP address, without a port") from None
+    return value
+
+
 def _destination(value: str) -> str:
     """A host name, an IPv4 address, or an IPv4 network (CIDR, RFC 4632) as it is written canonically."""
     expected = "expected a host name, an IPv4 address, or an IPv4 network such as 10.0.0.0/8"
     numbers = set(value) <= set("0123456789./") and value != ""
-    if not numbers and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+    if not numbers and not _HOST.fullmatch(value):
         raise ValueError(expected)
     if numbers:
         try:
@@ -209,7 +237,9 @@ GroupName = Annotated[
 Version = Annotated[str, BeforeValidator(_number_as_text, json_schema_input_type=str | float)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 Place = Annotated[str, AfterValidator(_place)]
-Host = Annotated[str, StringConstraints(min_length=1, pattern=r"^[A-Za-z0-9._:-]+$")]
+Host = Annotated[str, AfterValidator(_host)]
+# SPIFFE, "SPIFFE ID", section 2.1.
+TrustDomain = Annotated[str, StringConstraints(max_length=255, pattern=r"^[a-z0-9._-]+$")]
 Seconds = Annotated[int, Field(ge=1)]
 Destination = Annotated[str, AfterValidator(_destination)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -230,7 +260,11 @@ Caller = Annotated[
 ObjectName = Annotated[
     str, StringConstraints(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 ]
-StorageClass = Annotated[ObjectName | None, BeforeValidator(_none_if_empty)]
+# What may be empty is checked as what it is, or taken for nothing.
+_EMPTY = Annotated[str, StringConstraints(max_length=0)]
+StorageClass = Annotated[
+    ObjectName | None, BeforeValidator(_none_if_empty, json_schema_input_type=ObjectName | _EMPTY | None)
+]
 # Where images are: a host, a port, and the beginning of a path (OCI Distribution Specification, "Pulling manifests").
 _Registry = Annotated[
     str,
@@ -238,7 +272,9 @@ _Registry = Annotated[
         pattern=r"^([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?$"
     ),
 ]
-Registry = Annotated[_Registry | None, BeforeValidator(_none_if_empty)]
+Registry = Annotated[
+    _Registry | None, BeforeValidator(_none_if_empty, json_schema_input_type=_Registry | _EMPTY | None)
+]
 DataKey = Annotated[str, StringConstraints(max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 # A name with or without a prefix, as labels, annotations and resources have them, and a label's value (Kubernetes,
 # "Labels and Selectors").
@@ -247,11 +283,10 @@ QualifiedName = Annotated[
 ]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?)?$")]
 # A number with its suffix (Kubernetes API, "Quantity").
-Quantity = Annotated[
-    str,
-    BeforeValidator(_number_as_text, json_schema_input_type=str | float),
-    StringConstraints(pattern=r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$"),
+_Quantity = Annotated[
+    str, StringConstraints(pattern=r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$")
 ]
+Quantity = Annotated[_Quantity, BeforeValidator(_number_as_text, json_schema_input_type=_Quantity | float)]
 
 
 class Group(BaseModel):
@@ -259,8 +294,19 @@ class Group(BaseModel):
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        populate_by_name=True,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number(cls, value: object, info: ValidationInfo) -> object:
+        """YAML reads yes, no, on and off as well as true and false, which pydantic takes for 1 and 0."""
+        if isinstance(value, bool) and _is_number(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError("expected a number, not true or false, which YAML makes of yes, no, on and off as well")
+        return value
+
+
+def _is_number(annotation: object) -> bool:
+    return annotation in (int, float) or any(map(_is_number, getattr(annotation, "__args__", ())))

@@ -23,6 +23,7 @@ from components.identity import (
 from platforms.secrets import Secret
 from problems import Problem
 from settings import PROJECT, Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
+from settings.derived import SAMPLE_USERS
 from settings.model import Lifetimes
 
 # Keycloak's own defaults; written out, since its provider would add one of an older version.
@@ -233,7 +234,7 @@ def _sample_users(settings: Settings) -> tuple[User, ...]:
             password=user_password(name),
             temporary=False,
         )
-        for name, group in (("alice", groups.admins[0]), ("bob", groups.users[0]))
+        for name, group in zip(SAMPLE_USERS, (groups.admins[0], groups.users[0]), strict=True)
     )
 
 

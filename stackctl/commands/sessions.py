@@ -102,7 +102,9 @@ def revoke_user(
             show(report.revoked, output)
             show_rows(report.proofs, ("credential", "before", "after", "dead"), output)
         else:
-            show({"user": username, "revoked": report.revoked, "proofs": report.proofs, **report.outlook}, output)
+            show(
+                {"user": target.username, "revoked": report.revoked, "proofs": report.proofs, **report.outlook}, output
+            )
         say(report.told)
         if not report.complete:
             raise typer.Exit(1)

@@ -130,7 +130,7 @@ def in_compose(workloads: tuple[Workload, ...]) -> Mapping[str, Mapping[str, str
     lines = read_back(env_file(compose.env_values(secrets.values(), values, workloads)))
     document = yaml.safe_load(compose.render(plan, "127.0.0.1").compose)
     return {
-        name: {key: interpolate(text, lines) for key, text in service["environment"].items()}
+        name: {key: interpolate(text, lines) for key, text in service.get("environment", {}).items()}
         for name, service in document["services"].items()
     }
 

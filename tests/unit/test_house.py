@@ -13,7 +13,7 @@ import pytest
 from settings import ROOT
 
 # From the ground up: a room imports what stands below it, and its own.
-FLOORS = ("mlflow_sso_client", "problems", "settings", "platforms", "components", "stackctl")
+FLOORS = ("mlflow_sso", "mlflow_sso_client", "problems", "settings", "platforms", "components", "stackctl")
 # The Pulumi program must run without what people install beside it.
 NOT_FOR = {("settings", "mlflow_sso_client"), ("platforms", "mlflow_sso_client"), ("components", "mlflow_sso_client")}
 LINES_OF_A_FILE = 420
@@ -34,7 +34,9 @@ def tracked() -> tuple[Path, ...]:
 def name_of(path: Path) -> str:
     """The dotted name of a module."""
     parts = path.with_suffix("").parts
-    parts = parts[1:] if parts[0] == "client" else parts
+    # What is installed from a folder of its own.
+    for folder in (("client",), ("images", "mlflow", "app")):
+        parts = parts[len(folder) :] if parts[: len(folder)] == folder else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 

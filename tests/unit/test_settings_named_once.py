@@ -203,7 +203,7 @@ def test_a_value_that_is_refused_for_what_it_says_is_named_once(bases: dict[str,
         ),
         (
             {"realm": {"users": [{"groups": ["nosuch"]}, {"username": "bob"}]}},
-            ["realm.users", "realm.users[0].groups", "realm.users[0].username"],
+            ["realm.users[0].groups", "realm.users[0].username", "realm.users[1].username and realm.sampleUsers"],
         ),
         ({"realm": {"groups": {"admins": ["", "x"], "users": ["x", "y/z"]}}},
          ["realm.groups", "realm.groups.admins[0]", "realm.groups.users[1]"]),

@@ -80,7 +80,7 @@ def test_engine_and_file_refuse_alike(config: dict[str, Any], tmp_path: Path) ->
 
 
 def test_json_that_is_cut_off_is_refused_where_it_stands() -> None:
-    with pytest.raises(StackError, match=r"mlflow-sso:mlflow = \[secret\]: input should be a valid dict"):
+    with pytest.raises(StackError, match=r"mlflow-sso:mlflow = \[secret\]: expected keys with values"):
         from_engine({f"{PROJECT}:mlflow": '{"port": 1'}, "test")
 
 
@@ -154,3 +154,47 @@ def test_encrypted_values_are_no_hindrance_where_no_secret_matters(tmp_path: Pat
 @pytest.mark.parametrize("path", sorted(ROOT.glob("Pulumi.*.yaml")), ids=lambda path: path.name)
 def test_every_stack_of_this_repository_is_right(path: Path) -> None:
     from_files(path.name.split(".")[1], file=path, encrypted=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (f"{PROJECT}:environment: prod\n", f"{PROJECT}:environment"),
+        (f"Config:\n  {PROJECT}:environment: prod\n", "Config"),
+        ("config: {}\nmlflow: {}\n", "mlflow"),
+        ("just text\n", "Pulumi.test.yaml"),
+        ("- config\n", "Pulumi.test.yaml"),
+        (f"config:\n  {PROJECT}:mlflow: {{port: 1}}\n  {PROJECT}:mlflow: {{workers: 2}}\n", f"{PROJECT}:mlflow"),
+        (f"config:\n  {PROJECT}:mlflow:\n    port: 5001\n    port: 5002\n", "port"),
+    ],
+)
+def test_what_would_be_passed_over_in_a_file_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "Pulumi.test.yaml").write_text(text)
+    with pytest.raises(StackError) as error:
+        from_files("test", tmp_path)
+    assert named in str(error.value)
+
+
+def test_keys_that_are_merged_stand_once(tmp_path: Path) -> None:
+    text = f"config:\n  {PROJECT}:mlflow: &a {{port: 5001}}\n  {PROJECT}:keycloak:\n    <<: *a\n    port: 8081\n"
+    (tmp_path / "Pulumi.test.yaml").write_text(text)
+    assert from_files("test", tmp_path).keycloak.port == 8081
+
+
+def test_a_mistake_names_the_file_that_it_stands_in(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    with pytest.raises(StackError, match="no such file"):
+        from_files("test", tmp_path, file=file)
+    file.write_text(f"config:\n  {PROJECT}:mlflow: {{prt: 1}}\n")
+    with pytest.raises(StackError, match=r"mine\.yaml"):
+        from_files("test", tmp_path, file=file)
+
+
+@pytest.mark.parametrize("spelling", ["serviceAccountKey", "service_account_key", "ServiceAccountKey"])
+def test_a_secret_is_not_shown_however_its_key_is_spelt(tmp_path: Path, spelling: str) -> None:
+    file = tmp_path / "Pulumi.test.yaml"
+    file.write_text(f"config:\n  {PROJECT}:mlflow: {{gcs: {{bucket: b, {spelling}: 'SUPERSECRET'}}}}\n")
+    with pytest.raises(StackError) as error:
+        from_files("test", tmp_path)
+    assert "SUPERSECRET" not in str(error.value)
+    assert str(error.value).count(spelling) == 1

@@ -1,6 +1,5 @@
 """The application of the image, put together once in each server process."""
 
-import gc
 import sys
 
 from mlflow_oidc_auth.app import app as plugin
@@ -14,14 +13,15 @@ from mlflow_sso.artifacts import Transfers
 from mlflow_sso.asgi import Application, Scope
 from mlflow_sso.bridge import Bridge, Environ
 from mlflow_sso.errands import Rights
+from mlflow_sso.garbage import Collections
 from mlflow_sso.guard import Below, Guard, Limits, Origins, Turns
 from mlflow_sso.guard.below import told
 from mlflow_sso.guard.guard import KIND
 from mlflow_sso.guard.routes import Kind
 from mlflow_sso.shortcuts import accounts, runs, signatures, ways
 
-# Seconds that a thread which computes goes on while others wait. A short request waits as long some twenty times, each
-# time that it was at a socket, beside every long one; Python's own 0.005 (sys.setswitchinterval) makes 0.1 s of that.
+# Seconds that a thread which computes goes on while others wait: a short request waits as long, beside every long one,
+# each time that it was at a socket. Python's own is 0.005 (`sys.setswitchinterval`).
 _SWITCH = 0.001
 
 
@@ -40,7 +40,7 @@ def _is_open(scope: Scope) -> bool:
     return scope.get(KIND) is Kind.OPEN
 
 
-def _served() -> Application:
+def _served(collections: Collections) -> Application:
     sys.setswitchinterval(_SWITCH)
     limits = Limits.told()
     meters = metrics.Meters() if metrics.told() else None
@@ -52,8 +52,8 @@ def _served() -> Application:
     mount.app = bridge = Bridge(flask.wsgi_app, limits.turns, _context, _is_open)
     # Last in the list is innermost: what stands before it knows who asks.
     rights = Rights(flask, bridge, _user)
-    more = {"waited": meters.waits.observe} if meters else {}
-    plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=rights.ask, **more))
+    listeners = {"computed": collections.computed} | ({"waited": meters.waits.observe} if meters else {})
+    plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=rights.ask, **listeners))
     for shortcut in (accounts, runs, signatures):
         shortcut.install()
     ways.install(plugin, bridge)
@@ -68,7 +68,6 @@ def _served() -> Application:
     return Below(served, told()) if told() else served
 
 
-app = _served()
-# What is loaded stays: else each full collection walks all of it, while everybody waits (docs of Python's `gc.freeze`).
-gc.collect()
-gc.freeze()
+_collections = Collections()
+app = _served(_collections)
+_collections.install()

@@ -1,11 +1,10 @@
 """The body of a request, counted while it comes: no more bytes, no more values, no longer a wait than allowed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from mlflow_sso.asgi import Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal
-from mlflow_sso.guard.pace import Pace
 
 # Commas and colons, in text as well, for each object or array that a body may have.
 _MEMBERS = 4
@@ -47,10 +46,19 @@ def gather(pieces: list[bytes | bytearray], piece: bytes) -> None:
         pieces.append(bytearray(piece))
 
 
+async def _at_once() -> None:
+    """What is done between two pieces where nobody says what."""
+
+
 async def whole(
-    receive: Receive, counted: Callable[[int], None] = lambda _: None, pace: Pace | None = None
+    receive: Receive,
+    counted: Callable[[int], None] = lambda _: None,
+    between: Callable[[], Awaitable[None]] = _at_once,
 ) -> bytes | None:
-    """A body, all of it; None where its client has gone. counted: is told the bytes of each piece, and may raise."""
+    """A body, all of it; None where its client has gone.
+
+    counted: is told the bytes of each piece. between: is awaited before the next piece is read. Both may raise.
+    """
     pieces: list[bytes | bytearray] = []
     while True:
         message = await receive()
@@ -61,8 +69,7 @@ async def whole(
         if not message.get("more_body"):
             return b"".join((*pieces, piece)) if pieces else piece
         gather(pieces, piece)
-        if pace is not None:
-            await pace.step()
+        await between()
 
 
 class Values:

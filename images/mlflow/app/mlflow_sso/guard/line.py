@@ -34,8 +34,9 @@ class Line:
         wait: float,
         waited: Callable[[float], None] = lambda _: None,
         long: float = math.inf,
+        computed: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self._waited, self._long = waited, long
+        self._waited, self._long, self._computed = waited, long, computed
         self._turns, self._free, self._of_one, self._places, self._wait = turns, turns, of_one, places, wait
         self._here: TTLCache[str, None] = TTLCache(_USERS, _HERE)
         self._cost: LRUCache[str, float] = LRUCache(_USERS)
@@ -57,23 +58,24 @@ class Line:
                 del self._present[user]
 
     @asynccontextmanager
-    async def turn(self, user: str) -> AsyncIterator["Turn"]:
-        """A turn of a user's. Raises Refusal after the wait: 503."""
-        await self._take(user)
+    async def turn(self, user: str, ahead: bool = False) -> AsyncIterator["Turn"]:
+        """A turn of a user's. ahead: before the others that the user waits for. Raises Refusal after the wait: 503."""
+        await self._take(user, ahead)
         turn = Turn(lambda seconds: self._used(user, seconds))
         try:
             yield turn
         finally:
             turn.end()
 
-    async def _take(self, user: str) -> None:
+    async def _take(self, user: str, ahead: bool) -> None:
         if self._free and self._taken[user] < self._most(user) and user not in self._waiting:
             self._give(user)
             self._waited(0.0)
             return
         start = time.monotonic()
         asked = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(user, deque()).append(asked)
+        queue = self._waiting.setdefault(user, deque())
+        queue.insert(0 if ahead else len(queue), asked)
         try:
             async with asyncio.timeout(self._wait):
                 await asked
@@ -102,6 +104,7 @@ class Line:
         # A short request says less than a long one: else a few of them would hide it.
         self._cost[user] = known + _LAST * min(1.0, 0.1 + alone / self._long) * (alone - known)
         self._end(user)
+        self._computed(alone)
 
     def came(self, user: str) -> None:
         """Tells that a user is here, whom others then have to leave turns for."""

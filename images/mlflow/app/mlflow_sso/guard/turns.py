@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,7 +14,7 @@ from mlflow_sso.guard.below import path_of
 from mlflow_sso.guard.bodies import DRAIN_PAUSE, header, no_body, refuse, whole
 from mlflow_sso.guard.guard import ERRAND, KIND, Errand
 from mlflow_sso.guard.limits import Limits
-from mlflow_sso.guard.line import Line
+from mlflow_sso.guard.line import Line, Turn
 from mlflow_sso.guard.pace import Pace
 from mlflow_sso.guard.routes import Kind, kind
 
@@ -22,11 +23,13 @@ _DECODED_ASIDE = 1 << 18
 # Calls that wait for a model elsewhere need no connection to a database meanwhile, and take long.
 _MODELS, _MODELS_OF_ONE = 64, 16
 
-# Seconds that a request computes which is not short: a call of MLflow's client takes some 0.02 s.
+# Seconds that a request computes which is not short.
 _LONG = 0.1
-# What is made of a body in memory is many times its text: longer ones are answered one by one for each user.
+# What is made of a body in memory is many times its text: longer ones are answered one by one for each user, and while
+# one is, another is read. What a call to a model holds meanwhile is its text and little more.
 _LARGE = 1 << 20
-_LARGE_AT_ONCE = 2
+_LARGE_AT_ONCE, _LARGE_READ = 2, 2
+_LARGE_MODELS, _LARGE_MODELS_OF_ONE = 8, 4
 # Shorter answers, and pieces of files, are not worth to be counted.
 _PIECE = 1 << 16
 
@@ -36,6 +39,7 @@ class Turns:
 
     user_of: who asks, by what the application found out; None: nobody, whose body is not read.
     ask: answers an Errand, or sends the refusal of it. waited: is told how long each request waited for its turn.
+    computed: is told for how long each request computed.
     """
 
     def __init__(
@@ -45,10 +49,16 @@ class Turns:
         user_of: Callable[[Scope], str | None],
         ask: Callable[[Scope, Send, Errand], Awaitable[None]],
         waited: Callable[[float], None] = lambda _: None,
+        computed: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._app, self._limits, self._user_of, self._ask = app, limits, user_of, ask
-        self._line = Line(limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds, waited, _LONG)
+        self._line = Line(
+            limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds, waited, _LONG, computed
+        )
         self._large = Line(_LARGE_AT_ONCE, 1, limits.places, limits.wait_seconds)
+        self._large_models = Line(_LARGE_MODELS, _LARGE_MODELS_OF_ONE, limits.places, limits.wait_seconds)
+        # As many as there are users: who sends slowly keeps nobody else from sending.
+        self._read = Line(sys.maxsize, _LARGE_READ, limits.places, limits.wait_seconds)
         self._models = Line(_MODELS, _MODELS_OF_ONE, limits.places, limits.wait_seconds)
         self._held: Counter[str] = Counter()
         self._pace = Pace()
@@ -69,10 +79,10 @@ class Turns:
         user = self._user_of(scope)
         if user is not None:
             self._line.came(user)
-        if user is None and what is Kind.DIRECTORY and (token := header(scope, b"authorization")):
+        elif what is Kind.DIRECTORY and (token := header(scope, b"authorization")):
             # The application knows these by a token of their own, once the body is there.
             user = "directory " + hashlib.sha256(token).hexdigest()
-        if user is None:
+        else:
             await self._app(scope, no_body, send)
             return
         try:
@@ -81,49 +91,47 @@ class Turns:
             await refusal.send(send)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, user: str) -> None:
-        line = self._models if scope[KIND] is Kind.MODEL else self._line
+        is_model = scope[KIND] is Kind.MODEL
+        line, large = (self._models, self._large_models) if is_model else (self._line, self._large)
         errand = scope.get(ERRAND)
         with line.place(user):
             if isinstance(errand, Errand):
                 async with line.turn(user):
                     await self._ask(scope, send, errand)
                 return
-            held = _Held(self._held, user, self._limits.held_bytes)
-            try:
-                refusal: Refusal | None = None
-                try:
-                    with self._pace.body():
-                        body = await held.read(receive, self._pace)
-                except Refusal as error:
-                    # Without what came so far, which the place in the code would keep.
-                    refusal, body = error.with_traceback(None), None
-                if refusal is not None:
-                    held.free()
-                    await refuse(refusal, receive, send, DRAIN_PAUSE)
+            async with AsyncExitStack() as stack:
+                held, taken = _Held(self._held, user, self._limits.held_bytes), _Taken(stack, user)
+                stack.callback(held.free)
+                body = await self._body(receive, send, held, taken)
                 if body is None:
                     return
-                async with AsyncExitStack() as stack:
-                    if len(body) > _LARGE:
-                        await stack.enter_async_context(self._large.turn(user))
-                    turn = await stack.enter_async_context(line.turn(user))
-                    start: Message | None = None
+                if is_model:
+                    taken.end()
+                is_large = len(body) > _LARGE
+                if is_large:
+                    await taken.take(large)
+                # Before the user's own short ones, since it keeps one of few places.
+                await taken.take(line, ahead=is_large)
+                await self._answer(scope, _Replay(body, receive), _Begin(send, held, taken))
 
-                    async def answer(message: Message) -> None:
-                        nonlocal start
-                        if message["type"] == "http.response.start":
-                            # All that is computed is there; a slow reader keeps nobody else waiting.
-                            turn.end()
-                            start = message
-                            return
-                        if start is not None:
-                            held.answer(message)
-                            await send(start)
-                            start = None
-                        await send(message)
+    async def _body(self, receive: Receive, send: Send, held: "_Held", taken: "_Taken") -> bytes | None:
+        """A body as a whole; None where nobody waits for its answer: the client has gone, or was refused."""
 
-                    await self._answer(scope, _Replay(body, receive), answer)
-            finally:
-                held.free()
+        async def step() -> None:
+            if held.own > _LARGE and not taken:
+                await taken.take(self._read)
+            await self._pace.step()
+
+        try:
+            with self._pace.body():
+                return await whole(receive, held.count, step)
+        except Refusal as error:
+            # Without what came so far, which the place in the code would keep.
+            refusal = error.with_traceback(None)
+        held.free()
+        taken.end()
+        await refuse(refusal, receive, send, DRAIN_PAUSE)
+        return None
 
     async def _answer(self, scope: Scope, receive: "_Replay", send: Send) -> None:
         if scope[KIND] is not Kind.TRACE or len(receive.body) < _DECODED_ASIDE:
@@ -144,17 +152,52 @@ class Turns:
         await self._app(scope, receive, send)
 
 
+class _Taken:
+    """Turns in several lines that one request has: it ends them together, at the latest when it is over."""
+
+    def __init__(self, stack: AsyncExitStack, user: str) -> None:
+        self._stack, self._user, self._turns = stack, user, list[Turn]()
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    async def take(self, line: Line, ahead: bool = False) -> None:
+        """Raises Refusal, as the line does."""
+        self._turns.append(await self._stack.enter_async_context(line.turn(self._user, ahead)))
+
+    def end(self) -> None:
+        for turn in self._turns:
+            turn.end()
+
+
+class _Begin:
+    """The send of an answer, whose first message waits for the second: then all that is computed at once is there."""
+
+    def __init__(self, send: Send, held: "_Held", taken: _Taken) -> None:
+        self._send, self._held, self._taken = send, held, taken
+        self._start: Message | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # A slow reader keeps nobody else waiting.
+            self._taken.end()
+            self._start = message
+            return
+        if self._start is not None:
+            self._held.answer(message)
+            start, self._start = self._start, None
+            await self._send(start)
+        await self._send(message)
+
+
 class _Held:
-    """The bytes of one request among those of its user that are in memory."""
+    """The bytes of one request among those of its user that are in memory. own: how many they are."""
 
     def __init__(self, all_held: Counter[str], user: str, maximum: int) -> None:
-        self._all, self._user, self._maximum, self._own = all_held, user, maximum, 0
+        self._all, self._user, self._maximum, self.own = all_held, user, maximum, 0
 
-    async def read(self, receive: Receive, pace: Pace) -> bytes | None:
-        """The body; None where its client has gone. Raises Refusal where the user has too much here."""
-        return await whole(receive, self._count, pace)
-
-    def _count(self, size: int) -> None:
+    def count(self, size: int) -> None:
+        """Counts a piece of the body. Raises Refusal where the user has too much here."""
         self._add(size)
         if self._all[self._user] > self._maximum:
             raise later(429, f"Requests of one user with {self._maximum >> 20} MiB are here already.")
@@ -170,12 +213,12 @@ class _Held:
         self._add(size)
 
     def _add(self, size: int) -> None:
-        self._own += size
+        self.own += size
         self._all[self._user] += size
 
     def free(self) -> None:
-        self._all[self._user] -= self._own
-        self._own = 0
+        self._all[self._user] -= self.own
+        self.own = 0
         if self._all[self._user] <= 0:
             del self._all[self._user]
 

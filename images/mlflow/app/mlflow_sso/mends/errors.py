@@ -17,6 +17,10 @@ from mlflow_sso.mends import blame, sqltext
 _logger = logging.getLogger("mlflow_sso.errors")
 
 
+# Characters of a text of an error, and of a value in it: both repeat what was sent, which may be a whole body.
+_TEXT, _VALUE = 8000, 1000
+
+
 def _init(original: Callable[..., None]) -> Callable[..., None]:
     """All errors that MLflow and the plugin answer with are made here."""
 
@@ -24,7 +28,7 @@ def _init(original: Callable[..., None]) -> Callable[..., None]:
     def init(self: Any, message: Any, *args: Any, **named: Any) -> None:
         from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-        text = str(message)
+        text = _cut(str(message))
         if blame.is_value(message):
             args, named = (INVALID_PARAMETER_VALUE,), {}
         if sqltext.is_nul(text):
@@ -37,6 +41,27 @@ def _init(original: Callable[..., None]) -> Callable[..., None]:
         original(self, text, *args, **named)
 
     return init
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT else f"{text[:_TEXT]}... ({len(text)} characters)"
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value as JSON, of which no more is written than is shown."""
+    text = ""
+    for piece in json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(value):
+        text += piece
+        if len(text) > _VALUE:
+            return f"{text[:_VALUE]}..."
+    return text
+
+
+def _invalid(_: Callable[..., str]) -> Callable[..., str]:
+    def invalid_value(path: str, value: Any, message: str | None = None) -> str:
+        return f"Invalid value {_shown(value)} for parameter '{path}' supplied" + (f": {message}" if message else ".")
+
+    return invalid_value
 
 
 def _hide(context: Any) -> None:
@@ -161,11 +186,15 @@ def install() -> None:
     from fastapi.exceptions import RequestValidationError
     from mlflow import exceptions
     from mlflow.server import app as flask
+    from mlflow.server import handlers
+    from mlflow.utils import validation
     from mlflow_oidc_auth.app import app
     from sqlalchemy.engine import Engine
     from starlette.requests import Request
 
     upstream.replace(exceptions.MlflowException, "__init__", "494e23cf9d5f2deb", _init)
+    for home in (validation, handlers):
+        upstream.replace(home, "invalid_value", "0f74093a068031ac", _invalid)
     sqlalchemy.event.listen(Engine, "handle_error", _hide)
     blame.install(_bad)
     upstream.replace(Request, "json", "ba99bb759095ae8c", _json)

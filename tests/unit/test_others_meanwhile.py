@@ -1,0 +1,245 @@
+"""What one request does to the others in its process: long JSON, garbage, texts of errors, bodies that are long."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from mlflow_sso import longjson
+from mlflow_sso.garbage import Collections, Garbage
+from mlflow_sso.guard.turns import _LARGE_READ
+from mlflow_sso.mends import errors
+
+from tests.unit.asgi_client import ask, reply, run, scope_of
+from tests.unit.test_guard import LIMITS, MIB, SEARCH
+from tests.unit.test_turns import turns
+
+GATEWAY = "/gateway/chat/invocations"
+
+
+@pytest.fixture
+def gently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json.JSONDecoder, "decode", longjson._gently(json.JSONDecoder.decode))
+
+
+def dense(values: int) -> str:
+    return json.dumps({"metrics": [{"key": f"k{n}", "value": n / 3, "step": None} for n in range(values)]})
+
+
+def longest_wait(work: Any) -> float:
+    """Seconds for which another thread got no turn while something was done."""
+    waits, over = [0.0], threading.Event()
+
+    def other() -> None:
+        last = time.perf_counter()
+        while not over.is_set():
+            time.sleep(0.001)
+            waits.append(time.perf_counter() - last)
+            last = time.perf_counter()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        work()
+    finally:
+        over.set()
+        thread.join()
+    return max(waits)
+
+
+def test_others_get_on_while_long_json_is_read(gently: None) -> None:
+    text = dense(150_000)
+    began = time.perf_counter()
+    json.loads(text)
+    alone = time.perf_counter() - began
+    assert longest_wait(lambda: json.loads(text)) < alone / 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        dense(5000),
+        json.dumps(dense(5000)),
+        json.dumps("é\U0001f600\n" * 50_000),
+        json.dumps(["x"] * 40_000 + [{"a": [1e308, -0.0, True, None]}]),
+        "[" * 900 + '"' + "x" * 70_000 + '"' + "]" * 900,
+        " " * 70_000 + "{}",
+        "[NaN, Infinity]" + " " * 70_000,
+    ],
+    ids=["objects", "json in json", "text", "list", "deep", "space", "not a number"],
+)
+def test_long_json_is_what_it_was(gently: None, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = json.loads(text)
+    monkeypatch.undo()
+    assert repr(read) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("end", ["", "}", "]", '"'])
+def test_long_json_that_is_none_is_refused_as_before(gently: None, end: str) -> None:
+    with pytest.raises(json.JSONDecodeError):
+        json.loads('{"a": ["' + "x" * 70_000 + end)
+
+
+def test_a_collection_comes_after_what_is_long_and_after_much_of_what_is_short() -> None:
+    garbage = Garbage(0.0, 100)
+    assert garbage.computed(0.5)
+    garbage.collected(1.0, 100)
+    assert not garbage.computed(0.04)
+    assert any(garbage.computed(0.04) for _ in range(60))
+    garbage.collected(2.0, 100)
+    assert not garbage.computed(0.04)
+
+
+@pytest.mark.parametrize(("now", "memory", "is_old"), [(59, 0, False), (61, 0, True), (1, 1 << 27, True)])
+def test_a_collection_comes_in_time_and_where_memory_grew(now: float, memory: int, is_old: bool) -> None:
+    assert Garbage(0.0, 0).is_old(now, memory) is is_old
+
+
+@pytest.fixture
+def usual_collections() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+
+
+def test_what_a_long_request_left_in_a_circle_goes_at_once(usual_collections: None) -> None:
+    class Left:
+        pass
+
+    collections, gone = Collections(), threading.Event()
+    collections.install()
+    left: Any = Left()
+    left.itself = left
+    gc.collect(1)  # It lives on: only a full collection finds it from now on.
+    gc.collect(1)
+    weakref.finalize(left, gone.set)
+    del left
+    assert not gone.is_set()
+    collections.computed(0.5)
+    assert gone.wait(5)
+
+
+def test_an_error_repeats_the_beginning_of_a_value_and_no_more() -> None:
+    value = {"b": [{"key": "k", "value": n} for n in range(200_000)], "a": 1}
+    began = time.process_time()
+    shown = errors._shown(value)
+    assert time.process_time() - began < 0.05, "it is not written as a whole"
+    assert shown.startswith('{"a":1,"b":[{"key":"k","value":0},')
+    assert len(shown) < 1100
+    assert errors._shown({"b": 1, "a": [None]}) == '{"a":[null],"b":1}'
+
+
+def test_a_text_of_an_error_ends_somewhere() -> None:
+    said = errors._cut("x" * (1 << 24))
+    assert len(said) < 10_000
+    assert said.endswith("(16777216 characters)")
+    assert errors._cut("short") == "short"
+
+
+def test_two_long_bodies_of_a_user_are_read_at_once_and_the_others_wait() -> None:
+    async def scenario() -> None:
+        reading, most, go = 0, 0, asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await reply(send, 200)
+
+        async def slow(user: str) -> int:
+            left = [b"x" * MIB + b"x", b"x", b"x"]
+
+            async def receive() -> Any:
+                nonlocal reading, most
+                piece = left.pop(0)
+                if len(left) == 1:
+                    reading += 1
+                    most = max(most, reading)
+                    await go.wait()
+                    reading -= 1
+                return {"type": "http.request", "body": piece, "more_body": bool(left)}
+
+            return await status(receive, user)
+
+        async def status(receive: Any, user: str) -> int:
+            found: list[int] = []
+
+            async def send(message: Any) -> None:
+                found.extend([message["status"]] if message["type"] == "http.response.start" else [])
+
+            await served({**scope_of("POST", SEARCH), "user": user}, receive, send)
+            return found[0]
+
+        served = turns(app, replace(LIMITS, places=100, wait_seconds=5))
+        bobs = [asyncio.create_task(slow("bob")) for _ in range(6)]
+        await asyncio.sleep(0.1)
+        assert most == _LARGE_READ
+        alice = asyncio.create_task(slow("alice"))
+        await asyncio.sleep(0.05)
+        assert reading == _LARGE_READ + 1, "a user who sends slowly keeps nobody else"
+        assert (await ask(served, "POST", SEARCH, more={"user": "bob"})).status == 200, "nor short ones of his own"
+        go.set()
+        assert await asyncio.gather(*bobs, alice) == [200] * 7
+
+    run(scenario())
+
+
+def test_a_slow_reader_of_an_answer_keeps_no_long_body_waiting() -> None:
+    async def scenario() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await reply(send, 200)
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        served = turns(app, replace(LIMITS, places=100, idle_seconds=60))
+        body = [b"x" * MIB, b"x"]
+
+        async def slow(user: str) -> None:
+            pieces = list(body)
+
+            async def receive() -> Any:
+                return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+            await served({**scope_of("POST", SEARCH), "user": user}, receive, send)
+
+        readers = [asyncio.create_task(slow(user)) for user in ("alice", "bob", "carol", "dave")]
+        await asyncio.sleep(0.05)
+        answer = await asyncio.wait_for(ask(served, "POST", SEARCH, list(body), more={"user": "bob"}), 1)
+        assert answer.status == 200
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_long_calls_to_models_wait_beside_one_another() -> None:
+    async def scenario() -> int:
+        now = most = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.05)
+            now -= 1
+            await reply(send, 200)
+
+        served = turns(app, replace(LIMITS, places=100, wait_seconds=5))
+        asked = (
+            ask(served, "POST", GATEWAY, [b"x" * MIB, b"x"], more={"user": user})
+            for user in ("alice", "bob", "carol")
+            for _ in range(5)
+        )
+        assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+        return most
+
+    assert run(scenario()) == 8
