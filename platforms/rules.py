@@ -11,6 +11,7 @@ from platforms.schedule import ScheduleError, parse
 from platforms.secrets import Change, Secret
 from platforms.workload import HttpCheck, Port, Protocol, Scheduled, Service, Workload
 from problems import Problem
+from settings.types import is_host_name
 
 
 def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
@@ -185,9 +186,9 @@ def _outside(workload: Workload) -> Iterator[Problem]:
             yield Problem(where, shown, "expected a host name, an address or a network")
         elif "/" in outside.host and not _network(outside.host):
             yield Problem(where, shown, "expected an IPv4 network such as 10.0.0.0/8")
-        elif set(outside.host) <= set("0123456789. ") and not _network(outside.host):
+        elif not is_host_name(outside.host) and ":" not in outside.host and not _network(outside.host):
             # Taken for a name, it would open its port to every address.
-            yield Problem(where, shown, "expected an IPv4 address such as 10.0.0.1")
+            yield Problem(where, shown, "expected a host name, or an IPv4 address such as 10.0.0.1")
 
 
 def _network(text: str) -> bool:

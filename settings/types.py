@@ -128,12 +128,17 @@ _HOST = re.compile(
 )
 
 
+def is_host_name(text: str) -> bool:
+    """Whether a text is a name of a host, and neither an address nor a part of one."""
+    return bool(_HOST.fullmatch(text)) and not set(text) <= set("0123456789.")
+
+
 def _host(value: str) -> str:
     """A host name or an address, without a port."""
     try:
         ipaddress.ip_address(value)
     except ValueError:
-        if not _HOST.fullmatch(value) or set(value) <= set("0123456789."):
+        if not is_host_name(value):
             raise ValueError("expected a host name or an IP address, without a port") from None
     return value
 
@@ -141,10 +146,7 @@ def _host(value: str) -> str:
 def _destination(value: str) -> str:
     """A host name, an IPv4 address, or an IPv4 network (CIDR, RFC 4632) as it is written canonically."""
     expected = "expected a host name, an IPv4 address, or an IPv4 network such as 10.0.0.0/8"
-    numbers = set(value) <= set("0123456789./") and value != ""
-    if not numbers and not _HOST.fullmatch(value):
-        raise ValueError(expected)
-    if numbers:
+    if not is_host_name(value):
         try:
             ipaddress.IPv4Network(value)
         except ValueError:

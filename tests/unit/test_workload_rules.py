@@ -78,8 +78,10 @@ def test_a_wrong_port_is_named(ports: tuple[Port, ...], problem: str) -> None:
         (Outside("s3.example.com", 0), "s3.example.com: expected a port from 1 to 65535, not 0"),
         (Outside("", 443), "nowhere: expected a host name, an address or a network"),
         (Outside("10.0.0.1/8", 443), "10.0.0.1/8: expected an IPv4 network such as 10.0.0.0/8"),
-        (Outside("10.0.0.256", 443), "10.0.0.256: expected an IPv4 address such as 10.0.0.1"),
-        (Outside("010.0.0.1", 443), "010.0.0.1: expected an IPv4 address such as 10.0.0.1"),
+        (Outside("10.0.0.256", 443), "10.0.0.256: expected a host name, or an IPv4 address such as 10.0.0.1"),
+        (Outside("010.0.0.1", 443), "010.0.0.1: expected a host name, or an IPv4 address such as 10.0.0.1"),
+        (Outside("*.example.com", 443), "*.example.com: expected a host name, or an IPv4 address such as 10.0.0.1"),
+        (Outside("a b", 443), "a b: expected a host name, or an IPv4 address such as 10.0.0.1"),
     ],
 )
 def test_a_wrong_way_out_is_named(way: Outside, problem: str) -> None:
