@@ -18,10 +18,13 @@ import pytest
 from settings import ROOT
 from stackctl.engines import pulumi_cli
 from tests.contract.test_frozen import STARTED_ANEW
+from tests.e2e.asking import person
 from tests.e2e.cluster import cluster_or_skip, get, has_istio
 from tests.e2e.harness import Client, Stack, docker, inspect
 
 EXPERIMENTS = "/api/2.0/mlflow/experiments"
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+KEPT = bytes(range(256)) * 16
 # Beside the defaults: a second volume, an account of a program and one of a person who is not a sample.
 DECLARED: Mapping[str, Any] = {
     "redis": {"persistent": True},
@@ -64,10 +67,12 @@ def on_docker(stack: Stack) -> Found:
     for name in docker("ps", "-a", *mine, "--format", "{{.Names}}").split():
         container = inspect(name)
         found[f"container {name}"] = (container["Id"], container["State"]["StartedAt"])
-    for kind, identity in (("volume", "CreatedAt"), ("network", "Id")):
+    # What an engine calls the time of a volume's making is when its first folder last changed.
+    for kind in ("volume", "network"):
         names = docker(kind, "ls", *mine, "--format", "{{.Name}}").split()
         assert names, f"no {kind} was found"
-        found |= {f"{kind} {one['Name']}": one[identity] for one in json.loads(docker(kind, "inspect", *names))}
+        for one in json.loads(docker(kind, "inspect", *names)):
+            found[f"{kind} {one['Name']}"] = one.get("Id") or Path(one["Mountpoint"]).stat().st_ino
     return found
 
 
@@ -110,11 +115,16 @@ def experiments(client: Client, user: str) -> list[str]:
     return [one["name"] for one in answer.json().get("experiments", ())]
 
 
-def work(client: Client) -> None:
-    """What a person leaves in the stack before it is upgraded."""
-    token = client.password_token("alice")["access_token"]
-    answer = client.mlflow(f"{EXPERIMENTS}/create", token, "POST", json={"name": "of before"})
+def work(client: Client) -> str:
+    """What a person leaves in the stack before it is upgraded; where the artifact of it is."""
+    alice = person(client, "alice")
+    answer = client.mlflow(f"{EXPERIMENTS}/create", alice.token, "POST", json={"name": "of before"})
     assert answer.status_code == 200, answer.text
+    experiment = answer.json()["experiment_id"]
+    place = f"{ARTIFACTS}/{experiment}/{alice.run(experiment)}/artifacts/kept.bin"
+    answer = client.mlflow(place, alice.token, "PUT", data=KEPT)
+    assert answer.status_code == 200, answer.text
+    return place
 
 
 def starts_anew(key: str) -> bool:
@@ -147,7 +157,7 @@ def test_the_next_up_makes_nothing_anew(platform: str, engine: str, earlier: Pat
     look = on_docker if platform == "docker" else on_kubernetes
     try:
         stack.up()
-        work(Client(stack.outputs()))
+        place = work(Client(stack.outputs()))
         there, passwords, told = look(stack), generated(stack), outputs(stack)
         stack.root = ROOT
         stack.up()
@@ -155,7 +165,10 @@ def test_the_next_up_makes_nothing_anew(platform: str, engine: str, earlier: Pat
         assert anew == {}, "these were made or started anew, and nobody was served meanwhile"
         assert changes(passwords, generated(stack)) == {}, "whoever has stored these is locked out"
         assert changes(told, outputs(stack)) == {}, "people and programs would have to be told anew"
-        assert "of before" in experiments(Client(stack.outputs()), "alice"), "the work of before is gone"
+        client = Client(stack.outputs())
+        assert "of before" in experiments(client, "alice"), "the work of before is gone"
+        artifact = client.mlflow(place, client.password_token("alice")["access_token"])
+        assert (artifact.status_code, artifact.content) == (200, KEPT), "its artifact is gone"
         assert stack.stackctl("users", "list").returncode == 0, "the realm is as it is declared"
         stack.destroy()
         if platform == "docker":

@@ -27,6 +27,7 @@ def _gently(original: Callable[..., Any]) -> Callable[..., Any]:
         if len(s) < _LONG:
             return original(self, s, *words, **more)
         gentle: Any = copy.copy(self)
+        gentle.memo = {}
         gentle.scan_once = scanner.py_make_scanner(gentle)  # type: ignore[attr-defined]
         try:
             return original(gentle, s, *words, **more)
