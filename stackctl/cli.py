@@ -118,20 +118,19 @@ def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
     """Remove the stack with its data: containers, volumes, networks and secrets."""
     with reported():
         target = owner(stack)
+        platform = next((name for name, one in TARGETS.items() if one is target), None)
+        known = target is not None or (pulumi_cli.find() is not None and pulumi_cli.exists(stack))
         if target is not None:
             target.destroy(stack)
-        elif pulumi_cli.find() and pulumi_cli.exists(stack):
+        elif known:
             context = load(stack, config_file, encrypted=True)
-            platform = TARGETS[context.settings.platform]
+            platform = context.settings.platform
             # The engine would leave the data, and remove the secrets that it knows.
-            refuse_protected(inventory(context.settings.platform, context.settings), stack)
-            platform.open_routes(context)
+            refuse_protected(inventory(platform, context.settings), stack)
+            TARGETS[platform].open_routes(context)
             pulumi_cli.destroy(context)
-            platform.close_routes(stack)
-        else:
-            say(f"There is no stack {stack} here; nothing to remove.")
-            return
-        say(f"Stack {stack} is gone.")
+            TARGETS[platform].close_routes(stack)
+        cleanup.end_of_destroy(stack, config_file, platform, known=known)
 
 
 @app.command()

@@ -338,10 +338,11 @@ def test_redaction_keeps_everything_but_secrets() -> None:
 
 
 def test_destroying_what_is_not_there_is_done_already(operator: Operator) -> None:
+    operator.docker.answer("ps", "")
     result = operator.runs("destroy", "--stack", "test")
     assert result.exit_code == 0
     assert "nothing to remove" in result.stderr
-    assert operator.docker.calls == []
+    assert not [call for call in operator.docker.calls if call.split()[0] not in ("ps", "network", "volume")]
 
 
 # Render.
