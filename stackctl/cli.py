@@ -12,19 +12,21 @@ Data goes to standard output, everything else to standard error. Exit codes:
 - 7 Keycloak does not answer
 - 8 MLflow does not answer
 - 9 a server's certificate is not trusted here
+- 130 interrupted
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from components.stack import redacted
 from platforms.select import inventory
+from platforms.threads import side_by_side
 from problems import Problem, StackError
 from settings.versions import selection
 from stackctl.commands import cleanup, doctor, gc, login, realm, sessions, tokens
@@ -34,6 +36,7 @@ from stackctl.commands.common import (
     OutputOption,
     StackOption,
     TargetOption,
+    interruptible,
     reported,
     show,
 )
@@ -45,7 +48,19 @@ from stackctl.images.build import build
 from stackctl.people import connection
 from stackctl.progress import say
 
-app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+class Commands(TyperGroup):
+    """Every command, each of which an interrupt ends in the same way."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with interruptible():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    help="Operate an MLflow single sign-on stack.",
+    cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False,
+)  # fmt: skip
 
 app.command()(login.login)
 app.command()(login.token)
@@ -82,7 +97,8 @@ EngineOption = Annotated[Engine, typer.Option("--engine", help="What brings the 
 @app.command()
 def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_file: ConfigOption = None) -> None:
     """Bring the stack up, and build the images it lacks."""
-    with reported(), ThreadPoolExecutor() as pool:
+    goes_on = f"the same `stackctl up` goes on, `stackctl destroy --stack {stack}` removes it"
+    with reported(goes_on), side_by_side() as pool:
         context = load(stack, config_file, encrypted=True)
         target = TARGETS[context.settings.platform]
         with_pulumi = _choose(stack, engine, target)
@@ -116,7 +132,7 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
 @app.command()
 def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
     """Remove the stack with its data: containers, volumes, networks and secrets."""
-    with reported():
+    with reported("the same `stackctl destroy` goes on"):
         target = owner(stack)
         platform = next((name for name, one in TARGETS.items() if one is target), None)
         known = target is not None or (pulumi_cli.find() is not None and pulumi_cli.exists(stack))

@@ -34,7 +34,7 @@ def cleanup(
     config_file: ConfigOption = None,
 ) -> None:
     """Remove every object that carries the stack's labels, for a stack that `destroy` does not know any more."""
-    with reported():
+    with reported("the same `stackctl cleanup` goes on"):
         place, names = _place(stack, config_file, target)
         found = remains.find(place, stack, keep_data=keep_data, images=names if images else None)
         _list("To be removed:", found.gone)

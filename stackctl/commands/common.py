@@ -26,6 +26,8 @@ from stackctl.errors import ImageError
 from stackctl.progress import printable, say
 
 FAILED, REFUSED = 1, 2
+# As shells tell of a program that SIGINT has ended.
+INTERRUPTED = 130
 
 
 class Output(StrEnum):
@@ -66,10 +68,30 @@ FORESEEN = (AccessError, StackError, *_FAILURES, OSError, typer.Exit, typer.Abor
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Turn what can go wrong into one message and an exit code; a traceback is for defects alone."""
+def interruptible(hint: str = "") -> Iterator[None]:
+    """Turn an interrupt, while something is done or asked, into one line and its exit code.
+
+    hint: what goes on from there.
+    """
     try:
         yield
+    except (KeyboardInterrupt, typer.Abort) as error:
+        # Who is asked and answers by an end of the input has not interrupted.
+        if isinstance(error, typer.Abort) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        say(f"interrupted; {hint}." if hint else "interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def reported(hint: str = "") -> Iterator[None]:
+    """Turn what can go wrong into one message and an exit code; a traceback is for defects alone.
+
+    hint: what goes on after an interrupt.
+    """
+    try:
+        with interruptible(hint):
+            yield
     except AccessError as error:
         # The client's own words name its command; this one has the same commands under the same names.
         say(f"error: {error}".replace("`mlflow-sso ", "`stackctl "))
