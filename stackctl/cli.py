@@ -120,9 +120,12 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
 
 @app.command()
 def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
-    """Show what `up` would change (needs the Pulumi engine)."""
+    """Show what `up` would change (needs the Pulumi engine, and a stack of its own or none yet)."""
     with reported():
         context = load(stack, config_file, encrypted=True)
+        other = owner(stack)
+        if other is not None:
+            raise _owned(stack, other)
         reason = pulumi_cli.unavailable(TARGETS[context.settings.platform].plugin)
         if reason:
             raise pulumi_cli.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
@@ -205,9 +208,7 @@ def _choose(stack: str, engine: Engine, target: Target) -> bool:
     if rendered or (engine is Engine.AUTO and target.owns(stack)):
         return False
     if target.owns(stack):
-        ways = " or ".join(sorted(target.engines))
-        expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
-        raise StackError(f"Stack {stack} is another engine's.", [Problem("engine", engine.value, expected)])
+        raise _owned(stack, target)
     reason = pulumi_cli.unavailable(target.plugin)
     if reason is None:
         return True
@@ -215,6 +216,13 @@ def _choose(stack: str, engine: Engine, target: Target) -> bool:
         raise pulumi_cli.PulumiError(f"{reason}; ENGINE=render needs no Pulumi.")
     say(f"{reason[0].upper()}{reason[1:]}. Using {target.tool} with the same definitions.")
     return False
+
+
+def _owned(stack: str, target: Target) -> StackError:
+    """What is said to whoever wants to do with Pulumi what rendered files were used for."""
+    ways = " or ".join(sorted(target.engines))
+    expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
+    return StackError(f"Stack {stack} is another engine's.", [Problem("engine", Engine.PULUMI.value, expected)])
 
 
 def _preflight(context: Context, target: Target) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow_sso_client.errors import RefusedError
 from typer.testing import CliRunner, Result
 
 from platforms.processes import run
+from settings import PROJECT
 from stackctl.cli import app
-from stackctl.engines import pulumi_cli
+from stackctl.engines import kubectl, pulumi_cli, rendered
 from stackctl.people import connection
 from stackctl.people.connection import Where
 
@@ -115,3 +119,18 @@ def test_a_stack_without_outputs_is_none_for_whoever_reads_them(engine: Engine, 
     assert "there is no stack x" in done.stderr
     with pytest.raises(RefusedError, match="there is no stack x"):
         connection.resolve(Where(stack="x", config_file=tmp_path / "own.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("mark", "ways"), [(rendered.OUTPUTS_FILE, "compose or render"), (f"kubernetes/{kubectl.PLACE_FILE}", "render")]
+)
+def test_a_stack_of_rendered_files_has_no_preview(mark: str, ways: str, engine: Engine, tmp_path: Path) -> None:
+    """What Pulumi would make of it is nothing that `up` would do."""
+    kept = Path(os.environ["XDG_STATE_HOME"]) / PROJECT / "x" / mark
+    kept.parent.mkdir(parents=True)
+    document: dict[str, Any] = {}
+    kept.write_text(json.dumps(document))
+    done = preview(tmp_path / "own.yaml")
+    assert done.exit_code == 2
+    assert f"expected {ways}, which brought it up" in done.stderr
+    assert engine.calls == []
