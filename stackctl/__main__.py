@@ -3,12 +3,27 @@
 import gc
 import os
 import sys
-from contextlib import suppress
 
-INTERRUPTED = 130
+from stackctl.errors import FAILED, INTERRUPTED
+from stackctl.streams import open_closed, settle, tell
 
 
 def main() -> None:
+    open_closed()
+    code = _run()
+    trouble = settle(sys.stdout)
+    if trouble is not None:
+        tell(trouble)
+        code = code or FAILED
+    settle(sys.stderr)
+    if code == INTERRUPTED:
+        # At once: threads that wait for something else, as long as they may, would be waited for.
+        os._exit(INTERRUPTED)
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """Run the command; returns its exit code."""
     try:
         # What is imported stays to the end; looking for garbage among it is a tenth of a command's start.
         gc.disable()
@@ -16,20 +31,15 @@ def main() -> None:
 
         gc.enable()
         app()
-    except KeyboardInterrupt:
-        _end(INTERRUPTED)
     except SystemExit as ended:
-        if ended.code == INTERRUPTED:
-            _end(INTERRUPTED)
-        raise
-
-
-def _end(code: int) -> None:
-    """End at once: threads that wait for something else, as long as they may, are not waited for."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(code)
+        return ended.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        settle(sys.stdout)
+        tell(error)
+        return FAILED
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from problems import Problem, StackError
 from settings import Platform, Settings
 from settings.catalogue import refs
 from settings.versions import selection
-from stackctl.commands.common import FAILED, ConfigOption, StackOption, TargetOption, YesOption, reported
+from stackctl.commands.common import ConfigOption, StackOption, TargetOption, YesOption, reported
 from stackctl.context import check_name, load
 from stackctl.engines import remains
 from stackctl.engines.targets import platform_of
+from stackctl.errors import FAILED
 from stackctl.progress import say
 
 

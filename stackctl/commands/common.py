@@ -22,12 +22,9 @@ from problems import StackError
 from settings import Platform
 from stackctl.clients.trash import TrashError
 from stackctl.engines import pulumi_cli
-from stackctl.errors import ImageError
+from stackctl.errors import FAILED, INTERRUPTED, REFUSED, ImageError
 from stackctl.progress import printable, say
-
-FAILED, REFUSED = 1, 2
-# As shells tell of a program that SIGINT has ended.
-INTERRUPTED = 130
+from stackctl.streams import settle
 
 
 class Output(StrEnum):
@@ -92,6 +89,11 @@ def reported(hint: str = "") -> Iterator[None]:
     try:
         with interruptible(hint):
             yield
+            # What cannot be written is told here like everything else that goes wrong.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read this has seen enough; the command's end says nothing of it.
+        raise
     except AccessError as error:
         # The client's own words name its command; this one has the same commands under the same names.
         say(f"error: {error}".replace("`mlflow-sso ", "`stackctl "))
@@ -106,6 +108,7 @@ def reported(hint: str = "") -> Iterator[None]:
         # No space, no permission, a file in the way: all of them name the place.
         where = f"{error.filename}: " if error.filename else ""
         say(f"error: {where}{error.strerror or error}")
+        settle(sys.stdout)
         raise typer.Exit(FAILED) from None
 
 
