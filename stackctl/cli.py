@@ -17,6 +17,7 @@ Data goes to standard output, everything else to standard error. Exit codes:
 
 from __future__ import annotations
 
+import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from components.stack import redacted
 from platforms.select import inventory
 from platforms.threads import side_by_side
 from problems import Problem, StackError
+from settings import ROOT
 from settings.versions import selection
 from stackctl.commands import cleanup, doctor, gc, login, realm, sessions, tokens
 from stackctl.commands.common import (
@@ -57,20 +59,13 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
 
-app = typer.Typer(
-    help="Operate an MLflow single sign-on stack.",
-    cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False,
-)  # fmt: skip
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 app.command()(login.login)
 app.command()(login.token)
 app.command()(login.env)
 app.command()(login.logout)
 app.command("revoke")(sessions.revoke_user)
-# Whatever is written behind it, it says the same.
-app.command("restore", hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
-    sessions.restore
-)
 app.command()(realm.groups)
 app.command()(realm.service_accounts)
 app.command()(doctor.doctor)
@@ -80,6 +75,26 @@ app.command()(cleanup.verify_clean)
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(realm.users_app, name="users")
+for _group in (app, realm.users_app):
+    # Whatever is written behind it, it says the same.
+    _group.command("restore", hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+        sessions.restore
+    )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    asked: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Operate an MLflow single sign-on stack."""
 
 
 class Engine(StrEnum):
@@ -120,7 +135,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
 
 @app.command()
 def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
-    """Show what `up` would change (needs the Pulumi engine, and a stack of its own or none yet)."""
+    """Show what `up` would change (needs the Pulumi engine; not for what another brought up)."""
     with reported():
         context = load(stack, config_file, encrypted=True)
         other = owner(stack)
