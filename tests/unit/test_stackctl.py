@@ -117,6 +117,17 @@ def test_a_stack_that_is_not_there_is_refused_with_those_that_are(command: str, 
     assert "stack = nosuch: expected one of dev" in message
 
 
+@pytest.mark.parametrize("command", ["up", "preview", "render", "images", "forward"])
+@pytest.mark.parametrize("name", ["dev", "nosuch"])
+def test_a_settings_file_that_is_not_there_is_named(command: str, name: str, operator: Operator) -> None:
+    missing = operator.home / "own" / "missing.yaml"
+    message = refused(operator.runs(command, "--stack", name, "--config-file", str(missing)))
+    assert "The settings file is not there" in message
+    assert f"--config-file = {missing}: expected a file that is there" in message
+    assert "no such stack" not in message
+    assert operator.docker.calls == []
+
+
 @pytest.mark.parametrize("command", ["up", "preview", "render", "images", "destroy", "outputs"])
 @pytest.mark.parametrize("name", ["../etc", "a b", ""])
 def test_a_name_that_is_none_is_refused(command: str, name: str, operator: Operator) -> None:
