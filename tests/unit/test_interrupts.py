@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -102,5 +103,6 @@ def test_a_program_in_front_of_people_ends_in_its_own_way(tmp_path: Path) -> Non
         started.send_signal(signal.SIGINT)
         started.wait(PATIENCE)
     finally:
-        started.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
     assert clean.exists()
