@@ -7,6 +7,7 @@ which may be secret.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -96,12 +97,34 @@ def show(*command: str, variables: Mapping[str, str] | None = None) -> int:
     """Run a program in front of people, who see what it writes and answer what it asks; returns its exit code.
 
     What it writes to standard output goes to standard error: standard output is for data alone.
-    Raises NotStartedError.
+    An interrupt is the program's too: it is waited for until it has ended in its own way, and a second one ends it at
+    once. Raises NotStartedError, or KeyboardInterrupt when the program has ended.
     """
     try:
-        return subprocess.run(command, stdout=sys.stderr, env=_environment(variables), check=False).returncode
+        child = subprocess.Popen(command, stdout=sys.stderr, env=_environment(variables))
     except OSError as error:
         raise _not_started(command[0], error) from None
+    with child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            if not _in_front():
+                # A terminal interrupts every program in front of it; whoever else does, this one alone.
+                child.send_signal(signal.SIGINT)
+            try:
+                child.wait()
+            except KeyboardInterrupt:
+                child.kill()
+            raise
+
+
+def _in_front() -> bool:
+    """Whether this process belongs to what a terminal interrupts."""
+    try:
+        with open("/dev/tty") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def _environment(variables: Mapping[str, str] | None) -> dict[str, str]:

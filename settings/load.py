@@ -48,9 +48,6 @@ def from_files(
     try:
         document = yaml.load(path.read_text(), _EachOnce) or {}  # noqa: S506 # It is a SafeLoader.
     except FileNotFoundError:
-        if path != root / f"Pulumi.{stack}.yaml":
-            problem = Problem(str(path), "", "expected the settings of a stack")
-            raise StackError("There is no such file.", [problem]) from None
         have = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
         problem = Problem("stack", stack, f"expected one of {have}, or a new {path.name}")
         raise StackError("There is no such stack.", [problem]) from None

@@ -12,20 +12,24 @@ Data goes to standard output, everything else to standard error. Exit codes:
 - 7 Keycloak does not answer
 - 8 MLflow does not answer
 - 9 a server's certificate is not trusted here
+- 130 interrupted
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from components.stack import redacted
 from platforms.select import inventory
+from platforms.threads import side_by_side
 from problems import Problem, StackError
+from settings import ROOT
 from settings.versions import selection
 from stackctl.commands import cleanup, doctor, gc, login, realm, sessions, tokens
 from stackctl.commands.common import (
@@ -34,6 +38,7 @@ from stackctl.commands.common import (
     OutputOption,
     StackOption,
     TargetOption,
+    interruptible,
     reported,
     show,
 )
@@ -45,17 +50,22 @@ from stackctl.images.build import build
 from stackctl.people import connection
 from stackctl.progress import say
 
-app = typer.Typer(help="Operate an MLflow single sign-on stack.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+class Commands(TyperGroup):
+    """Every command, each of which an interrupt ends in the same way."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with interruptible():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 app.command()(login.login)
 app.command()(login.token)
 app.command()(login.env)
 app.command()(login.logout)
 app.command("revoke")(sessions.revoke_user)
-# Whatever is written behind it, it says the same.
-app.command("restore", hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
-    sessions.restore
-)
 app.command()(realm.groups)
 app.command()(realm.service_accounts)
 app.command()(doctor.doctor)
@@ -65,6 +75,26 @@ app.command()(cleanup.verify_clean)
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(realm.users_app, name="users")
+for _group in (app, realm.users_app):
+    # Whatever is written behind it, it says the same.
+    _group.command("restore", hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+        sessions.restore
+    )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    asked: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Operate an MLflow single sign-on stack."""
 
 
 class Engine(StrEnum):
@@ -82,7 +112,8 @@ EngineOption = Annotated[Engine, typer.Option("--engine", help="What brings the 
 @app.command()
 def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_file: ConfigOption = None) -> None:
     """Bring the stack up, and build the images it lacks."""
-    with reported(), ThreadPoolExecutor() as pool:
+    goes_on = f"the same `stackctl up` goes on, `stackctl destroy --stack {stack}` removes it"
+    with reported(goes_on), side_by_side() as pool:
         context = load(stack, config_file, encrypted=True)
         target = TARGETS[context.settings.platform]
         with_pulumi = _choose(stack, engine, target)
@@ -104,9 +135,12 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
 
 @app.command()
 def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
-    """Show what `up` would change (needs the Pulumi engine)."""
+    """Show what `up` would change (needs the Pulumi engine; not for what another brought up)."""
     with reported():
         context = load(stack, config_file, encrypted=True)
+        other = owner(stack)
+        if other is not None:
+            raise _owned(stack, other)
         reason = pulumi_cli.unavailable(TARGETS[context.settings.platform].plugin)
         if reason:
             raise pulumi_cli.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
@@ -116,22 +150,21 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
 @app.command()
 def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
     """Remove the stack with its data: containers, volumes, networks and secrets."""
-    with reported():
+    with reported("the same `stackctl destroy` goes on"):
         target = owner(stack)
+        platform = next((name for name, one in TARGETS.items() if one is target), None)
+        known = target is not None or (pulumi_cli.find() is not None and pulumi_cli.exists(stack))
         if target is not None:
             target.destroy(stack)
-        elif pulumi_cli.find() and pulumi_cli.exists(stack):
+        elif known:
             context = load(stack, config_file, encrypted=True)
-            platform = TARGETS[context.settings.platform]
+            platform = context.settings.platform
             # The engine would leave the data, and remove the secrets that it knows.
-            refuse_protected(inventory(context.settings.platform, context.settings), stack)
-            platform.open_routes(context)
+            refuse_protected(inventory(platform, context.settings), stack)
+            TARGETS[platform].open_routes(context)
             pulumi_cli.destroy(context)
-            platform.close_routes(stack)
-        else:
-            say(f"There is no stack {stack} here; nothing to remove.")
-            return
-        say(f"Stack {stack} is gone.")
+            TARGETS[platform].close_routes(stack)
+        cleanup.end_of_destroy(stack, config_file, platform, known=known)
 
 
 @app.command()
@@ -190,9 +223,7 @@ def _choose(stack: str, engine: Engine, target: Target) -> bool:
     if rendered or (engine is Engine.AUTO and target.owns(stack)):
         return False
     if target.owns(stack):
-        ways = " or ".join(sorted(target.engines))
-        expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
-        raise StackError(f"Stack {stack} is another engine's.", [Problem("engine", engine.value, expected)])
+        raise _owned(stack, target)
     reason = pulumi_cli.unavailable(target.plugin)
     if reason is None:
         return True
@@ -200,6 +231,13 @@ def _choose(stack: str, engine: Engine, target: Target) -> bool:
         raise pulumi_cli.PulumiError(f"{reason}; ENGINE=render needs no Pulumi.")
     say(f"{reason[0].upper()}{reason[1:]}. Using {target.tool} with the same definitions.")
     return False
+
+
+def _owned(stack: str, target: Target) -> StackError:
+    """What is said to whoever wants to do with Pulumi what rendered files were used for."""
+    ways = " or ".join(sorted(target.engines))
+    expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
+    return StackError(f"Stack {stack} is another engine's.", [Problem("engine", Engine.PULUMI.value, expected)])
 
 
 def _preflight(context: Context, target: Target) -> None:

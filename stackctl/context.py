@@ -49,6 +49,11 @@ def load(
     stack: str, config_file: Path | None = None, *, encrypted: bool = False, platform: Platform | None = None
 ) -> Context:
     """Read and check a stack's settings, for another `platform` if given. Raises StackError with all that is wrong."""
-    path = config_file or ROOT / f"Pulumi.{check_name(stack)}.yaml"
+    check_name(stack)
+    if config_file is not None and not config_file.exists():
+        # Which stacks there are is no answer: a file was asked for, whatever the stack's name is.
+        problem = Problem("--config-file", str(config_file), "expected a file that is there")
+        raise StackError("The settings file is not there.", [problem])
+    path = config_file or ROOT / f"Pulumi.{stack}.yaml"
     settings = from_files(stack, file=path, encrypted=encrypted, platform=platform)
     return Context(stack, path, settings, stack_spec(settings))

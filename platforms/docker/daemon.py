@@ -12,7 +12,6 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from platforms.docker.plan import DockerPlan
 from platforms.labels import LABEL_PROJECT, LABEL_STACK
 from platforms.ports import is_free
 from platforms.processes import ProcessError, run
+from platforms.threads import side_by_side
 from platforms.workload import ExecCheck, Workload
 from problems import Problem
 
@@ -59,7 +59,7 @@ class Examined:
 def examine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> Examined:
     """Whether this engine can run these workloads now: its version, ports, disk and, unless told not to, images."""
     # Side by side: the command takes longer to start than the engine to answer.
-    with ThreadPoolExecutor() as pool:
+    with side_by_side() as pool:
         told = pool.submit(docker, "info", "--format", "{{json .}}", timeout=ANSWER_SECONDS)
         lacking = pool.submit(_images, plan.workloads if images else ())
         running = pool.submit(containers, plan.project, plan.stack, stopped=False)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from platforms.inventory import Inventory, Item
+from platforms.inventory import Inventory, InventoryError, Item
 from platforms.select import inventory
 from problems import Problem, StackError
 from settings import Platform, Settings
@@ -20,6 +20,7 @@ from stackctl.commands.common import ConfigOption, StackOption, TargetOption, Ye
 from stackctl.context import check_name, load
 from stackctl.engines import remains
 from stackctl.engines.targets import platform_of
+from stackctl.errors import FAILED
 from stackctl.progress import say
 
 
@@ -34,7 +35,7 @@ def cleanup(
     config_file: ConfigOption = None,
 ) -> None:
     """Remove every object that carries the stack's labels, for a stack that `destroy` does not know any more."""
-    with reported():
+    with reported("the same `stackctl cleanup` goes on"):
         place, names = _place(stack, config_file, target)
         found = remains.find(place, stack, keep_data=keep_data, images=names if images else None)
         _list("To be removed:", found.gone)
@@ -60,14 +61,38 @@ def verify_clean(stack: StackOption = "dev", target: TargetOption = None, config
     """Prove that nothing of the stack is left: exit code 0, or 1 with a list of what there is."""
     with reported():
         place, _ = _place(stack, config_file, target)
-        found = remains.find(place, stack, keep_data=False, images=None)
-        left = [*found.gone, *(item for item in found.kept if item.data)]
+        left = remains.find(place, stack, keep_data=False, images=None).left
     for item in left:
         sys.stdout.write(f"{item.kind} {item.name}{_holders(item)}\n")
     if left:
         say(f"{len(left)} of stack {stack} left; `stackctl cleanup --stack {stack}` removes them.")
         raise typer.Exit(1)
     say(f"Nothing of stack {stack} is left.")
+
+
+def end_of_destroy(stack: str, config_file: Path | None, platform: Platform | None, *, known: bool) -> None:
+    """Tell how a destroy has ended: by what the target still holds, as `verify_clean` finds it. Exit 1 for anything.
+
+    platform: where the stack was; None: where its settings say. known: something here knew the stack, and removed it.
+    """
+    place, _ = _place(stack, config_file, platform)
+    try:
+        left = remains.find(place, stack, keep_data=False, images=None).left
+    except InventoryError as error:
+        ended = f"Stack {stack} was removed" if known else f"There is no stack {stack} here, so nothing was removed"
+        say(f"{ended}; whether its target still holds anything of it is not known: {error}")
+        return
+    if not left:
+        say(f"Stack {stack} is gone." if known else f"There is no stack {stack} here; nothing to remove.")
+        return
+    cause = "" if known else " Nothing here knows how it was brought up, so nothing was removed."
+    say(f"error: stack {stack} is not gone.{cause} There is still:")
+    for item in left:
+        say(f"  {item.kind} {item.name}{_holders(item)}")
+    words = f" --config-file {config_file}" if config_file else ""
+    words += f" --target {platform}" if platform else ""
+    say(f"`stackctl cleanup --stack {stack}{words}` removes what is not protected.")
+    raise typer.Exit(FAILED)
 
 
 def _place(stack: str, config_file: Path | None, target: Platform | None) -> tuple[Inventory, Sequence[str]]:

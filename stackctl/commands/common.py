@@ -22,10 +22,9 @@ from problems import StackError
 from settings import Platform
 from stackctl.clients.trash import TrashError
 from stackctl.engines import pulumi_cli
-from stackctl.errors import ImageError
+from stackctl.errors import FAILED, INTERRUPTED, REFUSED, ImageError
 from stackctl.progress import printable, say
-
-FAILED, REFUSED = 1, 2
+from stackctl.streams import settle
 
 
 class Output(StrEnum):
@@ -66,10 +65,35 @@ FORESEEN = (AccessError, StackError, *_FAILURES, OSError, typer.Exit, typer.Abor
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Turn what can go wrong into one message and an exit code; a traceback is for defects alone."""
+def interruptible(hint: str = "") -> Iterator[None]:
+    """Turn an interrupt, while something is done or asked, into one line and its exit code.
+
+    hint: what goes on from there.
+    """
     try:
         yield
+    except (KeyboardInterrupt, typer.Abort) as error:
+        # Who is asked and answers by an end of the input has not interrupted.
+        if isinstance(error, typer.Abort) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        say(f"interrupted; {hint}." if hint else "interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def reported(hint: str = "") -> Iterator[None]:
+    """Turn what can go wrong into one message and an exit code; a traceback is for defects alone.
+
+    hint: what goes on after an interrupt.
+    """
+    try:
+        with interruptible(hint):
+            yield
+            # What cannot be written is told here like everything else that goes wrong.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read this has seen enough; the command's end says nothing of it.
+        raise
     except AccessError as error:
         # The client's own words name its command; this one has the same commands under the same names.
         say(f"error: {error}".replace("`mlflow-sso ", "`stackctl "))
@@ -84,6 +108,7 @@ def reported() -> Iterator[None]:
         # No space, no permission, a file in the way: all of them name the place.
         where = f"{error.filename}: " if error.filename else ""
         say(f"error: {where}{error.strerror or error}")
+        settle(sys.stdout)
         raise typer.Exit(FAILED) from None
 
 

@@ -113,7 +113,7 @@ def revoke_user(
 def restore(context: typer.Context) -> None:
     """Says which command enables a user now: restoring is what is done to data."""
     with reported():
-        raise RefusedError("`stackctl restore` enables nobody any more", "use `stackctl users enable USER`")
+        raise RefusedError("`restore` enables nobody any more", "use `stackctl users enable USER`")
 
 
 def _needs(user: str | None, client: str | None) -> tuple[Ability, ...]:

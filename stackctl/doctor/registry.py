@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from mlflow_sso_client.errors import AccessError
 
 from platforms.inventory import InventoryError
+from platforms.threads import side_by_side
 from settings import ROOT
 from stackctl.doctor.findings import Finding, Mask
 from stackctl.doctor.observed import Observed
@@ -76,7 +76,7 @@ def examine(seen: Observed) -> Report:
             found.append(not_examined(one.name, error, seen.stack))
         return found, ""
 
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with side_by_side(8) as pool:
         results = list(pool.map(run, chosen))
     findings = {(f.id, f.evidence): f for found, _ in results for f in found}
     unchecked = [(one.name, reason) for one, (_, reason) in zip(chosen, results, strict=True) if reason]

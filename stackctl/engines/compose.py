@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from platforms.docker.inventory import DockerInventory
 from platforms.docker.plan import DockerPlan
 from platforms.processes import ProcessError
 from platforms.processes import run as run_program
+from platforms.threads import side_by_side
 from platforms.workload import Service, Workload
 from problems import Problem, StackError
 from settings import PROJECT
@@ -125,7 +125,7 @@ class ComposeTarget:
         if asked:
             # They are there for whoever starts them.
             run(directory, "up", "--no-start", *asked)
-        with Board(tuple(w.name for w in stack.workloads)).shown() as board, ThreadPoolExecutor() as pool:
+        with Board(tuple(w.name for w in stack.workloads)).shown() as board, side_by_side() as pool:
 
             def wait(workload: Workload) -> None:
                 if isinstance(workload.runs, Service):

@@ -83,9 +83,16 @@ def up(context: Context, *, new: bool) -> None:
 
 
 def preview(context: Context) -> None:
-    if not exists(context.stack):
+    """Show what `up` would change. A stack that is made for the question alone goes with it."""
+    if exists(context.stack):
+        _run(context, "preview", "--diff")
+        return
+    before = context.config_file.read_bytes()
+    try:
         _init(context)
-    _run(context, "preview", "--diff")
+        _run(context, "preview", "--diff")
+    finally:
+        _take_back(context, before)
 
 
 def destroy(context: Context) -> None:
@@ -117,14 +124,26 @@ def _init(context: Context) -> None:
     usual = ROOT / f"Pulumi.{context.stack}.yaml"
     elsewhere = not (usual.exists() and usual.samefile(context.config_file))
     before = usual.read_bytes() if elsewhere and usual.exists() else None
-    _run(context, "stack", "init", context.stack, "--no-select", new=True)
-    if not elsewhere:
-        return
-    if before is None:
-        usual.unlink(missing_ok=True)
-    else:
-        # Somebody's settings, for another occasion.
-        usual.write_bytes(before)
+    try:
+        _run(context, "stack", "init", context.stack, "--no-select", new=True)
+    finally:
+        if before is not None:
+            # Somebody's settings, for another occasion.
+            usual.write_bytes(before)
+        elif elsewhere:
+            usual.unlink(missing_ok=True)
+
+
+def _take_back(context: Context, before: bytes) -> None:
+    """Undo `_init`, and what was written into the settings file since; a stack that holds anything by now stays."""
+    try:
+        _output("stack", "rm", context.stack, "--yes", "--preserve-config")
+    except PulumiError as error:
+        if exists(context.stack):
+            say(f"Pulumi keeps stack {context.stack}, which was made for this: {error}")
+            return
+    if context.config_file.read_bytes() != before:
+        context.config_file.write_bytes(before)
 
 
 def _drop_unused_salt(config_file: Path) -> None:

@@ -30,6 +30,11 @@ class Remains:
     kept: tuple[Item, ...]
 
     @property
+    def left(self) -> tuple[Item, ...]:
+        """What a stack that is gone has none of."""
+        return (*self.gone, *(item for item in self.kept if item.data))
+
+    @property
     def blocked(self) -> tuple[Item, ...]:
         return tuple(item for item in self.gone if item.used_by)
 

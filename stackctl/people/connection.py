@@ -175,15 +175,18 @@ def _found(where: Where) -> Access:
 
 
 def outputs(stack: str, config_file: Path | None = None) -> dict[str, Any] | None:
-    """The outputs of whichever engine made the stack, with secrets in clear; None when neither did, here."""
+    """The outputs of whichever engine made the stack, with secrets in clear; None when neither did, here.
+
+    A stack that an engine knows and that has no outputs was never brought up.
+    """
     target = owner(stack)
     if target is not None:
-        return target.outputs(stack)
+        return target.outputs(stack) or None
     if pulumi_cli.find() is None:
         return None
     try:
         settings = from_files(stack, file=config_file, encrypted=True)
-        return pulumi_cli.outputs(stack, settings.environment)
+        return pulumi_cli.outputs(stack, settings.environment) or None
     except (StackError, pulumi_cli.PulumiError):
         # Most stacks that are asked for are there, so whether this one is comes last.
         if pulumi_cli.exists(stack):

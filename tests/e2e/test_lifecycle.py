@@ -169,6 +169,18 @@ def test_nothing_is_removed_by_a_destroy_that_names_another_stack(stack: Stack) 
     assert _identities(stack) == before
 
 
+def test_a_destroy_that_does_not_know_the_stack_never_calls_it_gone(stack: Stack, tmp_path: Path) -> None:
+    """As another user, or with lost state: what runs is found by its labels."""
+    before = _identities(stack)
+    elsewhere = {"XDG_STATE_HOME": str(tmp_path), "PULUMI_BACKEND_URL": f"file://{tmp_path}"}
+    told = stack.stackctl("destroy", check=False, **elsewhere)
+    assert told.returncode == 1, told.stderr
+    for workload in WORKLOADS:
+        assert f"container {stack.container(workload)}" in told.stderr
+    assert f"`stackctl cleanup --stack {stack.name}" in told.stderr
+    assert _identities(stack) == before
+
+
 @pytest.mark.destroys
 def test_destroy_leaves_no_container_volume_or_network(stack: Stack) -> None:
     assert stack.leftovers()

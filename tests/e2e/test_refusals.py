@@ -55,7 +55,7 @@ def test_keys_and_values_that_are_wrong_are_all_named_at_once(unborn: Stack) -> 
 
 
 def test_a_stack_without_a_settings_file(unborn: Stack) -> None:
-    _refused(unborn, unborn.stackctl("up", "--engine", unborn.engine, check=False), "There is no such file")
+    _refused(unborn, unborn.stackctl("up", "--engine", unborn.engine, check=False), "The settings file is not there")
 
 
 @pytest.mark.pulumi

@@ -268,9 +268,12 @@ class TestUsers:
         assert f"{option[0]} stands before {command[0]}" in told
         assert not [one for one in administrated.asked if one.method in ("PUT", "PATCH")]
 
+    @pytest.mark.parametrize("place", [(), ("users",)])
     @pytest.mark.parametrize("more", [(), ("bob",), ("bob", "--stack", "prod", "--url", "https://m.example.com")])
-    def test_the_word_of_old_says_the_new_one(self, more: tuple[str, ...], administrated: Fake) -> None:
-        told = run("restore", *more, code=2).stderr
+    def test_the_word_of_old_says_the_new_one(
+        self, place: tuple[str, ...], more: tuple[str, ...], administrated: Fake
+    ) -> None:
+        told = run(*place, "restore", *more, code=2).stderr
         assert "`stackctl users enable USER`" in told
         assert not [one for one in administrated.asked if one.method in ("PUT", "PATCH")]
 

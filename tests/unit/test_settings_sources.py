@@ -183,8 +183,6 @@ def test_keys_that_are_merged_stand_once(tmp_path: Path) -> None:
 
 def test_a_mistake_names_the_file_that_it_stands_in(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    with pytest.raises(StackError, match="no such file"):
-        from_files("test", tmp_path, file=file)
     file.write_text(f"config:\n  {PROJECT}:mlflow: {{prt: 1}}\n")
     with pytest.raises(StackError, match=r"mine\.yaml"):
         from_files("test", tmp_path, file=file)
