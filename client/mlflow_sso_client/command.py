@@ -83,8 +83,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _login(options: argparse.Namespace) -> None:
     service_account = options.client_credentials
-    ways = [options.browser, options.username is not None, service_account]
-    flows.refuse_several(ways, service_account=service_account, offline=options.offline)
+    flows.Ways(
+        browser=options.browser,
+        username=options.username,
+        service_account=service_account,
+        password_stdin=options.password_stdin,
+        secret_file=options.client_secret_file,
+        offline=options.offline,
+    ).check()
     address, name = _where(options)
     secret, chosen = "", address.client_id
     if service_account:

@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_sso_client.addresses import Address
@@ -126,12 +127,32 @@ def end(store: LoginStore) -> None:
         say(f"MLflow accepts a copy of the last access token for {span(left)} more: it asks Keycloak nothing.")
 
 
-def refuse_several(ways: list[bool], *, service_account: bool, offline: bool) -> None:
-    """Raises RefusedError where the options of a login contradict each other."""
-    if sum(ways) > 1:
-        raise RefusedError("--browser, --username and --client-credentials exclude each other", "give one of them")
-    if service_account and offline:
-        raise RefusedError("a service account needs no --offline", "leave it out: its login renews itself")
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """What the options of a login said of how to log in."""
+
+    browser: bool
+    username: str | None
+    service_account: bool
+    password_stdin: bool
+    secret_file: Path | None
+    offline: bool
+
+    def check(self) -> None:
+        """Raises RefusedError where options contradict each other, or one of them would be ignored."""
+        if sum((self.browser, self.username is not None, self.service_account)) > 1:
+            raise RefusedError("--browser, --username and --client-credentials exclude each other", "give one of them")
+        if self.service_account and self.offline:
+            raise RefusedError("a service account needs no --offline", "leave it out: its login renews itself")
+        if self.username == "":
+            raise RefusedError("--username is empty", "name the user, or leave it out to log in by a code")
+        # Without one of them a code would be shown, which nobody of a job confirms.
+        if self.password_stdin and not (self.service_account or self.username):
+            raise RefusedError("--password-stdin needs --username or --client-credentials", "say whose it is")
+        if self.secret_file is not None and not self.service_account:
+            raise RefusedError("--client-secret-file needs --client-credentials", "give both, or neither")
+        if self.secret_file is not None and self.password_stdin:
+            raise RefusedError("--client-secret-file and --password-stdin exclude each other", "give one of them")
 
 
 def secret_in(file: Path) -> str:

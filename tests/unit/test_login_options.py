@@ -1,0 +1,93 @@
+"""The options of a login, of `mlflow-sso` and of `stackctl`: each is used or refused by its name, none is ignored."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mlflow_sso_client import command
+from typer.testing import CliRunner
+
+from stackctl.cli import app
+from tests.unit.fakes import Fake, fake_server
+
+REALM = "/realms/mlflow/protocol/openid-connect"
+USER = "GET /api/2.0/mlflow/users/current"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr("stackctl.engines.pulumi_cli.find", lambda: None)
+    for name in ("URL", "ISSUER", "CLIENT_ID", "CA_BUNDLE", "TOKEN_URL"):
+        monkeypatch.delenv(f"MLFLOW_SSO_{name}", raising=False)
+        monkeypatch.delenv(f"STACKCTL_{name}", raising=False)
+    for name in ("STACK", "MLFLOW_TRACKING_URI", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "config"
+
+
+@pytest.fixture
+def server() -> Iterator[Fake]:
+    """Keycloak and MLflow in one; MLflow's login leads to the issuer."""
+    with fake_server() as fake:
+        fake.routes["GET /login"] = 302, {}, {"Location": f"{fake.issuer()}/protocol/openid-connect/auth"}
+        fake.routes[f"POST {REALM}/token"] = 200, {"access_token": "t", "expires_in": 300, "refresh_token": "r"}
+        fake.routes[USER] = 200, {"username": "bob", "is_admin": False}
+        yield fake
+
+
+def by_client(*words: str, code: int = 0, given: str = "") -> str:
+    """What `mlflow-sso` writes to standard error."""
+    with pytest.MonkeyPatch.context() as patch, io.StringIO() as said:
+        patch.setattr("sys.stdin", io.StringIO(given))
+        patch.setattr("sys.stderr", said)
+        assert command.main(words) == code, said.getvalue()
+        return said.getvalue()
+
+
+def by_stackctl(*words: str, code: int = 0, given: str = "") -> str:
+    """What `stackctl` writes to standard error."""
+    done = CliRunner().invoke(app, list(words), input=given)
+    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
+    return done.stderr
+
+
+Run = Callable[..., str]
+COMMANDS = pytest.mark.parametrize("run", [by_client, by_stackctl])
+
+
+@COMMANDS
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--password-stdin",), "--password-stdin needs --username or --client-credentials"),
+        (("--browser", "--password-stdin"), "--password-stdin needs --username or --client-credentials"),
+        (("--client-secret-file", "secret"), "--client-secret-file needs --client-credentials"),
+        (("--username", "bob", "--client-secret-file", "secret"), "--client-secret-file needs --client-credentials"),
+        (
+            ("--client-credentials", "--client-id", "ci", "--client-secret-file", "secret", "--password-stdin"),
+            "--client-secret-file and --password-stdin exclude each other",
+        ),
+        (("--username", "", "--password-stdin"), "--username is empty"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(
+    words: tuple[str, ...], told: str, run: Run, server: Fake, home: Path
+) -> None:
+    """A job would wait for somebody to confirm a code otherwise, or log in by another secret than it was given."""
+    (line,) = run("login", "--url", server.url, *words, code=2, given="hunter2\n").splitlines()
+    assert told in line
+    assert server.asked == []
+    assert not list(home.rglob("*.json"))
+
+
+@COMMANDS
+@pytest.mark.parametrize("words", [("--client-secret-file", "-"), ("--password-stdin",)])
+def test_a_service_account_logs_in_by_standard_input(words: tuple[str, ...], run: Run, server: Fake) -> None:
+    run("login", "--url", server.url, "--client-credentials", "--client-id", "ci", *words, given="hunter2\n")
+    assert [one.form["client_secret"] for one in server.asked if one.path == f"{REALM}/token"] == ["hunter2"]
