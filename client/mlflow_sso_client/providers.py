@@ -26,7 +26,7 @@ from requests.auth import AuthBase
 from mlflow_sso_client.errors import AccessError, KeycloakDownError
 from mlflow_sso_client.files import NAME
 from mlflow_sso_client.logins import Login, LoginStore, login_for
-from mlflow_sso_client.notices import once, tell, tell_of_defect, tell_of_no_login
+from mlflow_sso_client.notices import netrc, once, tell, tell_of_defect, tell_of_file, tell_of_no_login
 from mlflow_sso_client.oidc import claims
 from mlflow_sso_client.web import origin, refuse_clear
 
@@ -34,6 +34,8 @@ from mlflow_sso_client.web import origin, refuse_clear
 GIVEN = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH")
 # The same, as MLflow holds them for one server; they replace the header, wherever they come from.
 HELD = ("token", "auth", "aws_sigv4", "use_databricks_sdk", "client_secret")
+# A user name and password, which win as well; MLflow takes each of the two that is not set from the file.
+PAIR, CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), "~/.mlflow/credentials"
 # The function of MLflow that sends a request, and the argument that says where to.
 SENDER, TARGET = ("mlflow.utils.rest_utils", "http_request"), "host_creds"
 BEARER = "Bearer "
@@ -112,7 +114,15 @@ class SsoHeaders:
         target = _target(sys._getframe(1))
         host = getattr(target, "host", None)
         user, password = getattr(target, "username", None), getattr(target, "password", None)
-        if not isinstance(host, str) or any(getattr(target, name, None) for name in HELD) or (user and password):
+        if not isinstance(host, str) or any(getattr(target, name, None) for name in HELD):
+            return {}
+        if user and password:
+            if not all(os.environ.get(name) for name in PAIR):
+                tell_of_file(host, CREDENTIALS, "remove the user name and password from it")
+            return {}
+        file = netrc(host)
+        if file is not None:
+            tell_of_file(host, file, f"set MLFLOW_TRACKING_AUTH={NAME} to use the login")
             return {}
         verify = getattr(target, "verify", True)
         login = self._bearer.login(host, lambda: tell_of_no_login(host, chosen=False, verify=verify))
