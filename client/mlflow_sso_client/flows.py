@@ -124,7 +124,7 @@ def end(store: LoginStore) -> None:
     left = kept.access_until - time.time()
     say(f"{kept.username} is logged out of {store.stack}.")
     if left > 0:
-        say(f"MLflow accepts a copy of the last access token for {span(left)} more: it asks Keycloak nothing.")
+        say(f"A copy of the last access token may open MLflow for {span(left)} more: Keycloak is not asked about it.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,6 +133,15 @@ class LoginStore:
                 self._write(login)
         return login.access_token
 
+    def instead_of(self, token: str) -> Login:
+        """The login with another access token than one that its server refused, renewed if it still holds that one."""
+        with held(self.path.with_suffix(".lock")):
+            login = self.read()
+            if login.access_token == token:
+                login = login.renewed()
+                self._write(login)
+        return login
+
     def _write(self, login: Login) -> None:
         write_private(self.path, json.dumps(asdict(login), indent=1) + "\n")
 

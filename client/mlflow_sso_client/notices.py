@@ -28,6 +28,12 @@ def tell(error: AccessError, login: Login | None = None) -> None:
     once.say(error.cause, f"{NAME}: {error.cause}; {step}")
 
 
+def tell_of_refusal(login: Login, reason: str) -> None:
+    """Say that a server refuses the token of its login, which looks good from here."""
+    cause = f"{origin(login.mlflow_url)} refuses the login of {login.username} that is kept here ({reason})"
+    once.say(f"refusal by {login.mlflow_url}", f"{NAME}: {cause}; run `mlflow-sso login --url {login.mlflow_url}`")
+
+
 def tell_of_defect(error: Exception, address: str) -> None:
     """Say that no login is used because of something that nobody foresaw. Its own words may hold a secret."""
     reason = getattr(error, "strerror", None) or "a defect of mlflow-sso-client"
