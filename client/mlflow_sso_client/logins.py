@@ -32,6 +32,7 @@ class Login:
     kind: how it was made: device, browser, password or client-credentials.
     refresh_until: when its session ends unless it is used; 0 when the issuer names no end.
     client_secret: of a client-credentials login alone, which has no refresh token.
+    made: when somebody logged in, however often it was renewed since; 0 in a file of an older version.
     token_url: of such a login whose issuer is not reached from here: where its tokens come from.
     """
 
@@ -49,6 +50,7 @@ class Login:
     client_secret: str = field(default="", repr=False)
     ca_bundle: str | None = None
     token_url: str = ""
+    made: float = 0.0
 
     def fresh(self, now: float) -> bool:
         """Whether the access token is good for a request made now."""
@@ -191,7 +193,40 @@ def damaged_logins() -> list[NotLoggedInError]:
 
 
 def login_for(address: str) -> LoginStore | None:
-    """The login of the MLflow that an address belongs to: of several the first by name, one that has ended last."""
+    """The login of the MLflow that an address belongs to, where programs find it.
+
+    Of several the newest, and one that has ended last; of two MLflows, one below the path of the other, that whose path
+    is the longer.
+    """
     now = time.time()
-    found = [(login.ended(now), stack) for stack, login in kept_logins().items() if login.serves(address)]
-    return LoginStore(min(found)[1]) if found else None
+    found = {stack: login for stack, login in kept_logins().items() if login.serves(address)}
+
+    def rank(stack: str) -> tuple[int, bool, float, str]:
+        login = found[stack]
+        return -len(canonical(login.mlflow_url)), login.ended(now), -login.made, stack
+
+    return LoginStore(min(found, key=rank)) if found else None
+
+
+def beside(store: LoginStore, mlflow_url: str) -> dict[str, Login]:
+    """The logins to an MLflow under other names than one, by their stack; not those that have ended."""
+    now, server = time.time(), canonical(mlflow_url)
+    return {
+        stack: login
+        for stack, login in kept_logins().items()
+        if stack != store.stack and canonical(login.mlflow_url) == server and not login.ended(now)
+    }
+
+
+def forget(stack: str, mlflow_url: str) -> bool:
+    """Remove the login kept under the name of a stack, if it is one to that MLflow; whether there was one.
+
+    It is not ended at Keycloak, which may be gone with the stack. A login that cannot be read is nobody's: it stays.
+    """
+    store = LoginStore(stack)
+    with suppress(NotLoggedInError):
+        login = store.find()
+        if login is not None and canonical(login.mlflow_url) == canonical(mlflow_url):
+            store.remove()
+            return True
+    return False
