@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
@@ -32,6 +34,25 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 def given(value: str | None, variables: tuple[str, ...]) -> str | None:
     """An option's value, or else that of the first variable that is set."""
     return value or next((os.environ[name] for name in variables if os.environ.get(name)), None)
+
+
+def given_bundle(value: str | None) -> str | None:
+    """The CAs that an option or a variable names: a file in PEM, or a directory of them as OpenSSL reads it.
+
+    Raises RefusedError for one that cannot be used. A login keeps it, and over plain http nothing would ever read it.
+    """
+    bundle = given(value, CA)
+    if bundle is None:
+        return None
+    try:
+        if not Path(bundle).is_dir():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=bundle)
+        return bundle
+    except ssl.SSLError:
+        reason = "it holds no certificate in PEM"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no name of a file"
+    raise RefusedError(f"the CA bundle {bundle} cannot be used ({reason})", f"give a file by --ca-bundle or {CA[0]}")
 
 
 def tracking_uri() -> str:
@@ -71,7 +92,7 @@ def from_url(url: str, issuer: str | None = None, client_id: str | None = None, 
     Raises RefusedError for what is no URL, or one that would carry tokens in clear, and AccessError where MLflow names
     no issuer.
     """
-    checked, bundle = _origin(url), given(ca, CA)
+    checked, bundle = _origin(url), given_bundle(ca)
     issuer = given(issuer, ISSUER) or issuer_of(checked, session(bundle))
     token_url = given(None, TOKENS) or ""
     return Address(checked, issuer.rstrip("/"), given(client_id, CLIENT) or CLI_CLIENT, bundle, token_url)

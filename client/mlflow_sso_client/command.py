@@ -124,7 +124,7 @@ def _where(options: argparse.Namespace) -> tuple[Address, str]:
     kept = store.find()
     if kept is None:
         raise RefusedError("which MLflow is not known here", "give its address with --url https://mlflow.example.com")
-    ca = addresses.given(options.ca_bundle, addresses.CA) or kept.ca_bundle
+    ca = addresses.given_bundle(options.ca_bundle) or kept.ca_bundle
     # The client of a service account has no login for people.
     usual = addresses.CLI_CLIENT if kept.client_secret else kept.client_id
     issuer = addresses.given(options.issuer, addresses.ISSUER) or kept.issuer

@@ -146,7 +146,7 @@ def resolve(where: Where, *needs: Ability) -> Access:
 
 def _found(where: Where) -> Access:
     check_name(where.stack)
-    url, ca = addresses.given(where.url, addresses.URL), addresses.given(where.ca_bundle, addresses.CA)
+    url, ca = addresses.given(where.url, addresses.URL), addresses.given_bundle(where.ca_bundle)
     client = addresses.given(where.client_id, addresses.CLIENT)
     if url:
         found_at = addresses.from_url(url, where.issuer, client, ca)

@@ -91,3 +91,41 @@ def test_an_option_that_would_be_ignored_is_refused(
 def test_a_service_account_logs_in_by_standard_input(words: tuple[str, ...], run: Run, server: Fake) -> None:
     run("login", "--url", server.url, "--client-credentials", "--client-id", "ci", *words, given="hunter2\n")
     assert [one.form["client_secret"] for one in server.asked if one.path == f"{REALM}/token"] == ["hunter2"]
+
+
+def ca_bundles(folder: Path) -> dict[str, str]:
+    """Files that hold no CA, by what is told of them."""
+    (folder / "text.pem").write_text("no certificate\n")
+    (folder / "cut.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n")
+    (folder / "empty.pem").write_text("")
+    (folder / "loop.pem").symlink_to(folder / "loop.pem")
+    return {
+        "/no/such/file.pem": "No such file or directory",
+        str(folder / "text.pem"): "no certificate in PEM",
+        str(folder / "cut.pem"): "no certificate in PEM",
+        str(folder / "empty.pem"): "no certificate in PEM",
+        str(folder / "loop.pem"): "symbolic links",
+    }
+
+
+@COMMANDS
+@pytest.mark.parametrize("variable", ["", "MLFLOW_SSO_CA_BUNDLE", "STACKCTL_CA_BUNDLE"])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_ca_bundle_that_cannot_be_used_is_refused_before_anything_is_kept(
+    known: bool, variable: str, run: Run, server: Fake, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing would read it, since MLflow and Keycloak have no https."""
+    words = ["login", "--username", "bob", "--password-stdin"]
+    if known:
+        run(*words, "--url", server.url, "--stack", "dev", given="hunter2\n")
+    else:
+        words += ["--url", server.url]
+    asked = len(server.asked)
+    for bundle, reason in ca_bundles(tmp_path).items():
+        if variable:
+            monkeypatch.setenv(variable, bundle)
+        (line,) = run(*words, *([] if variable else ["--ca-bundle", bundle]), code=2, given="hunter2\n").splitlines()
+        assert line.startswith(f"error: the CA bundle {bundle} cannot be used (")
+        assert reason in line
+    assert len(server.asked) == asked
+    assert [path.name for path in home.rglob("*.json")] == (["dev.json"] if known else [])
