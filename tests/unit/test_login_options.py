@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 from mlflow_sso_client import command
+from mlflow_sso_client.errors import RefusedError
+from mlflow_sso_client.logins import LoginStore
 from typer.testing import CliRunner
 
 from stackctl.cli import app
+from stackctl.clients.keycloak_admin import Provisioner
+from stackctl.people import connection
 from tests.unit.fakes import Fake, fake_server
 
 REALM = "/realms/mlflow/protocol/openid-connect"
@@ -26,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("URL", "ISSUER", "CLIENT_ID", "CA_BUNDLE", "TOKEN_URL"):
         monkeypatch.delenv(f"MLFLOW_SSO_{name}", raising=False)
         monkeypatch.delenv(f"STACKCTL_{name}", raising=False)
-    for name in ("STACK", "MLFLOW_TRACKING_URI", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+    for name in ("STACKCTL_KEYCLOAK_REALM", "STACK", "MLFLOW_TRACKING_URI", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "config"
 
@@ -129,3 +133,81 @@ def test_a_ca_bundle_that_cannot_be_used_is_refused_before_anything_is_kept(
         assert reason in line
     assert len(server.asked) == asked
     assert [path.name for path in home.rglob("*.json")] == (["dev.json"] if known else [])
+
+
+@COMMANDS
+@pytest.mark.parametrize("variable", ["", "MLFLOW_SSO_ISSUER", "STACKCTL_ISSUER"])
+def test_an_issuer_counts_for_a_login_that_is_kept_too(
+    variable: str, run: Run, server: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("login", "--username", "bob", "--password-stdin", "--stack", "dev")
+    run(*words, "--url", server.url, given="hunter2\n")
+    other = server.issuer("other")
+    server.routes["POST /realms/other/protocol/openid-connect/token"] = 200, {"access_token": "u", "expires_in": 300}
+    if variable:
+        monkeypatch.setenv(variable, other)
+    run(*words, *([] if variable else ["--issuer", other]), given="hunter2\n")
+    assert LoginStore("dev").read().issuer == other
+    assert LoginStore("dev").read().access_token == "u"
+
+
+@pytest.fixture
+def brought_up(server: Fake, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """The state of a stack is at hand, with the service account that may manage its realm."""
+    outputs = {
+        "mlflow_url": server.url, "issuer_url": server.issuer(), "cli_client_id": "mlflow-cli",
+        "provisioner": {"client_id": "own", "client_secret": "of-its-own", "realm": "master"},
+    }  # fmt: skip
+    monkeypatch.setattr(connection, "outputs", lambda stack, config_file=None: outputs)
+    return server
+
+
+@pytest.mark.parametrize("variable", ["", "MLFLOW_SSO_ISSUER", "STACKCTL_ISSUER"])
+def test_an_issuer_that_is_not_the_stack_s_is_refused(
+    variable: str, brought_up: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user of another realm would be managed by the service account of this one."""
+    words = ["login", "--username", "bob", "--password-stdin"]
+    for issuer, code in (("https://sso.test/realms/x", 2), (f"{brought_up.issuer()}/", 0)):
+        if variable:
+            monkeypatch.setenv(variable, issuer)
+        told = by_stackctl(*words, *([] if variable else ["--issuer", issuer]), code=code, given="hunter2\n")
+        assert code == 0 or (variable or "--issuer") in told
+
+
+def test_settings_and_an_address_are_not_both_given(server: Fake, tmp_path: Path) -> None:
+    words = ("login", "--url", server.url, "--config-file", str(tmp_path / "x.yaml"))
+    assert "--url and --config-file exclude each other" in by_stackctl(*words, code=2)
+
+
+def test_a_service_account_of_the_environment_counts_where_the_state_is_at_hand(
+    brought_up: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = connection.resolve(connection.Where())
+    assert access._provisioner() == Provisioner("own", "of-its-own", "master")
+    (tmp_path / "secret").write_text("hunter2\n")
+    monkeypatch.setenv(connection.KEYCLOAK_CLIENT, "other")
+    monkeypatch.setenv(connection.KEYCLOAK_SECRET_FILE, str(tmp_path / "secret"))
+    monkeypatch.setenv(connection.KEYCLOAK_REALM, "mlflow")
+    assert access._provisioner() == Provisioner("other", "hunter2", "mlflow")
+
+
+@pytest.mark.parametrize(
+    "variable", [connection.KEYCLOAK_CLIENT, connection.KEYCLOAK_SECRET_FILE, connection.KEYCLOAK_REALM]
+)
+def test_half_a_service_account_is_refused(variable: str, brought_up: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "other")
+    with pytest.raises(RefusedError, match=f"{variable} is set"):
+        connection.resolve(connection.Where())._provisioner()
+
+
+@COMMANDS
+def test_a_service_account_gets_its_tokens_where_it_is_told(
+    run: Run, server: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SSO_TOKEN_URL", f"{server.url}/inside/token")
+    server.routes["POST /inside/token"] = 200, {"access_token": "inside", "expires_in": 300}
+    words = ("--client-credentials", "--client-id", "ci", "--password-stdin", "--stack", "dev")
+    run("login", "--url", server.url, *words, given="hunter2\n")
+    assert LoginStore("dev").read().token_url == f"{server.url}/inside/token"
+    assert LoginStore("dev").access_token() == "inside"
