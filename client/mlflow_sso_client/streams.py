@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from mlflow_sso_client.errors import RefusedError
+from mlflow_sso_client.files import CONFIG, config_home, remedy
 from mlflow_sso_client.words import say
 
 
@@ -60,7 +62,9 @@ def run(command: Callable[[], object]) -> int:
 
 def failure(error: OSError) -> int:
     """Say what the system refused, where it can be said; the exit code of it."""
-    where = f"{error.filename}: " if error.filename else ""
+    where, more = f"{error.filename}: " if error.filename else "", ""
+    with suppress(RefusedError):
+        more = remedy(error, CONFIG, config_home())
     with suppress(OSError):
-        say(f"error: {where}{error.strerror or error}")
+        say(f"error: {where}{error.strerror or error}{more}")
     return 1
