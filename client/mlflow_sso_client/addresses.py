@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 
 from mlflow_sso_client.errors import AccessError, NotLoggedInError, RefusedError
-from mlflow_sso_client.logins import Login, LoginStore, kept_logins, login_for
+from mlflow_sso_client.logins import USUAL, Login, LoginStore, damaged_logins, kept_logins, login_for
 from mlflow_sso_client.oidc import Provider, discover, told
 from mlflow_sso_client.web import MLFLOW, Web, canonical, refuse_clear, session
 
@@ -118,14 +118,24 @@ def checked_name(name: str) -> str:
 
 
 def new_name(url: str) -> str:
-    """A name for the login to an MLflow that has none yet, from its address; no login that is kept here has it."""
+    """A name for the login to an MLflow that has none yet, from its address; no login that is kept here has it.
+
+    That of a file that is damaged is free: its name says that it was a login to this server.
+    """
     parts = urlsplit(url)
     place = re.sub(r"[^A-Za-z0-9_.-]+", "-", parts.netloc + parts.path).strip("-_.")[:90] or "mlflow"
     number, name = 1, place
-    while LoginStore(name).path.exists():
+    while _taken(LoginStore(name)):
         number += 1
         name = f"{place}-{number}"
     return name
+
+
+def _taken(store: LoginStore) -> bool:
+    try:
+        return store.find() is not None
+    except NotLoggedInError:
+        return not store.path.is_file()
 
 
 def chosen(name: str | None) -> LoginStore:
@@ -140,7 +150,11 @@ def chosen(name: str | None) -> LoginStore:
     if address:
         store = login_for(address)
         if store is None:
-            raise no_login(address)
+            missing, damaged = no_login(address), damaged_logins()
+            if damaged:
+                cause = f"{missing.cause}, and {damaged[0].cause}"
+                raise NotLoggedInError(cause, f"remove the file, and {missing.next_step}")
+            raise missing
         return store
     kept: dict[str, Login] = kept_logins()
     if len(kept) > 1:
@@ -148,7 +162,10 @@ def chosen(name: str | None) -> LoginStore:
         raise RefusedError(
             f"several logins are kept here: {known}", "name one with --stack, or set MLFLOW_TRACKING_URI"
         )
-    return LoginStore(next(iter(kept), "dev"))
+    damaged = damaged_logins()
+    if damaged and not kept:
+        raise damaged[0]
+    return LoginStore(next(iter(kept), USUAL))
 
 
 def no_login(address: str) -> NotLoggedInError:

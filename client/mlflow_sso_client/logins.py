@@ -7,6 +7,7 @@ wait for what it writes.
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,6 +22,8 @@ from mlflow_sso_client.web import canonical, refuse_clear, session
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,), "float": (int, float), "bool": (bool,), "str | None": (str, type(None)),
 }  # fmt: skip
+# The name of a login where nobody gives one and none is kept, and of a stack.
+USUAL = "dev"
 # An access token is renewed this long before it ends, or a fifth of its lifetime before, if that is less.
 MARGIN_SECONDS = 30.0
 
@@ -107,7 +110,7 @@ class LoginStore:
     def read(self) -> Login:
         login = self.find()
         if login is None:
-            raise NotLoggedInError(f"there is no login for stack {self.stack} here", "run `mlflow-sso login`")
+            raise NotLoggedInError(f"there is no login for stack {self.stack} here", f"run {command_for(self.stack)}")
         return login
 
     def write(self, login: Login) -> None:
@@ -131,8 +134,7 @@ class LoginStore:
             # Another process may have refreshed it while this one waited.
             login = self.read()
             if not login.fresh(time.time()):
-                login = login.renewed()
-                self._write(login)
+                login = self._renewed(login)
         return login.access_token
 
     def instead_of(self, token: str) -> Login:
@@ -140,12 +142,24 @@ class LoginStore:
         with held(self.path.with_suffix(".lock")):
             login = self.read()
             if login.access_token == token:
-                login = login.renewed()
-                self._write(login)
+                login = self._renewed(login)
+        return login
+
+    def _renewed(self, login: Login) -> Login:
+        try:
+            login = login.renewed()
+        except NotLoggedInError as error:
+            raise NotLoggedInError(error.cause, f"run {command_for(self.stack)}") from None
+        self._write(login)
         return login
 
     def _write(self, login: Login) -> None:
         write_private(self.path, json.dumps(asdict(login), indent=1) + "\n")
+
+
+def command_for(stack: str) -> str:
+    """What makes a login of that name anew; the usual one is left out, as everywhere."""
+    return "`mlflow-sso login`" if stack == USUAL else f"`mlflow-sso login --stack {shlex.quote(stack)}`"
 
 
 def logins_directory() -> Path:
@@ -166,7 +180,7 @@ def read_login(path: Path) -> Login | None:
     except (ValueError, TypeError, RecursionError):
         reason = "it is damaged"
     raise NotLoggedInError(
-        f"the login kept in {path} cannot be read ({reason})", "remove it, and run `mlflow-sso login`"
+        f"the login kept in {path} cannot be read ({reason})", f"remove it, and run {command_for(path.stem)}"
     )
 
 

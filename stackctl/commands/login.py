@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from mlflow_sso_client import flows
+from mlflow_sso_client.addresses import checked_name
 from mlflow_sso_client.browser import browser_login
 from mlflow_sso_client.errors import RefusedError
 from mlflow_sso_client.logins import LoginStore
@@ -78,19 +79,19 @@ def login(
 def token(stack: StackOption = "dev") -> None:
     """Print an access token that is valid now, renewing it when needed."""
     with reported():
-        sys.stdout.write(LoginStore(stack).access_token() + "\n")
+        sys.stdout.write(LoginStore(checked_name(stack)).access_token() + "\n")
 
 
 def env(stack: StackOption = "dev") -> None:
     """Print the lines that a shell needs: `eval "$(stackctl env)"`. They hold the token."""
     with reported():
-        sys.stdout.write(flows.exports(LoginStore(stack)))
+        sys.stdout.write(flows.exports(LoginStore(checked_name(stack))))
 
 
 def logout(stack: StackOption = "dev") -> None:
     """Forget the login, and end it at Keycloak too."""
     with reported():
-        flows.end(LoginStore(stack))
+        flows.end(LoginStore(checked_name(stack)))
 
 
 def _person(access: Access, ways: flows.Ways) -> tuple[str, Tokens]:

@@ -17,7 +17,7 @@ from typing import Any
 import requests
 from mlflow_sso_client import addresses
 from mlflow_sso_client.addresses import Address
-from mlflow_sso_client.errors import NotAdminError, RefusedError
+from mlflow_sso_client.errors import NotAdminError, NotLoggedInError, RefusedError
 from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.oidc import Provider
 
@@ -165,7 +165,12 @@ def _found(where: Where) -> Access:
     if url:
         found_at = addresses.from_url(url, issuer, client, ca)
         return Access(where.stack, found_at.mlflow_url, found_at.issuer, found_at.client_id, ca)
-    kept = LoginStore(where.stack).find()
+    kept, damage = None, None
+    try:
+        kept = LoginStore(where.stack).find()
+    except NotLoggedInError as error:
+        # Of no matter where the stack's own state says everything: a new login takes the place of it.
+        damage = error
     try:
         found = outputs(where.stack, where.config_file)
     except pulumi_cli.PulumiError:
@@ -190,6 +195,8 @@ def _found(where: Where) -> Access:
         # As in `mlflow-sso`: what is not said is as it was.
         realm = issuer.rstrip("/") if issuer else kept.issuer
         return Access(where.stack, kept.mlflow_url, realm, client or kept.client_id, ca or kept.ca_bundle)
+    if damage is not None:
+        raise damage
     raise RefusedError(
         f"there is no stack {where.stack} on this machine and no login for it",
         f"give its address with --url (or {addresses.URL[0]}), or name another with --stack",

@@ -12,7 +12,10 @@ import pytest
 from mlflow_sso_client import logins
 from mlflow_sso_client.command import main
 from mlflow_sso_client.logins import Login, LoginStore, login_for
+from typer.testing import CliRunner
 
+from stackctl.cli import app
+from stackctl.people import connection
 from tests.unit.fakes import Fake, fake_server
 
 REALM = "/realms/mlflow/protocol/openid-connect"
@@ -148,3 +151,75 @@ def test_the_login_of_a_stack_that_is_gone_is_forgotten(home: Path) -> None:
     assert not list(home.glob("*.json"))
     (home / "dev.json").write_text("{")
     assert not logins.forget("dev", "http://localhost:5000")
+
+
+DAMAGE = ["{", "", '{"mlflow_url": 1}', "\x00"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("command", ["token", "env", "logout"])
+def test_a_damaged_login_is_told_and_not_called_none(
+    command: str, damage: str, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir(parents=True)
+    (home / "mlflow.test.json").write_text(damage)
+    told = f"the login kept in {home / 'mlflow.test.json'} cannot be read (it is damaged)"
+    assert run(capsys, command, code=3) == f"error: {told}; remove it, and run `mlflow-sso login --stack mlflow.test`\n"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.test")
+    line = run(capsys, command, code=3)
+    assert told in line
+    assert line.endswith("; remove the file, and run `mlflow-sso login --url https://mlflow.test`\n")
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_new_login_replaces_a_damaged_one_of_its_server(
+    damage: str, server: Fake, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login(capsys, "--url", server.url)
+    (file,) = home.glob("*.json")
+    file.write_text(damage)
+    login(capsys, "--url", server.url)
+    assert list(home.glob("*.json")) == [file]
+    assert LoginStore(file.stem).read().username == "bob"
+
+
+def test_what_is_no_file_at_all_is_not_replaced(server: Fake, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    login(capsys, "--url", server.url)
+    (file,) = home.glob("*.json")
+    file.unlink()
+    file.mkdir()
+    login(capsys, "--url", server.url)
+    assert (home / f"{file.stem}-2.json").is_file()
+
+
+def stackctl(*words: str, code: int = 0) -> str:
+    done = CliRunner().invoke(app, list(words), input="hunter2\n")
+    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
+    return done.stderr
+
+
+@pytest.mark.parametrize("command", ["token", "env", "logout"])
+def test_the_next_step_names_the_stack_that_was_asked_for(command: str, server: Fake) -> None:
+    """Without its name it would log in to another."""
+    assert stackctl(command, "--stack", "nope", code=3).endswith("; run `stackctl login --stack nope`\n")
+    assert stackctl(command, "--stack", "dev", code=3).endswith("; run `stackctl login`\n")
+    assert "cannot be the name of a login" in stackctl(command, "--stack", "../../x", code=2)
+
+
+def test_the_next_step_of_a_login_that_ended_names_its_stack(server: Fake) -> None:
+    server.routes[f"POST {REALM}/token"] = 400, {"error": "invalid_grant"}
+    keep("prod", server.url, ended=True)
+    assert stackctl("token", "--stack", "prod", code=3).endswith("; run `stackctl login --stack prod`\n")
+
+
+def test_a_damaged_login_stands_in_nobody_s_way_where_the_stack_is_known(
+    server: Fake, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {"mlflow_url": server.url, "issuer_url": server.issuer(), "cli_client_id": "mlflow-cli"}
+    home.mkdir(parents=True)
+    (home / "dev.json").write_text("{")
+    monkeypatch.setattr(connection, "outputs", lambda stack, config_file=None: None)
+    assert "it is damaged" in stackctl("login", "--username", "bob", "--password-stdin", code=3)
+    monkeypatch.setattr(connection, "outputs", lambda stack, config_file=None: outputs)
+    stackctl("login", "--username", "bob", "--password-stdin")
+    assert LoginStore("dev").read().username == "bob"
