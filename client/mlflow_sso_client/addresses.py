@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 
 from mlflow_sso_client.errors import AccessError, NotLoggedInError, RefusedError
-from mlflow_sso_client.logins import Login, LoginStore, kept_logins, login_for
+from mlflow_sso_client.logins import USUAL, Login, LoginStore, damaged_logins, kept_logins, login_for
 from mlflow_sso_client.oidc import Provider, discover, told
 from mlflow_sso_client.web import MLFLOW, Web, canonical, refuse_clear, session
 
@@ -32,6 +34,25 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 def given(value: str | None, variables: tuple[str, ...]) -> str | None:
     """An option's value, or else that of the first variable that is set."""
     return value or next((os.environ[name] for name in variables if os.environ.get(name)), None)
+
+
+def given_bundle(value: str | None) -> str | None:
+    """The CAs that an option or a variable names: a file in PEM, or a directory of them as OpenSSL reads it.
+
+    Raises RefusedError for one that cannot be used. A login keeps it, and over plain http nothing would ever read it.
+    """
+    bundle = given(value, CA)
+    if bundle is None:
+        return None
+    try:
+        if not Path(bundle).is_dir():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=bundle)
+        return bundle
+    except ssl.SSLError:
+        reason = "it holds no certificate in PEM"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no name of a file"
+    raise RefusedError(f"the CA bundle {bundle} cannot be used ({reason})", f"give a file by --ca-bundle or {CA[0]}")
 
 
 def tracking_uri() -> str:
@@ -71,7 +92,7 @@ def from_url(url: str, issuer: str | None = None, client_id: str | None = None, 
     Raises RefusedError for what is no URL, or one that would carry tokens in clear, and AccessError where MLflow names
     no issuer.
     """
-    checked, bundle = _origin(url), given(ca, CA)
+    checked, bundle = _origin(url), given_bundle(ca)
     issuer = given(issuer, ISSUER) or issuer_of(checked, session(bundle))
     token_url = given(None, TOKENS) or ""
     return Address(checked, issuer.rstrip("/"), given(client_id, CLIENT) or CLI_CLIENT, bundle, token_url)
@@ -97,14 +118,24 @@ def checked_name(name: str) -> str:
 
 
 def new_name(url: str) -> str:
-    """A name for the login to an MLflow that has none yet, from its address; no login that is kept here has it."""
+    """A name for the login to an MLflow that has none yet, from its address; no login that is kept here has it.
+
+    That of a file that is damaged is free: its name says that it was a login to this server.
+    """
     parts = urlsplit(url)
     place = re.sub(r"[^A-Za-z0-9_.-]+", "-", parts.netloc + parts.path).strip("-_.")[:90] or "mlflow"
     number, name = 1, place
-    while LoginStore(name).path.exists():
+    while _taken(LoginStore(name)):
         number += 1
         name = f"{place}-{number}"
     return name
+
+
+def _taken(store: LoginStore) -> bool:
+    try:
+        return store.find() is not None
+    except NotLoggedInError:
+        return not store.path.is_file()
 
 
 def chosen(name: str | None) -> LoginStore:
@@ -119,7 +150,11 @@ def chosen(name: str | None) -> LoginStore:
     if address:
         store = login_for(address)
         if store is None:
-            raise no_login(address)
+            missing, damaged = no_login(address), damaged_logins()
+            if damaged:
+                cause = f"{missing.cause}, and {damaged[0].cause}"
+                raise NotLoggedInError(cause, f"remove the file, and {missing.next_step}")
+            raise missing
         return store
     kept: dict[str, Login] = kept_logins()
     if len(kept) > 1:
@@ -127,7 +162,10 @@ def chosen(name: str | None) -> LoginStore:
         raise RefusedError(
             f"several logins are kept here: {known}", "name one with --stack, or set MLFLOW_TRACKING_URI"
         )
-    return LoginStore(next(iter(kept), "dev"))
+    damaged = damaged_logins()
+    if damaged and not kept:
+        raise damaged[0]
+    return LoginStore(next(iter(kept), USUAL))
 
 
 def no_login(address: str) -> NotLoggedInError:

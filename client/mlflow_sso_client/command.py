@@ -7,7 +7,9 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlflow_sso_client import __version__, addresses, flows
 from mlflow_sso_client.addresses import Address
@@ -15,7 +17,11 @@ from mlflow_sso_client.browser import browser_login
 from mlflow_sso_client.errors import AccessError, RefusedError
 from mlflow_sso_client.logins import LoginStore, login_for
 from mlflow_sso_client.oidc import Tokens, client_credentials, password_grant
+from mlflow_sso_client.streams import failure
 from mlflow_sso_client.words import say
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 _CODES = """exit codes: 0 done, 1 failed, 2 refused, 3 not logged in, 4 wrong credentials, 6 not allowed,
 7 Keycloak does not answer, 8 MLflow does not answer, 9 a certificate is not trusted"""
@@ -23,29 +29,36 @@ _CODES = """exit codes: 0 done, 1 failed, 2 refused, 3 not logged in, 4 wrong cr
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Errors are one line on standard error; the exit code says which kind."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         options.run(options)
+        return 0
     except AccessError as error:
-        say(f"error: {error}")
-        return error.exit_code
+        text, code = f"error: {error}", error.exit_code
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        say(f"error: {where}{error.strerror or error}")
-        return 1
+        return failure(error)
     except KeyboardInterrupt:
-        say("interrupted")
-        return 130
-    return 0
+        text, code = "interrupted", 130
+    with suppress(OSError):
+        say(text)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that tells when it cannot write its help, in place of ending as if it had."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if message:
+            (file or sys.stderr).write(message)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mlflow-sso", description=__doc__, epilog=_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument(
         "--stack", "-s", default=os.environ.get("STACK"), help="name of the login, where there are several"
     )
@@ -83,8 +96,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _login(options: argparse.Namespace) -> None:
     service_account = options.client_credentials
-    ways = [options.browser, options.username is not None, service_account]
-    flows.refuse_several(ways, service_account=service_account, offline=options.offline)
+    flows.Ways(
+        browser=options.browser,
+        username=options.username,
+        service_account=service_account,
+        password_stdin=options.password_stdin,
+        secret_file=options.client_secret_file,
+        offline=options.offline,
+    ).check()
     address, name = _where(options)
     secret, chosen = "", address.client_id
     if service_account:
@@ -118,7 +137,7 @@ def _where(options: argparse.Namespace) -> tuple[Address, str]:
     kept = store.find()
     if kept is None:
         raise RefusedError("which MLflow is not known here", "give its address with --url https://mlflow.example.com")
-    ca = addresses.given(options.ca_bundle, addresses.CA) or kept.ca_bundle
+    ca = addresses.given_bundle(options.ca_bundle) or kept.ca_bundle
     # The client of a service account has no login for people.
     usual = addresses.CLI_CLIENT if kept.client_secret else kept.client_id
     issuer = addresses.given(options.issuer, addresses.ISSUER) or kept.issuer

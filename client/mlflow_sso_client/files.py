@@ -17,6 +17,7 @@ from typing import Protocol, cast
 from mlflow_sso_client.errors import RefusedError
 
 NAME = "mlflow-sso"
+CONFIG = "XDG_CONFIG_HOME"
 
 
 class System(Protocol):
@@ -58,11 +59,26 @@ def config_home() -> Path:
 
     Raises RefusedError where there is none, as in a container whose user has no name and no HOME.
     """
-    base = os.environ.get("XDG_CONFIG_HOME")
     try:
-        return (Path(base) if base else system().base()) / NAME
+        return (chosen_home(CONFIG) or system().base()) / NAME
     except RuntimeError:
-        raise RefusedError("no home directory is known here", "set HOME, or XDG_CONFIG_HOME") from None
+        raise RefusedError("no home directory is known here", f"set HOME, or {CONFIG}") from None
+
+
+def chosen_home(variable: str) -> Path | None:
+    """What a variable of the XDG Base Directory Specification names; it says to ignore a path that is relative."""
+    path = Path(os.environ.get(variable, ""))
+    return path if path.is_absolute() else None
+
+
+def remedy(error: OSError, variable: str, home: Path) -> str:
+    """What to do where an error is about a directory of this user that cannot be written to; empty for any other.
+
+    home: the directory; variable: what chooses another.
+    """
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    about = path is not None and (path == home or home in path.parents or path in home.parents)
+    return f"; set {variable} to a place that can be written to" if about and not os.access(home, os.W_OK) else ""
 
 
 def private_directory(path: Path) -> Path:

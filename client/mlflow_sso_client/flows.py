@@ -8,12 +8,14 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_sso_client.addresses import Address
-from mlflow_sso_client.errors import AccessError, MlflowDownError, NotAdminError, RefusedError
+from mlflow_sso_client.errors import AccessError, MlflowDownError, NotAdminError, NotLoggedInError, RefusedError
 from mlflow_sso_client.files import NAME
-from mlflow_sso_client.logins import Login, LoginStore
+from mlflow_sso_client.logins import Login, LoginStore, beside, login_for
 from mlflow_sso_client.oidc import Provider, Tokens, claims, finish_device, revoke, start_device
 from mlflow_sso_client.web import CURRENT_USER, MLFLOW, Web, refuse_clear
 from mlflow_sso_client.words import say, span
@@ -54,6 +56,7 @@ def login_of(
         token_url=address.token_url if secret else "",
         # Kept, so that a Python client of this login trusts the same CAs as this command did.
         ca_bundle=str(Path(address.ca_bundle).resolve()) if address.ca_bundle else None,
+        made=time.time(),
     )
     return empty.with_tokens(tokens, time.time())
 
@@ -74,6 +77,9 @@ def keep(store: LoginStore, login: Login, address: Address) -> None:
             "is that the address of an MLflow with mlflow-oidc-auth?",
         )
     who = web.object(answer)
+    before = None
+    with suppress(NotLoggedInError):
+        before = store.find()
     store.write(login)
     role = "an administrator" if who.get("is_admin") else "a user"
     say(f"Logged in to {login.mlflow_url} as {who.get('username', login.username)}, {role}.")
@@ -81,6 +87,23 @@ def keep(store: LoginStore, login: Login, address: Address) -> None:
         say("It renews itself with the client's secret, which is kept in a file of yours alone.")
     elif login.refresh_until:
         say(f"It ends if nothing uses it for {span(login.refresh_until - time.time())}.")
+    if before is not None and _whose(before) != _whose(login):
+        place = "" if before.mlflow_url == login.mlflow_url else f" to {before.mlflow_url}"
+        say(f"It replaces the login {store.stack} of {before.username}{place}, which was kept here.")
+    _say_which(store, login)
+
+
+def _whose(login: Login) -> tuple[str, str]:
+    return login.username, login.mlflow_url
+
+
+def _say_which(store: LoginStore, login: Login) -> None:
+    """Say which login programs use for a server that has others than that of a store, and what ends each of these."""
+    others, used = beside(store, login.mlflow_url), login_for(login.mlflow_url)
+    for name, other in others.items():
+        say(f"A login of {other.username} to this server is kept as {name}; `{NAME} logout --stack {name}` ends it.")
+    if others and used is not None:
+        say(f"Programs use the login {used.stack} for {login.mlflow_url}.")
 
 
 def usual_shell() -> str:
@@ -117,21 +140,43 @@ def end(store: LoginStore) -> None:
             revoke(kept.provider(), kept.client_id, kept.refresh_token)
     except AccessError as error:
         store.remove()
+        _say_which(store, kept)
         cause = f"the login is forgotten here, but not ended at Keycloak: {error.cause}"
         raise type(error)(cause, error.next_step) from None
     store.remove()
     left = kept.access_until - time.time()
     say(f"{kept.username} is logged out of {store.stack}.")
     if left > 0:
-        say(f"MLflow accepts a copy of the last access token for {span(left)} more: it asks Keycloak nothing.")
+        say(f"A copy of the last access token may open MLflow for {span(left)} more: Keycloak is not asked about it.")
+    _say_which(store, kept)
 
 
-def refuse_several(ways: list[bool], *, service_account: bool, offline: bool) -> None:
-    """Raises RefusedError where the options of a login contradict each other."""
-    if sum(ways) > 1:
-        raise RefusedError("--browser, --username and --client-credentials exclude each other", "give one of them")
-    if service_account and offline:
-        raise RefusedError("a service account needs no --offline", "leave it out: its login renews itself")
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """What the options of a login said of how to log in."""
+
+    browser: bool
+    username: str | None
+    service_account: bool
+    password_stdin: bool
+    secret_file: Path | None
+    offline: bool
+
+    def check(self) -> None:
+        """Raises RefusedError where options contradict each other, or one of them would be ignored."""
+        if sum((self.browser, self.username is not None, self.service_account)) > 1:
+            raise RefusedError("--browser, --username and --client-credentials exclude each other", "give one of them")
+        if self.service_account and self.offline:
+            raise RefusedError("a service account needs no --offline", "leave it out: its login renews itself")
+        if self.username == "":
+            raise RefusedError("--username is empty", "name the user, or leave it out to log in by a code")
+        # Without one of them a code would be shown, which nobody of a job confirms.
+        if self.password_stdin and not (self.service_account or self.username):
+            raise RefusedError("--password-stdin needs --username or --client-credentials", "say whose it is")
+        if self.secret_file is not None and not self.service_account:
+            raise RefusedError("--client-secret-file needs --client-credentials", "give both, or neither")
+        if self.secret_file is not None and self.password_stdin:
+            raise RefusedError("--client-secret-file and --password-stdin exclude each other", "give one of them")
 
 
 def secret_in(file: Path) -> str:

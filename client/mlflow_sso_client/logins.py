@@ -7,6 +7,7 @@ wait for what it writes.
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,6 +22,8 @@ from mlflow_sso_client.web import canonical, refuse_clear, session
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,), "float": (int, float), "bool": (bool,), "str | None": (str, type(None)),
 }  # fmt: skip
+# The name of a login where nobody gives one and none is kept, and of a stack.
+USUAL = "dev"
 # An access token is renewed this long before it ends, or a fifth of its lifetime before, if that is less.
 MARGIN_SECONDS = 30.0
 
@@ -32,6 +35,7 @@ class Login:
     kind: how it was made: device, browser, password or client-credentials.
     refresh_until: when its session ends unless it is used; 0 when the issuer names no end.
     client_secret: of a client-credentials login alone, which has no refresh token.
+    made: when somebody logged in, however often it was renewed since; 0 in a file of an older version.
     token_url: of such a login whose issuer is not reached from here: where its tokens come from.
     """
 
@@ -49,6 +53,7 @@ class Login:
     client_secret: str = field(default="", repr=False)
     ca_bundle: str | None = None
     token_url: str = ""
+    made: float = 0.0
 
     def fresh(self, now: float) -> bool:
         """Whether the access token is good for a request made now."""
@@ -105,7 +110,7 @@ class LoginStore:
     def read(self) -> Login:
         login = self.find()
         if login is None:
-            raise NotLoggedInError(f"there is no login for stack {self.stack} here", "run `mlflow-sso login`")
+            raise NotLoggedInError(f"there is no login for stack {self.stack} here", f"run {command_for(self.stack)}")
         return login
 
     def write(self, login: Login) -> None:
@@ -129,12 +134,32 @@ class LoginStore:
             # Another process may have refreshed it while this one waited.
             login = self.read()
             if not login.fresh(time.time()):
-                login = login.renewed()
-                self._write(login)
+                login = self._renewed(login)
         return login.access_token
+
+    def instead_of(self, token: str) -> Login:
+        """The login with another access token than one that its server refused, renewed if it still holds that one."""
+        with held(self.path.with_suffix(".lock")):
+            login = self.read()
+            if login.access_token == token:
+                login = self._renewed(login)
+        return login
+
+    def _renewed(self, login: Login) -> Login:
+        try:
+            login = login.renewed()
+        except NotLoggedInError as error:
+            raise NotLoggedInError(error.cause, f"run {command_for(self.stack)}") from None
+        self._write(login)
+        return login
 
     def _write(self, login: Login) -> None:
         write_private(self.path, json.dumps(asdict(login), indent=1) + "\n")
+
+
+def command_for(stack: str) -> str:
+    """What makes a login of that name anew; the usual one is left out, as everywhere."""
+    return "`mlflow-sso login`" if stack == USUAL else f"`mlflow-sso login --stack {shlex.quote(stack)}`"
 
 
 def logins_directory() -> Path:
@@ -155,7 +180,7 @@ def read_login(path: Path) -> Login | None:
     except (ValueError, TypeError, RecursionError):
         reason = "it is damaged"
     raise NotLoggedInError(
-        f"the login kept in {path} cannot be read ({reason})", "remove it, and run `mlflow-sso login`"
+        f"the login kept in {path} cannot be read ({reason})", f"remove it, and run {command_for(path.stem)}"
     )
 
 
@@ -182,7 +207,40 @@ def damaged_logins() -> list[NotLoggedInError]:
 
 
 def login_for(address: str) -> LoginStore | None:
-    """The login of the MLflow that an address belongs to: of several the first by name, one that has ended last."""
+    """The login of the MLflow that an address belongs to, where programs find it.
+
+    Of several the newest, and one that has ended last; of two MLflows, one below the path of the other, that whose path
+    is the longer.
+    """
     now = time.time()
-    found = [(login.ended(now), stack) for stack, login in kept_logins().items() if login.serves(address)]
-    return LoginStore(min(found)[1]) if found else None
+    found = {stack: login for stack, login in kept_logins().items() if login.serves(address)}
+
+    def rank(stack: str) -> tuple[int, bool, float, str]:
+        login = found[stack]
+        return -len(canonical(login.mlflow_url)), login.ended(now), -login.made, stack
+
+    return LoginStore(min(found, key=rank)) if found else None
+
+
+def beside(store: LoginStore, mlflow_url: str) -> dict[str, Login]:
+    """The logins to an MLflow under other names than one, by their stack; not those that have ended."""
+    now, server = time.time(), canonical(mlflow_url)
+    return {
+        stack: login
+        for stack, login in kept_logins().items()
+        if stack != store.stack and canonical(login.mlflow_url) == server and not login.ended(now)
+    }
+
+
+def forget(stack: str, mlflow_url: str) -> bool:
+    """Remove the login kept under the name of a stack, if it is one to that MLflow; whether there was one.
+
+    It is not ended at Keycloak, which may be gone with the stack. A login that cannot be read is nobody's: it stays.
+    """
+    store = LoginStore(stack)
+    with suppress(NotLoggedInError):
+        login = store.find()
+        if login is not None and canonical(login.mlflow_url) == canonical(mlflow_url):
+            store.remove()
+            return True
+    return False

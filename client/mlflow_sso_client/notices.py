@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import urlsplit
 
 import requests
+from requests.utils import get_netrc_auth
 
 from mlflow_sso_client.addresses import no_login
 from mlflow_sso_client.errors import AccessError, NotLoggedInError
 from mlflow_sso_client.files import NAME
-from mlflow_sso_client.logins import Login, damaged_logins, kept_logins
+from mlflow_sso_client.logins import Login, damaged_logins, kept_logins, login_for
 from mlflow_sso_client.web import CURRENT_USER, is_loopback, origin, untouched
 from mlflow_sso_client.words import Once
 
@@ -24,6 +26,12 @@ def tell(error: AccessError, login: Login | None = None) -> None:
     if login is not None and isinstance(error, NotLoggedInError):
         step = f"run `mlflow-sso login --url {login.mlflow_url}`"
     once.say(error.cause, f"{NAME}: {error.cause}; {step}")
+
+
+def tell_of_refusal(login: Login, reason: str) -> None:
+    """Say that a server refuses the token of its login, which looks good from here."""
+    cause = f"{origin(login.mlflow_url)} refuses the login of {login.username} that is kept here ({reason})"
+    once.say(f"refusal by {login.mlflow_url}", f"{NAME}: {cause}; run `mlflow-sso login --url {login.mlflow_url}`")
 
 
 def tell_of_defect(error: Exception, address: str) -> None:
@@ -46,6 +54,29 @@ def tell_of_no_login(address: str, *, chosen: bool, verify: bool | str = True) -
         return
     if chosen or (once.first(f"asked {origin(address)}") and _wants_login(address, verify)):
         tell(no_login(address))
+
+
+def netrc(address: str) -> str | None:
+    """The file with what requests sends to a server in place of any header, unless it is given an authentication.
+
+    None where no line of it is for the server (`requests.utils.get_netrc_auth`).
+    """
+    return None if get_netrc_auth(address) is None else os.environ.get("NETRC") or "~/.netrc"
+
+
+def tell_of_file(address: str, file: str, step: str) -> None:
+    """Say that what a file holds for a server is sent in place of the login that is kept for it, if one is.
+
+    step: what else than a logout makes it clear who is meant.
+    """
+    try:
+        store = login_for(address)
+    except (AccessError, OSError):
+        # What is wrong with the kept logins is of no matter where none of them is used.
+        return
+    if store is not None:
+        text = f"{file} wins over the login kept here for {origin(address)}"
+        once.say(text, f"{NAME}: {text}; {step}, or run `mlflow-sso logout --stack {store.stack}`")
 
 
 def _tell_of_another_name(address: str) -> bool:

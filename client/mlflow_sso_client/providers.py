@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from types import FrameType
 from typing import Any
@@ -26,7 +27,7 @@ from requests.auth import AuthBase
 from mlflow_sso_client.errors import AccessError, KeycloakDownError
 from mlflow_sso_client.files import NAME
 from mlflow_sso_client.logins import Login, LoginStore, login_for
-from mlflow_sso_client.notices import once, tell, tell_of_defect, tell_of_no_login
+from mlflow_sso_client.notices import netrc, once, tell, tell_of_defect, tell_of_file, tell_of_no_login, tell_of_refusal
 from mlflow_sso_client.oidc import claims
 from mlflow_sso_client.web import origin, refuse_clear
 
@@ -34,6 +35,8 @@ from mlflow_sso_client.web import origin, refuse_clear
 GIVEN = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH")
 # The same, as MLflow holds them for one server; they replace the header, wherever they come from.
 HELD = ("token", "auth", "aws_sigv4", "use_databricks_sdk", "client_secret")
+# A user name and password, which win as well; MLflow takes each of the two that is not set from the file.
+PAIR, CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), "~/.mlflow/credentials"
 # The function of MLflow that sends a request, and the argument that says where to.
 SENDER, TARGET = ("mlflow.utils.rest_utils", "http_request"), "host_creds"
 BEARER = "Bearer "
@@ -85,6 +88,29 @@ class Bearer:
                 self._kept[login.mlflow_url] = login
             return login
 
+    def anew(self, refused: Login, address: str) -> Login | None:
+        """The login after its server refused a token of it that has not ended; None where no other is to be had.
+
+        Whoever runs the program may have logged in again meanwhile. Keycloak is asked once in a process: a server that
+        refuses what is new as well would have it asked for each request.
+        """
+        try:
+            with self._lock:
+                store = login_for(address)
+                if store is None:
+                    tell_of_refusal(refused, "and it was removed meanwhile")
+                    return None
+                login = store.read()
+                if login.access_token == refused.access_token and once.first(f"anew {login.mlflow_url}"):
+                    login = store.instead_of(refused.access_token)
+                self._kept[login.mlflow_url] = login
+            return None if login.access_token == refused.access_token else login
+        except AccessError as error:
+            tell_of_refusal(refused, error.cause)
+        except Exception as error:
+            tell_of_defect(error, address)
+        return None
+
     def _unlock(self) -> None:
         self._lock = threading.Lock()
 
@@ -112,7 +138,15 @@ class SsoHeaders:
         target = _target(sys._getframe(1))
         host = getattr(target, "host", None)
         user, password = getattr(target, "username", None), getattr(target, "password", None)
-        if not isinstance(host, str) or any(getattr(target, name, None) for name in HELD) or (user and password):
+        if not isinstance(host, str) or any(getattr(target, name, None) for name in HELD):
+            return {}
+        if user and password:
+            if not all(os.environ.get(name) for name in PAIR):
+                tell_of_file(host, CREDENTIALS, "remove the user name and password from it")
+            return {}
+        file = netrc(host)
+        if file is not None:
+            tell_of_file(host, file, f"set MLFLOW_TRACKING_AUTH={NAME} to use the login")
             return {}
         verify = getattr(target, "verify", True)
         login = self._bearer.login(host, lambda: tell_of_no_login(host, chosen=False, verify=verify))
@@ -142,7 +176,33 @@ class SsoAuth(AuthBase):
         login = self._bearer.login(address, lambda: None if given else tell_of_no_login(address, chosen=True))
         if login is not None and (given is None or _renews(login, given.removeprefix(BEARER))):
             request.headers["Authorization"] = f"{BEARER}{login.access_token}"
+            request.register_hook("response", partial(self._look, login))  # type: ignore[no-untyped-call]
         return request
+
+    def _look(self, login: Login, answer: requests.Response, **sending: Any) -> requests.Response:
+        """Look at an answer. One more request is made with a new token, where this one was refused and can be repeated.
+
+        sending: how requests sent it. The hook stays with a request that is redirected, its header maybe not.
+        """
+        request, sent = answer.request, f"{BEARER}{login.access_token}"
+        # Of a token that has ended, its user was told when no new one was to be had.
+        ours = request.headers.get("Authorization") == sent and login.usable(time.time())
+        if answer.status_code != 401 or not ours:
+            return answer
+        new = self._bearer.anew(login, (request.url or "").partition("?")[0])
+        if new is not None and (request.body is None or isinstance(request.body, bytes | str)):
+            # The connection is used again once its answer is read (`requests.auth.HTTPDigestAuth` does the same).
+            answer.content  # noqa: B018
+            answer.close()
+            again = request.copy()
+            again.headers["Authorization"] = f"{BEARER}{new.access_token}"
+            second: requests.Response = answer.connection.send(again, **sending)
+            second.history.append(answer)
+            second.request = again
+            answer = second
+        if answer.status_code == 401:
+            tell_of_refusal(new or login, "it answered 401")
+        return answer
 
 
 class SsoAuthProvider:

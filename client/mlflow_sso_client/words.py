@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 
 def say(text: str) -> None:
@@ -34,6 +35,7 @@ class Once:
         return self._said.setdefault(key, mine) is mine
 
     def say(self, key: str, text: str) -> None:
-        """Say `text`, unless something was said under that key already."""
+        """Say `text`, unless something was said under that key already. No program ends because nothing can be said."""
         if self.first(key):
-            say(text)
+            with suppress(OSError, ValueError):
+                say(text)

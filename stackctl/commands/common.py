@@ -20,6 +20,7 @@ from platforms.kubernetes.kubectl import KubernetesError
 from platforms.processes import ProcessError
 from problems import StackError
 from settings import Platform
+from stackctl import directories
 from stackctl.clients.trash import TrashError
 from stackctl.engines import pulumi_cli
 from stackctl.errors import FAILED, INTERRUPTED, REFUSED, ImageError
@@ -106,8 +107,7 @@ def reported(hint: str = "") -> Iterator[None]:
         raise typer.Exit(FAILED) from None
     except OSError as error:
         # No space, no permission, a file in the way: all of them name the place.
-        where = f"{error.filename}: " if error.filename else ""
-        say(f"error: {where}{error.strerror or error}")
+        say(f"error: {directories.told(error)}")
         settle(sys.stdout)
         raise typer.Exit(FAILED) from None
 

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 from mlflow_sso_client import flows
+from mlflow_sso_client.addresses import checked_name
 from mlflow_sso_client.browser import browser_login
 from mlflow_sso_client.errors import RefusedError
 from mlflow_sso_client.logins import LoginStore
-from mlflow_sso_client.oidc import client_credentials, password_grant
+from mlflow_sso_client.oidc import Tokens, client_credentials, password_grant
 
 from stackctl.commands.common import CaOption, ConfigOption, IssuerOption, StackOption, UrlOption, reported
 from stackctl.people.connection import Access, Where, resolve
@@ -30,7 +31,8 @@ def login(
         bool, typer.Option("--client-credentials", help="Log in as the service account --client-id.")
     ] = False,
     client_secret_file: Annotated[
-        Path | None, typer.Option("--client-secret-file", help="File with the service account's secret.")
+        Path | None,
+        typer.Option("--client-secret-file", help="File with the service account's secret; - is standard input."),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Outlive the browser session: for jobs of many hours.")
@@ -43,8 +45,15 @@ def login(
 ) -> None:
     """Log in: by a code confirmed in any browser, unless an option says otherwise."""
     with reported():
-        ways = [browser, username is not None, service_account]
-        flows.refuse_several(ways, service_account=service_account, offline=offline)
+        ways = flows.Ways(
+            browser=browser,
+            username=username,
+            service_account=service_account,
+            password_stdin=password_stdin,
+            secret_file=client_secret_file,
+            offline=offline,
+        )
+        ways.check()
         access = resolve(
             Where(
                 stack=stack,
@@ -60,16 +69,9 @@ def login(
         if service_account:
             kind, chosen = "client-credentials", _required(client_id, "--client-id")
             secret = _account_secret(access, chosen, client_secret_file, stdin=password_stdin)
-            tokens = client_credentials(access.provider(), chosen, secret)
-        elif username is not None:
-            kind = "password"
-            tokens = password_grant(access.provider(), chosen, username, _password(password_stdin), offline=offline)
-        elif browser:
-            kind = "browser"
-            tokens = browser_login(access.provider(), chosen, offline=offline)
+            tokens = client_credentials(access.address.accounts(), chosen, secret)
         else:
-            kind = "device"
-            tokens = flows.device(access.provider(), chosen, offline=offline)
+            kind, tokens = _person(access, ways)
         made = flows.login_of(access.address, chosen, kind, tokens, secret, offline=offline)
         flows.keep(access.logins(), made, access.address)
 
@@ -77,19 +79,30 @@ def login(
 def token(stack: StackOption = "dev") -> None:
     """Print an access token that is valid now, renewing it when needed."""
     with reported():
-        sys.stdout.write(LoginStore(stack).access_token() + "\n")
+        sys.stdout.write(LoginStore(checked_name(stack)).access_token() + "\n")
 
 
 def env(stack: StackOption = "dev") -> None:
     """Print the lines that a shell needs: `eval "$(stackctl env)"`. They hold the token."""
     with reported():
-        sys.stdout.write(flows.exports(LoginStore(stack)))
+        sys.stdout.write(flows.exports(LoginStore(checked_name(stack))))
 
 
 def logout(stack: StackOption = "dev") -> None:
     """Forget the login, and end it at Keycloak too."""
     with reported():
-        flows.end(LoginStore(stack))
+        flows.end(LoginStore(checked_name(stack)))
+
+
+def _person(access: Access, ways: flows.Ways) -> tuple[str, Tokens]:
+    """How a person logs in, and the tokens of it."""
+    client, offline = access.cli_client_id, ways.offline
+    if ways.username is not None:
+        password = _password(ways.password_stdin)
+        return "password", password_grant(access.provider(), client, ways.username, password, offline=offline)
+    if ways.browser:
+        return "browser", browser_login(access.provider(), client, offline=offline)
+    return "device", flows.device(access.provider(), client, offline=offline)
 
 
 def _password(from_stdin: bool) -> str:
@@ -104,9 +117,9 @@ def _password(from_stdin: bool) -> str:
 
 def _account_secret(access: Access, client_id: str, file: Path | None, *, stdin: bool) -> str:
     """The service account's secret: from a file, standard input, or the stack's own outputs."""
-    if file is not None:
+    if file is not None and str(file) != "-":
         return flows.secret_in(file)
-    if stdin:
+    if file is not None or stdin:
         return _line("the client's secret")
     outputs = access.outputs or {}
     accounts = outputs.get("service_accounts", {})

@@ -17,7 +17,7 @@ from typing import Any
 import requests
 from mlflow_sso_client import addresses
 from mlflow_sso_client.addresses import Address
-from mlflow_sso_client.errors import NotAdminError, RefusedError
+from mlflow_sso_client.errors import NotAdminError, NotLoggedInError, RefusedError
 from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.oidc import Provider
 
@@ -74,7 +74,8 @@ class Access:
     @property
     def address(self) -> Address:
         """The stack as its users reach it."""
-        return Address(self.mlflow_url, self.issuer, self.cli_client_id, self.ca_bundle)
+        token_url = addresses.given(None, addresses.TOKENS) or ""
+        return Address(self.mlflow_url, self.issuer, self.cli_client_id, self.ca_bundle, token_url)
 
     def http(self) -> requests.Session:
         return self.address.http()
@@ -106,16 +107,26 @@ class Access:
         return Sides(self, self.keycloak_admin(), self.mlflow())
 
     def _provisioner(self) -> Provisioner:
-        if self.outputs is not None and "provisioner" in self.outputs:
-            known = self.outputs["provisioner"]
-            return Provisioner(known["client_id"], known["client_secret"], known["realm"])
+        """The service account that the variables name, or else that of the stack's outputs."""
         client, file = os.environ.get(KEYCLOAK_CLIENT), os.environ.get(KEYCLOAK_SECRET_FILE)
         if client and file:
             try:
                 secret = Path(file).read_text().strip()
-            except OSError as error:
-                raise RefusedError(f"{KEYCLOAK_SECRET_FILE}={file} cannot be read", f"{error.strerror}") from None
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is no text"
+                raise RefusedError(f"{KEYCLOAK_SECRET_FILE}={file} cannot be read", reason) from None
             return Provisioner(client, secret, os.environ.get(KEYCLOAK_REALM, "master"))
+        known = next(
+            (name for name in (KEYCLOAK_CLIENT, KEYCLOAK_SECRET_FILE, KEYCLOAK_REALM) if os.environ.get(name)), ""
+        )
+        if known:
+            raise RefusedError(
+                f"{known} is set, and means nothing without the client and its secret",
+                f"set {KEYCLOAK_CLIENT} and {KEYCLOAK_SECRET_FILE}, or unset it",
+            )
+        if self.outputs is not None and "provisioner" in self.outputs:
+            own = self.outputs["provisioner"]
+            return Provisioner(own["client_id"], own["client_secret"], own["realm"])
         raise NotAdminError(
             f"nothing on this machine may administer Keycloak for stack {self.stack}",
             f"run this where the stack was brought up, or set {KEYCLOAK_CLIENT} and {KEYCLOAK_SECRET_FILE}",
@@ -146,12 +157,20 @@ def resolve(where: Where, *needs: Ability) -> Access:
 
 def _found(where: Where) -> Access:
     check_name(where.stack)
-    url, ca = addresses.given(where.url, addresses.URL), addresses.given(where.ca_bundle, addresses.CA)
+    url, ca = addresses.given(where.url, addresses.URL), addresses.given_bundle(where.ca_bundle)
     client = addresses.given(where.client_id, addresses.CLIENT)
+    issuer = addresses.given(where.issuer, addresses.ISSUER)
+    if where.url and where.config_file:
+        raise RefusedError("--url and --config-file exclude each other", "give the one that says where the stack is")
     if url:
-        found_at = addresses.from_url(url, where.issuer, client, ca)
+        found_at = addresses.from_url(url, issuer, client, ca)
         return Access(where.stack, found_at.mlflow_url, found_at.issuer, found_at.client_id, ca)
-    kept = LoginStore(where.stack).find()
+    kept, damage = None, None
+    try:
+        kept = LoginStore(where.stack).find()
+    except NotLoggedInError as error:
+        # Of no matter where the stack's own state says everything: a new login takes the place of it.
+        damage = error
     try:
         found = outputs(where.stack, where.config_file)
     except pulumi_cli.PulumiError:
@@ -160,6 +179,12 @@ def _found(where: Where) -> Access:
             raise
         found = None
     if found is not None:
+        if issuer and issuer.rstrip("/") != found["issuer_url"]:
+            raise RefusedError(
+                f"--issuer or {' or '.join(addresses.ISSUER)} names {issuer}, and the one of stack {where.stack} is "
+                f"{found['issuer_url']}",
+                "leave it out, or give MLflow's address as well, by --url",
+            )
         own = _settings(where)
         if own is not None and own.ca_bundle:
             ca = ca or str(own.file(own.ca_bundle))
@@ -167,7 +192,11 @@ def _found(where: Where) -> Access:
         cli = client or found["cli_client_id"]
         return Access(where.stack, found["mlflow_url"], found["issuer_url"], cli, ca, found, plugin)
     if kept is not None:
-        return Access(where.stack, kept.mlflow_url, kept.issuer, client or kept.client_id, ca or kept.ca_bundle)
+        # As in `mlflow-sso`: what is not said is as it was.
+        realm = issuer.rstrip("/") if issuer else kept.issuer
+        return Access(where.stack, kept.mlflow_url, realm, client or kept.client_id, ca or kept.ca_bundle)
+    if damage is not None:
+        raise damage
     raise RefusedError(
         f"there is no stack {where.stack} on this machine and no login for it",
         f"give its address with --url (or {addresses.URL[0]}), or name another with --stack",

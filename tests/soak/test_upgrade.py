@@ -98,8 +98,10 @@ def generated(stack: Stack) -> Found:
         done = subprocess.run(words, env=stack.environment, capture_output=True, text=True, check=True)
         for resource in json.loads(done.stdout)["deployment"]["resources"]:
             secret = digest(resource["outputs"]["result"]) if ":RandomPassword" in resource["type"] else ""
+            program = resource["urn"].rpartition("::")[2].partition("-")[0]
+            anew = program in STARTED_ANEW and resource["type"].endswith((":Container", ":Secret"))
             for urn in (resource["urn"], *resource.get("aliases", ())):
-                found[urn] = (resource.get("id", ""), secret)
+                found[urn] = ("" if anew else resource.get("id", ""), secret)
     assert found, "no password was found"
     return found
 

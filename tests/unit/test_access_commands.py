@@ -78,7 +78,7 @@ class TestBadInput:
         assert "--url" in run("tokens", "list", code=2).stderr
 
     def test_no_login(self, server: Fake) -> None:
-        assert "run `stackctl login`" in run("token", "--stack", "other", code=3).stderr
+        assert "run `stackctl login --stack other`" in run("token", "--stack", "other", code=3).stderr
 
     def test_expired_login(self, server: Fake) -> None:
         server.routes[f"GET {USERS}/current/tokens"] = 401, {"detail": "Authentication required"}

@@ -152,8 +152,11 @@ def test_an_address_that_is_none(url: str, capsys: pytest.CaptureFixture[str]) -
     assert "is not a URL" in refused(capsys, "login", "--url", url)
 
 
-def test_a_ca_bundle_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["login", "--url", "https://127.0.0.1:1", "--ca-bundle", "/no/such/file.pem"]) == 9
+def test_a_ca_bundle_of_requests_own_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
+    assert main(["login", "--url", "https://127.0.0.1:1"]) == 9
     told = capsys.readouterr().err
     assert "/no/such/file.pem" in told
     assert "give its place with --ca-bundle FILE" in told

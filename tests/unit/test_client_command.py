@@ -217,15 +217,6 @@ def test_a_service_account_logs_in_with_a_file(
     assert server.asked[-2].form["client_secret"] == "hunter2"
 
 
-@pytest.mark.parametrize("words", [("--client-secret-file", "-"), ("--password-stdin",)])
-def test_a_service_account_logs_in_by_standard_input(
-    words: tuple[str, ...], server: Fake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
-    run(capsys, "login", "--url", server.url, "--client-credentials", "--client-id", "ci", *words)
-    assert server.asked[-2].form["client_secret"] == "hunter2"
-
-
 def test_a_service_account_gets_its_tokens_where_it_is_told_and_renews_them_there(
     server: Fake, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

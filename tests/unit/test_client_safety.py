@@ -197,9 +197,11 @@ def test_nothing_is_said_of_a_server_that_wants_no_login(
     "held", [("username", "password"), ("token",), ("auth",), ("aws_sigv4",), ("use_databricks_sdk",)]
 )
 def test_a_server_that_mlflow_has_credentials_for_is_left_to_them(
-    held: tuple[str, ...], server: Fake, capsys: pytest.CaptureFixture[str]
+    held: tuple[str, ...], server: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From ~/.mlflow/credentials, say: MLflow would replace the header, so nothing is renewed or asked for it."""
+    """MLflow would replace the header, so nothing is renewed or asked for it."""
+    for name in providers.PAIR:
+        monkeypatch.setenv(name, "mine")
     kept(server.url, access_until=0.0)
     assert by_header(server.url, **dict.fromkeys(held, "mine")) is None
     assert capsys.readouterr().err == ""

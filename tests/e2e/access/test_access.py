@@ -82,7 +82,7 @@ class TestLogin:
         stolen = json.loads(kept.read_text())["refresh_token"]
         alice.run("logout")
         assert not kept.exists()
-        assert "run `stackctl login`" in alice.run("token", code=3).stderr
+        assert f"run `stackctl login --stack {alice.stack.name}`" in alice.run("token", code=3).stderr
         answer = requests.post(
             alice.stack.outputs()["token_url"],
             data={"grant_type": "refresh_token", "client_id": "mlflow-cli", "refresh_token": stolen},
