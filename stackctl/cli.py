@@ -130,6 +130,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
             pulumi_cli.up(context, new=not there.result())
         else:
             target.up(context)
+        target.settle_routes(context)
         _welcome(context)
 
 

@@ -68,6 +68,9 @@ class ComposeTarget:
     def open_routes(self, context: Context) -> None:
         """The engine itself publishes the ports."""
 
+    def settle_routes(self, context: Context) -> None:
+        """They lead to the containers of now."""
+
     def close_routes(self, stack: str) -> None:
         """They are closed with the containers."""
 

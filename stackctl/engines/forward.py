@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ ADDRESS = "127.0.0.1"
 # A forward ends when its pod does; the next one is tried at once, and given up with the namespace.
 RETRY_SECONDS = 0.5
 NAMESPACE_SECONDS = 5
+SETTLE_SECONDS, ANSWER_SECONDS = 20.0, 5.0
 
 
 def check(plan: KubernetesPlan) -> list[Problem]:
@@ -52,6 +54,26 @@ def start(context: Context, plan: KubernetesPlan) -> None:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=ROOT,
         )  # fmt: skip
     write_private(directory / "pid", f"{child.pid}\n")
+
+
+def settle(plan: KubernetesPlan, seconds: float = SETTLE_SECONDS) -> None:
+    """Return once each route answers, or after so many seconds.
+
+    A forward to a pod that has gone takes one more connection, and drops it: here, and not somebody's first one.
+    """
+    end = time.monotonic() + seconds
+    for route in plan.forwarded():
+        while not _answers(route.local) and time.monotonic() < end:
+            time.sleep(RETRY_SECONDS)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection((ADDRESS, port), timeout=ANSWER_SECONDS) as connection:
+            connection.sendall(b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return bool(connection.recv(1))
+    except OSError:
+        return False
 
 
 def stop(stack: str) -> None:

@@ -112,6 +112,10 @@ class KubectlTarget:
         """Keep the loopback URLs forwarded, where nothing else serves them."""
         forward.start(context, plan(context))
 
+    def settle_routes(self, context: Context) -> None:
+        """Return once the forwards lead to the pods of now."""
+        forward.settle(plan(context))
+
     def close_routes(self, stack: str) -> None:
         """End the forward in the background; none is no error."""
         forward.stop(stack)

@@ -46,6 +46,10 @@ class Target(Protocol):
         """See to it that the stack's URLs on this machine lead to it, from now on and in the background."""
         ...
 
+    def settle_routes(self, context: Context) -> None:
+        """Return once the URLs on this machine lead to what is there now, or after a while."""
+        ...
+
     def close_routes(self, stack: str) -> None:
         """Undo `open_routes`. No route is no error."""
         ...
