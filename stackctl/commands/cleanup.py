@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from mlflow_sso_client import logins
 
 from platforms.inventory import Inventory, InventoryError, Item
 from platforms.select import inventory
@@ -84,6 +86,7 @@ def end_of_destroy(stack: str, config_file: Path | None, platform: Platform | No
         return
     if not left:
         say(f"Stack {stack} is gone." if known else f"There is no stack {stack} here; nothing to remove.")
+        _forget_login(stack, config_file)
         return
     cause = "" if known else " Nothing here knows how it was brought up, so nothing was removed."
     say(f"error: stack {stack} is not gone.{cause} There is still:")
@@ -93,6 +96,14 @@ def end_of_destroy(stack: str, config_file: Path | None, platform: Platform | No
     words += f" --target {platform}" if platform else ""
     say(f"`stackctl cleanup --stack {stack}{words}` removes what is not protected.")
     raise typer.Exit(FAILED)
+
+
+def _forget_login(stack: str, config_file: Path | None) -> None:
+    """A login to a stack that is gone opens nothing, also where one of the same name and address comes after it."""
+    with suppress(StackError):
+        url = load(stack, config_file, encrypted=True).settings.mlflow.url
+        if logins.forget(stack, url):
+            say(f"The login that was kept for {url} is forgotten.")
 
 
 def _place(stack: str, config_file: Path | None, target: Platform | None) -> tuple[Inventory, Sequence[str]]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow_sso_client.logins import Login, LoginStore
 from typer.testing import CliRunner, Result
 
 from platforms.docker.inventory import DockerInventory
@@ -104,3 +105,21 @@ def test_a_kept_directory_of_secrets_counts_as_something_left(tmp_path: Path, mo
     done = CliRunner().invoke(app, ["destroy", "--stack", "x"])
     assert done.exit_code == 1
     assert str(kept) in done.stderr
+
+
+@pytest.mark.parametrize(("items", "forgotten"), [([], True), (LEFT, False), (None, False)])
+@pytest.mark.parametrize("url", ["http://localhost:5000", "https://other.example.com"])
+def test_the_login_to_a_stack_goes_with_it(
+    url: str, items: list[Item] | None, forgotten: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LoginStore("x")
+    store.write(
+        Login(
+            mlflow_url=url, issuer="http://localhost:8080/realms/mlflow", client_id="mlflow-cli", username="bob",
+            kind="device", offline=False, access_token="t", access_from=1.0, access_until=2.0,
+        )
+    )  # fmt: skip
+    done = destroy("rendered files", Platform.DOCKER, items, tmp_path, monkeypatch)
+    gone = forgotten and url == "http://localhost:5000"
+    assert (store.find() is None) is gone, done.output
+    assert ("is forgotten" in done.stderr) is gone
