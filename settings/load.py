@@ -46,7 +46,9 @@ def from_files(
     """
     path = file or root / f"Pulumi.{stack}.yaml"
     try:
-        document = yaml.load(path.read_text(), _EachOnce) or {}  # noqa: S506 # It is a SafeLoader.
+        text = path.read_text()
+        _each_once(yaml.compose(text, yaml.SafeLoader))
+        document = yaml.safe_load(text) or {}
     except FileNotFoundError:
         have = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
         problem = Problem("stack", stack, f"expected one of {have}, or a new {path.name}")
@@ -64,19 +66,27 @@ def from_files(
     return parse(given, stack, root, path.name)
 
 
-class _EachOnce(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which the last would hide the others, as Pulumi's own reader does."""
+def _each_once(node: yaml.Node | None) -> None:
+    """Refuses a key that stands twice, of which the last would hide the others, as Pulumi's own reader does.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: set[object] = set()
-        for key, _ in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if name is not None and name in keys:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {name} stands twice", problem_mark=key.start_mark
-                )
-            keys.add(name)
-        return super().construct_mapping(node, deep)
+    Raises yaml.YAMLError. What is merged into a mapping is none of its keys.
+    """
+    nodes, seen = [node], set[int]()
+    while nodes:
+        one = nodes.pop()
+        if one is None or id(one) in seen:
+            continue
+        # An anchor stands in several places.
+        seen.add(id(one))
+        if isinstance(one, yaml.SequenceNode):
+            nodes += one.value
+        if isinstance(one, yaml.MappingNode):
+            nodes += [value for _, value in one.value]
+            keys = [(key.tag, key.value) for key, _ in one.value if isinstance(key, yaml.ScalarNode)]
+            for key, _ in one.value:
+                if isinstance(key, yaml.ScalarNode) and keys.count((key.tag, key.value)) > 1:
+                    problem = f"the key {key.value} stands twice"
+                    raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
 
 
 def _config(document: object, name: str) -> dict[object, object]:

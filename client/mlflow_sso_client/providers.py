@@ -96,7 +96,7 @@ class Bearer:
         """
         try:
             with self._lock:
-                store = login_for(address)
+                store = login_for(refused.mlflow_url)
                 if store is None:
                     tell_of_refusal(refused, "and it was removed meanwhile")
                     return None

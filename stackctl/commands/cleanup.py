@@ -83,10 +83,11 @@ def end_of_destroy(stack: str, config_file: Path | None, platform: Platform | No
     except InventoryError as error:
         ended = f"Stack {stack} was removed" if known else f"There is no stack {stack} here, so nothing was removed"
         say(f"{ended}; whether its target still holds anything of it is not known: {error}")
-        return
+        raise typer.Exit(0 if known else FAILED) from None
     if not left:
         say(f"Stack {stack} is gone." if known else f"There is no stack {stack} here; nothing to remove.")
-        _forget_login(stack, config_file)
+        if known:
+            _forget_login(stack, config_file)
         return
     cause = "" if known else " Nothing here knows how it was brought up, so nothing was removed."
     say(f"error: stack {stack} is not gone.{cause} There is still:")

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -68,12 +69,18 @@ def settle(plan: KubernetesPlan, seconds: float = SETTLE_SECONDS) -> None:
 
 
 def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection((ADDRESS, port), timeout=ANSWER_SECONDS) as connection:
+    """Whether a program is there: it answers plain HTTP, or ends a handshake of TLS, with whatever certificate."""
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    for secured in (False, True):
+        with suppress(OSError), socket.create_connection((ADDRESS, port), timeout=ANSWER_SECONDS) as connection:
+            if secured:
+                anybody.wrap_socket(connection).close()
+                return True
             connection.sendall(b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            return bool(connection.recv(1))
-    except OSError:
-        return False
+            if connection.recv(1):
+                return True
+    return False
 
 
 def stop(stack: str) -> None:

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from platforms.processes import ProcessError, run, show
 from problems import Problem, StackError
 from settings import ROOT, Environment
@@ -23,6 +25,8 @@ PLUGINS = ("random", "keycloak")
 PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 INSTALL_SECONDS = 180
 _QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
+# What Pulumi keeps of a passphrase in the settings of a stack.
+_SALT = "encryptionsalt"
 
 
 class PulumiError(Exception):
@@ -88,8 +92,8 @@ def preview(context: Context) -> None:
         _run(context, "preview", "--diff")
         return
     before = context.config_file.read_bytes()
+    _init(context)
     try:
-        _init(context)
         _run(context, "preview", "--diff")
     finally:
         _take_back(context, before)
@@ -142,15 +146,26 @@ def _take_back(context: Context, before: bytes) -> None:
         if exists(context.stack):
             say(f"Pulumi keeps stack {context.stack}, which was made for this: {error}")
             return
-    if context.config_file.read_bytes() != before:
+    now = context.config_file.read_bytes()
+    if now == before:
+        return
+    if _without_salt(now) == _without_salt(before):
         context.config_file.write_bytes(before)
+    else:
+        # Somebody has changed the settings meanwhile.
+        _drop_unused_salt(context.config_file)
+
+
+def _without_salt(text: bytes) -> object:
+    document = yaml.safe_load(text)
+    return {key: value for key, value in document.items() if key != _SALT} if isinstance(document, dict) else document
 
 
 def _drop_unused_salt(config_file: Path) -> None:
     """Without a stack and without an encrypted value, the salt of a passphrase is of no use to anybody."""
     text = config_file.read_text()
     if "secure:" not in text:
-        config_file.write_text(re.sub(r"^encryptionsalt: .*\n?", "", text, flags=re.MULTILINE))
+        config_file.write_text(re.sub(rf"^{_SALT}: .*\n?", "", text, flags=re.MULTILINE))
 
 
 def _passphrase(stack: str, environment: Environment, *, new: bool = False) -> dict[str, str]:

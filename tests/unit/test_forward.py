@@ -21,18 +21,19 @@ def test_the_first_connection_to_a_pod_that_has_gone_is_nobodys() -> None:
     with socket.create_server((forward.ADDRESS, 0)) as server:
 
         def serve() -> None:
-            for number in range(3):
+            for number in range(5):
                 connection, _ = server.accept()
                 with connection:
                     connection.recv(100)
-                    if number < 2:
+                    # Each look is a plain request, and a handshake where that is not answered.
+                    if number < 4:
                         dropped.append(number)
                     else:
                         connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
 
         threading.Thread(target=serve, daemon=True).start()
         forward.settle(plan(server.getsockname()[1]), 10)
-    assert dropped == [0, 1]
+    assert dropped == [0, 1, 2, 3]
 
 
 def test_what_never_answers_is_waited_for_no_longer_than_said() -> None:
@@ -41,3 +42,9 @@ def test_what_never_answers_is_waited_for_no_longer_than_said() -> None:
     began = time.monotonic()
     forward.settle(plan(port, port), 0.2)
     assert time.monotonic() - began < 2
+
+
+def test_a_program_that_has_tls_of_its_own_is_there(foreign: str) -> None:
+    began = time.monotonic()
+    forward.settle(plan(int(foreign.rpartition(":")[2])), 30)
+    assert time.monotonic() - began < 15

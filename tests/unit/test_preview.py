@@ -27,12 +27,12 @@ shift 2
 printf '%s\\n' "$*" >> {here}/calls
 case "$1 $2" in
 "stack ls") [ -f {here}/known ] && echo '[{{"name": "x"}}]' || echo '[]' ;;
-"stack init") : > {here}/known; printf 'encryptionsalt: v1:x\\n' >> {root}/Pulumi.x.yaml ;;
+"stack init") : > {here}/known; printf '\\nencryptionsalt: v1:x\\n' >> {root}/Pulumi.x.yaml ;;
 "stack rm") [ ! -f {here}/resources ] || {{ echo "error: it has resources" >&2; exit 1; }}
   rm {here}/known ;;
 "stack output") [ -f {here}/known ] && echo '{{}}' || {{ echo "error: no stack named x" >&2; exit 1; }} ;;
 preview*) while [ "$1" != --config-file ]; do shift; done
-  printf 'encryptionsalt: v1:x\\n' >> "$2"
+  printf '\\nencryptionsalt: v1:x\\n' >> "$2"
   [ ! -f {here}/fails ] || exit 1 ;;
 esac
 """

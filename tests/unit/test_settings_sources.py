@@ -181,6 +181,16 @@ def test_keys_that_are_merged_stand_once(tmp_path: Path) -> None:
     assert from_files("test", tmp_path).keycloak.port == 8081
 
 
+def test_what_is_merged_and_overridden_in_an_anchor_stands_once_too(tmp_path: Path) -> None:
+    text = (
+        f"config:\n  {PROJECT}:mlflow:\n    limits: &a {{<<: {{requestMib: 9, traceMib: 9}}, requestMib: 8}}\n"
+        f"  {PROJECT}:keycloak: {{port: 8081}}\n  pulumi:x: {{<<: *a}}\n"
+    )
+    (tmp_path / "Pulumi.test.yaml").write_text(text)
+    limits = from_files("test", tmp_path).mlflow.limits
+    assert (limits.request_mib, limits.trace_mib) == (8, 9)
+
+
 def test_a_mistake_names_the_file_that_it_stands_in(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(f"config:\n  {PROJECT}:mlflow: {{prt: 1}}\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from mlflow_sso.asgi import Application
-from mlflow_sso.guard import Guard, Limits, Turns
+from mlflow_sso.guard import Guard, Limits, Lines, Turns
 from mlflow_sso.guard.bodies import no_body, whole
 from mlflow_sso.guard.line import Line
 
@@ -24,7 +24,7 @@ def turns(app: Application, limits: Limits = LIMITS, user: str | None = "bob") -
     async def no_errand(*_: Any) -> None:
         raise AssertionError("nobody asked for an artifact")
 
-    return guard(Turns(app, limits, lambda scope: scope.get("user", user), no_errand), limits)
+    return guard(Turns(app, Lines(limits), lambda scope: scope.get("user", user), no_errand), limits)
 
 
 async def unread(served: Application) -> None:
@@ -278,7 +278,7 @@ def test_long_bodies_of_a_user_are_answered_one_by_one() -> None:
 @pytest.mark.parametrize("prefix", ["/v1/traces", "/oidc/ui"])
 def test_a_prefix_that_leads_elsewhere_is_refused(prefix: str) -> None:
     assert one(turns(echo), "GET", f"/mlflow{SEARCH}", more={"root_path": "/mlflow"}).status == 200
-    inner = Turns(echo, LIMITS, lambda scope: "bob", ask)  # type: ignore[arg-type]
+    inner = Turns(echo, Lines(LIMITS), lambda scope: "bob", ask)  # type: ignore[arg-type]
 
     async def prefixed(scope: Any, receive: Any, send: Any) -> None:
         await inner({**scope, "root_path": prefix}, receive, send)
@@ -299,3 +299,40 @@ def test_a_long_answer_that_comes_in_pieces_is_held_in_pieces_alone() -> None:
 
     answer = one(turns(app, replace(LIMITS, held_bytes=3 * MIB)), "GET", SEARCH)
     assert (answer.status, len(answer.body), answer.whole) == (200, pieces * 65536, True)
+
+
+def test_bodies_that_the_rules_read_wait_in_the_same_lines_as_all_others() -> None:
+    async def no_errand(*_: Any) -> None:
+        raise AssertionError("nobody asked for an artifact")
+
+    async def scenario() -> None:
+        now = most = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await echo(scope, receive, send)
+
+        async def rules(scope: Any, receive: Any, send: Any) -> None:
+            """Reads a body whole, and hands it on."""
+            nonlocal now, most
+            body = await whole(receive)
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.02)
+            now -= 1
+
+            async def again() -> Any:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            await inner(scope, again, send)
+
+        lines = Lines(LIMITS)
+        inner = Turns(app, lines, lambda scope: "bob", no_errand)
+        served = guard(Turns(rules, lines, lambda scope: "bob", no_errand, first=True))
+        body = [b"x" * MIB, b"x" * 9]
+        for path, expected in (("/ajax-api/3.0/jobs", 1), ("/gateway/openai/v1/responses", 2), (SEARCH, 4)):
+            most = 0
+            answers = await asyncio.gather(*(ask(served, "POST", path, list(body)) for _ in range(4)))
+            assert [(answer.status, answer.body) for answer in answers] == [(200, str(MIB + 9).encode())] * 4
+            assert most == expected, path
+
+    run(scenario())

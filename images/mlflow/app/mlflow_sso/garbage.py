@@ -1,8 +1,8 @@
-"""Full collections of garbage, in the moments in which little is in memory: everybody waits while one walks all of it.
+"""Full collections of garbage as a long request ends, and not in the middle of it: everybody waits for each of them.
 
 Python collects fully whenever what lived through two collections has grown by a quarter. That is in the middle of long
-requests, whose objects are millions: 0.1 to 0.4 s each time. After one, what is left is what it tied into circles.
-Source: docs of Python's `gc`, `set_threshold` and `freeze`.
+requests, whose objects are millions: 0.1 to 0.4 s each time. At the end what is left is what one tied into circles, and
+what belongs to another long one on its way. Source: docs of Python's `gc`, `set_threshold` and `freeze`.
 """
 
 import gc
@@ -38,17 +38,13 @@ class Garbage:
         self._time, self._memory, self._computed = now, memory, 0.0
 
 
-def _memory() -> int:
-    """Source: proc(5), /proc/pid/statm, whose second number is the resident pages."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * _PAGE
-
-
 class Collections:
     """A thread that collects where it is due, in place of Python."""
 
     def __init__(self) -> None:
-        self._garbage = Garbage(time.monotonic(), _memory())
+        # Open for good: strangers may use up what else can be opened.
+        self._pages = os.open("/proc/self/statm", os.O_RDONLY)
+        self._garbage = Garbage(time.monotonic(), self._memory())
         self._due = threading.Event()
 
     def computed(self, seconds: float) -> None:
@@ -63,9 +59,13 @@ class Collections:
         gc.set_threshold(_YOUNG, _MIDDLE, _ALL)
         threading.Thread(target=self._collect, name="garbage", daemon=True).start()
 
+    def _memory(self) -> int:
+        """Source: proc(5), /proc/pid/statm, whose second number is the resident pages."""
+        return int(os.pread(self._pages, 128, 0).split()[1]) * _PAGE
+
     def _collect(self) -> None:
         while True:
-            if self._due.wait(_LOOK_SECONDS) or self._garbage.is_old(time.monotonic(), _memory()):
+            if self._due.wait(_LOOK_SECONDS) or self._garbage.is_old(time.monotonic(), self._memory()):
                 self._due.clear()
                 gc.collect()
-                self._garbage.collected(time.monotonic(), _memory())
+                self._garbage.collected(time.monotonic(), self._memory())

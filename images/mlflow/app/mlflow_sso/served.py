@@ -6,6 +6,7 @@ from mlflow_oidc_auth.app import app as plugin
 from mlflow_oidc_auth.entities.auth_context import AUTH_CONTEXT_KEY, AuthContext
 from mlflow_oidc_auth.middleware import AuthAwareWSGIMiddleware
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
 
 from mlflow_sso import databases, mends, metrics, stores
@@ -14,7 +15,7 @@ from mlflow_sso.asgi import Application, Scope
 from mlflow_sso.bridge import Bridge, Environ
 from mlflow_sso.errands import Rights
 from mlflow_sso.garbage import Collections
-from mlflow_sso.guard import Below, Guard, Limits, Origins, Turns
+from mlflow_sso.guard import Below, Guard, Limits, Lines, Origins, Turns
 from mlflow_sso.guard.below import told
 from mlflow_sso.guard.guard import KIND
 from mlflow_sso.guard.routes import Kind
@@ -53,7 +54,11 @@ def _served(collections: Collections) -> Application:
     # Last in the list is innermost: what stands before it knows who asks.
     rights = Rights(flask, bridge, _user)
     listeners = {"computed": collections.computed} | ({"waited": meters.waits.observe} if meters else {})
-    plugin.user_middleware.append(Middleware(Turns, limits=limits, user_of=_user, ask=rights.ask, **listeners))
+    lines = Lines(limits, **listeners)
+    (rules,) = [place for place, each in enumerate(plugin.user_middleware) if each.cls is BaseHTTPMiddleware]
+    # Before the plugin's rules, which read some bodies whole, for these; for all others after them.
+    plugin.user_middleware.insert(rules, Middleware(Turns, lines=lines, user_of=_user, ask=rights.ask, first=True))
+    plugin.user_middleware.append(Middleware(Turns, lines=lines, user_of=_user, ask=rights.ask))
     for shortcut in (accounts, runs, signatures):
         shortcut.install()
     ways.install(plugin, bridge)

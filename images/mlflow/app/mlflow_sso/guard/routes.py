@@ -30,6 +30,8 @@ _OPEN = (
     "/favicon.ico", "/oidc/static", "/oidc/ui", "/providers", "/slo/", "/saml/metadata/",
 )  # fmt: skip
 _DIRECTORY = "/scim/"
+# As the plugin compares it (`middleware.fastapi_permission_middleware`, 11.0.2).
+_JOBS = "/ajax-api/3.0/jobs"
 _API = ("/api/", "/ajax-api/")
 _ARTIFACTS = "2.0/mlflow-artifacts/artifacts/"
 _ACCOUNT = ("users", "groups", "permissions", "workspaces", "workspace-rules")
@@ -56,6 +58,11 @@ def kind(method: str, path: str) -> Kind:
         if path.startswith(prefix):
             return _api(method, path.removeprefix(prefix))
     return Kind.API
+
+
+def judged_by_body(what: Kind, path: str) -> bool:
+    """Whether the plugin reads the body to know whether its sender may: which endpoint, or which experiment."""
+    return what is Kind.MODEL or path.startswith(_JOBS)
 
 
 def is_file(path: str) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,23 +12,13 @@ from mlflow_sso.guard.answers import Refusal, later
 from mlflow_sso.guard.below import path_of
 from mlflow_sso.guard.bodies import DRAIN_PAUSE, header, no_body, refuse, whole
 from mlflow_sso.guard.guard import ERRAND, KIND, Errand
-from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.line import Line, Turn
-from mlflow_sso.guard.pace import Pace
-from mlflow_sso.guard.routes import Kind, kind
+from mlflow_sso.guard.lines import LARGE, Lines
+from mlflow_sso.guard.routes import Kind, judged_by_body, kind
 
 # Spans beyond so many bytes are decoded in a thread: the server's own goes on with everybody's requests meanwhile.
 _DECODED_ASIDE = 1 << 18
-# Calls that wait for a model elsewhere need no connection to a database meanwhile, and take long.
-_MODELS, _MODELS_OF_ONE = 64, 16
-
-# Seconds that a request computes which is not short.
-_LONG = 0.1
-# What is made of a body in memory is many times its text: longer ones are answered one by one for each user, and while
-# one is, another is read. What a call to a model holds meanwhile is its text and little more.
-_LARGE = 1 << 20
-_LARGE_AT_ONCE, _LARGE_READ = 2, 2
-_LARGE_MODELS, _LARGE_MODELS_OF_ONE = 8, 4
+_LET_IN = "mlflow_sso.let_in"
 # Shorter answers, and pieces of files, are not worth to be counted.
 _PIECE = 1 << 16
 
@@ -38,34 +27,23 @@ class Turns:
     """Lets each user's requests in, in turns, with bodies that are there as a whole.
 
     user_of: who asks, by what the application found out; None: nobody, whose body is not read.
-    ask: answers an Errand, or sends the refusal of it. waited: is told how long each request waited for its turn.
-    computed: is told for how long each request computed.
+    ask: answers an Errand, or sends the refusal of it. first: only those whose right the application knows by the body;
+    another one, with the same lines, stands further in for all others.
     """
 
     def __init__(
         self,
         app: Application,
-        limits: Limits,
+        lines: Lines,
         user_of: Callable[[Scope], str | None],
         ask: Callable[[Scope, Send, Errand], Awaitable[None]],
-        waited: Callable[[float], None] = lambda _: None,
-        computed: Callable[[float], None] = lambda _: None,
+        first: bool = False,
     ) -> None:
-        self._app, self._limits, self._user_of, self._ask = app, limits, user_of, ask
-        self._line = Line(
-            limits.turns, limits.turns_of_one, limits.places, limits.wait_seconds, waited, _LONG, computed
-        )
-        self._large = Line(_LARGE_AT_ONCE, 1, limits.places, limits.wait_seconds)
-        self._large_models = Line(_LARGE_MODELS, _LARGE_MODELS_OF_ONE, limits.places, limits.wait_seconds)
-        # As many as there are users: who sends slowly keeps nobody else from sending.
-        self._read = Line(sys.maxsize, _LARGE_READ, limits.places, limits.wait_seconds)
-        self._models = Line(_MODELS, _MODELS_OF_ONE, limits.places, limits.wait_seconds)
-        self._held: Counter[str] = Counter()
-        self._pace = Pace()
+        self._app, self._lines, self._user_of, self._ask, self._first = app, lines, user_of, ask, first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         what = scope.get(KIND)
-        if what is None:
+        if what is None or scope.get(_LET_IN) or (self._first and not judged_by_body(what, path_of(scope))):
             await self._app(scope, receive, send)
             return
         if scope.get("root_path", "") and kind(scope["method"], path_of(scope)) is not what:
@@ -78,13 +56,14 @@ class Turns:
             return
         user = self._user_of(scope)
         if user is not None:
-            self._line.came(user)
+            self._lines.usual.came(user)
         elif what is Kind.DIRECTORY and (token := header(scope, b"authorization")):
             # The application knows these by a token of their own, once the body is there.
             user = "directory " + hashlib.sha256(token).hexdigest()
         else:
             await self._app(scope, no_body, send)
             return
+        scope[_LET_IN] = True
         try:
             await self._let_in(scope, receive, send, user)
         except Refusal as refusal:
@@ -92,7 +71,8 @@ class Turns:
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, user: str) -> None:
         is_model = scope[KIND] is Kind.MODEL
-        line, large = (self._models, self._large_models) if is_model else (self._line, self._large)
+        lines = self._lines
+        line, large = (lines.models, lines.large_models) if is_model else (lines.usual, lines.large)
         errand = scope.get(ERRAND)
         with line.place(user):
             if isinstance(errand, Errand):
@@ -100,14 +80,14 @@ class Turns:
                     await self._ask(scope, send, errand)
                 return
             async with AsyncExitStack() as stack:
-                held, taken = _Held(self._held, user, self._limits.held_bytes), _Taken(stack, user)
+                held, taken = _Held(lines.held, user, lines.limits.held_bytes), _Taken(stack, user)
                 stack.callback(held.free)
                 body = await self._body(receive, send, held, taken)
                 if body is None:
                     return
                 if is_model:
                     taken.end()
-                is_large = len(body) > _LARGE
+                is_large = len(body) > LARGE
                 if is_large:
                     await taken.take(large)
                 # Before the user's own short ones, since it keeps one of few places.
@@ -118,12 +98,12 @@ class Turns:
         """A body as a whole; None where nobody waits for its answer: the client has gone, or was refused."""
 
         async def step() -> None:
-            if held.own > _LARGE and not taken:
-                await taken.take(self._read)
-            await self._pace.step()
+            if held.own > LARGE and not taken:
+                await taken.take(self._lines.read)
+            await self._lines.pace.step()
 
         try:
-            with self._pace.body():
+            with self._lines.pace.body():
                 return await whole(receive, held.count, step)
         except Refusal as error:
             # Without what came so far, which the place in the code would keep.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from mlflow_sso import upstream
+from mlflow_sso import longjson, upstream
 from mlflow_sso.mends import blame, sqltext
 
 _logger = logging.getLogger("mlflow_sso.errors")
@@ -19,6 +19,7 @@ _logger = logging.getLogger("mlflow_sso.errors")
 
 # Characters of a text of an error, and of a value in it: both repeat what was sent, which may be a whole body.
 _TEXT, _VALUE = 8000, 1000
+_STATEMENT = 1 << 20
 
 
 def _init(original: Callable[..., None]) -> Callable[..., None]:
@@ -28,7 +29,9 @@ def _init(original: Callable[..., None]) -> Callable[..., None]:
     def init(self: Any, message: Any, *args: Any, **named: Any) -> None:
         from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-        text = _cut(str(message))
+        whole = str(message)
+        # What is longer than any statement repeats a body: nothing of the database's is looked for behind it.
+        text = whole if len(whole) <= _STATEMENT else _cut(whole)
         if blame.is_value(message):
             args, named = (INVALID_PARAMETER_VALUE,), {}
         if sqltext.is_nul(text):
@@ -38,7 +41,7 @@ def _init(original: Callable[..., None]) -> Callable[..., None]:
             number = uuid.uuid4().hex[:12]
             _logger.warning("error %s: %s", number, sqltext.one_line(sqltext.without_detail(text))[:2000])
             text = f"{said or 'The database refused the request.'} (error {number} in the server's log)"
-        original(self, text, *args, **named)
+        original(self, _cut(text), *args, **named)
 
     return init
 
@@ -50,10 +53,13 @@ def _cut(text: str) -> str:
 def _shown(value: Any) -> str:
     """The beginning of a value as JSON, of which no more is written than is shown."""
     text = ""
-    for piece in json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(value):
-        text += piece
-        if len(text) > _VALUE:
-            return f"{text[:_VALUE]}..."
+    try:
+        for piece in json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(value):
+            text += piece
+            if len(text) > _VALUE:
+                return f"{text[:_VALUE]}..."
+    except RecursionError:
+        return f"{text}..."
     return text
 
 
@@ -140,16 +146,23 @@ def _refuse_others() -> Any:
     return None
 
 
+def _read(body: bytes) -> Any:
+    from fastapi import HTTPException
+
+    if not is_text(body):
+        raise HTTPException(400, _NO_TEXT)
+    return json.loads(body)
+
+
 def _json(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @wraps(original)
-    async def json(self: Any) -> Any:
-        from fastapi import HTTPException
+    async def read(self: Any) -> Any:
+        if not hasattr(self, "_json"):
+            body = await self.body()
+            self._json = _read(body) if len(body) < longjson.LONG else await longjson.aside(_read, body)
+        return self._json
 
-        if not is_text(await self.body()):
-            raise HTTPException(400, _NO_TEXT)
-        return await original(self)
-
-    return json
+    return read
 
 
 def _graphql(view: Callable[..., Any]) -> Callable[..., Any]:
