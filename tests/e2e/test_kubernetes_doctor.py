@@ -70,7 +70,7 @@ def beside(stack: Stack) -> Iterator[None]:
     ]
     kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": made}))
     try:
-        until(lambda: _stuck(stack.physical), "the pods are stuck", 60)
+        until(lambda: _stuck(stack.physical), "the pods are stuck", 180)
         yield
     finally:
         names = [one["metadata"]["name"] for one in made]
