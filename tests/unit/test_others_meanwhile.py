@@ -175,6 +175,13 @@ def test_a_text_of_an_error_ends_somewhere() -> None:
     assert errors._cut("short") == "short"
 
 
+@pytest.mark.parametrize("size", [9000, 1 << 24])
+def test_an_error_says_how_long_its_whole_text_is(size: int) -> None:
+    said: list[str] = []
+    errors._init(lambda self, text, *_, **__: said.append(text))(object(), "x" * size)
+    assert said == [f"{'x' * 8000}... ({size} characters)"]
+
+
 def test_two_long_bodies_of_a_user_are_read_at_once_and_the_others_wait() -> None:
     async def scenario() -> None:
         reading, most, go = 0, 0, asyncio.Event()

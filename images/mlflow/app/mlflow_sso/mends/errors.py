@@ -29,17 +29,17 @@ def _init(original: Callable[..., None]) -> Callable[..., None]:
     def init(self: Any, message: Any, *args: Any, **named: Any) -> None:
         from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-        whole = str(message)
+        text = str(message)
         # What is longer than any statement repeats a body: nothing of the database's is looked for behind it.
-        text = whole if len(whole) <= _STATEMENT else _cut(whole)
+        head = text[:_STATEMENT]
         if blame.is_value(message):
             args, named = (INVALID_PARAMETER_VALUE,), {}
-        if sqltext.is_nul(text):
+        if sqltext.is_nul(head):
             text = "Invalid value: it holds a NUL character."
             args, named = (INVALID_PARAMETER_VALUE,), {}
-        elif (said := sqltext.before(text)) is not None:
+        elif (said := sqltext.before(head)) is not None:
             number = uuid.uuid4().hex[:12]
-            _logger.warning("error %s: %s", number, sqltext.one_line(sqltext.without_detail(text))[:2000])
+            _logger.warning("error %s: %s", number, sqltext.one_line(sqltext.without_detail(head))[:2000])
             text = f"{said or 'The database refused the request.'} (error {number} in the server's log)"
         original(self, _cut(text), *args, **named)
 
