@@ -46,9 +46,7 @@ def from_files(
     """
     path = file or root / f"Pulumi.{stack}.yaml"
     try:
-        text = path.read_text()
-        _each_once(yaml.compose(text, yaml.SafeLoader))
-        document = yaml.safe_load(text) or {}
+        document = _document(path.read_text()) or {}
     except FileNotFoundError:
         have = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
         problem = Problem("stack", stack, f"expected one of {have}, or a new {path.name}")
@@ -66,27 +64,42 @@ def from_files(
     return parse(given, stack, root, path.name)
 
 
-def _each_once(node: yaml.Node | None) -> None:
+def _document(text: str) -> object:
+    """What `yaml.safe_load` reads. Raises yaml.YAMLError, for a key that stands twice as well."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _each_once(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _each_once(root: yaml.Node) -> None:
     """Refuses a key that stands twice, of which the last would hide the others, as Pulumi's own reader does.
 
     Raises yaml.YAMLError. What is merged into a mapping is none of its keys.
     """
-    nodes, seen = [node], set[int]()
+    nodes, seen = [root], set[int]()
     while nodes:
-        one = nodes.pop()
-        if one is None or id(one) in seen:
-            continue
+        node = nodes.pop()
         # An anchor stands in several places.
-        seen.add(id(one))
-        if isinstance(one, yaml.SequenceNode):
-            nodes += one.value
-        if isinstance(one, yaml.MappingNode):
-            nodes += [value for _, value in one.value]
-            keys = [(key.tag, key.value) for key, _ in one.value if isinstance(key, yaml.ScalarNode)]
-            for key, _ in one.value:
-                if isinstance(key, yaml.ScalarNode) and keys.count((key.tag, key.value)) > 1:
-                    problem = f"the key {key.value} stands twice"
-                    raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            keys = set[tuple[str, str]]()
+            for key, value in node.value:
+                nodes.append(value)
+                if isinstance(key, yaml.ScalarNode):
+                    if (key.tag, key.value) in keys:
+                        problem = f"the key {key.value} stands twice"
+                        raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+                    keys.add((key.tag, key.value))
 
 
 def _config(document: object, name: str) -> dict[object, object]:

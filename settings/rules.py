@@ -144,11 +144,12 @@ def _members(settings: Settings, known: Known) -> Iterator[Wrong]:
 def _names(settings: Settings, known: Known) -> Iterator[Wrong]:
     """No two users and no two clients have one name."""
     realm = settings.realm
-    users = {f"realm.users[{i}].username": user.username for i, user in enumerate(realm.users)}
+    named = {f"realm.users[{i}].username": user.username for i, user in enumerate(realm.users)}
+    users = {key: name for key, name in named.items() if known.values(key)}
     asked = known.values("realm.sampleUsers") and (realm.sample_users is not None or known.values("environment"))
     samples = SAMPLE_USERS if asked and wants_sample_users(settings) else ()
     for key, name in users.items():
-        if known.values(key) and name in samples:
+        if name in samples:
             yield Wrong((key, "realm.sampleUsers"), name, "expected another name, or no sample users: one has this")
     clients = {"realm.clientId": realm.client_id, "realm.cliClientId": realm.cli_client_id}
     accounts = {f"realm.serviceAccounts[{i}].clientId": one.client_id for i, one in enumerate(realm.service_accounts)}
@@ -156,7 +157,7 @@ def _names(settings: Settings, known: Known) -> Iterator[Wrong]:
     for key, name in given.items():
         if name in BUILT_IN_CLIENTS or name == f"{realm.name}-realm":
             yield Wrong((key,), name, "expected another id: Keycloak has a client of its own by this one")
-    for kind in ({key: name for key, name in users.items() if known.values(key)}, given):
+    for kind in (users, given):
         for name in sorted(set(kind.values())):
             keys = tuple(key for key, other in kind.items() if other == name)
             if len(keys) > 1:

@@ -44,21 +44,26 @@ def port_of(url: str) -> int:
     return SCHEME_PORTS[parts.scheme] if parts.port is None else parts.port
 
 
+def _web_host(parts: SplitResult) -> str | None:
+    """The host of an http(s) URL; None for another one, and for one with a query or credentials."""
+    strange = parts.scheme not in ("http", "https") or parts.query or parts.fragment or parts.username
+    return None if strange else parts.hostname or None
+
+
 def _origin(value: str) -> str:
     """An http(s) origin without path, query or credentials; returned without a trailing slash."""
     expected = "expected a URL such as http://localhost:5000, without path, query or credentials"
     try:
-        parts: SplitResult = urlsplit(value)
+        parts = urlsplit(value)
         port_ok = parts.port is None or 0 < parts.port < 65536
     except ValueError:
         raise ValueError(expected) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok:
+    name = _web_host(parts)
+    if name is None or not port_ok or parts.path not in ("", "/"):
         raise ValueError(expected)
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise ValueError(expected)
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(name):
         raise ValueError("expected https: http is for loopback names only (localhost, *.localhost, 127.0.0.1)")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{name}]" if ":" in name else name
     port = "" if parts.port in (None, SCHEME_PORTS[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
 
@@ -83,7 +88,7 @@ def _base(value: str) -> str:
     except ValueError:
         raise ValueError(expected) from None
     path = whole.path.rstrip("/")
-    if whole.scheme not in ("http", "https") or not whole.hostname or whole.query or whole.fragment or whole.username:
+    if _web_host(whole) is None:
         raise ValueError(expected)
     if not path:
         return _origin(value)
@@ -174,10 +179,10 @@ def _url(value: str) -> str:
     expected = "expected a URL such as https://service.example.com, without query or credentials"
     try:
         parts = urlsplit(value)
-        known = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        known = _web_host(parts) is not None and (parts.port is None or parts.port > 0)
     except ValueError:
         known = False
-    if not known or parts.query or parts.fragment or parts.username:
+    if not known:
         raise ValueError(expected)
     return value
 

@@ -88,7 +88,7 @@ class Bearer:
                 self._kept[login.mlflow_url] = login
             return login
 
-    def anew(self, refused: Login, address: str) -> Login | None:
+    def anew(self, refused: Login) -> Login | None:
         """The login after its server refused a token of it that has not ended; None where no other is to be had.
 
         Whoever runs the program may have logged in again meanwhile. Keycloak is asked once in a process: a server that
@@ -108,7 +108,7 @@ class Bearer:
         except AccessError as error:
             tell_of_refusal(refused, error.cause)
         except Exception as error:
-            tell_of_defect(error, address)
+            tell_of_defect(error, refused.mlflow_url)
         return None
 
     def _unlock(self) -> None:
@@ -189,7 +189,7 @@ class SsoAuth(AuthBase):
         ours = request.headers.get("Authorization") == sent and login.usable(time.time())
         if answer.status_code != 401 or not ours:
             return answer
-        new = self._bearer.anew(login, (request.url or "").partition("?")[0])
+        new = self._bearer.anew(login)
         if new is not None and (request.body is None or isinstance(request.body, bytes | str)):
             # The connection is used again once its answer is read (`requests.auth.HTTPDigestAuth` does the same).
             answer.content  # noqa: B018
