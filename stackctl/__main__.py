@@ -4,26 +4,21 @@ import gc
 import os
 import sys
 
-from stackctl.errors import FAILED, INTERRUPTED
-from stackctl.streams import open_closed, settle, tell
+from mlflow_sso_client import streams
+
+from stackctl.errors import INTERRUPTED
 
 
 def main() -> None:
-    open_closed()
-    code = _run()
-    trouble = settle(sys.stdout)
-    if trouble is not None:
-        tell(trouble)
-        code = code or FAILED
-    settle(sys.stderr)
+    code = streams.run(_command)
     if code == INTERRUPTED:
         # At once: threads that wait for something else, as long as they may, would be waited for.
         os._exit(INTERRUPTED)
     sys.exit(code)
 
 
-def _run() -> str | int | None:
-    """Run the command; returns its exit code."""
+def _command() -> int | None:
+    """Run the command. Returns the exit code of an interrupt; every other way of its ends is a SystemExit."""
     try:
         # What is imported stays to the end; looking for garbage among it is a tenth of a command's start.
         gc.disable()
@@ -31,15 +26,9 @@ def _run() -> str | int | None:
 
         gc.enable()
         app()
-    except SystemExit as ended:
-        return ended.code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:
-        settle(sys.stdout)
-        tell(error)
-        return FAILED
-    return 0
+    return None
 
 
 if __name__ == "__main__":

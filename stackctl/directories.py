@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from mlflow_sso_client import streams
 from mlflow_sso_client.errors import RefusedError
 from mlflow_sso_client.files import CONFIG, chosen_home, config_home, remedy
 
@@ -40,7 +41,7 @@ def told(error: OSError) -> str:
     with suppress(RefusedError, StackError):
         homes = {STATE: _home(STATE, ".local/state"), CACHE: _home(CACHE, ".cache"), CONFIG: config_home()}
         more = next(filter(None, (remedy(error, variable, home) for variable, home in homes.items())), "")
-    return f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}{more}"
+    return f"{streams.told(error)}{more}"
 
 
 def _home(variable: str, default: str) -> Path:

@@ -1,34 +1,17 @@
-"""The standard streams of a command: whoever starts it may have closed them, or sent them to a disk that is full."""
+"""The standard streams of a command, which may be closed, full, or pipes that nobody reads."""
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import TextIO
 
 from mlflow_sso_client.errors import RefusedError
 from mlflow_sso_client.files import CONFIG, config_home, remedy
 from mlflow_sso_client.words import say
-
-
-class _Closed(io.TextIOBase):
-    """In the place of a stream that is closed, for which Python has None: using it fails as a file does."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def read(self, size: int | None = -1, /) -> NoReturn:
-        raise OSError(errno.EBADF, "it is closed", self._name)
-
-    def readline(self, size: int = -1, /) -> NoReturn:  # type: ignore[override] # nothing is ever read
-        self.read()
-
-    def write(self, text: str, /) -> NoReturn:
-        self.read()
 
 
 def run(command: Callable[[], object]) -> int:
@@ -36,35 +19,65 @@ def run(command: Callable[[], object]) -> int:
 
     A failure is one line on standard error, if that can be written to; its own closing is a wish for silence.
     """
-    sys.stdin = sys.stdin or _Closed("standard input")
-    sys.stdout = sys.stdout or _Closed("standard output")
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # for as long as the process lives
+    _open_closed()
     code: object
     try:
         code = command()
     except SystemExit as end:
         code = end.code
     except OSError as error:
+        settle(sys.stdout)
         code = failure(error)
     number = code if isinstance(code, int) else int(code is not None)
-    # What is in a buffer still would fail when Python ends, with a traceback or without a word.
-    for name in ("stdout", "stderr"):
-        try:
-            getattr(sys, name).flush()
-        except OSError as error:
-            if number == 0:
-                with suppress(OSError):
-                    say(f"error: the standard streams cannot be written to ({error.strerror or error})")
-            setattr(sys, name, None)
+    for stream in (sys.stdout, sys.stderr):
+        trouble = settle(stream)
+        if trouble is not None:
+            failure(trouble)
             number = number or 1
     return number
 
 
+def _open_closed() -> None:
+    """Put a stream in the place of each standard one that is closed; the next file would take its number otherwise.
+
+    There is nothing to read, and nobody to tell. Data for a closed standard output cannot be written.
+    """
+    # The lowest number that is free is the one that is given.
+    for number, way in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, way)
+    sys.stdin = sys.stdin or os.fdopen(0, "r")
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def settle(stream: TextIO) -> OSError | None:
+    """Write what a stream still holds. Returns why it cannot be written; it holds nothing any more then."""
+    try:
+        stream.flush()
+    except OSError as error:
+        # Python writes it once more at its end, and would tell of the failure in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
+
+
+def told(error: OSError) -> str:
+    """What the system refused: where, and why."""
+    return f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}"
+
+
 def failure(error: OSError) -> int:
-    """Say what the system refused, where it can be said; the exit code of it."""
-    where, more = f"{error.filename}: " if error.filename else "", ""
-    with suppress(RefusedError):
-        more = remedy(error, CONFIG, config_home())
-    with suppress(OSError):
-        say(f"error: {where}{error.strerror or error}{more}")
+    """Say what the system refused, where it can be said; the exit code of it.
+
+    Nothing is said of a reader that has gone: it has seen what it wanted.
+    """
+    if error.errno != errno.EPIPE:
+        more = ""
+        with suppress(RefusedError):
+            more = remedy(error, CONFIG, config_home())
+        with suppress(OSError):
+            say(f"error: {told(error)}{more}")
     return 1

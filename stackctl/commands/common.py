@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from mlflow_sso_client.errors import AccessError, RefusedError
+from mlflow_sso_client.streams import settle
 
 from platforms.docker import daemon
 from platforms.inventory import InventoryError
@@ -25,7 +26,6 @@ from stackctl.clients.trash import TrashError
 from stackctl.engines import pulumi_cli
 from stackctl.errors import FAILED, INTERRUPTED, REFUSED, ImageError
 from stackctl.progress import printable, say
-from stackctl.streams import settle
 
 
 class Output(StrEnum):

@@ -58,8 +58,7 @@ def test_a_closed_standard_input_holds_no_password(module: str) -> None:
     words = "login --url http://127.0.0.1:1 --issuer http://127.0.0.1:1/realms/x --username bob --password-stdin"
     code, _, said = run(module, words, "<&-")
     assert code != 0
-    assert said.startswith("error: standard input")
-    assert said.count("\n") == 1
+    assert said == "error: standard input holds no line with the password; pipe it in\n"
 
 
 @COMMANDS
