@@ -28,6 +28,20 @@ class Answer:
         return str(json.loads(self.body)["message"])
 
 
+class Beside:
+    """How many are inside at once, and were at most."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def __enter__(self) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+
+    def __exit__(self, *_: object) -> None:
+        self.now -= 1
+
+
 def scope_of(method: str, path: str, headers: Mapping[str, str] | None = None) -> Scope:
     given = {"host": "ml.example.com", **(headers or {})}
     return {

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from mlflow_sso_client.logins import Login, LoginStore
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,19 @@ def token(sub: str, number: int = 1, issuer: str = "https://keycloak.test") -> s
     """What Keycloak's tokens look like, without a signature."""
     body = json.dumps({"iss": issuer, "sub": sub, "jti": number}).encode()
     return f"e30.{base64.urlsafe_b64encode(body).rstrip(b'=').decode()}.x"
+
+
+def kept_login(
+    url: str, issuer: str = "https://keycloak.test/realms/mlflow", name: str = "dev", **changes: object
+) -> LoginStore:
+    """A login of alice's whose token is good for five minutes, unless `changes` say otherwise; where it is kept."""
+    login = Login(
+        mlflow_url=url, issuer=issuer, client_id="mlflow-cli", username="alice", kind="device", offline=False,
+        access_token="good", access_from=time.time(), access_until=time.time() + 300, refresh_token="refresh-1",
+    )  # fmt: skip
+    store = LoginStore(name)
+    store.write(replace(login, **changes))  # type: ignore[arg-type]
+    return store
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from mlflow_sso_client import logins
 from mlflow_sso_client.command import main
-from mlflow_sso_client.logins import Login, LoginStore, login_for
+from mlflow_sso_client.logins import LoginStore, login_for
 from typer.testing import CliRunner
 
 from stackctl.cli import app
 from stackctl.people import connection
-from tests.unit.fakes import Fake, fake_server
+from tests.unit.fakes import Fake, fake_server, kept_login
 
 REALM = "/realms/mlflow/protocol/openid-connect"
 BOB = "e30.eyJwcmVmZXJyZWRfdXNlcm5hbWUiOiAiYm9iIn0.x"
@@ -45,15 +45,11 @@ def server() -> Iterator[Fake]:
 
 
 def keep(name: str, url: str, username: str = "alice", made: float = 0.0, *, ended: bool = False) -> LoginStore:
-    store = LoginStore(name)
-    store.write(
-        Login(
-            mlflow_url=url, issuer=f"{url}/realms/mlflow", client_id="mlflow-cli", username=username, kind="device",
-            offline=False, access_token=f"token-{name}", access_from=time.time(),
-            access_until=time.time() + (-1 if ended else 300), made=made,
-        )
+    until = time.time() + (-1 if ended else 300)
+    return kept_login(
+        url, f"{url}/realms/mlflow", name,
+        username=username, access_token=f"token-{name}", access_until=until, made=made, refresh_token="",
     )  # fmt: skip
-    return store
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:

@@ -7,19 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import requests
 from mlflow_sso_client import notices, providers
-from mlflow_sso_client.logins import Login, LoginStore
+from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.providers import SsoAuthProvider, SsoHeaders
 from mlflow_sso_client.web import is_loopback
 
 from settings import types
-from tests.unit.fakes import Answer, Asked, Fake, fake_server
+from tests.unit.fakes import Answer, Asked, Fake, fake_server, kept_login
 
 TOKEN = "POST /realms/mlflow/protocol/openid-connect/token"
 GOOD = "Bearer good"
@@ -45,14 +44,7 @@ def server() -> Iterator[Fake]:
 
 
 def kept(server: Fake, **changes: object) -> LoginStore:
-    login = Login(
-        mlflow_url=server.url, issuer=server.issuer(), client_id="mlflow-cli", username="alice", kind="device",
-        offline=False, access_token="good", access_from=time.time(), access_until=time.time() + 300,
-        refresh_token="refresh-1",
-    )  # fmt: skip
-    store = LoginStore("dev")
-    store.write(replace(login, **changes))  # type: ignore[arg-type]
-    return store
+    return kept_login(server.url, server.issuer(), **changes)  # type: ignore[arg-type]
 
 
 def ask(url: str, **more: object) -> requests.Response:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 from mlflow_sso_client import notices
-from mlflow_sso_client.logins import Login, LoginStore
 from mlflow_sso_client.providers import SsoAuth, SsoAuthProvider
 
-from tests.unit.fakes import Answer, Asked, Fake, fake_server
+from tests.unit.fakes import Answer, Asked, Fake, fake_server, kept_login
 
 TOKEN = "POST /realms/mlflow/protocol/openid-connect/token"
 GRANT = 200, {"access_token": "good", "expires_in": 300, "refresh_token": "refresh-2"}
@@ -36,19 +33,8 @@ def server() -> Iterator[Fake]:
 
     with fake_server() as fake:
         fake.routes |= {"GET /api": answer, "POST /api": answer}
-        keep(fake)
+        kept_login(fake.url, fake.issuer(), access_token="of-before")
         yield fake
-
-
-def keep(server: Fake, **changes: object) -> LoginStore:
-    login = Login(
-        mlflow_url=server.url, issuer=server.issuer(), client_id="mlflow-cli", username="alice", kind="device",
-        offline=False, access_token="of-before", access_from=time.time(), access_until=time.time() + 300,
-        refresh_token="refresh-1",
-    )  # fmt: skip
-    store = LoginStore("dev")
-    store.write(replace(login, **changes))  # type: ignore[arg-type]
-    return store
 
 
 @pytest.fixture
@@ -101,7 +87,7 @@ def test_whoever_logs_in_again_meanwhile_is_let_in(
     server.routes[TOKEN] = 400, {"error": "invalid_grant"}
     assert requests.get(f"{server.url}/api", auth=auth, timeout=5).status_code == 401
     assert "mlflow-sso login" in capsys.readouterr().err
-    keep(server, access_token="good")
+    kept_login(server.url, server.issuer())
     assert requests.get(f"{server.url}/api", auth=auth, timeout=5).status_code == 200
     assert capsys.readouterr().err == ""
 

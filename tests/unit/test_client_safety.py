@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +13,11 @@ import requests
 from mlflow_sso_client import notices, providers
 from mlflow_sso_client.command import main
 from mlflow_sso_client.errors import RefusedError
-from mlflow_sso_client.logins import Login, LoginStore
 from mlflow_sso_client.oidc import discover
 from mlflow_sso_client.providers import SsoAuth, SsoAuthProvider, SsoHeaders
 from mlflow_sso_client.web import session
 
-from tests.unit.fakes import Fake, fake_server, token
+from tests.unit.fakes import Fake, fake_server, kept_login, token
 
 CURRENT_USER = "/api/2.0/mlflow/users/current"
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
@@ -40,17 +38,6 @@ def server() -> Iterator[Fake]:
     with fake_server() as fake:
         fake.routes[f"GET {CURRENT_USER}"] = 401, {}
         yield fake
-
-
-def kept(url: str, name: str = "dev", **changes: object) -> LoginStore:
-    login = Login(
-        mlflow_url=url, issuer="https://keycloak.test/realms/mlflow", client_id="mlflow-cli", username="alice",
-        kind="device", offline=False, access_token="good", access_from=time.time(), access_until=time.time() + 300,
-        refresh_token="refresh-1",
-    )  # fmt: skip
-    store = LoginStore(name)
-    store.write(replace(login, **changes))  # type: ignore[arg-type]
-    return store
 
 
 def by_header(url: str, **held: object) -> str | None:
@@ -75,7 +62,7 @@ def test_no_token_goes_in_clear_through_a_network(
     way: Callable[[str], str | None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Such a login can be in a file of an older version, or of somebody's hand."""
-    store = kept("http://mlflow.test:5000")
+    store = kept_login("http://mlflow.test:5000")
     assert way("http://mlflow.test:5000") is None
     assert way("http://mlflow.test:5000") is None
     (line,) = capsys.readouterr().err.splitlines()
@@ -109,7 +96,7 @@ def test_no_issuer_names_a_place_that_tokens_or_passwords_may_not_go_to(url: str
 def test_no_token_for_this_machine_goes_to_a_proxy(
     variable: str, way: Callable[[str], str | None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept("http://localhost:5000")
+    kept_login("http://localhost:5000")
     assert way("http://localhost:5000") == "Bearer good"
     monkeypatch.setenv(variable, "http://proxy.test:3128")
     assert way("http://localhost:5000") is None
@@ -123,7 +110,7 @@ def test_no_token_for_this_machine_goes_to_a_proxy(
 def test_services_of_a_cluster_are_trusted_where_their_user_says_so(
     host: str, way: Callable[[str], str | None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept(f"http://{host}:5000")
+    kept_login(f"http://{host}:5000")
     assert way(f"http://{host}:5000") is None
     monkeypatch.setenv("MLFLOW_SSO_TRUST_SERVICES", "true")
     assert way(f"http://{host}:5000") == "Bearer good"
@@ -142,7 +129,7 @@ def test_no_other_host_is_trusted_with_them(
     way: Callable[[str], str | None], host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_SSO_TRUST_SERVICES", "true")
-    kept(f"http://{host}:5000")
+    kept_login(f"http://{host}:5000")
     assert way(f"http://{host}:5000") is None
 
 
@@ -150,7 +137,7 @@ def test_no_other_host_is_trusted_with_them(
 def test_a_proxy_may_carry_what_it_cannot_read(
     way: Callable[[str], str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept("https://mlflow.test")
+    kept_login("https://mlflow.test")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     assert way("https://mlflow.test") == "Bearer good"
 
@@ -160,7 +147,7 @@ def test_no_command_takes_the_login_of_another_server_than_the_one_that_is_set(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Otherwise `curl -H "Authorization: Bearer $(mlflow-sso token)" $MLFLOW_TRACKING_URI` gives it away."""
-    store = kept("https://a.test")
+    store = kept_login("https://a.test")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://b.test")
     assert main([command]) == 3
     done = capsys.readouterr()
@@ -175,7 +162,7 @@ def test_no_command_takes_the_login_of_another_server_than_the_one_that_is_set(
 def test_a_server_that_wants_a_login_and_has_none_is_told_once(
     way: Callable[[str], str | None], server: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept("https://mlflow.test")
+    kept_login("https://mlflow.test")
     for _ in range(3):
         assert way(server.url) is None
     (line,) = capsys.readouterr().err.splitlines()
@@ -202,7 +189,7 @@ def test_a_server_that_mlflow_has_credentials_for_is_left_to_them(
     """MLflow would replace the header, so nothing is renewed or asked for it."""
     for name in providers.PAIR:
         monkeypatch.setenv(name, "mine")
-    kept(server.url, access_until=0.0)
+    kept_login(server.url, access_until=0.0)
     assert by_header(server.url, **dict.fromkeys(held, "mine")) is None
     assert capsys.readouterr().err == ""
     assert server.asked == []
@@ -212,7 +199,7 @@ def test_a_user_name_without_a_password_is_told_once(
     server: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """MLflow sends neither of the two, so that the server's refusal would have no cause."""
-    kept(server.url)
+    kept_login(server.url)
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
     assert SsoHeaders().in_context()
     assert by_header(server.url, username="bob") is None
@@ -223,12 +210,12 @@ def test_a_user_name_without_a_password_is_told_once(
 
 def test_a_token_that_is_given_is_renewed_for_the_same_person_alone(server: Fake) -> None:
     """`env` prints one, which a shell goes on holding; one of somebody else is a choice."""
-    kept(server.url, access_token=token("alice", 2))
+    kept_login(server.url, access_token=token("alice", 2))
     assert by_auth(server.url, Authorization=f"Bearer {token('alice')}") == f"Bearer {token('alice', 2)}"
     others = ("opaque", "a.b.c", token("ci"), token("alice", issuer="https://other.test"))
     for given in (*(f"Bearer {other}" for other in others), "Basic YWxpY2U6bWxmX3g="):
         assert by_auth(server.url, Authorization=given) == given
-    kept(server.url, access_token="opaque-too")
+    kept_login(server.url, access_token="opaque-too")
     assert by_auth(server.url, Authorization="Bearer opaque") == "Bearer opaque", "nobody is not the same person"
 
 
@@ -238,7 +225,7 @@ def test_a_token_that_is_given_stays_where_the_login_cannot_be_used(
     given = f"Bearer {token('alice')}"
     assert by_auth(server.url, Authorization=given) == given
     assert capsys.readouterr().err == "", "nobody knows that it is not good"
-    kept(server.url, issuer=server.issuer(), access_until=time.time() - 1, access_token=token("alice", 2))
+    kept_login(server.url, issuer=server.issuer(), access_until=time.time() - 1, access_token=token("alice", 2))
     server.routes["POST /realms/mlflow/protocol/openid-connect/token"] = 400, {"error": "invalid_grant"}
     assert by_auth(server.url, Authorization=given) == given
     assert f"run `mlflow-sso login --url {server.url}`" in capsys.readouterr().err

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from mlflow_sso_client import words
-from mlflow_sso_client.logins import Login, LoginStore
 from mlflow_sso_client.words import Once
+
+from tests.unit.fakes import kept_login
 
 COMMANDS = pytest.mark.parametrize("module", ["mlflow_sso_client", "stackctl"])
 
@@ -23,12 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in ("STACK", "MLFLOW_TRACKING_URI", "PYTHONDEVMODE"):
         monkeypatch.delenv(name, raising=False)
-    LoginStore("dev").write(
-        Login(
-            mlflow_url="http://127.0.0.1:1", issuer="http://127.0.0.1:1/realms/x", client_id="c", username="bob",
-            kind="device", offline=False, access_token="good", access_from=time.time(), access_until=time.time() + 300,
-        )
-    )  # fmt: skip
+    kept_login("http://127.0.0.1:1", "http://127.0.0.1:1/realms/x", refresh_token="")
 
 
 def run(module: str, words: str, streams: str, **more: str) -> tuple[int, str, str]:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from mlflow_sso_client.logins import Login, LoginStore
 from typer.testing import CliRunner, Result
 
 from platforms.docker.inventory import DockerInventory
@@ -18,6 +17,7 @@ from stackctl.engines import pulumi_cli
 from stackctl.engines.compose import ComposeTarget
 from stackctl.engines.kubectl import KubectlTarget
 from tests.fakes import FakeCommand, FakeDocker
+from tests.unit.fakes import kept_login
 
 INVENTORIES = {Platform.DOCKER: DockerInventory, Platform.KUBERNETES: KubernetesInventory}
 LEFT = [Item("container", "mlflow-sso-x-redis", "redis"), Item("volume", "mlflow-sso-x-data", data=True)]
@@ -113,13 +113,7 @@ def test_a_kept_directory_of_secrets_counts_as_something_left(tmp_path: Path, mo
 def test_the_login_to_a_stack_goes_with_it_and_with_it_alone(
     made_by: str, url: str, items: list[Item] | None, forgotten: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = LoginStore("x")
-    store.write(
-        Login(
-            mlflow_url=url, issuer="http://localhost:8080/realms/mlflow", client_id="mlflow-cli", username="bob",
-            kind="device", offline=False, access_token="t", access_from=1.0, access_until=2.0,
-        )
-    )  # fmt: skip
+    store = kept_login(url, name="x")
     done = destroy(made_by, Platform.DOCKER, items, tmp_path, monkeypatch)
     # What is not known here may be up elsewhere.
     gone = forgotten and url == "http://localhost:5000" and made_by != "nothing known"

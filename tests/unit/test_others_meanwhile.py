@@ -20,9 +20,9 @@ from mlflow_sso.garbage import Collections, Garbage
 from mlflow_sso.guard.lines import LARGE_READ
 from mlflow_sso.mends import errors
 
-from tests.unit.asgi_client import ask, reply, run, scope_of
+from tests.unit.asgi_client import Beside, ask, reply, run, scope_of
 from tests.unit.test_guard import LIMITS, MIB, SEARCH
-from tests.unit.test_turns import turns
+from tests.unit.test_turns import slowly, turns, unread
 
 GATEWAY = "/gateway/chat/invocations"
 
@@ -184,7 +184,7 @@ def test_an_error_says_how_long_its_whole_text_is(size: int) -> None:
 
 def test_two_long_bodies_of_a_user_are_read_at_once_and_the_others_wait() -> None:
     async def scenario() -> None:
-        reading, most, go = 0, 0, asyncio.Event()
+        reading, go = Beside(), asyncio.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await reply(send, 200)
@@ -193,18 +193,12 @@ def test_two_long_bodies_of_a_user_are_read_at_once_and_the_others_wait() -> Non
             left = [b"x" * MIB + b"x", b"x", b"x"]
 
             async def receive() -> Any:
-                nonlocal reading, most
                 piece = left.pop(0)
                 if len(left) == 1:
-                    reading += 1
-                    most = max(most, reading)
-                    await go.wait()
-                    reading -= 1
+                    with reading:
+                        await go.wait()
                 return {"type": "http.request", "body": piece, "more_body": bool(left)}
 
-            return await status(receive, user)
-
-        async def status(receive: Any, user: str) -> int:
             found: list[int] = []
 
             async def send(message: Any) -> None:
@@ -216,10 +210,10 @@ def test_two_long_bodies_of_a_user_are_read_at_once_and_the_others_wait() -> Non
         served = turns(app, replace(LIMITS, places=100, wait_seconds=5))
         bobs = [asyncio.create_task(slow("bob")) for _ in range(6)]
         await asyncio.sleep(0.1)
-        assert most == LARGE_READ
+        assert reading.most == LARGE_READ
         alice = asyncio.create_task(slow("alice"))
         await asyncio.sleep(0.05)
-        assert reading == LARGE_READ + 1, "a user who sends slowly keeps nobody else"
+        assert reading.now == LARGE_READ + 1, "a user who sends slowly keeps nobody else"
         assert (await ask(served, "POST", SEARCH, more={"user": "bob"})).status == 200, "nor short ones of his own"
         go.set()
         assert await asyncio.gather(*bobs, alice) == [200] * 7
@@ -232,24 +226,11 @@ def test_a_slow_reader_of_an_answer_keeps_no_long_body_waiting() -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await reply(send, 200)
 
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.body":
-                await asyncio.Event().wait()
-
         served = turns(app, replace(LIMITS, places=100, idle_seconds=60))
-        body = [b"x" * MIB, b"x"]
-
-        async def slow(user: str) -> None:
-            pieces = list(body)
-
-            async def receive() -> Any:
-                return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
-
-            await served({**scope_of("POST", SEARCH), "user": user}, receive, send)
-
-        readers = [asyncio.create_task(slow(user)) for user in ("alice", "bob", "carol", "dave")]
+        body = (b"x" * MIB, b"x")
+        readers = [asyncio.create_task(unread(served, body, user)) for user in ("alice", "bob", "carol", "dave")]
         await asyncio.sleep(0.05)
-        answer = await asyncio.wait_for(ask(served, "POST", SEARCH, list(body), more={"user": "bob"}), 1)
+        answer = await asyncio.wait_for(ask(served, "POST", SEARCH, body, more={"user": "bob"}), 1)
         assert answer.status == 200
         for reader in readers:
             reader.cancel()
@@ -260,23 +241,14 @@ def test_a_slow_reader_of_an_answer_keeps_no_long_body_waiting() -> None:
 
 def test_long_calls_to_models_wait_beside_one_another() -> None:
     async def scenario() -> int:
-        now = most = 0
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal now, most
-            now += 1
-            most = max(most, now)
-            await asyncio.sleep(0.05)
-            now -= 1
-            await reply(send, 200)
-
-        served = turns(app, replace(LIMITS, places=100, wait_seconds=5))
+        beside = Beside()
+        served = turns(slowly(beside), replace(LIMITS, places=100, wait_seconds=5))
         asked = (
             ask(served, "POST", GATEWAY, [b"x" * MIB, b"x"], more={"user": user})
             for user in ("alice", "bob", "carol")
             for _ in range(5)
         )
         assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
-        return most
+        return beside.most
 
     assert run(scenario()) == 4

@@ -6,36 +6,51 @@ import asyncio
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from mlflow_sso.asgi import Application
 from mlflow_sso.guard import Guard, Limits, Lines, Turns
-from mlflow_sso.guard.bodies import no_body, whole
+from mlflow_sso.guard.bodies import whole
 from mlflow_sso.guard.line import Line
 
-from tests.unit.asgi_client import ask, echo, reply, run, scope_of
+from tests.unit.asgi_client import Beside, ask, echo, reply, run, scope_of
 from tests.unit.test_guard import LIMITS, MIB, SEARCH, guard, one
 
 
-def turns(app: Application, limits: Limits = LIMITS, user: str | None = "bob") -> Guard:
-    async def no_errand(*_: Any) -> None:
-        raise AssertionError("nobody asked for an artifact")
+async def no_errand(*_: Any) -> None:
+    raise AssertionError("nobody asked for an artifact")
 
+
+def turns(app: Application, limits: Limits = LIMITS, user: str | None = "bob") -> Guard:
     return guard(Turns(app, Lines(limits), lambda scope: scope.get("user", user), no_errand), limits)
 
 
-async def unread(served: Application) -> None:
-    """A request of somebody who reads nothing of its answer."""
-    never = asyncio.Event()
+def slowly(beside: Beside) -> Application:
+    """What takes a moment to answer. beside: counts who is answered."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with beside:
+            await asyncio.sleep(0.02)
+        await reply(send, 200)
+
+    return app
+
+
+async def unread(served: Application, pieces: Sequence[bytes] = (b"",), user: str = "bob") -> None:
+    """A request of somebody who reads nothing of its answer. pieces: of its body."""
+    never, left = asyncio.Event(), [*pieces]
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
 
     async def slow(message: Any) -> None:
         if message["type"] == "http.response.body":
             await never.wait()
 
-    await served(scope_of("GET", SEARCH), no_body, slow)
+    await served({**scope_of("POST" if any(pieces) else "GET", SEARCH), "user": user}, receive, slow)
 
 
 def test_nobodys_body_is_read() -> None:
@@ -46,16 +61,12 @@ def test_nobodys_body_is_read() -> None:
 
 def test_requests_of_one_user_leave_turns_for_others() -> None:
     async def scenario() -> None:
-        now = most = 0
-        go = asyncio.Event()
+        beside, go = Beside(), asyncio.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal now, most
             if scope["user"] == "bob":
-                now += 1
-                most = max(most, now)
-                await go.wait()
-                now -= 1
+                with beside:
+                    await go.wait()
             await reply(send, 200)
 
         served = turns(app)
@@ -65,7 +76,7 @@ def test_requests_of_one_user_leave_turns_for_others() -> None:
         fifth = await ask(served, "POST", SEARCH, more={"user": "bob"})
         go.set()
         assert [answer.status for answer in await asyncio.gather(*bobs)] == [200] * 4
-        assert (alice.status, most) == (200, LIMITS.turns_of_one)
+        assert (alice.status, beside.most) == (200, LIMITS.turns_of_one)
         assert (fifth.status, fifth.headers["retry-after"]) == (429, "1")
 
     run(scenario())
@@ -77,34 +88,30 @@ def compute() -> None:
         pass
 
 
-@pytest.mark.parametrize(("work", "beside"), [(compute, 1), (lambda: time.sleep(0.25), LIMITS.turns_of_one)])
+@pytest.mark.parametrize(("work", "expected"), [(compute, 1), (lambda: time.sleep(0.25), LIMITS.turns_of_one)])
 def test_a_user_of_requests_that_compute_has_one_turn_while_others_are_here(
-    work: Callable[[], None], beside: int
+    work: Callable[[], None], expected: int
 ) -> None:
     async def scenario() -> None:
-        now = most = 0
+        beside = Beside()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal now, most
             if scope["user"] == "bob":
-                now += 1
-                most = max(most, now)
-                await asyncio.sleep(0.01)
-                work()
-                now -= 1
+                with beside:
+                    await asyncio.sleep(0.01)
+                    work()
             await reply(send, 200)
 
         async def bobs(count: int) -> int:
-            nonlocal most
-            most = 0
+            beside.most = 0
             asked = (ask(served, "POST", SEARCH, more={"user": "bob"}) for _ in range(count))
             assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
-            return most
+            return beside.most
 
         served = turns(app, replace(LIMITS, places=100))
         assert await bobs(3) == LIMITS.turns_of_one, "alone, a user has what there is for one"
         assert (await ask(served, "POST", SEARCH, more={"user": "alice"})).status == 200
-        assert await bobs(3) == beside
+        assert await bobs(3) == expected
 
     run(scenario())
 
@@ -258,19 +265,10 @@ def test_answers_that_nobody_reads_are_bounded_for_each_user() -> None:
 
 def test_long_bodies_of_a_user_are_answered_one_by_one() -> None:
     async def scenario() -> None:
-        now = most = 0
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal now, most
-            now += 1
-            most = max(most, now)
-            await asyncio.sleep(0.02)
-            now -= 1
-            await reply(send, 200)
-
-        served = turns(app)
+        beside = Beside()
+        served = turns(slowly(beside))
         answers = await asyncio.gather(*(ask(served, "POST", SEARCH, [b"x" * MIB, b"x"]) for _ in range(4)))
-        assert ([answer.status for answer in answers], most) == ([200] * 4, 1)
+        assert ([answer.status for answer in answers], beside.most) == ([200] * 4, 1)
 
     run(scenario())
 
@@ -302,23 +300,14 @@ def test_a_long_answer_that_comes_in_pieces_is_held_in_pieces_alone() -> None:
 
 
 def test_bodies_that_the_rules_read_wait_in_the_same_lines_as_all_others() -> None:
-    async def no_errand(*_: Any) -> None:
-        raise AssertionError("nobody asked for an artifact")
-
     async def scenario() -> None:
-        now = most = 0
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await echo(scope, receive, send)
+        beside = Beside()
 
         async def rules(scope: Any, receive: Any, send: Any) -> None:
             """Reads a body whole, and hands it on."""
-            nonlocal now, most
             body = await whole(receive)
-            now += 1
-            most = max(most, now)
-            await asyncio.sleep(0.02)
-            now -= 1
+            with beside:
+                await asyncio.sleep(0.02)
 
             async def again() -> Any:
                 return {"type": "http.request", "body": body, "more_body": False}
@@ -326,13 +315,13 @@ def test_bodies_that_the_rules_read_wait_in_the_same_lines_as_all_others() -> No
             await inner(scope, again, send)
 
         lines = Lines(LIMITS)
-        inner = Turns(app, lines, lambda scope: "bob", no_errand)
+        inner = Turns(echo, lines, lambda scope: "bob", no_errand)
         served = guard(Turns(rules, lines, lambda scope: "bob", no_errand, first=True))
         body = [b"x" * MIB, b"x" * 9]
         for path, expected in (("/ajax-api/3.0/jobs", 1), ("/gateway/openai/v1/responses", 2), (SEARCH, 4)):
-            most = 0
+            beside.most = 0
             answers = await asyncio.gather(*(ask(served, "POST", path, list(body)) for _ in range(4)))
             assert [(answer.status, answer.body) for answer in answers] == [(200, str(MIB + 9).encode())] * 4
-            assert most == expected, path
+            assert beside.most == expected, path
 
     run(scenario())
