@@ -6,13 +6,15 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from mlflow_sso_client.logins import Login, LoginStore
 
 
@@ -66,6 +68,16 @@ def token(sub: str, number: int = 1, issuer: str = "https://keycloak.test") -> s
     """What Keycloak's tokens look like, without a signature."""
     body = json.dumps({"iss": issuer, "sub": sub, "jti": number}).encode()
     return f"e30.{base64.urlsafe_b64encode(body).rstrip(b'=').decode()}.x"
+
+
+def bare_machine(monkeypatch: pytest.MonkeyPatch, home: Path, variables: Iterable[str]) -> None:
+    """A user's machine without a stack, a login, Pulumi, and variables that could say where they are."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr("stackctl.engines.pulumi_cli.find", lambda: None)
+    for name in variables:
+        monkeypatch.delenv(name, raising=False)
 
 
 def kept_login(

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from stackctl.cli import app
 from stackctl.commands.tokens import parse_expiry
-from tests.unit.fakes import Answer, Asked, Fake, fake_server
+from tests.unit.fakes import Answer, Asked, Fake, bare_machine, fake_server
 
 REALM = "/realms/mlflow/protocol/openid-connect"
 USERS = "/api/2.0/mlflow/users"
@@ -52,12 +52,8 @@ def server() -> Iterator[Fake]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr("stackctl.engines.pulumi_cli.find", lambda: None)
-    for name in ("STACK", "STACKCTL_URL", "STACKCTL_ISSUER", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
+    variables = ("STACK", "STACKCTL_URL", "STACKCTL_ISSUER", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+    bare_machine(monkeypatch, tmp_path, variables)
 
 
 def run(*args: str, code: int = 0, given: str = "") -> Result:

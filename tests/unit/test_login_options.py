@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from stackctl.cli import app
 from stackctl.clients.keycloak_admin import Provisioner
 from stackctl.people import connection
-from tests.unit.fakes import Fake, fake_server
+from tests.unit.fakes import Fake, bare_machine, fake_server
 
 REALM = "/realms/mlflow/protocol/openid-connect"
 USER = "GET /api/2.0/mlflow/users/current"
@@ -23,15 +23,10 @@ USER = "GET /api/2.0/mlflow/users/current"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr("stackctl.engines.pulumi_cli.find", lambda: None)
-    for name in ("URL", "ISSUER", "CLIENT_ID", "CA_BUNDLE", "TOKEN_URL"):
-        monkeypatch.delenv(f"MLFLOW_SSO_{name}", raising=False)
-        monkeypatch.delenv(f"STACKCTL_{name}", raising=False)
-    for name in ("STACKCTL_KEYCLOAK_REALM", "STACK", "MLFLOW_TRACKING_URI", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
+    names = ("URL", "ISSUER", "CLIENT_ID", "CA_BUNDLE", "TOKEN_URL")
+    own = [f"{prefix}_{name}" for prefix in ("MLFLOW_SSO", "STACKCTL") for name in names]
+    others = ("STACKCTL_KEYCLOAK_REALM", "STACK", "MLFLOW_TRACKING_URI", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+    bare_machine(monkeypatch, tmp_path, (*own, *others))
     return tmp_path / "config"
 
 
