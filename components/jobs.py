@@ -1,7 +1,7 @@
 """What runs MLflow's jobs: judges on traces, evaluations and the search for issues, beside the server that takes them.
 
 A container of its own: what a job takes of memory takes none of the server's, there is one for any number of servers,
-and it holds neither the login's secrets nor those of the AI gateway. See docs/decisions/0020-jobs.md.
+and it holds neither the login's secrets nor those of the AI gateway. See docs/decisions/mlflow/0020-jobs.md.
 """
 
 from __future__ import annotations

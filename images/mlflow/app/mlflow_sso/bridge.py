@@ -1,7 +1,7 @@
 """Flask under ASGI: a thread computes each answer, and none waits for whoever reads it.
 
 asgiref's adapter, which the plugin uses, answers all requests in one thread that waits for whoever reads, writes bodies
-into files, and goes between thread and event loop for each piece. See docs/decisions/0013-threads-of-mlflow.md.
+into files, and goes between thread and event loop for each piece. See docs/decisions/mlflow/0013-threads-of-mlflow.md.
 
 Source: PEP 3333; the ASGI specification, "HTTP & WebSocket ASGI Message Format", of which a server may drop what is
 sent after a disconnect without a word.
