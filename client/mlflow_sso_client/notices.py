@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from urllib.parse import urlsplit
 
 import requests
 from requests.utils import get_netrc_auth
 
+from mlflow_sso_client import bounds
 from mlflow_sso_client.addresses import no_login
 from mlflow_sso_client.errors import AccessError, NotLoggedInError
 from mlflow_sso_client.files import NAME
@@ -96,7 +98,8 @@ def _tell_of_another_name(address: str) -> bool:
 def _wants_login(address: str, verify: bool | str) -> bool:
     url = address.partition("/api/")[0].rstrip("/") + CURRENT_USER
     try:
-        answer = requests.get(url, auth=untouched, timeout=_TIMEOUT, allow_redirects=False, verify=verify)
+        asked = partial(requests.get, url, auth=untouched, timeout=_TIMEOUT, verify=verify)
+        answer = bounds.ask(partial(asked, allow_redirects=False, stream=True))
     except (OSError, ValueError):
         # MLflow's own request says what is wrong with it.
         return False

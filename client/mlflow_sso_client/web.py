@@ -6,15 +6,17 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, select_proxy
 
+from mlflow_sso_client import bounds
 from mlflow_sso_client.errors import AccessError, CertificateError, KeycloakDownError, MlflowDownError, RefusedError
 
-# Seconds to connect, and between two bytes of an answer.
+# Seconds to connect, and between two bytes of an answer; for a whole one see `bounds`.
 TIMEOUT = (5.0, 30.0)
 KEYCLOAK = "Keycloak"
 MLFLOW = "MLflow"
@@ -125,9 +127,8 @@ class Web:
             # Otherwise REQUESTS_CA_BUNDLE would win over the session's own setting.
             more["verify"] = self.http.verify
         try:
-            answer = self.http.request(
-                method, url, headers=headers, timeout=TIMEOUT, allow_redirects=allow_redirects, **more
-            )
+            more |= {"headers": headers, "timeout": TIMEOUT, "allow_redirects": allow_redirects, "stream": True}
+            answer = bounds.ask(partial(self.http.request, method, url, **more))
         except requests.exceptions.SSLError as error:
             raise _certificate(self.service, self.base_url, error) from None
         except requests.exceptions.InvalidURL:
@@ -179,6 +180,8 @@ def _certificate(service: str, url: str, error: Exception) -> CertificateError:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.exceptions.Timeout):
         return "no answer in time"
+    if isinstance(error, bounds.TooLongError):
+        return str(error)
     text = str(error)
     for known in ("Connection refused", "Name or service not known", "No route to host", "Temporary failure in name"):
         if known in text:

@@ -6,10 +6,12 @@ import json
 import time
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+from mlflow_sso_client import bounds
 
 from components.plugin.profile import BACKEND_STORE, MlflowView
 from platforms.running import Instance, Running
@@ -42,7 +44,7 @@ class Reply:
     def document(self) -> dict[str, Any]:
         try:
             found = json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -64,11 +66,12 @@ def ask(http: requests.Session, url: str, form: dict[str, str] | None = None) ->
 def _ask(http: requests.Session, url: str, form: dict[str, str] | None) -> Reply:
     start = time.time()
     try:
-        answer = http.request(
-            "POST" if form else "GET", url, data=form, timeout=SECONDS, allow_redirects=False,
+        call = partial(
+            http.request, "POST" if form else "GET", url, data=form, timeout=SECONDS, allow_redirects=False,
             # Given here it wins over REQUESTS_CA_BUNDLE; the session's own would not.
-            headers={"Accept": "application/json, text/html"}, verify=http.verify,
+            headers={"Accept": "application/json, text/html"}, verify=http.verify, stream=True,
         )  # fmt: skip
+        answer = bounds.ask(call)
     except requests.exceptions.SSLError as error:
         return Reply(url, error=_short(error), untrusted="CERTIFICATE_VERIFY_FAILED" in str(error))
     except requests.exceptions.RequestException as error:
@@ -92,6 +95,8 @@ def _skew(answer: requests.Response, start: float, end: float) -> float | None:
 
 def _short(error: Exception) -> str:
     text = str(error)
+    if isinstance(error, bounds.TooLongError):
+        return text
     for known in ("Connection refused", "Name or service not known", "No route to host", "timed out"):
         if known in text:
             return known.lower()

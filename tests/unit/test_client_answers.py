@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import socketserver
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from mlflow_sso_client import bounds
 from mlflow_sso_client.command import main
 from mlflow_sso_client.errors import KeycloakDownError
 from mlflow_sso_client.logins import Login, LoginStore
-from mlflow_sso_client.web import KEYCLOAK, Web
+from mlflow_sso_client.web import KEYCLOAK, Web, session
 
+from stackctl.doctor.probes import ask
 from tests.unit.fakes import Fake, fake_server
 
 REALM = "/realms/mlflow/protocol/openid-connect"
@@ -160,3 +166,62 @@ def test_a_ca_bundle_of_requests_own_that_is_not_there(
     told = capsys.readouterr().err
     assert "/no/such/file.pem" in told
     assert "give its place with --ca-bundle FILE" in told
+
+
+@contextmanager
+def endless(*, head: bytes, piece: bytes, pause: float) -> Iterator[str]:
+    """A server that sends the beginning of an answer, and then a piece again and again."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            with suppress(OSError):
+                self.request.sendall(head)
+                while not over.wait(pause):
+                    self.request.sendall(piece)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"), [(HEAD, b"X-More: y\r\n"), (HEAD + b"Content-Length: 100000\r\n\r\n", b" ")],
+    ids=["head", "body"],
+)  # fmt: skip
+def test_an_answer_a_byte_at_a_time_ends(
+    head: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bounds, "SECONDS", 0.5)
+    with endless(head=head, piece=piece, pause=0.05) as url:
+        line = refused(capsys, "login", "--url", url, "--issuer", f"{url}/realms/mlflow")
+        assert "no whole answer" in ask(session(), url).error, "for stackctl doctor as well"
+    assert "no whole answer" in line
+
+
+def test_an_answer_without_end_is_read_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that is small on its way: what is counted is what it is in memory."""
+    monkeypatch.setattr(bounds, "BYTES", 1 << 20)
+    with endless(head=HEAD + b"\r\n", piece=b" " * 65536, pause=0) as url:
+        line = refused(capsys, "login", "--url", url, "--issuer", f"{url}/realms/mlflow")
+    assert "more than 1 MiB" in line
+    packed = gzip.compress(b" " * (8 << 20))
+    head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: " + str(len(packed)).encode() + b"\r\n\r\n" + packed
+    with endless(head=head, piece=b"", pause=60) as url:
+        line = refused(capsys, "login", "--url", url, "--issuer", f"{url}/realms/mlflow")
+    assert "more than 1 MiB" in line

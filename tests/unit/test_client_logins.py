@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow_sso_client import logins
 from mlflow_sso_client.command import main
+from mlflow_sso_client.errors import NotLoggedInError
 from mlflow_sso_client.logins import LoginStore, login_for
 from typer.testing import CliRunner
 
@@ -219,3 +221,41 @@ def test_a_damaged_login_stands_in_nobody_s_way_where_the_stack_is_known(
     monkeypatch.setattr(connection, "outputs", lambda stack, config_file=None: outputs)
     stackctl("login", "--username", "bob", "--password-stdin")
     assert LoginStore("dev").read().username == "bob"
+
+
+@pytest.mark.parametrize("command", ["token", "env", "logout"])
+def test_a_pipe_in_the_place_of_a_login_keeps_nobody_waiting(
+    command: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.mkdir(parents=True)
+    os.mkfifo(home / "mlflow.test.json", 0o600)
+    assert "cannot be read (it is no regular file)" in run(capsys, command, code=3)
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o620, "others may write to it"), (0o602, "others may write to it")])
+def test_a_login_that_others_may_write_to_is_nobody_s(
+    mode: int, said: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its token would go to a server of theirs."""
+    path = keep("mlflow.test", "https://mlflow.test").path
+    path.chmod(mode)
+    assert said in run(capsys, "token", code=3)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_a_login_of_another_user_is_nobody_s(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read them, as `sudo` does with the home of who calls it."""
+    store = keep("mlflow.test", "https://mlflow.test")
+    os.chown(store.path, 60901, 60901)
+    assert store.find() is not None
+    monkeypatch.setattr(os, "geteuid", lambda: 60902)
+    with pytest.raises(NotLoggedInError, match="belongs to another user"):
+        store.find()
+
+
+def test_a_login_that_others_may_read_is_theirs_no_longer(home: Path) -> None:
+    """As a copy of a home directory leaves it."""
+    store = keep("mlflow.test", "https://mlflow.test")
+    store.path.chmod(0o644)
+    assert store.find() is not None
+    assert store.path.stat().st_mode & 0o777 == 0o600
