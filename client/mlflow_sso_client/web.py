@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, select_proxy
@@ -27,6 +27,7 @@ TRUST_SERVICES = "MLFLOW_SSO_TRUST_SERVICES"
 # "DNS for Services and Pods" of Kubernetes; no such name is known outside of a cluster.
 _SERVICE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+\.svc(\.cluster\.local)?")
 _PORTS = {"http": 80, "https": 443}
+_DOTS = {".", ".."}
 
 
 def is_loopback(host: str) -> bool:
@@ -47,14 +48,15 @@ def _is_trusted(host: str) -> bool:
 def canonical(url: str) -> str:
     """One spelling for all that mean the same server and path: small letters, no default port, no slash at the end.
 
-    Empty for what is no http or https URL, and for one with a user name in it. RFC 3986 section 6.2.
+    Empty for what is no http or https URL, for one with a user name in it, and for one with the dot segments that
+    requests takes out on its way, by which it would leave the path of its server. RFC 3986 sections 5.2.4 and 6.2.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         return ""
-    if parts.scheme not in _PORTS or not host or "@" in parts.netloc:
+    if parts.scheme not in _PORTS or not host or "@" in parts.netloc or _DOTS & {*unquote(parts.path).split("/")}:
         return ""
     name = f"[{host}]" if ":" in host else host
     known = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"

@@ -73,6 +73,15 @@ def test_no_token_goes_in_clear_through_a_network(
     assert capsys.readouterr().out == ""
 
 
+@WAYS
+@pytest.mark.parametrize("up", ["..", "%2e%2e", ".%2E", "a/../..", "./%2e%2e", "%2e%2e%2f"])
+def test_no_token_leaves_the_path_of_its_server(way: Callable[[str], str | None], up: str, server: Fake) -> None:
+    """requests asks for /other where /mlflow/%2e%2e/other stands: something else may be there, of the same host."""
+    kept_login(f"{server.url}/mlflow")
+    assert way(f"{server.url}/mlflow") == "Bearer good"
+    assert way(f"{server.url}/mlflow/{up}/other") is None
+
+
 @pytest.mark.parametrize("name", ["token_endpoint", "authorization_endpoint", "device_authorization_endpoint"])
 @pytest.mark.parametrize(
     "url",
