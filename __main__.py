@@ -12,11 +12,12 @@ def main() -> None:
     from pulumi.runtime.config import CONFIG
 
     from components.program import deploy
+    from components.rules import RULES
     from problems import StackError
     from settings import from_engine
 
     try:
-        settings = from_engine(CONFIG.get(), pulumi.get_stack())
+        settings = from_engine(CONFIG.get(), pulumi.get_stack(), rules=RULES)
         for name, value in deploy(settings, pulumi.get_project(), pulumi.get_stack()).items():
             pulumi.export(name, value)
     except StackError as error:

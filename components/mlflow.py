@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from components.artifacts import artifact_store
@@ -26,7 +24,6 @@ from components.plugin.profile import (
     PluginProfile,
     ServerInputs,
 )
-from components.plugin.refusals import refuse_lacking, refuse_overrides
 from components.postgres import CA_BUNDLE_PATH, mlflow_database, oidc_database
 from components.redis import redis_address
 from components.secret import given_secret
@@ -35,7 +32,6 @@ from platforms.workload import (
     Account,
     Entrance,
     ExecCheck,
-    File,
     HttpCheck,
     Outside,
     Port,
@@ -62,6 +58,12 @@ METRICS_PORT, METRICS_PATH = 9464, "/metrics"
 _OWN_METRICS = "/tmp/metrics"
 _METRICS = "MLFLOW_SSO_METRICS_PORT"
 TRUSTED_CAS_PATH = "/tmp/trusted-cas.pem"
+# The entrypoint makes the bundle from the system's CAs and the stack's own.
+_TRUSTED = {
+    "STACK_CA_FILE": CA_BUNDLE_PATH,
+    "SSL_CERT_FILE": TRUSTED_CAS_PATH,
+    "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
+}
 # OTLP over HTTP (OpenTelemetry Protocol specification, "OTLP/HTTP Request").
 TRACE_PATHS = ("/v1/traces", "/v1/traces/*")
 # Agreed with images/mlflow/app (mlflow_sso.mends.places).
@@ -120,15 +122,26 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
     )
 
 
+def own_variables(settings: Settings, profile: PluginProfile) -> set[str]:
+    """The names of all variables that the stack sets, or would set with other settings."""
+    env, secret_env = _environment(settings, profile)
+    return {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW, _METRICS, JOBS_KEY_VARIABLE}
+
+
+def _environment(settings: Settings, profile: PluginProfile) -> tuple[dict[str, str], dict[str, SecretText]]:
+    """The variables of the stack's own: those that are no secret, and those that are."""
+    inputs, store = plugin_inputs(settings), artifact_store(settings)
+    return (
+        {**profile.env(inputs), **_variables(settings), **store.env},
+        {**profile.secret_env(inputs), **_secret_variables(settings), **store.secret_env},
+    )
+
+
 def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
-    """The server. Raises StackError where the settings contradict what the stack or this plugin needs."""
+    """The server."""
     profile = plugin_profile(settings.mlflow.plugin_version)
-    refuse_lacking(settings, profile)
-    store, tls = artifact_store(settings), _tls(settings)
-    env = {**profile.env(plugin_inputs(settings)), **_variables(settings), **store.env, **tls.env}
-    secret_env = {**profile.secret_env(plugin_inputs(settings)), **_secret_variables(settings), **store.secret_env}
-    own = {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW, _METRICS, JOBS_KEY_VARIABLE}
-    refuse_overrides(settings.mlflow, own, profile.ignored)
+    store, encrypted = artifact_store(settings), bool(settings.mlflow.tls.certificate_file)
+    env, secret_env = _environment(settings, profile)
     given = settings.mlflow.secret_env.items()
     secret_env |= {name: SecretText.of(given_secret(Secret(f"mlflow-env-{name}"), value)) for name, value in given}
     traces = Reserved(("POST",), _trace_paths(settings), tuple(Account(*sender) for sender in trace_senders(settings)))
@@ -143,8 +156,8 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             args=profile.command(_server(settings, store.destination)),
             env={**settings.mlflow.env, **env},
             secret_env=secret_env,
-            files=(*tls.files, *ca_files(settings)),
-            ports=_ports(settings, tls.protocol),
+            files=(*tls_files(settings, settings.mlflow.tls), *ca_files(settings)),
+            ports=_ports(settings, Protocol.HTTPS if encrypted else Protocol.HTTP),
             volumes=store.volumes,
             runs=Service(
                 _probe(settings, profile),
@@ -158,15 +171,6 @@ def mlflow_workloads(settings: Settings) -> tuple[Workload, ...]:
             identity=store.identity,
         ),
     )
-
-
-@dataclass(frozen=True)
-class _Tls:
-    """What TLS adds to the server."""
-
-    env: Mapping[str, str] = field(default_factory=dict)
-    files: tuple[File, ...] = ()
-    protocol: Protocol = Protocol.HTTP
 
 
 def _ports(settings: Settings, protocol: Protocol) -> tuple[Port, ...]:
@@ -211,6 +215,7 @@ def _variables(settings: Settings) -> dict[str, str]:
         **({_METRICS: str(METRICS_PORT)} if settings.mlflow.metrics else {}),
         **(NO_CODE_OF_USERS if settings.mlflow.jobs else {}),
         **limit_variables(settings),
+        **(_TRUSTED if settings.ca_bundle else {}),
         **({ARTIFACT_LOCATIONS: ",".join(locations)} if (locations := settings.mlflow.artifact_locations) else {}),
         "WAIT_FOR": ",".join(dict.fromkeys(f"{store.host}:{store.port}" for store in stores)),
     }
@@ -239,22 +244,6 @@ def _server(settings: Settings, artifacts: str) -> ServerInputs:
         metrics=_OWN_METRICS if serves_mlflows_own_metrics(settings) else "",
         certificate=TLS_CERTIFICATE_PATH if encrypted else "",
         key=TLS_KEY_PATH if encrypted else "",
-    )
-
-
-def _tls(settings: Settings) -> _Tls:
-    """What encrypts its port, and the CAs that it trusts beside the system's."""
-    tls = settings.mlflow.tls
-    # The entrypoint makes the bundle from the system's CAs and the stack's own.
-    trusted = {
-        "STACK_CA_FILE": CA_BUNDLE_PATH,
-        "SSL_CERT_FILE": TRUSTED_CAS_PATH,
-        "REQUESTS_CA_BUNDLE": TRUSTED_CAS_PATH,
-    }
-    return _Tls(
-        env=trusted if settings.ca_bundle else {},
-        files=tls_files(settings, tls),
-        protocol=Protocol.HTTPS if tls.certificate_file else Protocol.HTTP,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,13 +20,16 @@ from components.keycloak import (
 )
 from components.mlflow import mlflow_workloads
 from components.postgres import postgres_workloads
-from components.realm.spec import RealmSpec, check_realm, realm_spec
+from components.realm.spec import RealmSpec, realm_spec
 from components.redis import redis_workloads
+from components.rules import RULES
 from platforms.rules import check_secrets, check_workloads
 from platforms.secrets import Secret, SecretText
 from platforms.workload import Protocol, Workload
-from problems import StackError
+from problems import Problem, StackError
 from settings import Settings, is_loopback
+from settings.known import Known
+from settings.rules import broken
 
 # Below an issuer (Keycloak's guide "Securing applications and services with OpenID Connect").
 _TOKENS = "/protocol/openid-connect/token"
@@ -157,6 +160,8 @@ class StackSpec:
 
 def stack_spec(settings: Settings) -> StackSpec:
     """Describe the stack. Raises StackError when settings and workloads contradict each other."""
+    # Whoever read the settings may not have asked these rules.
+    _refuse([wrong.problem for wrong in broken(RULES, settings, Known())])
     ours = settings.keycloak.existing is None
     workloads = (
         *postgres_workloads(settings),
@@ -175,7 +180,10 @@ def stack_spec(settings: Settings) -> StackSpec:
         admin_password=ADMIN_PASSWORD,
         mlflow_url=settings.mlflow.url,
     )
-    problems = [*check_workloads(workloads), *check_secrets(spec.every_secret), *check_realm(spec.realm)]
+    _refuse([*check_workloads(workloads), *check_secrets(spec.every_secret)])
+    return spec
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
         raise StackError("The stack contradicts itself; nothing was created.", problems)
-    return spec

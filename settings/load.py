@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from problems import Problem, StackError
 from settings.model import PROJECT, Platform, Settings
 from settings.refused import shown, validate
 from settings.rules import check
+from settings.wrong import Rule
 
 ROOT = Path(__file__).resolve().parent.parent
 # Stands for a value that only the engine can read.
@@ -24,10 +25,10 @@ FILE_KEYS = ("config", "encryptedkey", "encryptionsalt", "environment", "secrets
 PROVIDER_NAMESPACES = ("pulumi", "docker", "keycloak", "kubernetes", "random")
 
 
-def from_engine(config: Mapping[str, str], stack: str, root: Path = ROOT) -> Settings:
-    """Settings as the Pulumi engine passes them: a flat map whose structured values are JSON."""
+def from_engine(config: Mapping[str, str], stack: str, root: Path = ROOT, *, rules: Sequence[Rule] = ()) -> Settings:
+    """Settings as the Pulumi engine passes them: a flat map whose structured values are JSON. rules: as of parse."""
     raw = {key: _decode(key, value) for key, value in config.items()}
-    return parse(raw, stack, root)
+    return parse(raw, stack, root, rules=rules)
 
 
 def from_files(
@@ -37,12 +38,14 @@ def from_files(
     file: Path | None = None,
     encrypted: bool = False,
     platform: Platform | None = None,
+    rules: Sequence[Rule] = (),
 ) -> Settings:
     """Settings as they stand in `Pulumi.<stack>.yaml` or another `file`, without the engine.
 
     encrypted: accept values that only the engine can read, with a placeholder in their place; for questions
     whose answer no secret changes.
     platform: where to run it, in place of what the file says.
+    rules: as of parse.
     """
     path = file or root / f"Pulumi.{stack}.yaml"
     try:
@@ -54,14 +57,13 @@ def from_files(
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise StackError(f"{path.name} cannot be read.", [Problem(path.name, "", reason)]) from None
-    config = _config(document, path.name)
-    unreadable = [] if encrypted else [Problem(where, "[secret]", _ENCRYPTED) for where in _encrypted(config)]
-    if unreadable:
-        raise StackError(f"{path.name} holds values that only the engine can read.", unreadable)
+    config, problems = _config(document, path.name)
+    if not encrypted:
+        problems += [Problem(where, "[secret]", _ENCRYPTED) for where in _encrypted(config)]
     given = {str(key): _without_ciphers(value) for key, value in config.items()}
     if platform is not None:
         given[f"{PROJECT}:platform"] = platform.value
-    return parse(given, stack, root, path.name)
+    return parse(given, stack, root, path.name, rules=rules, before=problems)
 
 
 def _document(text: str) -> object:
@@ -102,29 +104,39 @@ def _each_once(root: yaml.Node) -> None:
                     keys.add((key.tag, key.value))
 
 
-def _config(document: object, name: str) -> dict[object, object]:
-    """The settings of a file. Raises StackError where there is something beside them."""
+def _config(document: object, name: str) -> tuple[dict[object, object], list[Problem]]:
+    """The settings of a file, and what is wrong beside them. Raises StackError where none can be told apart."""
     expected = f"expected config:, and below it {PROJECT}:<key>"
     if not isinstance(document, dict):
         raise StackError(f"{name} cannot be read.", [Problem(name, "", expected)])
-    strange = [Problem(str(key), "", expected) for key in document if key not in FILE_KEYS]
-    if strange:
-        raise StackError(f"{name} cannot be read.", strange)
+    problems = [Problem(str(key), "", expected) for key in document if key not in FILE_KEYS]
     config = document.get("config")
     if not isinstance(config, dict | None):
-        raise StackError(f"{name} cannot be read.", [Problem("config", "", "expected a mapping of keys")])
-    return config or {}
+        problems.append(Problem("config", "", "expected a mapping of keys"))
+        raise StackError(f"{name} cannot be read.", problems)
+    return config or {}, problems
 
 
 _ENCRYPTED = "expected ENGINE=pulumi for a stack with encrypted values"
 
 
-def parse(config: Mapping[str, object], stack: str, root: Path = ROOT, file: str | None = None) -> Settings:
-    """Validate a config map of namespaced keys. file: the name of where they stand; default: the stack's own.
+def parse(
+    config: Mapping[str, object],
+    stack: str,
+    root: Path = ROOT,
+    file: str | None = None,
+    *,
+    rules: Sequence[Rule] = (),
+    before: Sequence[Problem] = (),
+) -> Settings:
+    """Validate a config map of namespaced keys.
 
+    file: the name of where they stand; default: the stack's own.
+    rules: further ones, of what only rooms above this one know.
+    before: what was wrong already; of these keys nothing more is said.
     Raises StackError naming every wrong key, its value (never a secret one) and what was expected.
     """
-    problems: list[Problem] = []
+    problems = list(before)
     raw: dict[str, Any] = {}
     for name, value in config.items():
         namespace, _, rest = name.partition(":")
@@ -134,8 +146,11 @@ def parse(config: Mapping[str, object], stack: str, root: Path = ROOT, file: str
             problems.append(Problem(name, shown(name, value), f"unknown; expected {PROJECT}:<key>"))
     validated, found, known = validate(raw)
     settings = validated.below(root)
-    problems += found
-    problems += check(settings, known, root)
+    named = {problem.where for problem in problems}
+    problems += [problem for problem in found if problem.where not in named]
+    for where in named:
+        known.refuse(where.removeprefix(f"{PROJECT}:"))
+    problems += check(settings, known, root, rules)
     if problems:
         count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
         place = file or f"Pulumi.{stack}.yaml"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,22 +24,26 @@ from settings.rules_groups import GROUP_RULES
 from settings.rules_kubernetes import KUBERNETES_RULES
 from settings.types import is_loopback
 from settings.versions import choosers, unsupported, versions
-from settings.wrong import Wrong
+from settings.wrong import Rule, Wrong
 
 # Keycloak makes these in every realm (`org.keycloak.models.Constants`).
 BUILT_IN_CLIENTS = ("account", "account-console", "admin-cli", "broker", "realm-management", "security-admin-console")
 
 
-def check(settings: Settings, known: Known, root: Path) -> list[Problem]:
-    """Every broken rule, each with its key, its value and what was expected."""
-    problems, named = [], set[str]()
-    for wrong in (w for rule in RULES for w in rule(settings, known)):
-        problems.append(Problem(" and ".join(f"{PROJECT}:{key}" for key in wrong.keys), wrong.value, wrong.expected))
+def check(settings: Settings, known: Known, root: Path, rules: Sequence[Rule] = ()) -> list[Problem]:
+    """Every broken rule, each with its key, its value and what was expected. rules: those of rooms above this one."""
+    wrongs = list(broken((*RULES, *rules), settings, known))
+    named = {key for wrong in wrongs for key in wrong.keys}
+    return [wrong.problem for wrong in wrongs] + _files(settings, root, named)
+
+
+def broken(rules: Sequence[Rule], settings: Settings, known: Known) -> Iterator[Wrong]:
+    """What breaks one of these rules."""
+    for wrong in (w for rule in rules for w in rule(settings, known)):
+        yield wrong
         for key in wrong.keys:
             # A generator goes on from here: later rules, and the rest of this one, leave the key alone.
             known.refuse(key)
-        named.update(wrong.keys)
-    return problems + _files(settings, root, named)
 
 
 def _versions(settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -75,8 +79,8 @@ def _https(settings: Settings, known: Known) -> Iterator[Wrong]:
     """Whoever has an https URL says how it is served, and nobody else does."""
     for part, group in public_programs(settings).items():
         url, tls = group.url, group.tls
-        served = known.values(f"{part}.tls") and known.presence("kubernetes.gateway", "kubernetes.ingress")
-        if not (served and known.values(f"{part}.url")):
+        ends = known.values(f"{part}.url", f"{part}.tls.certificateFile", f"{part}.tls.proxy")
+        if not (ends and known.presence("kubernetes.gateway", "kubernetes.ingress")):
             continue
         ways = bool(tls.certificate_file) or behind_proxy(settings, tls)
         if url.startswith("https://") and not ways:
@@ -210,7 +214,8 @@ def _reachable(settings: Settings, known: Known) -> Iterator[Wrong]:
 def _processes(settings: Settings, known: Known) -> Iterator[Wrong]:
     """The database has connections for at least one request of every server process."""
     keys = ("mlflow.workers", "mlflow.maxReplicas" if settings.mlflow.max_replicas else "mlflow.replicas")
-    if known.values(*keys, "mlflow.jobs") and server_turns(settings) < 1:
+    jobs_known = known.presence("mlflow.jobs") and known.values("mlflow.jobs.workers")
+    if known.values(*keys) and jobs_known and server_turns(settings) < 1:
         processes = server_processes(settings)
         jobs = " or fewer mlflow.jobs.workers" if settings.mlflow.jobs else ""
         expected = f"expected fewer server processes, workers times replicas{jobs}: the database takes "
@@ -236,7 +241,6 @@ def _databases(settings: Settings, known: Known) -> Iterator[Wrong]:
         names.setdefault(login.database, key)
 
 
-Rule = Callable[[Settings, Known], Iterator[Wrong]]
 # What says more of a key comes first: the key is named once.
 RULES: tuple[Rule, ...] = (
     *GROUP_RULES,

@@ -29,7 +29,8 @@ def _stores(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 def _access_key(settings: Settings, known: Known) -> Iterator[Wrong]:
     s3 = settings.mlflow.s3
-    if s3 is None or not known.values("mlflow.s3"):
+    names = ("accessKeyId", "secretAccessKey", "existingSecret", "roleArn")
+    if s3 is None or not known.presence(*(f"mlflow.s3.{name}" for name in names)):
         return
     keys = {"accessKeyId": s3.access_key_id, "secretAccessKey": s3.secret_access_key}
     if s3.existing_secret and any(keys.values()):
@@ -38,7 +39,7 @@ def _access_key(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong(("mlflow.s3",), "", "expected roleArn or an access key, not both")
     elsewhere = {"accessKeyId": "AWS_ACCESS_KEY_ID", "secretAccessKey": "AWS_SECRET_ACCESS_KEY"}
     missing = [name for name, value in keys.items() if not value and not _has_variable(settings, elsewhere[name])]
-    if any(keys.values()) and missing:
+    if any(keys.values()) and missing and known.presence("mlflow.env", "mlflow.secretEnv"):
         yield Wrong((f"mlflow.s3.{missing[0]}",), "", "required with the other part of the access key, and not given")
 
 
@@ -59,7 +60,7 @@ def _has_variable(settings: Settings, name: str) -> bool:
 
 def _cloud_keys(settings: Settings, known: Known) -> Iterator[Wrong]:
     gcs, azure = settings.mlflow.gcs, settings.mlflow.azure
-    if gcs and known.values("mlflow.gcs"):
+    if gcs and known.presence("mlflow.gcs"):
         ways = {
             "serviceAccountKey": gcs.service_account_key,
             "existingSecret": gcs.existing_secret,
@@ -67,12 +68,12 @@ def _cloud_keys(settings: Settings, known: Known) -> Iterator[Wrong]:
             "anonymous": gcs.anonymous,
         }
         yield from _one_way("mlflow.gcs", ways)
-        if gcs.anonymous and not gcs.endpoint_url:
+        if gcs.anonymous and not gcs.endpoint_url and known.values("mlflow.gcs.endpointUrl"):
             yield Wrong(("mlflow.gcs.endpointUrl",), "", "required with anonymous, and not given")
-    if azure and known.values("mlflow.azure"):
+    if azure and known.presence("mlflow.azure"):
         keys = {"accountKey": azure.account_key, "existingSecret": azure.existing_secret}
         yield from _one_way("mlflow.azure", {**keys, "clientId": azure.client_id})
-        if azure.endpoint_url and not any(keys.values()):
+        if azure.endpoint_url and not any(keys.values()) and known.presence(*(f"mlflow.azure.{name}" for name in keys)):
             expected = "required with endpointUrl, and not given; or, on Kubernetes, existingSecret"
             yield Wrong(("mlflow.azure.accountKey",), "", expected)
 
@@ -102,7 +103,7 @@ def _lifetimes(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 def _jobs(settings: Settings, known: Known) -> Iterator[Wrong]:
     tls = settings.mlflow.tls
-    if settings.mlflow.jobs is not None and tls.certificate_file and known.values("mlflow.jobs", "mlflow.tls"):
+    if settings.mlflow.jobs is not None and tls.certificate_file and known.values("mlflow.tls.certificateFile"):
         expected = (
             "expected mlflow.tls.proxy, or none of them: jobs call MLflow by its name inside, which the certificate "
             "is not for"

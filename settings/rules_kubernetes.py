@@ -20,8 +20,13 @@ def _elsewhere(settings: Settings, known: Known) -> Iterator[Wrong]:
     """What only Kubernetes can do is asked of nothing else."""
     if settings.platform is Platform.KUBERNETES or not known.values("platform"):
         return
-    if settings.kubernetes != Kubernetes() and known.values("kubernetes"):
+    # What of it was refused was given too.
+    given = settings.kubernetes != Kubernetes() or not known.values("kubernetes")
+    if given and known.presence("kubernetes"):
         yield Wrong(("kubernetes",), "", f"expected {key('platform')}: kubernetes with it")
+    for where, number in _copies(settings):
+        if number > 1 and known.values(where):
+            yield Wrong((where,), str(number), f"expected 1, or {key('platform')}: kubernetes, which runs several")
     for where, name in _identities(settings):
         if known.values(where):
             expected = f"expected a key in its place, or {key('platform')}: kubernetes, which knows such accounts"
@@ -30,6 +35,13 @@ def _elsewhere(settings: Settings, known: Known) -> Iterator[Wrong]:
         if known.values(where):
             expected = f"expected {instead} in its place, or {key('platform')}: kubernetes, which keeps Secrets"
             yield Wrong((where,), name, expected)
+
+
+def _copies(settings: Settings) -> Iterator[tuple[str, int]]:
+    """Each key that asks for several servers side by side, and how many."""
+    yield "mlflow.replicas", settings.mlflow.replicas
+    yield "mlflow.maxReplicas", settings.mlflow.max_replicas or 1
+    yield "keycloak.replicas", settings.keycloak.replicas
 
 
 def _existing_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -65,8 +77,7 @@ def _identities(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _operated(settings: Settings, known: Known) -> Iterator[Wrong]:
     where = "kubernetes.cloudNativePg"
-    both = settings.kubernetes.cloud_native_pg and settings.postgres.external
-    if _here(settings) and both and known.values(where):
+    if _here(settings) and settings.kubernetes.cloud_native_pg and settings.postgres.external:
         expected = f"expected none with {key('postgres.external')}: there is no server to run"
         yield Wrong((where,), "", expected)
 
@@ -84,13 +95,13 @@ def _volumes(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 
 def _entrance(settings: Settings, known: Known) -> Iterator[Wrong]:
-    if not (_here(settings) and settings.kubernetes.routed and known.presence("keycloak.existing")):
+    if not (_here(settings) and settings.kubernetes.routed):
         return
     name = "gateway" if settings.kubernetes.gateway else "ingress"
     hosts: dict[str | None, str] = {}
     for part, group in public_programs(settings).items():
         url, certificate = f"{part}.url", f"{part}.tls.certificateFile"
-        if part in run_elsewhere(settings):
+        if part in run_elsewhere(settings) or not known.presence(f"{part}.existing"):
             continue
         if known.values(url) and group.url.startswith("http://"):
             yield Wrong((url,), group.url, f"expected the https URL that {key('kubernetes.' + name)} serves")
@@ -127,7 +138,7 @@ def _callers(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 def _dns(settings: Settings, known: Known) -> Iterator[Wrong]:
     dns, where = settings.kubernetes.dns, "kubernetes.dns.namespace"
-    if dns.labels and dns.namespace is None and known.values(where, "kubernetes.dns.labels"):
+    if dns.labels and dns.namespace is None and known.values(where):
         yield Wrong((where,), "", f"expected the namespace of the pods with {key('kubernetes.dns.labels')}")
 
 

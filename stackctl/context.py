@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.rules import RULES
 from components.stack import StackSpec, stack_spec
 from problems import Problem, StackError
 from settings import PROJECT, ROOT, Platform, Settings, from_files
@@ -55,5 +56,5 @@ def load(
         problem = Problem("--config-file", str(config_file), "expected a file that is there")
         raise StackError("The settings file is not there.", [problem])
     path = config_file or ROOT / f"Pulumi.{stack}.yaml"
-    settings = from_files(stack, file=path, encrypted=encrypted, platform=platform)
+    settings = from_files(stack, file=path, encrypted=encrypted, platform=platform, rules=RULES)
     return Context(stack, path, settings, stack_spec(settings))

@@ -1,4 +1,4 @@
-"""What is refused of the settings because of the plugin, before anything is created."""
+"""What is refused of the settings because of the plugin, and of what the stack tells it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from components.plugin.profile import Ability, PluginProfile
-from problems import Problem, StackError
-from settings import PROJECT, Settings
+from settings import Settings
+from settings.known import Known
 from settings.model import Mlflow
+from settings.wrong import Wrong
 
 # A name that every target and shell can carry (POSIX, "Environment Variables").
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def refuse_lacking(settings: Settings, profile: PluginProfile) -> None:
-    """Refuse what the settings ask for and this line of versions cannot do, each by its key."""
-    problems = [
-        Problem(f"{PROJECT}:{key}", value, f"{expected}: {profile.lacks(ability)}")
-        for ability, key, value, expected in _asked(settings)
-        if profile.lacks(ability)
-    ]
-    if problems:
-        raise StackError("The plugin cannot do what the settings ask for; nothing was created.", problems)
+def lacking(settings: Settings, known: Known, profile: PluginProfile) -> Iterator[Wrong]:
+    """What the settings ask for and this line of versions cannot do, each by its key."""
+    for ability, key, value, expected in _asked(settings):
+        if profile.lacks(ability) and known.values(key):
+            yield Wrong((key,), value, f"{expected}: {profile.lacks(ability)}")
 
 
 def _asked(settings: Settings) -> Iterator[tuple[Ability, str, str, str]]:
@@ -47,9 +44,8 @@ def _asked(settings: Settings) -> Iterator[tuple[Ability, str, str, str]]:
             yield Ability.TRACE_INTAKE, f"kubernetes.mesh.{key}", str(getattr(mesh, field)), "expected none"
 
 
-def refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -> None:
-    """Refuse variables that the stack sets, that this plugin never reads, or that are one of the two misspelt."""
-    problems = []
+def overrides(given: Mlflow, known: Known, own: set[str], ignored: Mapping[str, str]) -> Iterator[Wrong]:
+    """Variables that the stack sets, that this plugin never reads, or that are one of the two misspelt."""
     places = [("env", name) for name in sorted(given.env)] + [("secretEnv", name) for name in sorted(given.secret_env)]
     for place, name in places:
         near = get_close_matches(name, sorted(own), n=1, cutoff=0.9)
@@ -66,7 +62,6 @@ def refuse_overrides(given: Mlflow, own: set[str], ignored: Mapping[str, str]) -
             expected = "in env as well; expected one of the two"
         else:
             continue
-        shown = name if name.isprintable() else repr(name)
-        problems.append(Problem(f"{PROJECT}:mlflow.{place}.{shown}", "", expected))
-    if problems:
-        raise StackError("mlflow.env contradicts the stack's own variables; nothing was created.", problems)
+        # What is wrong with the value is of no matter to the name.
+        if known.presence(f"mlflow.{place}.{name}"):
+            yield Wrong((f"mlflow.{place}.{name if name.isprintable() else repr(name)}",), "", expected)

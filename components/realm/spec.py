@@ -6,7 +6,6 @@ Keycloak import (`components.realm.document`). A test holds the two against each
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -17,12 +16,10 @@ from components.identity import (
     GROUPS_CLAIM,
     LOGGED_OUT_PATH,
     account_secret,
-    account_username,
     user_password,
 )
 from platforms.secrets import Secret
-from problems import Problem
-from settings import PROJECT, Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
+from settings import Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
 from settings.derived import SAMPLE_USERS
 from settings.model import Lifetimes
 
@@ -139,27 +136,6 @@ class RealmSpec:
         return (*(c.secret for c in self.clients if c.secret is not None), *(user.password for user in self.users))
 
 
-def check_realm(spec: RealmSpec) -> list[Problem]:
-    """What Keycloak refuses only while it makes the realm: names and addresses that are one to it.
-
-    It spells both in small letters, and gives each service account a user.
-    """
-    accounts = [account_username(client.client_id) for client in spec.clients if client.service_account]
-    names = Counter([*(user.username.lower() for user in spec.users), *accounts])
-    addresses = Counter(user.email.lower() for user in spec.users if user.email)
-    expected = "expected each {} once: small and large letters are alike, and service accounts have users"
-    same = [
-        Problem(f"{PROJECT}:realm", one, expected.format(kind))
-        for kind, counted in (("user", names), ("address", addresses))
-        for one in sorted(name for name, times in counted.items() if times > 1)
-    ]
-    # Keycloak looks for a name with an @ among the addresses first: that user could never log in.
-    others = {user.email.lower() for user in spec.users if user.email and user.email.lower() != user.username.lower()}
-    taken = "expected no user whose name is the address of another one"
-    found = sorted(others & names.keys()) if spec.create else ()
-    return same + [Problem(f"{PROJECT}:realm", name, taken) for name in found]
-
-
 def realm_spec(settings: Settings) -> RealmSpec:
     realm = settings.realm
     existing = settings.keycloak.existing
@@ -220,6 +196,10 @@ def _server_client(settings: Settings) -> Client:
     )
 
 
+def sample_address(name: str) -> str:
+    return f"{name}@example.com"
+
+
 def _sample_users(settings: Settings) -> tuple[User, ...]:
     if not wants_sample_users(settings):
         return ()
@@ -227,7 +207,7 @@ def _sample_users(settings: Settings) -> tuple[User, ...]:
     return tuple(
         User(
             username=name,
-            email=f"{name}@example.com",
+            email=sample_address(name),
             first_name=name.capitalize(),
             last_name="Sample",
             groups=(group,),

@@ -30,6 +30,7 @@ from components.plugin.profile import (
     Variables,
 )
 from components.plugin.since7 import SINCE_7
+from components.stack import stack_spec
 from platforms.running import Instance
 from platforms.secrets import SecretText
 from platforms.workload import Workload
@@ -116,6 +117,8 @@ LINE_5 = Flask(
 )
 # What this line cannot do has to be switched off.
 OLD: dict[str, Any] = {"pluginVersion": "5.7.0", "provisionOnBearer": False}
+# Several servers, which need a store that they share.
+MANY: dict[str, Any] = {"replicas": 2, "s3": {"bucket": "models"}}
 
 
 @pytest.fixture
@@ -222,8 +225,12 @@ class TestWorkload:
     @pytest.mark.parametrize(
         ("config", "key", "ability"),
         [
-            ({"mlflow": {**OLD, "replicas": 2}}, "mlflow.replicas", Ability.SHARED_CACHE),
-            ({"mlflow": {**OLD, "maxReplicas": 3}}, "mlflow.maxReplicas", Ability.SHARED_CACHE),
+            ({"mlflow": {**OLD, **MANY}, "platform": "kubernetes"}, "mlflow.replicas", Ability.SHARED_CACHE),
+            (
+                {"mlflow": {**OLD, **MANY, "replicas": 1, "maxReplicas": 3}, "platform": "kubernetes"},
+                "mlflow.maxReplicas",
+                Ability.SHARED_CACHE,
+            ),
             ({"mlflow": {**OLD, "workers": 2}}, "mlflow.workers", Ability.SHARED_CACHE),
             ({"mlflow": {**OLD, "jobs": {}}}, "mlflow.jobs", Ability.JOBS),
             ({"mlflow": {"pluginVersion": "5.7.0"}}, "mlflow.provisionOnBearer", Ability.BEARER_PROVISIONING),
@@ -243,20 +250,20 @@ class TestWorkload:
         self, config: dict[str, Any], key: str, ability: Ability, second_line: None
     ) -> None:
         with pytest.raises(StackError) as refused:
-            mlflow_workloads(settings(config))
+            stack_spec(settings(config))
         (problem,) = refused.value.problems
         assert problem.where == f"mlflow-sso:{key}"
         assert f"mlflow-oidc-auth 5.x has no {ability}" in problem.expected
 
     def test_everything_it_cannot_do_is_refused_at_once(self, second_line: None) -> None:
         with pytest.raises(StackError) as refused:
-            server(replicas=2, workers=2, provisionOnBearer=True)
+            stack_spec(settings({"mlflow": {"pluginVersion": "5.7.0", **MANY, "workers": 2}, "platform": "kubernetes"}))
         keys = [problem.where.removeprefix("mlflow-sso:mlflow.") for problem in refused.value.problems]
         assert keys == ["replicas", "workers", "provisionOnBearer"]
 
     def test_variables_of_other_versions_are_refused_by_what_counts(self, second_line: None) -> None:
         with pytest.raises(StackError, match="SESSION_TYPE, which the stack sets"):
-            server(env={"CACHE_BACKEND": "redis"})
+            stack_spec(settings({"mlflow": {**OLD, "env": {"CACHE_BACKEND": "redis"}}}))
 
 
 class TestDoctor:

@@ -122,28 +122,40 @@ def test_an_image_follows_the_version_in_the_settings() -> None:
 @pytest.mark.parametrize(
     ("realm", "same"),
     [
-        ({"serviceAccounts": [{"clientId": "Pipe"}, {"clientId": "pipe"}]}, "service-account-pipe: expected each user"),
+        (
+            {"serviceAccounts": [{"clientId": "Pipe"}, {"clientId": "pipe"}]},
+            "serviceAccounts[0].clientId and mlflow-sso:realm.serviceAccounts[1].clientId = service-account-pipe: "
+            "expected each user",
+        ),
         (
             {"serviceAccounts": [{"clientId": "pipe"}], "users": [{"username": "service-account-pipe"}]},
-            "service-account-pipe: expected each user",
+            "users[0].username and mlflow-sso:realm.serviceAccounts[0].clientId = service-account-pipe: "
+            "expected each user",
         ),
-        ({"users": [{"username": "service-account-mlflow"}]}, "service-account-mlflow: expected each user"),
+        (
+            {"users": [{"username": "service-account-mlflow"}]},
+            "users[0].username and mlflow-sso:realm.clientId = service-account-mlflow: expected each user",
+        ),
         (
             {"users": [{"username": "x", "email": "x@test"}, {"username": "y", "email": "X@Test"}]},
-            "x@test: expected each address",
+            "users[0].email and mlflow-sso:realm.users[1].email = x@test: expected each address",
         ),
-        ({"users": [{"username": "x", "email": "alice@example.com"}]}, "alice@example.com: expected each address"),
+        (
+            {"users": [{"username": "x", "email": "alice@example.com"}]},
+            "sampleUsers and mlflow-sso:realm.users[0].email = alice@example.com: expected each address",
+        ),
     ],
 )
 def test_what_is_one_to_keycloak_is_named_before_anything_is_created(realm: dict[str, Any], same: str) -> None:
     with pytest.raises(StackError) as refused:
         stack_spec(settings({"environment": "dev", "realm": realm}))
-    assert f"mlflow-sso:realm = {same} once" in str(refused.value)
+    assert f"mlflow-sso:realm.{same} once" in str(refused.value)
 
 
 def test_a_user_is_named_whom_keycloak_takes_for_another_one() -> None:
     users = [{"username": "x@test", "email": "own@test"}, {"username": "y", "email": "X@test"}]
-    with pytest.raises(StackError, match="mlflow-sso:realm = x@test: expected no user whose name is the address"):
+    named = r"realm.users\[0\].username and mlflow-sso:realm.users\[1\].email = x@test: expected no user whose name is "
+    with pytest.raises(StackError, match=named):
         stack_spec(settings({"realm": {"users": users}}))
     stack_spec(settings({"realm": {"users": [{"username": "x@test", "email": "X@test"}]}}))
 

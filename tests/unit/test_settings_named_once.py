@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from components.rules import RULES
 from problems import StackError
 from settings import PROJECT, parse
 from settings.reference import rows
@@ -58,8 +59,9 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 
 def named(config: dict[str, Any]) -> list[str]:
     """The keys that are named as wrong, each as often as it is."""
+    given = {f"{PROJECT}:{key}": value for key, value in copy.deepcopy(config).items()}
     try:
-        parse({f"{PROJECT}:{key}": value for key, value in copy.deepcopy(config).items()}, "test", Path("/"))
+        parse(given, "test", Path("/"), rules=RULES)
     except StackError as error:
         return sorted(problem.where.replace(f"{PROJECT}:", "") for problem in error.problems)
     return []
@@ -106,7 +108,24 @@ def required(group: str) -> bool:
 
 
 def cases(bases: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(base, key) for base in bases for key in TYPES if put(copy.deepcopy(bases[base]), key, wrong(key))]
+    return [
+        (base, key)
+        for base, right in bases.items()
+        for key in TYPES
+        if put(copy.deepcopy(right), key, wrong(key)) and not contradicted(json.dumps(right), key.rpartition(".")[0])
+    ]
+
+
+@cache
+def contradicted(base: str, group: str) -> bool:
+    """Whether a stack cannot have this group at all: any value in it is another mistake."""
+    config = json.loads(base)
+    if group.partition(".")[0] == "kubernetes" and config.get("platform") != "kubernetes":
+        return True
+    at: Any = config
+    for part in group.split("."):
+        at = at.get(part, {}) if isinstance(at, dict) else {}
+    return not at and "[]" not in group and bool(put(config, group, {}) and named(config))
 
 
 def test_every_key_of_a_wrong_type_is_named_once_and_no_other_is(bases: dict[str, dict[str, Any]]) -> None:
@@ -124,8 +143,9 @@ def test_every_key_of_a_wrong_type_is_named_once_and_no_other_is(bases: dict[str
 def test_of_two_wrong_keys_each_is_named_once_and_no_other_is(bases: dict[str, dict[str, Any]]) -> None:
     chance = random.Random(5)  # noqa: S311
     failed, checked = {}, 0
+    every = cases(bases)
     for base, right in bases.items():
-        keys = [key for where, key in cases(bases) if where == base]
+        keys = [key for where, key in every if where == base]
         for _ in range(400):
             pair = chance.sample(keys, 2)
             if pair[0].startswith(pair[1]) or pair[1].startswith(pair[0]):
@@ -180,7 +200,7 @@ def test_a_value_that_is_refused_for_what_it_says_is_named_once(bases: dict[str,
             for value in values:
                 config = copy.deepcopy(right)
                 place = put(config, key, value)
-                if place is None:
+                if place is None or contradicted(json.dumps(right), key.rpartition(".")[0]):
                     continue
                 checked += 1
                 found = named(config)
@@ -221,7 +241,7 @@ def test_a_value_that_is_refused_for_what_it_says_is_named_once(bases: dict[str,
          ["realm.lifetimes", "realm.lifetimes.bogus"]),
         ({"realm": {"lifetimes": {"ssoIdleSeconds": "x", "ssoMaxSeconds": 1000}}}, ["realm.lifetimes.ssoIdleSeconds"]),
         ({"mlflow": {"tls": {"certificateFile": "/dev/null", "keyFile": 5}}},
-         ["mlflow.tls.certificateFile", "mlflow.tls.keyFile"]),
+         ["mlflow.tls", "mlflow.tls.certificateFile", "mlflow.tls.keyFile"]),
         ({"mlflow": {"url": "https://m.example.com", "tls": {"certificateFile": "no.pem"}}},
          ["mlflow.tls", "mlflow.tls.certificateFile"]),
         ({"redis": {"external": {"host": "cache", "password": ["x"], "existingSecret": {"name": "x"}}}},
@@ -230,6 +250,38 @@ def test_a_value_that_is_refused_for_what_it_says_is_named_once(bases: dict[str,
         ({"environment": "prod", "realm": {"sampleUsers": "x", "users": [{"username": "bob"}]}}, ["realm.sampleUsers"]),
         ({"platform": "kubernets", "kubernetes": {"namespace": "x"}, "mlflow": {"replicas": 3}}, ["platform"]),
         ({"realm": "x", "keycloak": "y"}, ["keycloak", "realm"]),
+        # What the stack sets itself is known without the values that are wrong.
+        ({"mlflow": {"workers": "x", "pluginVersion": "6.0.0", "env": {"OIDC_ISSUER": "x", "A": "b", "B": 5, "1C": "x"},
+                     "secretEnv": {"A": "x", "OIDC_SCOPE": {"name": "NOT OK"}}},
+          "environment": "test", "caBundle": "no.pem", "keycloak": 5},
+         ["caBundle", "environment", "keycloak", "mlflow.env.1C", "mlflow.env.B", "mlflow.env.OIDC_ISSUER",
+          "mlflow.pluginVersion", "mlflow.secretEnv.A", "mlflow.secretEnv.OIDC_SCOPE",
+          "mlflow.secretEnv.OIDC_SCOPE.name", "mlflow.workers"]),
+        ({"mlflow": {"s3": {"bucket": "", "endpointUrl": "x"}, "env": {"MLFLOW_SERVER_ALLOWED_HOSTS": "x"}}},
+         ["mlflow.env.MLFLOW_SERVER_ALLOWED_HOSTS", "mlflow.s3.bucket", "mlflow.s3.endpointUrl"]),
+        # Names that are one to Keycloak, beside one that is none.
+        ({"realm": {"users": [{"username": "x", "email": "A@b"}, {"username": "X Y", "email": "a@b"}],
+                    "serviceAccounts": [{"clientId": "P"}, {"clientId": "p"}]}},
+         ["realm.serviceAccounts[0].clientId and realm.serviceAccounts[1].clientId",
+          "realm.users[0].email and realm.users[1].email", "realm.users[1].username"]),
+        ({"realm": {"users": [{"username": ""}, {"username": ""}]}},
+         ["realm.users[0].username", "realm.users[1].username"]),
+        # A group that contradicts others does so whatever is wrong in it.
+        ({"kubernetes": {"namespace": "A_B"}}, ["kubernetes", "kubernetes.namespace"]),
+        ({"mlflow": {"replicas": 2, "maxReplicas": 3, "workers": "x"}, "keycloak": {"replicas": 2}},
+         ["keycloak.replicas", "mlflow.maxReplicas", "mlflow.replicas", "mlflow.workers"]),
+        ({"mlflow": {"url": "https://m.example.com", "tls": {"trustedProxies": [5]}}},
+         ["mlflow.tls", "mlflow.tls.trustedProxies[0]"]),
+        ({"mlflow": {"s3": {"bucket": "", "accessKeyId": "x"}}}, ["mlflow.s3.bucket", "mlflow.s3.secretAccessKey"]),
+        ({"mlflow": {"s3": {"bucket": "b", "accessKeyId": "x"}, "secretEnv": 5}}, ["mlflow.secretEnv"]),
+        ({"mlflow": {"gcs": {"bucket": "", "anonymous": True}}}, ["mlflow.gcs.bucket", "mlflow.gcs.endpointUrl"]),
+        ({"mlflow": {"azure": {"account": "", "container": "runs", "endpointUrl": "http://a:1"}}},
+         ["mlflow.azure.account", "mlflow.azure.accountKey"]),
+        ({"mlflow": {"azure": {"account": "abc", "container": "runs", "endpointUrl": "http://a", "accountKey": [1]}}},
+         ["mlflow.azure.accountKey"]),
+        ({"platform": "kubernetes", "keycloak": {"existing": 5, "url": "https://k.example.com"},
+          "kubernetes": {"gateway": {"name": "public", "namespace": "gateways"}, "dns": {"labels": {"a": "b"}}}},
+         ["keycloak.existing", "kubernetes.dns.namespace", "mlflow.url"]),
     ],
 )  # fmt: skip
 def test_no_rule_speaks_about_what_was_refused(config: dict[str, Any], expected: list[str]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import runpy
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 
@@ -84,6 +87,17 @@ def test_json_that_is_cut_off_is_refused_where_it_stands() -> None:
         from_engine({f"{PROJECT}:mlflow": '{"port": 1'}, "test")
 
 
+def test_the_engines_program_tells_of_variables_and_settings_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = handed_over({"mlflow": {"workers": "x", "env": {"OIDC_ISSUER": "x"}}})
+    monkeypatch.setattr("pulumi.runtime.config.CONFIG", ContextVar("config", default=config))
+    monkeypatch.setattr("pulumi.get_stack", lambda: "test")
+    monkeypatch.setattr("gc.disable", lambda: None)
+    with pytest.raises(pulumi.RunError) as refused:
+        runpy.run_path(str(ROOT / "__main__.py"))
+    lines = str(refused.value).splitlines()
+    assert [line.partition(":")[2].split()[0] for line in lines[1:]] == ["mlflow.workers", "mlflow.env.OIDC_ISSUER:"]
+
+
 # The file itself.
 
 
@@ -144,6 +158,16 @@ def test_encrypted_values_are_named_and_left_to_the_engine(tmp_path: Path) -> No
     assert "mlflow-sso:realm.users[0].password = [secret]: expected ENGINE=pulumi" in message
     assert "mlflow-sso:redis.external.password = [secret]" in message
     assert "cipher" not in message
+
+
+def test_what_is_wrong_with_a_file_and_in_it_is_told_at_once(tmp_path: Path) -> None:
+    beside = "mlflow: {}\nconfig:\n  aws:region: x\n  mlflow-sso:mlflow: {workers: {secure: v1:cipher}, env: 5}\n"
+    write(tmp_path, beside)
+    with pytest.raises(StackError) as caught:
+        from_files("test", tmp_path)
+    named = ["mlflow", "mlflow-sso:mlflow.workers", "aws:region", "mlflow-sso:mlflow.env"]
+    assert [problem.where for problem in caught.value.problems] == named
+    assert caught.value.headline.startswith("4 settings are wrong")
 
 
 def test_encrypted_values_are_no_hindrance_where_no_secret_matters(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def refused(result: Result, code: int = 2) -> str:
 
 
 BAD = {
-    "mlflow": {"url": "localhost:5000", "workers": "x"},
+    "mlflow": {"url": "localhost:5000", "workers": "x", "env": {"OIDC_ISSUER": "x"}},
     "realm": {"groups": {"admins": [""]}},
     "redis": {"pass": SECRET},
 }
@@ -102,7 +102,7 @@ BAD = {
 def test_bad_settings_are_refused_in_one_message_and_nothing_is_done(command: str, operator: Operator) -> None:
     config = operator.config(BAD)
     message = refused(operator.runs(command, "--stack", "test", "--config-file", config))
-    for key in ("mlflow.url", "mlflow.workers", "realm.groups.admins[0]", "redis.pass"):
+    for key in ("mlflow.url", "mlflow.workers", "mlflow.env.OIDC_ISSUER", "realm.groups.admins[0]", "redis.pass"):
         assert f"mlflow-sso:{key}" in message
     assert "nothing was created" in message
     assert SECRET not in message
