@@ -30,6 +30,7 @@ from platforms.select import inventory
 from platforms.threads import side_by_side
 from problems import Problem, StackError
 from settings import ROOT
+from settings.notices import notices
 from settings.versions import selection
 from stackctl.commands import cleanup, doctor, gc, login, realm, sessions, tokens
 from stackctl.commands.common import (
@@ -115,6 +116,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
     goes_on = f"the same `stackctl up` goes on, `stackctl destroy --stack {stack}` removes it"
     with reported(goes_on), side_by_side() as pool:
         context = load(stack, config_file, encrypted=True)
+        _notify(context)
         target = TARGETS[context.settings.platform]
         with_pulumi = _choose(stack, engine, target)
         if with_pulumi:
@@ -145,6 +147,7 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
         reason = pulumi_cli.unavailable(TARGETS[context.settings.platform].plugin)
         if reason:
             raise pulumi_cli.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
+        _notify(context)
         pulumi_cli.preview(context)
 
 
@@ -239,6 +242,11 @@ def _owned(stack: str, target: Target) -> StackError:
     ways = " or ".join(sorted(target.engines))
     expected = f"expected {ways}, which brought it up ({stack_directory(stack)}); or `make destroy` first"
     return StackError(f"Stack {stack} is another engine's.", [Problem("engine", Engine.PULUMI.value, expected)])
+
+
+def _notify(context: Context) -> None:
+    for notice in notices(context.settings):
+        say(notice)
 
 
 def _preflight(context: Context, target: Target) -> None:
