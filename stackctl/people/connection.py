@@ -20,6 +20,7 @@ from mlflow_sso_client.addresses import Address
 from mlflow_sso_client.errors import NotAdminError, NotLoggedInError, RefusedError
 from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.oidc import Provider
+from mlflow_sso_client.words import Once
 
 from components.plugin.lines import newest_line, plugin_profile
 from components.plugin.profile import Ability, PluginLine
@@ -30,9 +31,12 @@ from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.context import check_name
 from stackctl.engines import pulumi_cli
 from stackctl.engines.targets import owner
+from stackctl.progress import say
 
 KEYCLOAK_CLIENT, KEYCLOAK_SECRET_FILE = "STACKCTL_KEYCLOAK_CLIENT_ID", "STACKCTL_KEYCLOAK_CLIENT_SECRET_FILE"
 KEYCLOAK_REALM = "STACKCTL_KEYCLOAK_REALM"
+# Commands ask for the account more than once.
+_once = Once()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +112,7 @@ class Access:
 
     def _provisioner(self) -> Provisioner:
         """The service account that the variables name, or else that of the stack's outputs."""
+        given = [name for name in (KEYCLOAK_CLIENT, KEYCLOAK_SECRET_FILE, KEYCLOAK_REALM) if os.environ.get(name)]
         client, file = os.environ.get(KEYCLOAK_CLIENT), os.environ.get(KEYCLOAK_SECRET_FILE)
         if client and file:
             try:
@@ -115,13 +120,12 @@ class Access:
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "it is no text"
                 raise RefusedError(f"{KEYCLOAK_SECRET_FILE}={file} cannot be read", reason) from None
-            return Provisioner(client, secret, os.environ.get(KEYCLOAK_REALM, "master"))
-        known = next(
-            (name for name in (KEYCLOAK_CLIENT, KEYCLOAK_SECRET_FILE, KEYCLOAK_REALM) if os.environ.get(name)), ""
-        )
-        if known:
+            if "provisioner" in (self.outputs or {}) and _once.first(self.stack):
+                say(f"Stack {self.stack} has an account for Keycloak here; {' and '.join(given)} take its place.")
+            return Provisioner(client, secret, os.environ.get(KEYCLOAK_REALM) or "master")
+        if given:
             raise RefusedError(
-                f"{known} is set, and means nothing without the client and its secret",
+                f"{given[0]} is set, and means nothing without the client and its secret",
                 f"set {KEYCLOAK_CLIENT} and {KEYCLOAK_SECRET_FILE}, or unset it",
             )
         if self.outputs is not None and "provisioner" in self.outputs:

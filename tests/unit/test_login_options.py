@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow_sso_client import command
 from mlflow_sso_client.errors import RefusedError
 from mlflow_sso_client.logins import LoginStore
+from mlflow_sso_client.words import Once
 from typer.testing import CliRunner
 
 from stackctl.cli import app
@@ -176,15 +178,26 @@ def test_settings_and_an_address_are_not_both_given(server: Fake, tmp_path: Path
 
 
 def test_a_service_account_of_the_environment_counts_where_the_state_is_at_hand(
-    brought_up: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    brought_up: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(connection, "_once", Once())
     access = connection.resolve(connection.Where())
     assert access._provisioner() == Provisioner("own", "of-its-own", "master")
+    assert capsys.readouterr().err == ""
     (tmp_path / "secret").write_text("hunter2\n")
     monkeypatch.setenv(connection.KEYCLOAK_CLIENT, "other")
     monkeypatch.setenv(connection.KEYCLOAK_SECRET_FILE, str(tmp_path / "secret"))
     monkeypatch.setenv(connection.KEYCLOAK_REALM, "mlflow")
     assert access._provisioner() == Provisioner("other", "hunter2", "mlflow")
+    assert access._provisioner() == Provisioner("other", "hunter2", "mlflow")
+    out, told = capsys.readouterr()
+    (line,) = told.splitlines()
+    assert out == ""
+    named = " and ".join((connection.KEYCLOAK_CLIENT, connection.KEYCLOAK_SECRET_FILE, connection.KEYCLOAK_REALM))
+    assert line == f"Stack dev has an account for Keycloak here; {named} take its place."
+    # Where the stack's own is not at hand nothing is overridden.
+    replace(access, stack="other", outputs=None)._provisioner()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
