@@ -22,7 +22,7 @@ def state_home() -> Path:
     Raises StackError where a relative one holds some, as older versions made: others would be made elsewhere.
     """
     value = os.environ.get(STATE, "")
-    if value and chosen_home(STATE) is None and (Path(value) / PROJECT).exists():
+    if value and not Path(value).is_absolute() and (Path(value) / PROJECT).exists():
         expected = f"expected an absolute path; move {Path(value) / PROJECT}, which holds stacks, to where it names"
         raise StackError("The secrets of stacks are not looked for there any more.", [Problem(STATE, value, expected)])
     return _home(STATE, ".local/state")

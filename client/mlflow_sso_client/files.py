@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mlflow_sso_client.errors import RefusedError
+from mlflow_sso_client.words import Once
 
 NAME = "mlflow-sso"
 CONFIG = "XDG_CONFIG_HOME"
+once = Once()
 
 
 class System(Protocol):
@@ -66,9 +68,16 @@ def config_home() -> Path:
 
 
 def chosen_home(variable: str) -> Path | None:
-    """What a variable of the XDG Base Directory Specification names; it says to ignore a path that is relative."""
-    path = Path(os.environ.get(variable, ""))
-    return path if path.is_absolute() else None
+    """What a variable of the XDG Base Directory Specification names; it says to ignore a path that is relative.
+
+    Whoever set that path would look for logins and secrets there, so it is told.
+    """
+    value = os.environ.get(variable, "")
+    if value and not Path(value).is_absolute():
+        text = f"{NAME}: {variable}={value} is ignored: it is no absolute path, and files are where they are without it"
+        once.say(f"{variable}={value}", f"{text}; set it to an absolute path, or unset it")
+        return None
+    return Path(value) if value else None
 
 
 def remedy(error: OSError, variable: str, home: Path) -> str:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from mlflow_sso_client import command, files
 from mlflow_sso_client.logins import LoginStore
+from mlflow_sso_client.words import Once
 from typer.testing import CliRunner
 
 from problems import StackError
 from stackctl import directories
 from stackctl.cli import app
+from stackctl.state import generated_passphrase
 
 RELATIVE = ["here", "./here", "../here", "~/here", "."]
 
@@ -22,6 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("stackctl.engines.pulumi_cli.find", lambda: None)
+    monkeypatch.setattr(files, "once", Once())
     for name in (files.CONFIG, directories.STATE, directories.CACHE, "STACK", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "home"
@@ -37,11 +40,58 @@ def test_a_relative_directory_is_ignored(value: str, home: Path, monkeypatch: py
     assert directories.cache_home() == home / ".cache" / "mlflow-sso"
 
 
-def test_stacks_in_a_relative_directory_get_no_second_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("value", RELATIVE)
+@pytest.mark.parametrize("variable", [files.CONFIG, directories.STATE, directories.CACHE])
+def test_a_relative_directory_is_told_once(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    for _ in range(2):
+        files.config_home(), directories.state_home(), directories.cache_home()
+    out, told = capsys.readouterr()
+    (line,) = told.splitlines()
+    assert out == ""
+    assert line.startswith(f"mlflow-sso: {variable}={value} is ignored: it is no absolute path, ")
+
+
+@pytest.mark.parametrize("value", ["", "/elsewhere"])
+def test_nothing_is_told_of_any_other_directory(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (files.CONFIG, directories.STATE, directories.CACHE):
+        monkeypatch.setenv(name, value and f"{tmp_path}{value}")
+    files.config_home(), directories.state_home(), directories.cache_home()
+    assert capsys.readouterr().err == ""
+
+
+def test_whoever_wants_a_passphrase_elsewhere_is_told_that_it_is_not(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(files.CONFIG, "here")
+    assert generated_passphrase(create=True) == home / ".config" / "mlflow-sso" / "passphrase"
+    assert "XDG_CONFIG_HOME=here is ignored" in capsys.readouterr().err
+
+
+def test_both_commands_tell_of_a_relative_directory_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(files.CONFIG, "here")
+    assert command.main(["token"]) == 3
+    by_client = capsys.readouterr().err.splitlines()
+    monkeypatch.setattr(files, "once", Once())
+    by_stackctl = CliRunner().invoke(app, ["token"]).stderr.splitlines()
+    assert by_client[0] == by_stackctl[0]
+    assert [line for line in (*by_client, *by_stackctl) if "ignored" in line] == [by_client[0], by_stackctl[0]]
+
+
+def test_stacks_in_a_relative_directory_get_no_second_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv(directories.STATE, "here")
     (tmp_path / "work" / "here" / "mlflow-sso").mkdir(parents=True)
     with pytest.raises(StackError, match=r"XDG_STATE_HOME = here: expected an absolute path; move here.mlflow-sso"):
         directories.state_home()
+    assert capsys.readouterr().err == "", "it is refused, and not ignored"
 
 
 @pytest.mark.parametrize("variable", [files.CONFIG, directories.STATE, directories.CACHE])
