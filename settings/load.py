@@ -149,7 +149,9 @@ def parse(
     named = {problem.where for problem in problems}
     problems += [problem for problem in found if problem.where not in named]
     for where in named:
-        known.refuse(where.removeprefix(f"{PROJECT}:"))
+        # A key of another name is no mistake of the group that is called so.
+        if where.startswith(f"{PROJECT}:"):
+            known.refuse(where.removeprefix(f"{PROJECT}:"))
     problems += check(settings, known, root, rules)
     if problems:
         count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"

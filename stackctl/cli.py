@@ -115,15 +115,16 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
     """Bring the stack up, and build the images it lacks."""
     goes_on = f"the same `stackctl up` goes on, `stackctl destroy --stack {stack}` removes it"
     with reported(goes_on), side_by_side() as pool:
-        context = load(stack, config_file, encrypted=True)
-        _notify(context)
+        readable = engine in (Engine.AUTO, Engine.PULUMI)
+        context = load(stack, config_file, encrypted=readable)
         target = TARGETS[context.settings.platform]
         with_pulumi = _choose(stack, engine, target)
         if with_pulumi:
             # Asked while the target is being looked at: the CLI takes longer to start than either to answer.
             there = pool.submit(pulumi_cli.exists, stack)
-        else:
+        elif readable:
             context = load(stack, config_file)
+        _notify(context)
         _preflight(context, target)
         target.deliver(context, _build(context).values())
         target.open_routes(context)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from urllib.parse import urlsplit
 
 import requests
@@ -98,8 +97,10 @@ def _tell_of_another_name(address: str) -> bool:
 def _wants_login(address: str, verify: bool | str) -> bool:
     url = address.partition("/api/")[0].rstrip("/") + CURRENT_USER
     try:
-        asked = partial(requests.get, url, auth=untouched, timeout=_TIMEOUT, verify=verify)
-        answer = bounds.ask(partial(asked, allow_redirects=False, stream=True))
+        answer = bounds.ask(
+            requests.Session(), "GET", url, seconds=_TIMEOUT,
+            auth=untouched, timeout=_TIMEOUT, allow_redirects=False, verify=verify,
+        )  # fmt: skip
     except (OSError, ValueError):
         # MLflow's own request says what is wrong with it.
         return False

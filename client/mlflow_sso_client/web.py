@@ -6,7 +6,6 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -27,7 +26,8 @@ TRUST_SERVICES = "MLFLOW_SSO_TRUST_SERVICES"
 # "DNS for Services and Pods" of Kubernetes; no such name is known outside of a cluster.
 _SERVICE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+\.svc(\.cluster\.local)?")
 _PORTS = {"http": 80, "https": 443}
-_DOTS = {".", ".."}
+# What some servers take for the end of a segment of a path, and what of one they leave out.
+_ENDS, _LEFT_OUT = re.compile(r"[/\\]"), re.compile(r";.*|[\0-\x1f\x7f]")
 
 
 def is_loopback(host: str) -> bool:
@@ -48,19 +48,26 @@ def _is_trusted(host: str) -> bool:
 def canonical(url: str) -> str:
     """One spelling for all that mean the same server and path: small letters, no default port, no slash at the end.
 
-    Empty for what is no http or https URL, for one with a user name in it, and for one with the dot segments that
-    requests takes out on its way, by which it would leave the path of its server. RFC 3986 sections 5.2.4 and 6.2.
+    Empty for what is no http or https URL, for one with a user name in it, and for one with dot segments, by which it
+    could leave the path of its server. RFC 3986 sections 5.2.4 and 6.2.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         return ""
-    if parts.scheme not in _PORTS or not host or "@" in parts.netloc or _DOTS & {*unquote(parts.path).split("/")}:
+    if parts.scheme not in _PORTS or not host or "@" in parts.netloc or _has_dots(parts.path):
         return ""
     name = f"[{host}]" if ":" in host else host
     known = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{name}{known}{parts.path}".rstrip("/")
+
+
+def _has_dots(path: str) -> bool:
+    """Whether a path has a dot segment for anybody: requests takes them out, and servers decode once or more."""
+    for _ in range(3):
+        path = unquote(path)
+    return any(_LEFT_OUT.sub("", part) in (".", "..") for part in _ENDS.split(path))
 
 
 def origin(url: str) -> str:
@@ -107,10 +114,15 @@ def refuse_clear(url: str) -> None:
 
 
 class Web:
-    """Asks one service. Raises the exceptions of `mlflow_sso_client.errors` where it does not answer."""
+    """Asks one service. Raises the exceptions of `mlflow_sso_client.errors` where it does not answer.
 
-    def __init__(self, service: str, base_url: str, http: requests.Session | None = None) -> None:
-        self.service = service
+    size: bytes of its longest answer.
+    """
+
+    def __init__(
+        self, service: str, base_url: str, http: requests.Session | None = None, size: int = bounds.DOCUMENT
+    ) -> None:
+        self.service, self._size = service, size
         self.base_url = base_url.rstrip("/")
         self.http = http or session()
 
@@ -129,8 +141,8 @@ class Web:
             # Otherwise REQUESTS_CA_BUNDLE would win over the session's own setting.
             more["verify"] = self.http.verify
         try:
-            more |= {"headers": headers, "timeout": TIMEOUT, "allow_redirects": allow_redirects, "stream": True}
-            answer = bounds.ask(partial(self.http.request, method, url, **more))
+            more |= {"timeout": TIMEOUT, "allow_redirects": allow_redirects, "size": self._size}
+            answer = bounds.ask(self.http, method, url, headers=headers, **more)
         except requests.exceptions.SSLError as error:
             raise _certificate(self.service, self.base_url, error) from None
         except requests.exceptions.InvalidURL:
@@ -182,7 +194,7 @@ def _certificate(service: str, url: str, error: Exception) -> CertificateError:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.exceptions.Timeout):
         return "no answer in time"
-    if isinstance(error, bounds.TooLongError):
+    if isinstance(error, bounds.UnfitError):
         return str(error)
     text = str(error)
     for known in ("Connection refused", "Name or service not known", "No route to host", "Temporary failure in name"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from components.identity import account_username
 from components.realm.spec import sample_address
-from settings import Settings, wants_sample_users
+from settings import ENCRYPTED, Settings, wants_sample_users
 from settings.derived import SAMPLE_USERS
 from settings.known import Known
 from settings.wrong import Wrong
@@ -53,15 +53,20 @@ def _names(settings: Settings, known: Known) -> _Found:
     found += [(f"realm.users[{i}].username", user.username.lower()) for i, user in enumerate(realm.users)]
     clients = [("realm.clientId", realm.client_id)]
     clients += [(f"realm.serviceAccounts[{i}].clientId", one.client_id) for i, one in enumerate(realm.service_accounts)]
-    found += [(key, account_username(client)) for key, client in clients]
-    return [(key, name) for key, name in found if known.values(key)]
+    found += [(key, account_username(client)) for key, client in clients if client != ENCRYPTED]
+    return _readable(found, known)
 
 
 def _addresses(settings: Settings, known: Known) -> _Found:
     found = [(_SAMPLES, sample_address(name)) for name in _samples(settings, known)]
     users = enumerate(settings.realm.users)
     found += [(f"realm.users[{i}].email", user.email.lower()) for i, user in users if user.email]
-    return [(key, address) for key, address in found if known.values(key)]
+    return _readable(found, known)
+
+
+def _readable(found: _Found, known: Known) -> _Found:
+    """Those that were not refused, and that do not stand for what the engine alone can read."""
+    return [(key, name) for key, name in found if known.values(key) and name != ENCRYPTED]
 
 
 def _samples(settings: Settings, known: Known) -> Sequence[str]:

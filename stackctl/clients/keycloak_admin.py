@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from mlflow_sso_client import bounds
 from mlflow_sso_client.errors import AccessError, CredentialsError, NotAdminError, UnknownNameError
 from mlflow_sso_client.web import KEYCLOAK, Web
 
@@ -73,7 +74,7 @@ class KeycloakAdmin:
     def __init__(
         self, base_url: str, realm: str, provisioner: Provisioner, http: requests.Session | None = None
     ) -> None:
-        self.web = Web(KEYCLOAK, base_url, http)
+        self.web = Web(KEYCLOAK, base_url, http, bounds.LIST)
         self.realm_name = realm
         self._provisioner = provisioner
         self._token = ""

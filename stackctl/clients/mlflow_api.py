@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from mlflow_sso_client import bounds
 from mlflow_sso_client.errors import AccessError, NotAdminError, NotLoggedInError, RefusedError, UnknownNameError
 from mlflow_sso_client.web import MLFLOW, Web
 
@@ -80,7 +81,7 @@ class MlflowApi:
         http: requests.Session | None = None,
         plugin: PluginLine | None = None,
     ) -> None:
-        self.web = Web(MLFLOW, base_url, http)
+        self.web = Web(MLFLOW, base_url, http, bounds.LIST)
         self.plugin = plugin or newest_line()
         self._auth: dict[str, Any] = {"auth": basic} if basic else {}
         self._token = token

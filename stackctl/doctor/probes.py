@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -66,12 +65,11 @@ def ask(http: requests.Session, url: str, form: dict[str, str] | None = None) ->
 def _ask(http: requests.Session, url: str, form: dict[str, str] | None) -> Reply:
     start = time.time()
     try:
-        call = partial(
-            http.request, "POST" if form else "GET", url, data=form, timeout=SECONDS, allow_redirects=False,
+        answer = bounds.ask(
+            http, "POST" if form else "GET", url, data=form, timeout=SECONDS, allow_redirects=False,
             # Given here it wins over REQUESTS_CA_BUNDLE; the session's own would not.
-            headers={"Accept": "application/json, text/html"}, verify=http.verify, stream=True,
+            headers={"Accept": "application/json, text/html"}, verify=http.verify,
         )  # fmt: skip
-        answer = bounds.ask(call)
     except requests.exceptions.SSLError as error:
         return Reply(url, error=_short(error), untrusted="CERTIFICATE_VERIFY_FAILED" in str(error))
     except requests.exceptions.RequestException as error:
@@ -95,7 +93,7 @@ def _skew(answer: requests.Response, start: float, end: float) -> float | None:
 
 def _short(error: Exception) -> str:
     text = str(error)
-    if isinstance(error, bounds.TooLongError):
+    if isinstance(error, bounds.UnfitError):
         return text
     for known in ("Connection refused", "Name or service not known", "No route to host", "timed out"):
         if known in text:

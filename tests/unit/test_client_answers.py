@@ -212,16 +212,44 @@ def test_an_answer_a_byte_at_a_time_ends(
     assert "no whole answer" in line
 
 
-def test_an_answer_without_end_is_read_to_a_bound(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Also one that is small on its way: what is counted is what it is in memory."""
-    monkeypatch.setattr(bounds, "BYTES", 1 << 20)
-    with endless(head=HEAD + b"\r\n", piece=b" " * 65536, pause=0) as url:
+@pytest.mark.parametrize("status", ["200 OK", "302 Found", "401 Unauthorized"])
+def test_an_answer_without_end_is_read_to_a_bound(status: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one that leads to another place, which nobody follows."""
+    head = f"HTTP/1.1 {status}\r\nLocation: /x\r\n\r\n".encode()
+    with endless(head=head, piece=b" " * 65536, pause=0) as url:
         line = refused(capsys, "login", "--url", url, "--issuer", f"{url}/realms/mlflow")
+        assert "more than 1 MiB" in ask(session(), url).error
     assert "more than 1 MiB" in line
-    packed = gzip.compress(b" " * (8 << 20))
-    head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: " + str(len(packed)).encode() + b"\r\n\r\n" + packed
-    with endless(head=head, piece=b"", pause=60) as url:
+
+
+@pytest.mark.parametrize("body", [gzip.compress(b" " * (8 << 20)), gzip.compress(b"")[:-8] + b"\0\0\0\xff\xff"])
+def test_an_answer_that_is_packed_is_not_unpacked(body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """A few bytes of it are gigabytes, or nothing without end."""
+    with endless(head=HEAD + b"Content-Encoding: gzip\r\n\r\n" + body, piece=body, pause=0) as url:
         line = refused(capsys, "login", "--url", url, "--issuer", f"{url}/realms/mlflow")
-    assert "more than 1 MiB" in line
+    assert "a compressed answer, which was not asked for" in line
+
+
+def test_what_is_not_read_in_time_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SECONDS", 0.5)
+    with endless(head=HEAD + b"\r\n", piece=b" ", pause=0.05) as url:
+        with pytest.raises(KeycloakDownError, match="no whole answer"):
+            Web(KEYCLOAK, url).ask("GET", "/")
+        end = time.monotonic() + 10
+        while any(one.name == "answer" for one in threading.enumerate()) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not any(one.name == "answer" for one in threading.enumerate())
+
+
+def test_an_answer_is_read_where_no_thread_can_be_had(server: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python ends, which is when MLflow ends a run, and beyond a limit of processes."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    web = Web(KEYCLOAK, server.url)
+    monkeypatch.setattr(threading.Thread, "start", lambda self: refuse(self) if self.name == "answer" else START(self))
+    assert web.ask("GET", "/login").status_code == 302
+
+
+START = threading.Thread.start

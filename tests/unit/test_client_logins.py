@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow_sso_client import logins
+from mlflow_sso_client import _posix, logins
 from mlflow_sso_client.command import main
 from mlflow_sso_client.errors import NotLoggedInError
+from mlflow_sso_client.files import write_private
 from mlflow_sso_client.logins import LoginStore, login_for
 from typer.testing import CliRunner
 
@@ -160,7 +161,7 @@ def test_a_damaged_login_is_told_and_not_called_none(
     command: str, damage: str, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.mkdir(parents=True)
-    (home / "mlflow.test.json").write_text(damage)
+    write_private(home / "mlflow.test.json", damage)
     told = f"the login kept in {home / 'mlflow.test.json'} cannot be read (it is damaged)"
     assert run(capsys, command, code=3) == f"error: {told}; remove it, and run `mlflow-sso login --stack mlflow.test`\n"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.test")
@@ -232,14 +233,14 @@ def test_a_pipe_in_the_place_of_a_login_keeps_nobody_waiting(
     assert "cannot be read (it is no regular file)" in run(capsys, command, code=3)
 
 
-@pytest.mark.parametrize(("mode", "said"), [(0o620, "others may write to it"), (0o602, "others may write to it")])
-def test_a_login_that_others_may_write_to_is_nobody_s(
-    mode: int, said: str, home: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("mode", [0o602, 0o666, 0o777])
+def test_a_login_that_everybody_may_write_to_is_nobody_s(
+    mode: int, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its token would go to a server of theirs."""
     path = keep("mlflow.test", "https://mlflow.test").path
     path.chmod(mode)
-    assert said in run(capsys, "token", code=3)
+    assert "everybody may write to it; `chmod 600` if it is yours" in run(capsys, "token", code=3)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
@@ -249,13 +250,20 @@ def test_a_login_of_another_user_is_nobody_s(home: Path, monkeypatch: pytest.Mon
     os.chown(store.path, 60901, 60901)
     assert store.find() is not None
     monkeypatch.setattr(os, "geteuid", lambda: 60902)
+    assert store.find() is not None, "nobody else can put a file there"
+    home.chmod(0o770)
     with pytest.raises(NotLoggedInError, match="belongs to another user"):
         store.find()
 
 
-def test_a_login_that_others_may_read_is_theirs_no_longer(home: Path) -> None:
-    """As a copy of a home directory leaves it."""
+@pytest.mark.parametrize(("mode", "after"), [(0o644, 0o600), (0o660, 0o600), (0o440, 0o400)])
+def test_a_login_that_others_may_read_is_theirs_no_longer(
+    mode: int, after: int, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a copy of a home directory leaves it, and Kubernetes each file of a volume with an fsGroup."""
+    monkeypatch.setattr(_posix.once, "_said", {})
     store = keep("mlflow.test", "https://mlflow.test")
-    store.path.chmod(0o644)
-    assert store.find() is not None
-    assert store.path.stat().st_mode & 0o777 == 0o600
+    store.path.chmod(mode)
+    assert store.find() == store.find() is not None
+    assert store.path.stat().st_mode & 0o777 == after
+    assert capsys.readouterr().err.count(f"was open to others (mode {mode:o})") == 1

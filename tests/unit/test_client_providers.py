@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 from mlflow_sso_client import notices, providers
+from mlflow_sso_client.files import write_private
 from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.providers import SsoAuthProvider, SsoHeaders
 from mlflow_sso_client.web import is_loopback
@@ -136,7 +137,7 @@ def test_a_damaged_login_is_told_once_by_either_way(
     damage: str, home: Path, server: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home.mkdir(parents=True)
-    (home / "dev.json").write_text(damage)
+    write_private(home / "dev.json", damage)
     provider = SsoHeaders()
     assert sent(server.url, provider) == sent(server.url, provider) == {}
     (line,) = capsys.readouterr().err.splitlines()

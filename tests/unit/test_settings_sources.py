@@ -12,6 +12,8 @@ import pulumi
 import pytest
 import yaml
 
+from components.rules import RULES
+from components.stack import stack_spec
 from problems import StackError
 from settings import PROJECT, ROOT, Environment, Settings, from_engine, from_files
 from tests.samples import elsewhere, everything, settings
@@ -173,6 +175,21 @@ def test_what_is_wrong_with_a_file_and_in_it_is_told_at_once(tmp_path: Path) -> 
 def test_encrypted_values_are_no_hindrance_where_no_secret_matters(tmp_path: Path) -> None:
     write(tmp_path, ENCRYPTED)
     assert from_files("test", tmp_path, encrypted=True).realm.users[0].username == "x"
+
+
+def test_values_that_the_engine_alone_reads_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    users = "[{username: a, email: {secure: x}}, {username: b, email: {secure: y}}]"
+    write(tmp_path, f"config:\n  mlflow-sso:realm: {{users: {users}}}\n")
+    stack_spec(from_files("test", tmp_path, encrypted=True, rules=RULES))
+
+
+@pytest.mark.parametrize("stray", ["  mlflow: {}\n", "mlflow: {}\n"])
+def test_a_key_of_another_name_hides_no_mistake_of_a_group(stray: str, tmp_path: Path) -> None:
+    write(tmp_path, "config:\n  mlflow-sso:mlflow: {env: {OIDC_ISSUER: x}, replicas: 2}\n" + stray)
+    with pytest.raises(StackError) as caught:
+        from_files("test", tmp_path, rules=RULES)
+    wrong = {"mlflow", "mlflow-sso:mlflow.env.OIDC_ISSUER", "mlflow-sso:mlflow.replicas"}
+    assert {problem.where for problem in caught.value.problems} == wrong
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("Pulumi.*.yaml")), ids=lambda path: path.name)

@@ -235,6 +235,16 @@ def test_no_command_shows_what_there_is(operator: Operator) -> None:
 # Before anything is created.
 
 
+def test_what_the_chosen_engine_cannot_read_is_told_with_the_rest(operator: Operator) -> None:
+    users = "{users: [{username: x, password: {secure: y}}]}"
+    text = f"config:\n  mlflow-sso:mlflow: {{replicas: 2}}\n  mlflow-sso:realm: {users}\n"
+    message = refused(
+        operator.runs("up", "--engine", "compose", "--stack", "test", "--config-file", operator.config(text))
+    )
+    assert "mlflow-sso:mlflow.replicas" in message
+    assert "mlflow-sso:realm.users[0].password = [secret]" in message
+
+
 def test_no_engine_is_refused(operator: Operator) -> None:
     operator.docker.fail("info", "Cannot connect to the Docker daemon")
     message = refused(operator.runs("up", "--stack", "test", "--config-file", operator.config({})))
