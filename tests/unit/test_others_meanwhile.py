@@ -8,14 +8,14 @@ import json
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from json import scanner
 from typing import Any
 
 import pytest
-from mlflow_sso import longjson
+from mlflow_sso import garbage, longjson
 from mlflow_sso.garbage import Collections, Garbage
 from mlflow_sso.guard.lines import LARGE_READ
 from mlflow_sso.mends import errors
@@ -31,34 +31,71 @@ GATEWAY = "/gateway/chat/invocations"
 def gently(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanner, "NUMBER_RE", scanner.NUMBER_RE)
     monkeypatch.setattr(json.JSONDecoder, "decode", longjson._gently(json.JSONDecoder.decode))
+    monkeypatch.setattr(json.JSONEncoder, "encode", longjson._gently_written(json.JSONEncoder.encode))
 
 
 def dense(values: int) -> str:
     return json.dumps({"metrics": [{"key": f"k{n}", "value": n / 3, "step": None} for n in range(values)]})
 
 
-def in_a_thread(text: str) -> Any:
-    """What the threads of requests read."""
+def in_a_thread(work: Callable[..., Any], *words: Any, **more: Any) -> Any:
+    """What the threads of requests make of it."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(json.loads, text).result()
+        return pool.submit(work, *words, **more).result()
 
 
-def turns_beside(text: str) -> int:
-    """How often another thread got on while one read JSON."""
+def turns_beside(work: Callable[..., Any], value: Any) -> int:
+    """How often another thread got on while one worked."""
     count = 0
     with ThreadPoolExecutor(1) as pool:
-        read = pool.submit(json.loads, text)
-        while not read.done():
+        done = pool.submit(work, value)
+        while not done.done():
             time.sleep(0.001)
             count += 1
     return count
 
 
-def test_others_get_on_while_long_json_is_read(gently: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("work", [json.loads, json.dumps])
+def test_others_get_on_while_long_json_is_read_or_written(
+    work: Callable[..., Any], gently: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = dense(300_000)
-    now = turns_beside(text)
+    value = text if work is json.loads else json.loads(text)
+    now = turns_beside(work, value)
     monkeypatch.undo()
-    assert now > 5 * turns_beside(text)
+    assert now > 5 * turns_beside(work, value)
+
+
+LONG_LIST: list[Any] = [{"key": "é", "of": [n, n / 3, True, None, float("inf"), (), {}, ""]} for n in range(9000)]
+
+
+@pytest.mark.parametrize("value", [LONG_LIST, {"1": LONG_LIST, "a": {2: "x" * 3_000_000}}], ids=["list", "dictionary"])
+@pytest.mark.parametrize(
+    "how", [{}, {"indent": 2}, {"sort_keys": True, "ensure_ascii": False}, {"separators": (",", ":")}]
+)
+def test_what_is_written_is_what_it_was(
+    value: Any, how: dict[str, Any], gently: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not longjson._is_short(value)
+    written = in_a_thread(json.dumps, value, **how)
+    monkeypatch.undo()
+    assert written == json.dumps(value, **how)
+
+
+def test_what_cannot_be_written_is_refused_as_before(gently: None) -> None:
+    circle: list[Any] = [0] * 30_000
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        in_a_thread(json.dumps, [*circle, object()])
+    circle.append(circle)
+    with pytest.raises(ValueError, match="Circular"):
+        in_a_thread(json.dumps, circle)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        in_a_thread(json.dumps, LONG_LIST, allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [1, "x" * 64, [], {"a": [1] * 100}, [[]] * 20_000])
+def test_what_is_short_is_written_as_always(value: Any) -> None:
+    assert longjson._is_short(value)
 
 
 def test_the_event_loop_goes_on_while_long_json_is_read(gently: None) -> None:
@@ -101,7 +138,7 @@ def test_in_the_thread_of_the_event_loop_nothing_takes_longer(gently: None, monk
     ids=["objects", "json in json", "text", "list", "deep", "space", "not a number"],
 )
 def test_long_json_is_what_it_was(gently: None, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = in_a_thread(text)
+    read = in_a_thread(json.loads, text)
     monkeypatch.undo()
     assert repr(read) == repr(json.loads(text))
 
@@ -111,17 +148,25 @@ def test_long_json_is_what_it_was(gently: None, text: str, monkeypatch: pytest.M
 )
 def test_long_json_that_is_none_is_refused_as_before(gently: None, end: str) -> None:
     with pytest.raises(json.JSONDecodeError):
-        in_a_thread('{"a": ["' + "x" * 70_000 + end)
+        in_a_thread(json.loads, '{"a": ["' + "x" * 70_000 + end)
 
 
 def test_a_collection_comes_after_what_is_long_and_after_much_of_what_is_short() -> None:
-    garbage = Garbage(0.0, 100)
-    assert garbage.computed(0.5)
-    garbage.collected(1.0, 100)
-    assert not garbage.computed(0.04)
-    assert any(garbage.computed(0.04) for _ in range(60))
-    garbage.collected(2.0, 100)
-    assert not garbage.computed(0.04)
+    left = Garbage(0.0, 100)
+    assert left.computed(0.5, 10)
+    left.collected(10, 100)
+    assert not left.computed(0.04, 20)
+    assert any(left.computed(0.04, 20) for _ in range(60))
+    left.collected(20, 100)
+    assert not left.computed(0.04, 30)
+
+
+def test_one_collection_serves_all_that_ended_in_some_seconds() -> None:
+    left = Garbage(0.0, 100)
+    assert not left.computed(0.5, 1)
+    assert not left.is_old(5, 100)
+    assert left.computed(0.0, 6), "what was found before is not forgotten"
+    assert left.is_old(11, 100), "where nobody asks for anything any more"
 
 
 @pytest.mark.parametrize(("now", "memory", "is_old"), [(59, 0, False), (61, 0, True), (1, 1 << 27, True)])
@@ -137,10 +182,14 @@ def usual_collections() -> Iterator[None]:
     gc.set_threshold(*before)
 
 
-def test_what_a_long_request_left_in_a_circle_goes_at_once(usual_collections: None) -> None:
+def test_what_a_long_request_left_in_a_circle_goes_at_once(
+    usual_collections: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Left:
         pass
 
+    # As if none had been for some seconds.
+    monkeypatch.setattr(garbage, "_PAUSE", 0.0)
     collections, gone = Collections(), threading.Event()
     collections.install()
     left: Any = Left()

@@ -2,7 +2,8 @@
 
 Python collects fully whenever what lived through two collections has grown by a quarter. That is in the middle of long
 requests, whose objects are millions: 0.1 to 0.4 s each time. At the end what is left is what one tied into circles, and
-what belongs to another long one on its way. Source: docs of Python's `gc`, `set_threshold` and `freeze`.
+what belongs to another long one on its way. That takes 50 ms: so one collection serves all that ended in some seconds,
+unless they left much. Source: docs of Python's `gc`, `set_threshold` and `freeze`.
 """
 
 import gc
@@ -14,8 +15,10 @@ import time
 _YOUNG, _MIDDLE, _ALL = 2000, 10, 1 << 30
 # Seconds that one request computed, or all together since the last collection, after which there is something to find.
 _LONG, _TOGETHER = 0.1, 2.0
-# However little was computed, a collection comes after so many seconds, or where memory has grown by so many bytes.
-_SECONDS, _GROWTH = 60.0, 128 << 20
+# Seconds between two collections, unless memory has grown by so many bytes.
+_PAUSE, _GROWTH = 5.0, 128 << 20
+# However little was computed, a collection comes after so many seconds.
+_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -24,18 +27,22 @@ class Garbage:
     """What was computed since the last full collection, and what there was then. now: seconds; memory: bytes."""
 
     def __init__(self, now: float, memory: int) -> None:
-        self._time, self._memory, self._computed = now, memory, 0.0
+        self._found = False
+        self.collected(now, memory)
 
-    def computed(self, seconds: float) -> bool:
-        """Tells of a request that is over, and returns whether a collection is due."""
+    def computed(self, seconds: float, now: float) -> bool:
+        """Tells of a request that is over, and returns whether a collection is due at this moment."""
         self._computed += seconds
-        return seconds >= _LONG or self._computed >= _TOGETHER
+        self._found = self._found or seconds >= _LONG or self._computed >= _TOGETHER
+        return self._found and now >= self._time + _PAUSE
 
     def is_old(self, now: float, memory: int) -> bool:
-        return now >= self._time + _SECONDS or memory >= self._memory + _GROWTH
+        """Whether a collection is due, whatever is on its way."""
+        longest = 2 * _PAUSE if self._found else _SECONDS
+        return now >= self._time + longest or memory >= self._memory + _GROWTH
 
     def collected(self, now: float, memory: int) -> None:
-        self._time, self._memory, self._computed = now, memory, 0.0
+        self._time, self._memory, self._computed, self._found = now, memory, 0.0, False
 
 
 class Collections:
@@ -49,7 +56,7 @@ class Collections:
 
     def computed(self, seconds: float) -> None:
         """Tells of a request that is over."""
-        if self._garbage.computed(seconds):
+        if self._garbage.computed(seconds, time.monotonic()):
             self._due.set()
 
     def install(self) -> None:

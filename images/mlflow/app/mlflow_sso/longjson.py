@@ -1,9 +1,9 @@
-"""Long JSON is read piece by piece, so that others get on meanwhile.
+"""Long JSON is read and written piece by piece, so that others get on meanwhile.
 
 Python's parser in C gives no other thread of the process a turn before its end: 16 MiB of small objects took 0.3 s.
 The one in Python, which the same module has, takes three times as long for these, twenty times for numbers alone, and
-gives way to other threads. In the thread of the event loop it would keep everybody waiting all the longer: it is not
-used there, and `aside` reads what is long in other threads.
+gives way to other threads. So it is with what writes JSON: four times as long. In the thread of the event loop either
+would keep everybody waiting all the longer: they are not used there, and `aside` reads what is long in other threads.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from json import JSONDecoder, scanner
+from itertools import islice
+from json import JSONDecoder, JSONEncoder, scanner
 from typing import Any, TypeVar
 
 from mlflow_sso import upstream
@@ -21,6 +22,10 @@ from mlflow_sso import upstream
 Read = TypeVar("Read")
 # Characters or bytes; what is shorter is read within a thousandth of a second.
 LONG = 1 << 16
+# Values, and texts by their length, of which C writes so many within some thousandths of a second.
+_VALUES, _CHARACTERS = 20_000, 64
+# Pieces of what is written that are put together at once: each is some sixty bytes of memory, however short.
+_PIECES = 4096
 # Two at once: what computes in more threads takes as long together, and holds more.
 _aside = ThreadPoolExecutor(2, "json")
 
@@ -28,6 +33,7 @@ _aside = ThreadPoolExecutor(2, "json")
 def install() -> None:
     """Puts the mend in place, for all who read JSON by Python's library."""
     upstream.replace(JSONDecoder, "decode", "89faccd6b0f80c2f", _gently)
+    upstream.replace(JSONEncoder, "encode", "d03a9078a1ab1a81", _gently_written)
 
 
 async def aside(read: Callable[[bytes], Read], body: bytes) -> Read:
@@ -55,3 +61,35 @@ def _gently(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, s, *words, **more)
 
     return decode
+
+
+def _gently_written(original: Callable[..., str]) -> Callable[..., str]:
+    @wraps(original)
+    def encode(self: JSONEncoder, o: Any) -> str:
+        if threading.current_thread() is threading.main_thread() or _is_short(o):
+            return original(self, o)
+        try:
+            pieces = self.iterencode(o)
+            return "".join(iter(lambda: "".join(islice(pieces, _PIECES)), ""))
+        except RecursionError:
+            return original(self, o)
+
+    return encode
+
+
+def _is_short(value: Any) -> bool:
+    """Whether C writes a value, with all that is in it, before anybody notices."""
+    left, found = [value], 0
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            found += len(one) // _CHARACTERS
+        elif isinstance(one, dict | list | tuple):
+            found += len(one)
+        if found > _VALUES:
+            return False
+        if isinstance(one, dict):
+            left.extend(one.values())
+        elif isinstance(one, list | tuple):
+            left.extend(one)
+    return True
