@@ -199,7 +199,9 @@ class Lifetimes(Group):
     """Token and session lifetimes of the realm, in seconds."""
 
     access_token_seconds: Seconds = Field(300, description="How long an access token is good")
-    sso_idle_seconds: Seconds = Field(1800, description="A session ends when unused for this long (SSO Session Idle)")
+    sso_idle_seconds: Seconds = Field(
+        1800, description="A session ends when unused for this long (SSO Session Idle), one of MLflow's pages with it"
+    )
     sso_max_seconds: Seconds = Field(
         36000, description="A session ends after this long in any case (SSO Session Max), one of MLflow's pages too"
     )

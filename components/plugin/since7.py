@@ -59,7 +59,7 @@ class _Since7(PluginProfile):
             _HOST: inputs.redis.host,
             _PORT: str(inputs.redis.port),
             _DB: str(inputs.redis.db),
-            # Two weeks by default, whatever the realm says: the offline token it keeps outlives the realm's session.
+            # Two weeks by default, whatever the realm says.
             "SESSION_COOKIE_MAX_AGE_SECONDS": str(inputs.session_seconds),
             "SESSION_COOKIE_SECURE": str(inputs.secure_cookies).lower(),
             **({"TRUSTED_PROXIES": ",".join(inputs.trusted_proxies)} if inputs.trusted_proxies else {}),

@@ -129,6 +129,6 @@ def test_a_dollar_sign_of_the_operator_arrives_as_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("longest", [3600, 36000])
 def test_a_session_of_the_pages_ends_with_the_longest_of_the_realm(target: Target, longest: int) -> None:
-    """The plugin's own default is two weeks, and its offline token keeps such a session alive."""
+    """The plugin's own default is two weeks."""
     config = {"realm": {"lifetimes": {"ssoMaxSeconds": longest}}}
     assert target.deploy(settings(config), "test")["mlflow"].env["SESSION_COOKIE_MAX_AGE_SECONDS"] == str(longest)

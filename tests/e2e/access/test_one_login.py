@@ -1,0 +1,129 @@
+"""One login for all programs of the realm: it opens them together, and its end in one place is its end in all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner, RealmSession
+from tests.e2e.access.conftest import LIFETIME
+from tests.e2e.harness import eventually
+from tests.e2e.people import Browser, Person
+
+# One worker of pytest-xdist, and so one stack, for all of these.
+pytestmark = pytest.mark.xdist_group("access")
+
+
+@pytest.fixture
+def keycloak(bob: Person) -> KeycloakAdmin:
+    outputs = bob.stack.outputs()
+    account = outputs["provisioner"]
+    provisioner = Provisioner(account["client_id"], account["client_secret"], account["realm"])
+    return KeycloakAdmin(outputs["keycloak_url"], outputs["realm"], provisioner)
+
+
+@pytest.fixture
+def sessions(keycloak: KeycloakAdmin) -> Callable[[], list[RealmSession]]:
+    """Bob's sessions, of which a test finds none that others left."""
+
+    def now() -> list[RealmSession]:
+        return keycloak.user_sessions(keycloak.find_user("bob"))
+
+    for one in now():
+        keycloak.delete_session(one)
+    return now
+
+
+@pytest.fixture
+def nobody_offline(keycloak: KeycloakAdmin) -> Iterator[None]:
+    """A realm whose users may have no offline sessions, until the test ends."""
+    path = f"/roles/default-roles-{keycloak.realm_name}/composites"
+    role = [keycloak.get("/roles/offline_access")]
+    keycloak.request("DELETE", path, json=role)
+    yield
+    keycloak.request("POST", path, json=role)
+
+
+def log_in(person: Person) -> Browser:
+    """A browser with MLflow's pages open."""
+    browser, url = Browser(), person.stack.outputs()["mlflow_url"]
+    page = browser.submit(browser.open(f"{url}/login"), username=person.name, password=person.password)
+    assert page.url.startswith(url), page.text[-2000:]
+    assert pages(browser, person) == 200
+    return browser
+
+
+def pages(browser: Browser, person: Person) -> int:
+    """What MLflow answers its page."""
+    return browser.ask(f"{person.stack.outputs()['mlflow_url']}/api/2.0/mlflow/users/current").status_code
+
+
+def is_known(browser: Browser, person: Person) -> bool:
+    """Whether the account console opens without a password (OpenID Connect Core 1.0, 3.1.2.1: `prompt=none`)."""
+    issuer = person.stack.outputs()["issuer_url"]
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(secrets.token_bytes(32)).digest()).rstrip(b"=").decode()
+    asked = {
+        "client_id": "account-console", "redirect_uri": f"{issuer}/account/", "response_type": "code",
+        "scope": "openid", "prompt": "none", "code_challenge": challenge, "code_challenge_method": "S256",
+    }  # fmt: skip
+    answer = browser.ask(f"{issuer}/protocol/openid-connect/auth?{urlencode(asked)}")
+    found = parse_qs(urlsplit(answer.headers["Location"]).query)
+    assert "code" in found or found["error"] == ["login_required"], answer.headers["Location"]
+    return "code" in found
+
+
+def test_a_login_to_mlflow_opens_the_other_programs(bob: Person, sessions: Callable[[], list[RealmSession]]) -> None:
+    browser = log_in(bob)
+    assert is_known(browser, bob)
+    url = bob.stack.outputs()["mlflow_url"]
+    for _ in range(2):
+        again = browser.open(f"{url}/login")
+        assert again.url.startswith(url), "it asks for the password again"
+    (session,) = sessions()
+    assert (session.offline, "mlflow" in session.clients) == (False, True)
+
+
+def test_the_pages_outlive_their_first_token(bob: Person) -> None:
+    browser = log_in(bob)
+    end = time.monotonic() + 2 * LIFETIME + 2
+    while time.monotonic() < end:
+        time.sleep(LIFETIME / 3)
+        assert pages(browser, bob) == 200
+    assert is_known(browser, bob)
+
+
+def test_the_end_at_keycloak_is_the_end_of_the_pages(
+    bob: Person, keycloak: KeycloakAdmin, sessions: Callable[[], list[RealmSession]]
+) -> None:
+    browser = log_in(bob)
+    (session,) = sessions()
+    keycloak.delete_session(session)
+    start = time.monotonic()
+    eventually(lambda: pages(browser, bob), lambda status: status == 401, "the end of the pages", LIFETIME + 60)
+    assert time.monotonic() - start <= LIFETIME + 5
+    assert not is_known(browser, bob)
+
+
+def test_a_logout_in_mlflow_is_one_for_all(bob: Person, sessions: Callable[[], list[RealmSession]]) -> None:
+    browser = log_in(bob)
+    browser.open(f"{bob.stack.outputs()['mlflow_url']}/logout")
+    assert pages(browser, bob) == 401
+    assert not is_known(browser, bob)
+    assert sessions() == []
+
+
+@pytest.mark.usefixtures("nobody_offline")
+def test_who_may_have_no_offline_session_logs_in(bob: Person) -> None:
+    assert is_known(log_in(bob), bob)
+
+
+def test_an_offline_session_is_there_for_who_asks(bob: Person, sessions: Callable[[], list[RealmSession]]) -> None:
+    bob.log_in("--offline")
+    assert [one.offline for one in sessions()] == [True]
+    assert bob.mlflow(bob.token()) == 200
