@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import secrets
@@ -146,8 +147,9 @@ class Stack:
 
 def gateway() -> str:
     """The address by which containers reach this host (Docker documentation, "Bridge network driver")."""
-    template = "{{(index .IPAM.Config 0).Gateway}}"
-    return docker("network", "inspect", "bridge", "--format", template).strip()
+    (found,) = json.loads(docker("network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}"))
+    # An engine that made this network since it started has none to tell: it took the first address.
+    return str(found.get("Gateway") or ipaddress.ip_network(found["Subnet"])[1])
 
 
 def docker(*args: str) -> str:

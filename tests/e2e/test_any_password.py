@@ -12,7 +12,7 @@ import pytest
 
 from settings.catalogue import image_ref
 from tests.contract.test_any_password import HOSTILE
-from tests.e2e.harness import Client, Stack, docker, eventually, free_ports
+from tests.e2e.harness import Client, Stack, docker, eventually, free_ports, gateway
 
 HARD = HOSTILE["all at once"]
 # One for each database, so that no two are mixed up.
@@ -39,7 +39,7 @@ def store(name: str, image: str, words: tuple[str, ...], asked: tuple[str, ...],
 @pytest.fixture(scope="module")
 def hostile(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     postgres, redis = free_ports(2)
-    host = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    host = gateway()
     logins = {name: {"database": name, "username": name, "password": value} for name, value in DATABASES.items()}
     config: dict[str, Any] = {
         "postgres": {"external": {"host": host, "port": postgres, "sslMode": "disable", **logins}},
