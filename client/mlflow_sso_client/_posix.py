@@ -10,12 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mlflow_sso_client.words import Once
+from mlflow_sso_client.files import NAME, once
 
 # By name, so that a type checker on another system has nothing to say about it.
 _fcntl: Any = import_module("fcntl")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-once = Once()
 
 
 def base() -> Path:
@@ -53,12 +52,12 @@ def _keeps_others_out(directory: Path, me: int) -> bool:
 
 def _close(descriptor: int, path: Path, mode: int) -> None:
     """Takes away what others may do, as Kubernetes lets a group do it with each file of a volume (fsGroup)."""
-    # A read-only volume keeps the mode that it has.
+    # A read-only volume keeps the mode that it has, and so do some that hold no modes.
     with suppress(OSError):
         os.fchmod(descriptor, mode & ~_OTHERS)
-        once.say(
-            str(path), f"mlflow-sso: {path} was open to others (mode {mode:o}), and is no longer: a login is one user's"
-        )
+        if not os.fstat(descriptor).st_mode & _OTHERS:
+            text = f"{path} was open to others (mode {mode:o}), and is no longer: a login is one user's"
+            once.say(text, f"{NAME}: {text}")
 
 
 def lock(descriptor: int) -> None:

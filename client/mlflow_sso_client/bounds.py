@@ -129,12 +129,6 @@ class _Bounded:
                 raise
             yield piece
 
-    def close(self) -> None:
-        self._raw.close()
-
-    def release_conn(self) -> None:
-        self._raw.release_conn()
-
     def __getattr__(self, name: str) -> Any:
         if name == "_raw":
             raise AttributeError(name)

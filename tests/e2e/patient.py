@@ -14,8 +14,8 @@ from mlflow_sso_client.errors import AccessError
 
 from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from settings import PROJECT
-from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
 from tests.e2e.harness import Stack, docker, inspect
+from tests.e2e.people import keycloak_of
 
 WRONG = "not-the-secret-that-is-expected"
 
@@ -26,9 +26,7 @@ class Patient:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.outputs = stack.outputs()
-        account = self.outputs["provisioner"]
-        provisioner = Provisioner(account["client_id"], account["client_secret"], account["realm"])
-        self.admin = KeycloakAdmin(self.outputs["keycloak_url"], self.outputs["realm"], provisioner)
+        self.admin = keycloak_of(self.outputs)
 
     def examine(self, *args: str) -> dict[str, list[dict[str, str]]]:
         """The findings by id; the exit code and the absence of secrets are checked on the way."""

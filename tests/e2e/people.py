@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
@@ -17,9 +18,17 @@ from urllib.parse import urljoin
 import requests
 
 from settings import ROOT
+from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
 from tests.e2e.harness import TIMEOUT, Stack
 
 URL = re.compile(r"https?://\S+")
+
+
+def keycloak_of(outputs: Mapping[str, Any]) -> KeycloakAdmin:
+    """A stack's Keycloak, with the account of its own that may manage the realm."""
+    account = outputs["provisioner"]
+    provisioner = Provisioner(account["client_id"], account["client_secret"], account["realm"])
+    return KeycloakAdmin(outputs["keycloak_url"], outputs["realm"], provisioner)
 
 
 class _Forms(HTMLParser):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow_sso_client import _posix, logins
+from mlflow_sso_client import files, logins
 from mlflow_sso_client.command import main
 from mlflow_sso_client.errors import NotLoggedInError
 from mlflow_sso_client.files import write_private
@@ -261,7 +261,7 @@ def test_a_login_that_others_may_read_is_theirs_no_longer(
     mode: int, after: int, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a copy of a home directory leaves it, and Kubernetes each file of a volume with an fsGroup."""
-    monkeypatch.setattr(_posix.once, "_said", {})
+    monkeypatch.setattr(files.once, "_said", {})
     store = keep("mlflow.test", "https://mlflow.test")
     store.path.chmod(mode)
     assert store.find() == store.find() is not None

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from mlflow_sso_client.oidc import pkce
 
-from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner, RealmSession
+from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmSession
 from tests.e2e.access.conftest import LIFETIME
 from tests.e2e.harness import eventually
-from tests.e2e.people import Browser, Person
+from tests.e2e.people import Browser, Person, keycloak_of
 
 # One worker of pytest-xdist, and so one stack, for all of these.
 pytestmark = pytest.mark.xdist_group("access")
@@ -22,10 +20,7 @@ pytestmark = pytest.mark.xdist_group("access")
 
 @pytest.fixture
 def keycloak(bob: Person) -> KeycloakAdmin:
-    outputs = bob.stack.outputs()
-    account = outputs["provisioner"]
-    provisioner = Provisioner(account["client_id"], account["client_secret"], account["realm"])
-    return KeycloakAdmin(outputs["keycloak_url"], outputs["realm"], provisioner)
+    return keycloak_of(bob.stack.outputs())
 
 
 @pytest.fixture
@@ -67,7 +62,7 @@ def pages(browser: Browser, person: Person) -> int:
 def is_known(browser: Browser, person: Person) -> bool:
     """Whether the account console opens without a password (OpenID Connect Core 1.0, 3.1.2.1: `prompt=none`)."""
     issuer = person.stack.outputs()["issuer_url"]
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(secrets.token_bytes(32)).digest()).rstrip(b"=").decode()
+    _, challenge = pkce()
     asked = {
         "client_id": "account-console", "redirect_uri": f"{issuer}/account/", "response_type": "code",
         "scope": "openid", "prompt": "none", "code_challenge": challenge, "code_challenge_method": "S256",

@@ -9,9 +9,8 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
 from tests.e2e.browser import PATIENCE, Browser, chromium
-from tests.e2e.people import Person
+from tests.e2e.people import Person, keycloak_of
 
 # One worker of pytest-xdist, and so one stack, for all of these.
 pytestmark = pytest.mark.xdist_group("access")
@@ -95,9 +94,7 @@ def test_device_activity_in_the_account_console(browser: Browser, bob: Person) -
 def test_sessions_of_a_user_in_the_admin_console(browser: Browser, bob: Person) -> None:
     bob.log_in()
     outputs = bob.stack.outputs()
-    account = outputs["provisioner"]
-    provisioner = Provisioner(account["client_id"], account["client_secret"], account["realm"])
-    user = KeycloakAdmin(outputs["keycloak_url"], outputs["realm"], provisioner).find_user("bob")
+    user = keycloak_of(outputs).find_user("bob")
     browser.open(f"{outputs['keycloak_url']}/admin/master/console/#/{outputs['realm']}/users/{user.id}/sessions")
     browser.log_in(outputs["admin"]["username"], outputs["admin"]["password"])
     browser.wait_text("Logout all sessions")
