@@ -8,6 +8,7 @@ from typing import Any
 from mlflow_sso.artifacts.transfers import Store, Transfers
 from mlflow_sso.guard import Errand, Guard, Limits, Origins
 from mlflow_sso.guard.guard import ERRAND
+from mlflow_sso.guard.pace import Calls, Pace
 
 from tests.unit.asgi_client import Answer, ask, reply, run
 
@@ -18,7 +19,7 @@ class Server:
     """A guard around a store, in which everybody may do everything."""
 
     def __init__(self, store: Store) -> None:
-        transfers = Transfers(lambda: store, lambda path: path, 4)
+        transfers = Transfers(lambda: store, lambda path: path, 4, Pace(Calls()))
         self.guard = Guard(self._let_in, Limits(idle_seconds=0.2), Origins((), ()), transfers)
 
     @staticmethod

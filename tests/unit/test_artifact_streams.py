@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import time
@@ -14,7 +13,7 @@ from mlflow_sso.artifacts.pieces import Incoming
 from mlflow_sso.artifacts.ranges import part
 from mlflow_sso.artifacts.volume import Volume
 from mlflow_sso.guard.answers import Refusal
-from mlflow_sso.guard.pace import Pace
+from mlflow_sso.guard.pace import Calls, Pace
 
 from tests.unit.artifact_server import Server, cut
 from tests.unit.asgi_client import run
@@ -174,7 +173,7 @@ def test_pieces_are_of_one_size_however_they_come() -> None:
             piece = queue.pop(0)
             return {"type": "http.request", "body": piece, "more_body": bool(queue)}
 
-        incoming, sizes = Incoming(receive, 100, Pace().step), list[int]()
+        incoming, sizes = Incoming(receive, 100, Pace(Calls()).step), list[int]()
         while (piece := await incoming.next()) is not None:
             sizes.append(sum(map(len, piece)))
         return sizes
@@ -183,30 +182,3 @@ def test_pieces_are_of_one_size_however_they_come() -> None:
     assert run(scenario([60, 60, 60, 70])) == [100, 100, 50]
     assert run(scenario([100, 100])) in ([100, 100], [100, 100, 0])
     assert sum(run(scenario([1] * 333))) == 333
-
-
-def test_short_requests_come_between_the_pieces_of_many_artifacts() -> None:
-    async def scenario(bodies: int) -> int:
-        pace, moved = Pace(), 0
-
-        async def artifact() -> None:
-            nonlocal moved
-            with pace.body():
-                await asyncio.sleep(0)
-                for _ in range(1000):
-                    await pace.step()
-                    moved += 1
-
-        artifacts = [asyncio.create_task(artifact()) for _ in range(bodies)]
-        for _ in range(100):
-            await asyncio.sleep(0)
-        there = moved
-        # Those whose clients go take nobody's turn.
-        for gone in artifacts[::2]:
-            gone.cancel()
-        await asyncio.wait_for(asyncio.gather(*artifacts[1::2]), 9)
-        await asyncio.wait_for(pace.step(), 1)
-        return there
-
-    assert 150 < run(scenario(20)) <= 200
-    assert run(scenario(2)) == 2000, "two need not wait for each other"

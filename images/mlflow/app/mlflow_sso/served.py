@@ -18,6 +18,7 @@ from mlflow_sso.garbage import Collections
 from mlflow_sso.guard import Below, Guard, Limits, Lines, Origins, Turns
 from mlflow_sso.guard.below import told
 from mlflow_sso.guard.guard import KIND
+from mlflow_sso.guard.pace import Pace
 from mlflow_sso.guard.routes import Kind
 from mlflow_sso.shortcuts import accounts, runs, signatures, ways
 
@@ -65,8 +66,8 @@ def _served(collections: Collections) -> Application:
     transfer = None
     if stores.streams():
         stores.forget_lost()
-        transfer = Transfers(stores.artifact_store, stores.artifact_path, limits.transfers)
-    served: Application = Guard(plugin, limits, Origins.told(), transfer)
+        transfer = Transfers(stores.artifact_store, stores.artifact_path, limits.transfers, Pace(lines.calls))
+    served: Application = Guard(plugin, limits, Origins.told(), transfer, lines.calls)
     if meters:
         served = metrics.Measured(served, meters)
         metrics.serve(meters, metrics.told())

@@ -42,12 +42,15 @@ class Upload(Protocol):
 
 
 class Transfers:
-    """Moves artifacts of what `store` finds, under paths that `place` has checked. threads: pieces at once."""
+    """Moves artifacts of what `store` finds, under paths that `place` has checked. threads: pieces at once.
 
-    def __init__(self, store: Callable[[], Store], place: Callable[[str], str], threads: int) -> None:
+    pace: when each piece may move.
+    """
+
+    def __init__(self, store: Callable[[], Store], place: Callable[[str], str], threads: int, pace: Pace) -> None:
         self._find, self._place = store, place
         self._threads = ThreadPoolExecutor(threads, "artifacts")
-        self._pace = Pace()
+        self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, told: dict[str, str]) -> None:
         """Answers a request that may move the artifact whose path the application told."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 from mlflow_sso.asgi import Application, Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ from mlflow_sso.guard.failures import Failures
 from mlflow_sso.guard.limits import MIB, Limits
 from mlflow_sso.guard.line import Line
 from mlflow_sso.guard.origins import Origins
+from mlflow_sso.guard.pace import Calls
 from mlflow_sso.guard.routes import OPEN_METHODS, Kind, is_file, kind
 from mlflow_sso.guard.stores import watch
 
@@ -21,6 +23,8 @@ _log = logging.getLogger(__name__)
 _DOUBTFUL = frozenset({302, 400, 401, 403, 404, 500})
 # What credentials that are none are answered: pages send people to the login.
 _REFUSED = frozenset({302, 401})
+# Bytes. Requests with longer bodies are paced themselves.
+_SHORT = 1 << 16
 KIND = "mlflow_sso.kind"
 ERRAND = "mlflow_sso.errand"
 # What moves an artifact whose path was let in: (scope, receive, send, what the application told of the request).
@@ -67,16 +71,25 @@ def _largest(limits: Limits) -> dict[Kind, tuple[int | None, str]]:
 class Guard:
     """Limits, origins and headers around an application.
 
-    transfer: what moves artifacts; without it they are the application's, within `request_bytes`.
+    transfer: what moves artifacts; without it they are the application's, within `request_bytes`. calls: is told of
+    requests with short bodies, which go before pieces of long ones.
     """
 
-    def __init__(self, app: Application, limits: Limits, origins: Origins, transfer: Transfer | None = None) -> None:
+    def __init__(
+        self,
+        app: Application,
+        limits: Limits,
+        origins: Origins,
+        transfer: Transfer | None = None,
+        calls: Calls | None = None,
+    ) -> None:
         self._app, self._limits, self._origins, self._transfer = app, limits, origins, transfer
         self._usual = (limits.request_bytes, _too_large("The body", limits.request_bytes, "requestMib"))
         self._largest = _largest(limits)
         if transfer is None:
             del self._largest[Kind.UPLOAD]
         self._failures = Failures()
+        self._calls = calls or Calls()
         self._transfers = Line(limits.transfers, limits.transfers_of_one, limits.places, limits.wait_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +128,9 @@ class Guard:
         elif self._transfer is not None and what in (Kind.UPLOAD, Kind.DOWNLOAD):
             await self._move(scope, body, answer, self._transfer)
         else:
-            await self._serve(self._origins.known(scope, path), body, answer)
+            length = declared(scope)
+            with self._calls.one() if length is not None and length <= _SHORT else nullcontext():
+                await self._serve(self._origins.known(scope, path), body, answer)
 
     def _body(self, scope: Scope, receive: Receive, what: Kind) -> Body:
         """The body as the application may read it. Raises Refusal where what is declared is refused already."""

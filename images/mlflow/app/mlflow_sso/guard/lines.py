@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.line import Line
-from mlflow_sso.guard.pace import Pace
+from mlflow_sso.guard.pace import Calls, Pace
 
 # Calls that wait for a model elsewhere need no connection to a database meanwhile, and take long.
 _MODELS, _MODELS_OF_ONE = 64, 16
@@ -22,8 +22,9 @@ _LARGE_MODELS, _LARGE_MODELS_OF_ONE = 4, 2
 class Lines:
     """usual, models: for each request. large, large_models: before these, for one with a long body.
 
-    read: for a body that turns out to be long, while it comes. held: bytes of each user's in memory. pace: of bodies on
-    their way. waited: is told how long each usual request waited. computed: is told for how long each of them computed.
+    read: for a body that turns out to be long, while it comes. held: bytes of each user's in memory. calls: short ones
+    that are under way. pace: of bodies on their way beside these. waited: is told how long each usual request waited.
+    computed: is told for how long each of them computed.
     """
 
     def __init__(
@@ -44,4 +45,5 @@ class Lines:
         # As many as there are users: who sends slowly keeps nobody else from sending.
         self.read = line(sys.maxsize, LARGE_READ)
         self.held: Counter[str] = Counter()
-        self.pace = Pace()
+        self.calls = Calls()
+        self.pace = Pace(self.calls)
