@@ -48,8 +48,9 @@ from stackctl.engines import pulumi_cli
 from stackctl.engines.rendered import refuse_protected
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
-from stackctl.people import connection
-from stackctl.progress import say
+from stackctl.people import connection, offline
+from stackctl.progress import printable, say
+from stackctl.realm.reconcile import differing, foresee, reconcile, remember
 
 
 class Commands(TyperGroup):
@@ -129,22 +130,30 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
         target.deliver(context, _build(context).values())
         target.open_routes(context)
         say(f"Bringing up stack {stack} with {'Pulumi' if with_pulumi else target.tool} ...")
+        new = with_pulumi and not there.result()
         if with_pulumi:
-            pulumi_cli.up(context, new=not there.result())
+            pulumi_cli.up(context, new=new)
         else:
+            foresee(context, target)
+            remember(context, target)
             target.up(context)
         target.settle_routes(context)
+        if not with_pulumi:
+            reconcile(context, target)
+        offline.end_left(context, new=new)
         _welcome(context)
 
 
 @app.command()
 def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
-    """Show what `up` would change (needs the Pulumi engine; not for what another brought up)."""
+    """Show what `up` would change, whichever engine brought the stack up (a new one needs the Pulumi engine)."""
     with reported():
-        context = load(stack, config_file, encrypted=True)
         other = owner(stack)
+        context = load(stack, config_file, encrypted=other is None)
         if other is not None:
-            raise _owned(stack, other)
+            _notify(context)
+            _foresee(context, other)
+            return
         reason = pulumi_cli.unavailable(TARGETS[context.settings.platform].plugin)
         if reason:
             raise pulumi_cli.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
@@ -217,6 +226,17 @@ def images(stack: StackOption = "dev", config_file: ConfigOption = None) -> None
     with reported():
         made = _build(load(stack, config_file, encrypted=True))
         show(dict(made), TABLE)
+
+
+def _foresee(context: Context, target: Target) -> None:
+    """Shows what `up` would change of a stack that rendered files brought up. Raises StackError as `up` would."""
+    if TARGETS[context.settings.platform] is not target:
+        raise _owned(context.stack, target)
+    foresee(context, target)
+    lines = target.changes(context) + [f"realm, {s.where}: {'; '.join(s.changes)}" for s in differing(context, target)]
+    for line in lines:
+        typer.echo(printable(line))
+    say("Nothing would change." if not lines else f"{len(lines)} change(s). Nothing was done.")
 
 
 def _choose(stack: str, engine: Engine, target: Target) -> bool:

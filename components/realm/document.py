@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -25,19 +25,28 @@ OPTIONAL_SCOPES = ("address", "microprofile-jwt", "offline_access", "organizatio
 IMPORT_PATH = "/opt/keycloak/data/import/realm.json"
 
 
-def importing_workloads(spec: StackSpec, kept: str = "") -> tuple[Workload, ...]:
+def importing_workloads(
+    spec: StackSpec, kept: str = "", *, imported: bool = False, newer_secrets: bool = False
+) -> tuple[Workload, ...]:
     """The workloads with a Keycloak that imports the realm at its first start.
 
     For targets without a provider that manages the realm. A realm that is there already is left alone.
-    kept: the document that was imported, empty for a new stack. Its names of secrets stay in use, and Keycloak's own
-        clients that it leaves open are left so: else Keycloak's container would be made anew for a realm that is
-        imported no more, and it would look like a realm that has changed.
+    kept: the document that was written before, empty for a new stack. Its names of secrets stay in use: else
+        Keycloak's container would be made anew for a realm that is imported no more.
+    imported: whether the kept document is the one that this Keycloak has imported, which stays as it is. What is
+        declared since, `stackctl.realm` brings into the realm that is there.
+    newer_secrets: whether Keycloak is given the secrets too that such a document does not name.
     """
     names = _variables(spec.realm, kept)
-    used = {names[secret.name]: SecretText.of(ImportQuoted(secret)) for _, secret in _owners(spec.realm)}
-    realm = replace(spec.realm, closed=_closed(spec.realm, kept))
-    tree = realm_import(realm, lambda secret: f"${{{names[secret.name]}}}")
-    document = json.dumps(tree, indent=2, sort_keys=True) + "\n"
+    document = _without_others(kept, names.values()) if imported else ""
+    if not document:
+        tree = realm_import(spec.realm, lambda secret: f"${{{names[secret.name]}}}")
+        document = json.dumps(tree, indent=2, sort_keys=True) + "\n"
+    used = {
+        names[secret.name]: SecretText.of(ImportQuoted(secret))
+        for _, secret in _owners(spec.realm)
+        if newer_secrets or f"${{{names[secret.name]}}}" in document
+    }
     return tuple(
         replace(
             workload,
@@ -49,6 +58,26 @@ def importing_workloads(spec: StackSpec, kept: str = "") -> tuple[Workload, ...]
         else workload
         for workload in spec.workloads
     )
+
+
+def _without_others(kept: str, variables: Iterable[str]) -> str:
+    """A document without the clients and users whose secrets are in other variables; empty where it is none.
+
+    Keycloak would take the name of a variable that it is not given for the secret.
+    """
+    tree, known = _read(kept), set(variables)
+    if not isinstance(tree, dict) or not {"realm", "clients", "users"} <= tree.keys():
+        return ""
+
+    def stays(secret: object) -> bool:
+        return _variable(secret) in {"", *known}
+
+    rest = {
+        **tree,
+        "clients": [client for client in _entries(tree, "clients") if stays(client.get("secret"))],
+        "users": [u for u in _entries(tree, "users") if all(stays(c.get("value")) for c in _entries(u, "credentials"))],
+    }
+    return kept if rest == tree else json.dumps(rest, indent=2, sort_keys=True) + "\n"
 
 
 def _owners(realm: RealmSpec) -> list[tuple[tuple[str, str], Secret]]:
@@ -67,12 +96,6 @@ def _variables(realm: RealmSpec, kept: str) -> dict[str, str]:
         for credential in _entries(user, "credentials"):
             known["users", str(user.get("username"))] = _variable(credential.get("value"))
     return {secret.name: known.get(owner) or f"REALM_{secret.variable}" for owner, secret in _owners(realm)}
-
-
-def _closed(realm: RealmSpec, kept: str) -> tuple[str, ...]:
-    """Keycloak's own clients that the import keeps passwords from."""
-    there = {client.get("clientId") for client in _entries(_read(kept), "clients")}
-    return realm.closed if not there else tuple(client_id for client_id in realm.closed if client_id in there)
 
 
 def _read(kept: str) -> object:

@@ -23,6 +23,7 @@ from stackctl.context import check_name, load
 from stackctl.engines import remains
 from stackctl.engines.targets import platform_of
 from stackctl.errors import FAILED
+from stackctl.people import offline
 from stackctl.progress import say
 
 
@@ -88,6 +89,7 @@ def end_of_destroy(stack: str, config_file: Path | None, platform: Platform | No
         say(f"Stack {stack} is gone." if known else f"There is no stack {stack} here; nothing to remove.")
         if known:
             _forget_login(stack, config_file)
+            offline.forget(stack)
         return
     cause = "" if known else " Nothing here knows how it was brought up, so nothing was removed."
     say(f"error: stack {stack} is not gone.{cause} There is still:")

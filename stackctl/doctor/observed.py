@@ -84,7 +84,10 @@ class Observed:
         """The workloads that the stack should have; none where its settings are not here."""
         if self.spec is None:
             return ()
-        return importing_workloads(self.spec, self._imported_realm()) if self.imported else self.spec.workloads
+        if not self.imported:
+            return self.spec.workloads
+        fetched = self.settings is not None and bool(self.settings.kubernetes.external_secrets)
+        return importing_workloads(self.spec, self._imported_realm(), imported=True, newer_secrets=fetched)
 
     def _imported_realm(self) -> str:
         """The document that Keycloak imported, which names the secrets: its container's, or the one kept here."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mlflow_sso_client.files import private_directory, write_private
 
 from components.realm.document import importing_workloads
@@ -27,10 +28,10 @@ from stackctl.engines.rendered import (
     REALM_FILE,
     SECRETS_FILE,
     check_keycloak,
+    differences,
     kept_realm,
     read_outputs,
     realm_of,
-    refuse_changed_realm,
     refuse_protected,
     resolve,
 )
@@ -41,8 +42,9 @@ COMPOSE_FILE = "compose.yaml"
 
 
 def plan(context: Context, directory: Path) -> DockerPlan:
-    """The stack as it is written into a directory, with the names that the realm has there already."""
-    return DockerPlan(PROJECT, context.stack, importing_workloads(context.spec, kept_realm(directory)))
+    """The stack as it is written into a directory; into its own with the realm that its Keycloak imported."""
+    own = directory == context.directory
+    return DockerPlan(PROJECT, context.stack, importing_workloads(context.spec, kept_realm(directory), imported=own))
 
 
 def check(context: Context) -> list[Problem]:
@@ -108,6 +110,14 @@ class ComposeTarget:
         write_private(directory / COMPOSE_FILE, rendered.compose)
         return values
 
+    def changes(self, context: Context) -> list[str]:
+        """What `up` would make, change and remove of a stack that is there, a line each. Nothing is written."""
+        kept = context.directory / COMPOSE_FILE
+        before = yaml.safe_load(kept.read_text()) if kept.exists() else {}
+        stack = plan(context, context.directory)
+        after = yaml.safe_load(compose.render(stack, context.settings.docker.bind_address).compose)
+        return differences(_parts(before), _parts(after))
+
     def owns(self, stack: str) -> bool:
         """Whether this stack was brought up by Compose on this machine."""
         return (stack_directory(stack) / OUTPUTS_FILE).exists()
@@ -120,7 +130,6 @@ class ComposeTarget:
         """Bring the stack up. Raises StackError before anything changes, or daemon.DockerError."""
         directory, stack = context.directory, plan(context, context.directory)
         _refuse_another_owner(context)
-        refuse_changed_realm(stack.workloads, directory / REALM_FILE)
         values = self.write(context, directory)
         write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
         run(directory, "up", "-d", "--remove-orphans")
@@ -153,6 +162,10 @@ class ComposeTarget:
         """The stack's secrets by name, as far as this machine has them."""
         return SecretStore(stack_directory(stack) / SECRETS_FILE).kept()
 
+    def home(self, stack: str) -> Path:
+        """Where the files of a stack are kept on this machine."""
+        return stack_directory(stack)
+
     def realm(self, stack: str) -> str:
         """The realm import that was written for the stack; empty where this machine has none."""
         return kept_realm(stack_directory(stack))
@@ -160,6 +173,14 @@ class ComposeTarget:
     def outputs(self, stack: str) -> dict[str, Any]:
         """The outputs with their secrets in clear, as `up` wrote them. Raises StackError for a damaged file."""
         return read_outputs(stack_directory(stack) / OUTPUTS_FILE)
+
+
+def _parts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The services, networks and volumes of a Compose file, by what they are and their names."""
+    kinds = {"services": "service", "networks": "network", "volumes": "volume"}
+    return {
+        f"{word} {name}": part or {} for key, word in kinds.items() for name, part in (document.get(key) or {}).items()
+    }
 
 
 def run(directory: Path, *args: str, profile: str = "") -> None:

@@ -7,11 +7,12 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mlflow_sso_client.files import private_directory, write_private
 
 from components.realm.document import importing_workloads
@@ -22,7 +23,7 @@ from platforms.kubernetes.objects.external_secrets import workload_secrets
 from platforms.kubernetes.objects.pods import secret_texts
 from platforms.kubernetes.objects.render import SECRETS_FILE as SECRET_OBJECTS
 from platforms.kubernetes.objects.render import Rendered, render
-from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan
+from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest
 from platforms.kubernetes.preflight import check_cluster
 from platforms.kubernetes.remove import Place, find, prune, remove
 from platforms.kubernetes.wait import conditions
@@ -40,10 +41,10 @@ from stackctl.engines.rendered import (
     SECRETS_FILE,
     WRITTEN_AGAIN,
     check_keycloak,
+    differences,
     kept_realm,
     read_outputs,
     realm_of,
-    refuse_changed_realm,
     refuse_protected,
     resolve,
 )
@@ -62,9 +63,16 @@ _SPELLINGS = {spelling.__name__: spelling for spelling in Written.__subclasses__
 
 
 def plan(context: Context, directory: Path | None = None) -> KubernetesPlan:
-    """The stack as it is written into a directory, or else its own, with the names that the realm has there already."""
-    workloads = importing_workloads(context.spec, kept_realm(directory or home(context.stack)))
-    return KubernetesPlan(PROJECT, context.stack, workloads, context.settings.kubernetes)
+    """The stack as it is written into a directory, or else its own, with the realm that its Keycloak imported."""
+    own, options = home(context.stack), context.settings.kubernetes
+    workloads = importing_workloads(
+        context.spec,
+        kept_realm(directory or own),
+        imported=directory in (None, own),
+        # Where secrets are fetched, the cluster has those alone that a workload names.
+        newer_secrets=bool(options.external_secrets),
+    )
+    return KubernetesPlan(PROJECT, context.stack, workloads, options)
 
 
 def _checked(*command: str) -> None:
@@ -141,6 +149,20 @@ class KubectlTarget:
         """Write the YAML, the realm and the secrets below `directory`; returns every secret by name."""
         return _write(context, directory)[1]
 
+    def changes(self, context: Context) -> list[str]:
+        """What `up` would make, change and remove of a stack that is there, a line each. Nothing is written."""
+        stack, directory = plan(context), home(context.stack)
+        names = {secret.name: "" for secret in (*context.spec.secrets, NAME_KEY)}
+        values = {**names, **SecretStore(directory / SECRETS_FILE).kept()}
+        after = render(stack, {} if stack.options.external_secrets else values, context.spec.shared(stack.inside))
+        before = [
+            manifest
+            for file in sorted((directory / MANIFESTS).glob("*.yaml"))
+            if file.name != SECRET_OBJECTS
+            for manifest in yaml.safe_load_all(file.read_text())
+        ]
+        return differences(_named(before), _named((*after.namespace, *after.objects)))
+
     def owns(self, stack: str) -> bool:
         """Whether this stack was brought up with kubectl from here."""
         return (home(stack) / PLACE_FILE).exists()
@@ -153,7 +175,6 @@ class KubectlTarget:
         """Bring the stack up. Raises StackError before anything changes, or KubernetesError."""
         directory, stack = home(context.stack), plan(context)
         cluster = Kubectl(stack.options.context)
-        refuse_changed_realm(stack.workloads, directory / REALM_FILE)
         if not (directory / (REALM_FILE if stack.options.external_secrets else SECRETS_FILE)).exists():
             # With its files here it is ours, or its data are: a cleanup that kept the claims has kept them too.
             _refuse_another_owner(cluster, stack)
@@ -187,6 +208,10 @@ class KubectlTarget:
         """The stack's secrets by name, as far as this machine has them."""
         return SecretStore(home(stack) / SECRETS_FILE).kept()
 
+    def home(self, stack: str) -> Path:
+        """Where the files of a stack are kept on this machine."""
+        return home(stack)
+
     def realm(self, stack: str) -> str:
         """The realm import that was written for the stack; empty where this machine has none."""
         return kept_realm(home(stack))
@@ -196,6 +221,10 @@ class KubectlTarget:
         found = read_outputs(home(stack) / OUTPUTS_FILE)
         place = _place(stack)
         return dict(_read(found, Kubectl(place.context), place.namespace, {}))
+
+
+def _named(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
+    return {f"{one['kind']} {one['metadata']['name']}": one for one in manifests if one}
 
 
 def _write(context: Context, directory: Path) -> tuple[Rendered, dict[str, str]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ from platforms.workload import Workload
 from problems import Problem, StackError
 from settings import PROJECT
 from stackctl.context import Context
-from stackctl.progress import say
 from stackctl.state import read_kept
 
 REALM_FILE = "realm.json"
 OUTPUTS_FILE = "outputs.json"
 SECRETS_FILE = "secrets.json"
-# What names an entry of each list in a realm import.
-_ENTRY_NAMES = {"clients": "clientId", "groups": "name", "users": "username"}
+# Places that differ in one object, of which more say little.
+_SHOWN = 6
 WRITTEN_AGAIN = "expected the JSON that was written here; `stackctl up` with the same engine writes it again"
 
 
@@ -57,28 +55,29 @@ def kept_realm(directory: Path) -> str:
         return ""
 
 
-def refuse_changed_realm(workloads: Sequence[Workload], kept: Path) -> None:
-    """Keycloak imports a realm once; a later change would be ignored without a word."""
-    if not kept.exists():
-        return
-    before = read_kept(kept, "realm", "expected the JSON that was written here; restore it, or `make destroy` first")
-    after = json.loads(realm_of(workloads))
-    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    if keys:
-        changed = ", ".join(_difference(key, before.get(key), after.get(key)) for key in keys)
-        say(f"The realm differs from the one that was imported, in: {changed}.")
-        expected = "expected no change: a realm is imported once; make the change in Keycloak, or `make destroy` first"
-        raise StackError("The realm has changed; nothing was changed.", [Problem("realm", changed, expected)])
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What is made, changed and removed between two sets of named objects, a line each and without values."""
+    lines = []
+    for name in sorted({*before, *after}):
+        if name not in before:
+            lines.append(f"{name} is made")
+        elif name not in after:
+            lines.append(f"{name} is removed")
+        elif paths := sorted(set(_paths(before[name], after[name]))):
+            lines.append(f"{name} changes: {', '.join(paths[:_SHOWN])}{' ...' if len(paths) > _SHOWN else ''}")
+    return lines
 
 
-def _difference(key: str, before: object, after: object) -> str:
-    """A key of the realm that differs, with the names of its entries that do where it is a list of them."""
-    name = _ENTRY_NAMES.get(key)
-    if name is None or not isinstance(before, list) or not isinstance(after, list):
-        return key
-    entries = [entry for entry in (*before, *after) if isinstance(entry, dict)]
-    differing = sorted({str(entry.get(name)) for entry in entries if entry not in before or entry not in after})
-    return f"{key} ({', '.join(differing)})" if differing else key
+def _paths(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in {*before, *after}:
+            yield from _paths(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (old, new) in enumerate(zip(before, after, strict=True)):
+            name = new.get("name", number) if isinstance(new, Mapping) else number
+            yield from _paths(old, new, f"{path}[{name}]")
+    elif before != after:
+        yield path
 
 
 def refuse_protected(inventory: Inventory, stack: str) -> None:

@@ -66,6 +66,10 @@ class Target(Protocol):
         """What `write` leaves in a directory, for people."""
         ...
 
+    def changes(self, context: Context) -> list[str]:
+        """What `up` would make, change and remove of a stack that is there, a line each. Nothing is written."""
+        ...
+
     def up(self, context: Context) -> None:
         """Bring the stack up from files and wait for it. Raises StackError before anything is changed."""
         ...
@@ -84,6 +88,10 @@ class Target(Protocol):
 
     def kept(self, stack: str) -> dict[str, str]:
         """The stack's secrets by name, in clear, as far as this machine has them."""
+        ...
+
+    def home(self, stack: str) -> Path:
+        """Where the files of a stack are kept on this machine."""
         ...
 
     def realm(self, stack: str) -> str:

@@ -103,7 +103,9 @@ def settings(config: dict[str, Any]) -> Settings:
 def plan(config: dict[str, Any], kept: str = "") -> KubernetesPlan:
     """kept: the realm that was imported."""
     chosen = settings(config)
-    return KubernetesPlan(PROJECT, STACK, importing_workloads(stack_spec(chosen), kept), chosen.kubernetes)
+    return KubernetesPlan(
+        PROJECT, STACK, importing_workloads(stack_spec(chosen), kept, imported=True), chosen.kubernetes
+    )
 
 
 def values(config: dict[str, Any]) -> dict[str, str]:

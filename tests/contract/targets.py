@@ -179,7 +179,7 @@ def compose_document(
 ) -> tuple[dict[str, Any], Mapping[str, str], compose.Rendered]:
     """The rendered document, the lines of its env file, and what was rendered. kept: the realm that was imported."""
     spec = stack_spec(settings)
-    plan = DockerPlan(PROJECT, stack, importing_workloads(spec, kept))
+    plan = DockerPlan(PROJECT, stack, importing_workloads(spec, kept, imported=True))
     rendered = compose.render(plan, settings.docker.bind_address)
     values = compose.env_values(spec.secrets, {s.name: secret_value(s) for s in spec.secrets}, plan.workloads)
     return dict(yaml.safe_load(rendered.compose)), values, rendered

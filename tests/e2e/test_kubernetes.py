@@ -238,7 +238,10 @@ def test_replicas_come_go_and_are_replaced_under_load_and_no_request_fails(mesh:
             run_pod(loader, "load", ["python", "-c", LOAD], {"URL": url, "TOKEN": f"Bearer {token}"})
             until(lambda: "started" in kubectl("logs", "-n", loader, "load"), "the load")
             stack.config["mlflow"] |= {"replicas": 3}
-            stack.up()
+            stack.config["realm"] = {"lifetimes": {"accessTokenSeconds": 1790}, "users": [{"username": "erin"}]}
+            assert "realm, settings: accessTokenLifespan: 1800 -> 1790" in stack.up().stderr
+            assert client.password_token("alice")["expires_in"] == 1790
+            assert Client(stack.outputs()).password_token("erin")
             assert (
                 len(
                     get("endpointslices", "-n", where, "-l", "kubernetes.io/service-name=mlflow")["items"][0][

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow_sso_client.errors import RefusedError
@@ -14,7 +12,7 @@ from typer.testing import CliRunner, Result
 from platforms.processes import run
 from settings import PROJECT
 from stackctl.cli import app
-from stackctl.engines import kubectl, pulumi_cli, rendered
+from stackctl.engines import kubectl, pulumi_cli
 from stackctl.people import connection
 from stackctl.people.connection import Where
 
@@ -121,16 +119,12 @@ def test_a_stack_without_outputs_is_none_for_whoever_reads_them(engine: Engine, 
         connection.resolve(Where(stack="x", config_file=tmp_path / "own.yaml"))
 
 
-@pytest.mark.parametrize(
-    ("mark", "ways"), [(rendered.OUTPUTS_FILE, "compose or render"), (f"kubernetes/{kubectl.PLACE_FILE}", "render")]
-)
-def test_a_stack_of_rendered_files_has_no_preview(mark: str, ways: str, engine: Engine, tmp_path: Path) -> None:
-    """What Pulumi would make of it is nothing that `up` would do."""
-    kept = Path(os.environ["XDG_STATE_HOME"]) / PROJECT / "x" / mark
+def test_a_stack_that_is_on_another_platform_has_no_preview(engine: Engine, tmp_path: Path) -> None:
+    """What these settings would make is nothing that `up` would do."""
+    kept = Path(os.environ["XDG_STATE_HOME"]) / PROJECT / "x" / "kubernetes" / kubectl.PLACE_FILE
     kept.parent.mkdir(parents=True)
-    document: dict[str, Any] = {}
-    kept.write_text(json.dumps(document))
+    kept.write_text("{}")
     done = preview(tmp_path / "own.yaml")
     assert done.exit_code == 2
-    assert f"expected {ways}, which brought it up" in done.stderr
+    assert "expected render, which brought it up" in done.stderr
     assert engine.calls == []

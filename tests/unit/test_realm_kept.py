@@ -21,7 +21,6 @@ from components.realm.document import IMPORT_PATH, importing_workloads
 from components.stack import stack_spec
 from platforms.running import EXEC_SECONDS, Answer, Instance
 from platforms.workload import Workload
-from problems import StackError
 from settings import ROOT
 from stackctl.context import Context
 from stackctl.doctor.observed import Observed
@@ -64,8 +63,8 @@ def with_more(config: dict[str, Any], **more: list[dict[str, Any]]) -> dict[str,
     return {"realm": {**realm, **{key: [*items, *realm.get(key, [])] for key, items in more.items()}}}
 
 
-def keycloak(config: dict[str, Any], known: str = "") -> Workload:
-    workloads = importing_workloads(stack_spec(settings(config)), known)
+def keycloak(config: dict[str, Any], known: str = "", **more: bool) -> Workload:
+    workloads = importing_workloads(stack_spec(settings(config)), known, **more)
     return next(w for w in workloads if w.name == SERVER)
 
 
@@ -107,9 +106,31 @@ def test_what_is_added_renames_nothing_that_was_there(more: dict[str, Any], know
 
 
 def test_names_that_were_numbered_are_kept_with_what_they_mean() -> None:
-    found = keycloak(CONFIG, NUMBERED)
+    found = keycloak(CONFIG, NUMBERED, imported=True)
     assert document(found) == NUMBERED
     assert meant(found) == MEANT
+
+
+@pytest.mark.parametrize(
+    "more", [*MORE, {"groups": {"users": ["mlflow-users", "scientists"]}}, {"lifetimes": {"ssoIdleSeconds": 999}}]
+)
+def test_what_was_imported_stays_as_it_is_whatever_is_declared_since(more: dict[str, Any]) -> None:
+    """Else Keycloak would be made anew for a document that it does not read again."""
+    lists = {key: value for key, value in more.items() if isinstance(value, list)}
+    config = with_more({"realm": {**CONFIG["realm"], **{k: v for k, v in more.items() if k not in lists}}}, **lists)
+    found = keycloak(config, NUMBERED, imported=True)
+    assert document(found) == NUMBERED
+    assert meant(found) == MEANT
+    assert set(meant(keycloak(config, NUMBERED, imported=True, newer_secrets=True))) >= set(MEANT)
+
+
+def test_whoever_is_declared_no_more_is_not_imported_with_a_name_for_a_password() -> None:
+    config = {"realm": {**CONFIG["realm"], "users": CONFIG["realm"]["users"][1:], "serviceAccounts": []}}
+    found = keycloak(config, NUMBERED, imported=True)
+    gone = {"client pipeline", "user dave.x"}
+    # Without its client that is nobody.
+    assert entries(NUMBERED).keys() - entries(document(found)).keys() == gone
+    assert set(re.findall(r"\$\{(\w+)\}", document(found))) == set(meant(found))
 
 
 def test_names_are_those_of_the_secrets_in_a_new_stack() -> None:
@@ -178,17 +199,9 @@ def test_what_was_rendered_into_a_directory_is_rendered_there_with_the_same_name
         directory = tmp_path / target.tool
         brought_up_before(directory)
         target.write(context(config), directory)
-        assert (directory / "realm.json").read_text() == NUMBERED
-
-
-def test_a_realm_that_is_refused_is_told_by_the_entries_that_differ(docker: FakeDocker) -> None:
-    brought_up_before(context(CONFIG).directory)
-    more = {"serviceAccounts": [{"clientId": "nightly", "groups": ["mlflow-users"]}]}
-    with pytest.raises(StackError) as caught:
-        COMPOSE.up(context(with_more(CONFIG, **more)))
-    (problem,) = caught.value.problems
-    assert problem.value == "clients (nightly), users (service-account-nightly)"
-    assert not [call for call in docker.calls if " up -d" in call]
+        written = keycloak(config, NUMBERED)
+        assert meant(written) == MEANT
+        assert (directory / "realm.json").read_text() == document(written)
 
 
 class Inside(FakeRunning):

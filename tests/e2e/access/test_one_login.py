@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+import requests
 from mlflow_sso_client.oidc import pkce
 
+from settings import PROJECT
 from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmSession
 from tests.e2e.access.conftest import LIFETIME
-from tests.e2e.harness import eventually
+from tests.e2e.harness import TIMEOUT, eventually
 from tests.e2e.people import Browser, Person, keycloak_of
 
 # One worker of pytest-xdist, and so one stack, for all of these.
@@ -122,3 +124,26 @@ def test_an_offline_session_is_there_for_who_asks(bob: Person, sessions: Callabl
     bob.log_in("--offline")
     assert [one.offline for one in sessions()] == [True]
     assert bob.mlflow(bob.token()) == 200
+
+
+def test_up_ends_what_earlier_logins_left_offline_and_nothing_else(bob: Person, keycloak: KeycloakAdmin) -> None:
+    """What the plugin's own logins asked for; somebody's `--offline` stays."""
+    outputs = bob.stack.outputs()
+    form = {"grant_type": "password", "username": "bob", "password": bob.password, "scope": "openid offline_access"}
+    for client in (
+        {"client_id": outputs["client_id"], "client_secret": outputs["client_secret"]},
+        {"client_id": outputs["cli_client_id"]},
+    ):
+        assert "refresh_token" in requests.post(outputs["token_url"], data={**form, **client}, timeout=TIMEOUT).json()
+
+    def offline() -> set[str]:
+        found = keycloak.user_sessions(keycloak.find_user("bob"))
+        return {client for one in found if one.offline for client in one.clients}
+
+    assert offline() == {"mlflow", "mlflow-cli"}
+    # As a stack is that was brought up before.
+    (bob.stack.home / "state" / PROJECT / ".offline-ended" / bob.stack.name).unlink()
+    said = bob.stack.up()
+    assert "1 offline session(s) of logins to MLflow's pages ended" in said.stderr
+    assert offline() == {"mlflow-cli"}
+    assert "offline" not in bob.stack.up().stderr

@@ -8,9 +8,6 @@ in the place of the browser's own, so that every other program of the realm asks
 from collections.abc import Callable
 from functools import wraps
 
-from mlflow_oidc_auth import oauth
-from mlflow_oidc_auth.config import config
-
 from mlflow_sso import upstream
 
 _OFFLINE = "offline_access"
@@ -18,14 +15,22 @@ _OFFLINE = "offline_access"
 
 def install() -> None:
     """Puts the mend in place."""
+    from mlflow_oidc_auth import oauth
+
     upstream.replace(oauth, "_build_scope", "7f8e0f78ccc2ad2c", _online)
 
 
 def _online(original: Callable[[], str]) -> Callable[[], str]:
+    from mlflow_oidc_auth.config import config
+
     @wraps(original)
     def scope() -> str:
-        # Whoever names it in OIDC_SCOPE wants it.
-        asked = (config.OIDC_SCOPE or "").replace(",", " ").split()
-        return " ".join(name for name in original().split() if name != _OFFLINE or name in asked)
+        return online(original(), config.OIDC_SCOPE)
 
     return scope
+
+
+def online(scope: str, told: str | None) -> str:
+    """A scope without `offline_access`, unless OIDC_SCOPE as it was told names it: whoever does wants it."""
+    asked = (told or "").replace(",", " ").split()
+    return " ".join(name for name in scope.split() if name != _OFFLINE or name in asked)

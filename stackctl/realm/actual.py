@@ -1,0 +1,57 @@
+"""A realm as Keycloak has it: each part is read when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from stackctl.clients.keycloak_admin import KeycloakAdmin
+
+
+class Actual:
+    """What the realm has, by the names that a realm import uses. Every method raises as `KeycloakAdmin` does."""
+
+    def __init__(self, admin: KeycloakAdmin) -> None:
+        self.admin = admin
+
+    def forget(self) -> None:
+        """Reads everything anew: something was made or removed."""
+        for part in ("realm", "groups", "clients", "scopes"):
+            self.__dict__.pop(part, None)
+
+    @cached_property
+    def realm(self) -> dict[str, Any]:
+        return self.admin.realm()
+
+    @cached_property
+    def groups(self) -> dict[str, Mapping[str, Any]]:
+        """The groups at the top, by name."""
+        return {row["name"]: row for row in self.admin.pages("/groups")}
+
+    @cached_property
+    def clients(self) -> dict[str, Mapping[str, Any]]:
+        return {client.client_id: client.representation for client in self.admin.clients()}
+
+    @cached_property
+    def scopes(self) -> dict[str, str]:
+        """The ids of the client scopes, by name."""
+        return {row["name"]: row["id"] for row in self.admin.get("/client-scopes")}
+
+    def members(self, group: str) -> list[str]:
+        """The user names of a group's members."""
+        return [row["username"] for row in self.admin.pages(f"/groups/{self.groups[group]['id']}/members")]
+
+    def person(self, username: str) -> dict[str, Any] | None:
+        """The whole representation of a person; None where there is none of that name."""
+        rows = self.admin.get("/users", username=username, exact="true", briefRepresentation="false")
+        return dict(rows[0]) if rows else None
+
+    def account(self, client_id: str) -> dict[str, Any]:
+        """The user behind a client with a service account."""
+        path = f"/clients/{self.clients[client_id]['id']}/service-account-user"
+        return dict(self.admin.get(path, what=f"service account of {client_id}"))
+
+    def send(self, method: str, path: str, document: Any = None, *, what: str = "") -> None:
+        more = {} if document is None else {"json": document}
+        self.admin.request(method, path, what=what, **more)

@@ -1,0 +1,157 @@
+"""Settings of the realm change on a stack that is there, under every engine that Docker has, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import Client, Stack, inspect
+from tests.e2e.keycloak import KeycloakAdmin
+from tests.e2e.test_realm import differences, snapshot
+
+CAROL = {"username": "carol", "email": "carol@example.com", "firstName": "Carol", "groups": ["mlflow-users"]}
+DAVE = {"username": "dave", "groups": ["mlflow-users"]}
+REALM: dict[str, Any] = {
+    "groups": {"admins": ["mlflow-admins"], "users": ["mlflow-users"]},
+    "users": [CAROL, DAVE],
+    "serviceAccounts": [
+        {"clientId": "trainer", "groups": ["mlflow-users"]},
+        {"clientId": "old", "groups": ["mlflow-users"]},
+    ],
+}
+MORE_GROUPS = {"admins": ["mlflow-admins"], "users": ["mlflow-users", "scientists"]}
+ERIN, MOVED = (
+    {"username": "erin", "groups": ["scientists"]},
+    CAROL | {"email": "c@example.com", "groups": ["scientists"]},
+)
+TRAINER, NIGHTLY = {"clientId": "trainer", "groups": ["scientists"]}, {"clientId": "nightly"}
+# What an operator changes, one after the other. Each is what a part of the realm is from then on.
+CHANGES: list[tuple[str, dict[str, Any]]] = [
+    ("shorter tokens", {"lifetimes": {"accessTokenSeconds": 120, "ssoIdleSeconds": 1200}}),
+    ("another group", {"groups": MORE_GROUPS}),
+    ("another person", {"users": [CAROL, DAVE, ERIN]}),
+    ("another address", {"users": [CAROL | {"email": "c@example.com"}, DAVE, ERIN]}),
+    ("another group for somebody", {"users": [MOVED, DAVE, ERIN | {"groups": []}]}),
+    ("another service account", {"serviceAccounts": [*REALM["serviceAccounts"], NIGHTLY]}),
+    (
+        "other groups of these",
+        {"serviceAccounts": [TRAINER, {"clientId": "old"}, NIGHTLY | {"groups": ["scientists"]}]},
+    ),
+    ("a service account less", {"serviceAccounts": [TRAINER, NIGHTLY | {"groups": ["scientists"]}]}),
+    ("a person less", {"users": [MOVED, ERIN | {"groups": []}]}),
+    ("another client of command lines", {"cliClientId": "shell"}),
+]
+
+
+def started(stack: Stack, workload: str) -> str:
+    return str(inspect(stack.container(workload))["State"]["StartedAt"])
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that Compose runs, after every change."""
+    made = Stack.make("compose", tmp_path_factory.mktemp("changed"), realm=deepcopy(REALM))
+    with made.running():
+        for name, change in CHANGES:
+            before = started(made, "keycloak")
+            made.config["realm"] |= change
+            said = made.up().stderr
+            assert "realm, " in said, name
+            # Only a secret that Keycloak has no use for any more takes its container along.
+            assert (started(made, "keycloak") == before) == ("less" not in name), name
+        yield made
+
+
+def test_a_realm_that_was_changed_is_the_one_that_is_imported_anew(
+    changed: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    said = changed.up().stderr
+    assert "realm, " not in said, "nothing is left to do"
+    config = {key: value for key, value in changed.config.items() if key not in {"mlflow", "keycloak"}}
+    with Stack.make("compose", tmp_path_factory.mktemp("anew"), **config).running() as anew:
+        assert differences(snapshot(changed.outputs()), snapshot(anew.outputs())) == []
+
+
+@pytest.mark.pulumi
+def test_pulumi_changes_a_realm_to_the_same(changed: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
+    made = Stack.make("pulumi", tmp_path_factory.mktemp("pulumi"), realm=deepcopy(REALM))
+    with made.running():
+        for _, change in CHANGES:
+            made.config["realm"] |= change
+        made.up()
+        assert differences(snapshot(made.outputs()), snapshot(changed.outputs())) == []
+
+
+def test_what_is_new_works(changed: Stack) -> None:
+    outputs = changed.outputs()
+    client = Client(outputs)
+    secret = outputs["service_accounts"]["nightly"]["client_secret"]
+    answer = client.grant(grant_type="client_credentials", client_id="nightly", client_secret=secret)
+    assert answer.status_code == 200, answer.text
+    token = answer.json()["access_token"]
+    assert client.mlflow("/api/2.0/mlflow/experiments/search?max_results=1", token).status_code == 200
+    assert answer.json()["expires_in"] == 120
+
+
+def test_a_group_with_members_is_not_removed_and_nothing_else_is_changed(changed: Stack) -> None:
+    """Those whom the console put there: whom the settings had put there, they take out again."""
+    outputs = changed.outputs()
+    keycloak = KeycloakAdmin(outputs)
+    zoe = keycloak.make(f"/{outputs['realm']}/users", username="zoe", enabled=True, groups=["/scientists"])
+    before, realm = deepcopy(changed.config), snapshot(outputs)
+    changed.config["realm"] |= {**REALM, "lifetimes": {"accessTokenSeconds": 60}}
+    try:
+        for command in ("up", "preview"):
+            changed.write_config()
+            done = changed.stackctl(command, check=False)
+            assert done.returncode == 2, done.stderr
+            assert "realm.groups: scientists" in done.stderr
+            assert "1 member(s) (zoe)" in done.stderr
+        assert differences(realm, snapshot(changed.outputs())) == []
+    finally:
+        changed.config = before
+        keycloak.remove(f"/{outputs['realm']}/users/{zoe}")
+
+
+def test_a_realm_keeps_its_name(changed: Stack) -> None:
+    before = deepcopy(changed.config)
+    changed.config["realm"] |= {"name": "other"}
+    try:
+        done = changed.up(check=False)
+        assert (done.returncode, "expected mlflow" in done.stderr) == (2, True), done.stderr
+    finally:
+        changed.config = before
+
+
+def test_what_is_not_declared_stays_as_it_was_made(changed: Stack) -> None:
+    """What a company sets in Keycloak's console, beside a change of what is declared."""
+    outputs = changed.outputs()
+    keycloak = KeycloakAdmin(outputs)
+    realm = f"/{outputs['realm']}"
+    mail = {"host": "mail.example.com", "from": "ml@example.com"}
+    keycloak.call("PUT", realm, json={"passwordPolicy": "length(12)", "smtpServer": mail, "rememberMe": False})
+    keycloak.make(f"{realm}/clients", clientId="wiki", publicClient=True, redirectUris=["https://wiki.example.com/*"])
+    keycloak.make(f"{realm}/groups", name="wiki-users")
+    (mlflow,) = keycloak.get(f"{realm}/clients?clientId=mlflow")
+    mapper = {"name": "team", "protocol": "openid-connect", "protocolMapper": "oidc-usermodel-attribute-mapper"}
+    keycloak.make(
+        f"{realm}/clients/{mlflow['id']}/protocol-mappers/models", **mapper, config={"user.attribute": "team"}
+    )
+    secret = keycloak.call("POST", f"{realm}/clients/{mlflow['id']}/client-secret").json()["value"]
+    (carol,) = keycloak.get(f"{realm}/users?username=carol&exact=true")
+    keycloak.call("PUT", f"{realm}/users/{carol['id']}", json=carol | {"enabled": False, "lastName": "Left"})
+    for group in keycloak.get(f"{realm}/users/{carol['id']}/groups"):
+        keycloak.remove(f"{realm}/users/{carol['id']}/groups/{group['id']}")
+    before = snapshot(outputs)
+    changed.config["realm"] |= {"lifetimes": CHANGES[0][1]["lifetimes"] | {"accessTokenSeconds": 240}}
+    changed.write_config()
+    shown = changed.stackctl("preview").stdout
+    assert shown.splitlines() == ["realm, settings: accessTokenLifespan: 120 -> 240"]
+    assert snapshot(outputs) == before, "a preview changes nothing"
+    assert "accessTokenLifespan: 120 -> 240" in changed.up().stderr
+    after = snapshot(changed.outputs())
+    assert differences(before, after) == ["/realm/accessTokenLifespan: 120 | 240"]
+    assert keycloak.get(f"{realm}/clients/{mlflow['id']}/client-secret")["value"] == secret

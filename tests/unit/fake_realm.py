@@ -1,0 +1,108 @@
+"""A Keycloak's realm in memory, as far as its admin API is asked by what brings a realm to its declaration."""
+
+from __future__ import annotations
+
+import itertools
+from copy import deepcopy
+from typing import Any
+
+from stackctl.clients.keycloak_admin import RealmClient
+
+_LISTS = {"/groups": "groups", "/clients": "clients", "/users": "users"}
+
+
+class FakeRealm:
+    """What `Actual` asks of `KeycloakAdmin`. calls: every change, as `METHOD path`."""
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        """tree: a realm import that was imported."""
+        self._ids = (f"id-{number}" for number in itertools.count())
+        self.settings = {
+            key: deepcopy(value) for key, value in tree.items() if key not in {"groups", "clients", "users"}
+        }
+        self.lists: dict[str, dict[str, dict[str, Any]]] = {part: {} for part in _LISTS.values()}
+        self.accounts: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        for path, part in _LISTS.items():
+            for entry in tree[part]:
+                if "serviceAccountClientId" in entry:
+                    client = self.named("clients", "clientId", entry["serviceAccountClientId"])
+                    self.accounts[client["id"]]["groups"] = list(entry["groups"])
+                else:
+                    self._post(path, deepcopy(entry))
+        scopes = {name for client in tree["clients"] for name in client["defaultClientScopes"]}
+        self.scopes = {name: f"scope-{name}" for name in sorted(scopes | {"offline_access"})}
+
+    def named(self, part: str, key: str, name: str) -> dict[str, Any]:
+        return next(entry for entry in self.lists[part].values() if entry.get(key) == name)
+
+    # As KeycloakAdmin has them.
+
+    def realm(self) -> dict[str, Any]:
+        return deepcopy(self.settings)
+
+    def clients(self) -> list[RealmClient]:
+        return [
+            RealmClient(one["id"], one["clientId"], True, bool(one.get("serviceAccountsEnabled")), deepcopy(one))
+            for one in self.lists["clients"].values()
+        ]
+
+    def pages(self, path: str) -> list[dict[str, Any]]:
+        if path == "/groups":
+            return list(self.lists["groups"].values())
+        group = self.lists["groups"][path.split("/")[2]]["name"]
+        return [user for user in self.lists["users"].values() if f"/{group}" in user.get("groups", ())]
+
+    def get(self, path: str, *, what: str = "", **params: Any) -> Any:
+        if path == "/client-scopes":
+            return [{"name": name, "id": found} for name, found in self.scopes.items()]
+        if path == "/users":
+            return [deepcopy(u) for u in self.lists["users"].values() if u["username"] == params["username"]]
+        return self.accounts[path.split("/")[2]]
+
+    def request(self, method: str, path: str, *, what: str = "", json: Any = None) -> None:
+        self.calls.append(f"{method} {path}")
+        steps = path.split("/")[1:]
+        if method == "POST" and path in _LISTS:
+            self._post(path, deepcopy(json))
+        elif path == "":
+            self.settings.update(deepcopy(json))
+        elif "protocol-mappers" in steps:
+            self._mapper(method, self.lists["clients"][steps[1]], steps, json)
+        elif steps[-2] in ("default-client-scopes", "optional-client-scopes"):
+            key = f"{steps[-2].split('-')[0]}ClientScopes"
+            name = next(name for name, found in self.scopes.items() if found == steps[-1])
+            names = self.lists["clients"][steps[1]][key]
+            names.append(name) if method == "PUT" else names.remove(name)
+        elif len(steps) == 4:
+            who = self.lists["users"].get(steps[1]) or next(a for a in self.accounts.values() if a["id"] == steps[1])
+            group = f"/{self.lists['groups'][steps[3]]['name']}"
+            who["groups"] = [one for one in who.get("groups", ()) if one != group] + [group] * (method == "PUT")
+        elif method == "DELETE":
+            del self.lists[steps[0]][steps[1]]
+            self.accounts.pop(steps[1], None)
+        else:
+            self._put(steps[0], steps[1], deepcopy(json))
+
+    def _post(self, path: str, entry: dict[str, Any]) -> None:
+        entry["id"] = next(self._ids)
+        for mapper in entry.get("protocolMappers", ()):
+            mapper["id"] = next(self._ids)
+        self.lists[_LISTS[path]][entry["id"]] = entry
+        if entry.get("serviceAccountsEnabled"):
+            self.accounts[entry["id"]] = {"id": next(self._ids), "groups": []}
+
+    def _put(self, part: str, found: str, entry: dict[str, Any]) -> None:
+        mine = self.lists[part][found]
+        # What has requests of its own, Keycloak passes over here.
+        apart = {"protocolMappers", "defaultClientScopes", "optionalClientScopes", "groups"}
+        mine.update({key: value for key, value in entry.items() if key not in apart})
+        mine["attributes"] = {key: value for key, value in mine.get("attributes", {}).items() if value}
+
+    def _mapper(self, method: str, client: dict[str, Any], steps: list[str], document: Any) -> None:
+        rest = [mapper for mapper in client["protocolMappers"] if mapper["id"] != steps[-1]]
+        if method == "POST":
+            rest.append({**deepcopy(document), "id": next(self._ids)})
+        elif method == "PUT":
+            rest.append(deepcopy(document))
+        client["protocolMappers"] = rest
