@@ -14,7 +14,7 @@ from typing import Any
 
 from components.identity import account_username
 from components.keycloak import SERVER
-from components.realm.spec import Client, RealmSpec
+from components.realm.spec import AUDIENCE_MAPPER, GROUPS_MAPPER, GROUPS_MAPPER_TYPE, Client, RealmSpec
 from components.stack import StackSpec
 from platforms.secrets import ImportQuoted, Secret, SecretText
 from platforms.workload import File, Workload
@@ -146,7 +146,16 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
         "minimumQuickLoginWaitSeconds": brute.quick_wait_seconds,
         "maxFailureWaitSeconds": brute.max_wait_seconds,
         "maxDeltaTimeSeconds": brute.reset_seconds,
-        "groups": [{"name": group} for group in spec.groups],
+        # The role of a group is MLflow's own, whatever else the realm has: it stands in tokens, and the group does not.
+        "roles": {"client": {spec.audience: [{"name": group} for group in spec.groups]}},
+        "groups": [{"name": group, "clientRoles": {spec.audience: [group]}} for group in spec.groups],
+        "clientScopeMappings": {
+            spec.audience: [
+                {"client": client.client_id, "roles": list(spec.groups)}
+                for client in spec.clients
+                if client.client_id != spec.audience
+            ]
+        },
         "clients": [
             *(_client(client, spec, placeholder) for client in spec.clients),
             *map(_closed_client, spec.closed),
@@ -239,20 +248,13 @@ def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str
         "attributes": {key: value for key, value in attributes.items() if value},
         "protocolMappers": [
             {
-                "name": "groups",
+                "name": GROUPS_MAPPER,
                 "protocol": "openid-connect",
-                "protocolMapper": "oidc-group-membership-mapper",
-                "config": {
-                    "claim.name": spec.groups_claim,
-                    "full.path": "false",
-                    "id.token.claim": "true",
-                    "access.token.claim": "true",
-                    "userinfo.token.claim": "true",
-                    "introspection.token.claim": "true",
-                },
+                "protocolMapper": GROUPS_MAPPER_TYPE,
+                "config": spec.groups_mapper,
             },
             {
-                "name": "audience",
+                "name": AUDIENCE_MAPPER,
                 "protocol": "openid-connect",
                 "protocolMapper": "oidc-audience-mapper",
                 "config": {
