@@ -66,7 +66,8 @@ def bring(username: str, row: Any, provider: Any, said: Words, *, trusted: bool 
 def _write(username: str, row: Any, provider: Any, said: Words) -> str:
     """Writes what differs from the token; why not, or nothing."""
     written_by = f"oidc:{provider.id}"
-    administrator, refusal = said.rank is Rank.ADMINISTRATOR, ""
+    # A service account that was made by hand becomes an administrator by hand: the plugin wants its subject for it.
+    administrator, refusal = said.rank is Rank.ADMINISTRATOR and not row.is_service_account, ""
     profile = store.get_user_profile(username)
     changed: dict[str, Any] = {}
     if provider.admin_source == "claims" and bool(profile.is_admin) != administrator:

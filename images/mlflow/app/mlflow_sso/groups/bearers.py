@@ -30,8 +30,9 @@ def heard(
     """
     if provider is None or provider.type != "oidc" or (row is not None and not row.active):
         return row, ""
-    if row is not None and row.is_service_account and not _tells(claims):
-        # One that an administrator made for programs whose issuer has no groups.
+    if row is not None and row.is_service_account and not (_tells(claims) or record.kept(row).issued):
+        # One that an administrator made, for programs whose tokens never told of a group. Where they did, one that
+        # tells of none is of an account without groups: Keycloak leaves the claim out then.
         return row, ""
     said = accounts.words(provider, claims, _groups(token, claims))
     refusal = STRANGER if said.rank is Rank.STRANGER else ""

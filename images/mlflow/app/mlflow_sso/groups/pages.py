@@ -89,7 +89,7 @@ def _logged_in(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
             return refusal
 
         refusal = await aside(cookies, hear)
-        return (None, [REASONS[refusal]]) if username and refusal else (username, errors)
+        return (None, [REASONS[refusal]]) if refusal else (username, errors)
 
     return process
 

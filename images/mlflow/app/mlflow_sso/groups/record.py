@@ -4,18 +4,15 @@ All processes and replicas share it. One of them at a time brings an account to 
 never written after a newer one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
-from mlflow_oidc_auth.db import utils
 from mlflow_oidc_auth.db.models import SqlUser
 from mlflow_oidc_auth.store import store
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, MetaData, SmallInteger, String, Table, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from mlflow_sso import upstream
 from mlflow_sso.groups.words import Kept, Words
 
 TABLE = Table(
@@ -69,18 +66,9 @@ def held(user: int) -> Iterator[Held]:
         yield Held(connection, user)
 
 
-def _made(original: Callable[..., None]) -> Callable[..., None]:
-    @wraps(original)
-    def migrate(engine: Any, *words: Any) -> None:
-        original(engine, *words)
-        with engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-            TABLE.create(connection, checkfirst=True)
-
-    return migrate
-
-
 def install() -> None:
-    """Has the table made with the plugin's own, before the first request."""
-    upstream.replace(utils, "migrate_if_needed", "79e2b574703d2913", _made)
+    """Makes the table. The plugin has its database's schema current as its application is imported, before this."""
+    with store.engine.begin() as connection:
+        if store.engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        TABLE.create(connection, checkfirst=True)
