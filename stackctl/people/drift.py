@@ -111,7 +111,7 @@ def _plugin(known: PluginUser, there: Actual | None, admins: Sequence[str]) -> I
     if known.is_admin and not should:
         yield "administrator of MLflow, and in no group of administrators"
     elif should and not known.is_admin:
-        yield "in a group of administrators, and MLflow will know at the next login"
+        yield "in a group of administrators, and MLflow will know at the next token"
 
 
 def group_rows(spec: RealmSpec, members: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def routes(printed: str) -> set[str]:
 
 
 # Columns and tables that say who asked when, and not what there is.
-CLOCKS = "last_used_at,last_seen_at,last_login_at"
+CLOCKS = "last_used_at,last_seen_at,last_login_at,issued_at"
 DIARY = "scim_activity"
 
 # A line for each table of a database: its name, and a digest of its rows. For psql, which runs what it selects.

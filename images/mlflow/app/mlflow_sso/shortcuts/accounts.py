@@ -24,6 +24,8 @@ from sqlalchemy import bindparam, select
 from werkzeug.security import check_password_hash
 
 from mlflow_sso import upstream
+from mlflow_sso.groups import bearers, record
+from mlflow_sso.groups.refusals import refused
 from mlflow_sso.guard.stores import failed
 from mlflow_sso.shortcuts.questions import ask
 
@@ -34,18 +36,25 @@ _T = TypeVar("_T")
 _log = get_logger()
 # Bearer tokens may wait for Keycloak's keys, and sessions never do. The plugin compares personal tokens in a thread of
 # their own (`_BASIC_AUTH_EXECUTOR`). So many connections stay open: mlflow_sso.databases has one for each.
-_bearers, _cookies = (ThreadPoolExecutor(count, name) for count, name in ((2, "bearers"), (1, "cookies")))
+_bearers, cookies = (ThreadPoolExecutor(count, name) for count, name in ((2, "bearers"), (1, "cookies")))
 # Seconds that these have for one request, the wait for one of them included.
 _PATIENCE = 30
 _FACTS = (SqlUser.is_admin, SqlUser.active, SqlUser.is_service_account, SqlUser.service_account_source)
-_ACCOUNT = select(*_FACTS).where(SqlUser.username == bindparam("username"))
+_ACCOUNT = (
+    select(SqlUser.id, *_FACTS, *record.COLUMNS)
+    .select_from(SqlUser)
+    .outerjoin(record.TABLE, record.OF_ACCOUNT)
+    .where(SqlUser.username == bindparam("username"))
+)
 _SESSION = (
     select(
         SqlUser.username, SqlUser.is_admin, SqlUser.active, SqlUser.is_service_account, SqlAuthSession.id,
         SqlAuthSession.session_id, SqlAuthSession.provider_id, SqlAuthSession.encrypted_tokens,
-        SqlAuthSession.expires_at,
+        SqlAuthSession.expires_at, record.TABLE.c.refusal,
     )
+    .select_from(SqlUser)
     .join(SqlAuthSession, SqlAuthSession.user_id == SqlUser.id)
+    .outerjoin(record.TABLE, record.OF_ACCOUNT)
     .where(
         SqlAuthSession.session_id == bindparam("session"),
         SqlAuthSession.revoked_at.is_(None),
@@ -53,12 +62,16 @@ _SESSION = (
     )
 )  # fmt: skip
 _TOKEN = (
-    select(SqlUserToken.token_hash, SqlUserToken.expires_at, SqlUserToken.last_used_at, *_FACTS)
+    select(
+        SqlUserToken.token_hash, SqlUserToken.expires_at, SqlUserToken.last_used_at, record.TABLE.c.refusal, *_FACTS
+    )
+    .select_from(SqlUserToken)
     .join(SqlUser, SqlUser.id == SqlUserToken.user_id)
+    .outerjoin(record.TABLE, record.OF_ACCOUNT)
     .where(SqlUser.username == bindparam("username"), SqlUserToken.token_prefix == bindparam("prefix"))
     .order_by(SqlUserToken.id)
     .limit(1)
-)
+)  # fmt: skip
 # Rows that this request read a moment ago, by what they were asked for. Threads that work for it share them.
 _rows: ContextVar[dict[str, Any] | None] = ContextVar("mlflow_sso_rows", default=None)
 
@@ -68,7 +81,8 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _row(username: str) -> Any:
+def account_of(username: str) -> Any:
+    """An account, with what is kept of its owner's tokens; None where there is none."""
     return ask(_ACCOUNT, username=normalize_username(username))
 
 
@@ -85,7 +99,7 @@ def _kept(what: str, read: Callable[[], Any]) -> Any:
     return rows.pop(what) if rows and what in rows else read()
 
 
-async def _aside(threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
+async def aside(threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
     """What work gives, in a thread that knows the request. Raises TimeoutError, of which the guard is told."""
     context = contextvars.copy_context()
     try:
@@ -122,7 +136,7 @@ def _bearer(original: Callable[..., Coroutine[Any, Any, Known]]) -> Callable[...
 
     async def bearer(middleware: Any, header: str) -> Known:
         try:
-            return await _aside(_bearers, lambda: at_once(middleware, header))
+            return await aside(_bearers, lambda: at_once(middleware, header))
         except TimeoutError:
             return False, None, "Nobody could say in time"
 
@@ -136,7 +150,7 @@ def _cookie(original: Callable[..., Awaitable[Known]]) -> Callable[..., Awaitabl
         session = (request.scope.get("session") or {}).get("session_id")
         if session:
             try:
-                _keep(f"session {session}", await _aside(_cookies, lambda: _session(session)))
+                _keep(f"session {session}", await aside(cookies, lambda: _session(session)))
             except Exception as error:
                 _log.error("Error reading a session: %s", type(error).__name__)
                 return False, None, "Session access failed"
@@ -146,14 +160,17 @@ def _cookie(original: Callable[..., Awaitable[Known]]) -> Callable[..., Awaitabl
 
 
 def _newcomers(original: Callable[..., None]) -> Callable[..., None]:
-    """Makes an account for whoever has none; most have one, which is then not read a second time."""
+    """Makes an account for whoever has none, and brings others to their tokens; none is read a second time for it."""
 
     def make(middleware: Any, username: str, token: str, payload: Any) -> None:
-        row = _row(username)
+        row = account_of(username)
         if row is None:
             original(middleware, username, token, payload)
-            row = _row(username)
+            row = account_of(username)
+        provider = middleware._provider_for(token)
+        row, refusal = bearers.heard(provider, username, token, payload, row, lambda: account_of(username))
         _keep(username, row)
+        _keep(f"refusal {username}", refusal)
 
     return make
 
@@ -163,10 +180,14 @@ def _facts(_original: Callable[..., Facts]) -> Callable[..., Facts]:
 
     def facts(_middleware: Any, username: str) -> Facts:
         try:
-            row = _kept(username, lambda: _row(username))
+            row = _kept(username, lambda: account_of(username))
         except Exception as error:
             _log.error("Error reading auth state for %s: %s", username, type(error).__name__)
             return False, False, auth_middleware.DENIAL_LOOKUP_ERROR, (False, None)
+        refusal = _kept(f"refusal {username}", str) or (row.refusal if row is not None and row.active else "")
+        if refusal:
+            refused(refusal)
+            return False, False, refusal, (False, None)
         if row is None:
             return False, False, auth_middleware.DENIAL_UNKNOWN_USER, (False, None)
         source = row.service_account_source
@@ -183,11 +204,11 @@ def _session(session: str) -> Any:
 
 
 def _sessions(_original: Callable[..., ResolvedSession | None]) -> Callable[..., ResolvedSession | None]:
-    """The session of a cookie, while it is honoured."""
+    """The session of a cookie, while it is honoured, and its owner may come in."""
 
     def resolve(_repository: Any, session_id: str) -> ResolvedSession | None:
         row = _kept(f"session {session_id}", lambda: _session(session_id)) if session_id else None
-        if row is None:
+        if row is None or row.refusal:
             return None
         return ResolvedSession(
             username=row.username,
@@ -229,6 +250,7 @@ def install() -> None:
     upstream.replace(AuthMiddleware, "_authenticate_user", "0defcb092a2791f3", _known)
     upstream.replace(AuthMiddleware, "_authenticate_bearer_token", "2cd8be4949faba98", _bearer)
     upstream.replace(AuthMiddleware, "_authenticate_session", "57659fe61d762ca7", _cookie)
+    upstream.reads(AuthMiddleware, "_provider_for", "624852867ecf9b01")
     upstream.replace(AuthMiddleware, "_maybe_provision_bearer_user", "5ea01af7edc815b8", _newcomers)
     upstream.replace(AuthMiddleware, "_get_user_auth_facts", "ab0c0a71753748c8", _facts)
     upstream.replace(AuthSessionRepository, "resolve", "c5e55d7c55f23b7e", _sessions)
