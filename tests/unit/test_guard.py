@@ -328,3 +328,16 @@ def test_many_logins_that_fail_at_once_wait_and_nothing_else_does(monkeypatch: p
         assert max(waits[20:]) < 0.2
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "status"),
+    [({f"x-{n}": "1" for n in range(100)}, b"", 200), ({f"x-{n}": "1" for n in range(128)}, b"", 431),
+     ({}, b"a&" * 1999, 200), ({}, b"a&" * 2000, 400)],
+)  # fmt: skip
+def test_a_request_has_so_many_headers_and_parameters(headers: dict[str, str], query: bytes, status: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await reply(send, 200)
+
+    answer = run(ask(guard(app), "GET", SEARCH, headers=headers, more={"query_string": query}))
+    assert answer.status == status

@@ -28,6 +28,8 @@ class _InContext(ThreadPoolExecutor):
         return super().submit(copy_context().run, fn, *words, **more)
 
 
+# Compiled statements that each engine keeps; SQLAlchemy's own number is 500.
+_STATEMENTS = 150
 # Threads that find out who asks (mlflow_sso.shortcuts.accounts).
 KEPT = 4
 
@@ -64,8 +66,19 @@ def _told(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return take
 
 
+def _few_statements(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps fewer compiled statements: those of searches with many conditions take megabytes each."""
+
+    @wraps(original)
+    def create(*words: Any, **more: Any) -> Any:
+        return original(*words, **{"query_cache_size": _STATEMENTS, **more})
+
+    return create
+
+
 def install() -> None:
     """Bounds the time of statements, and tells the guard of each failure of a database."""
+    import sqlalchemy
     from mlflow_oidc_auth.middleware import auth_middleware
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
@@ -91,4 +104,5 @@ def install() -> None:
     auth_middleware._BASIC_AUTH_EXECUTOR = _InContext(1, "mlflow-oidc-basic-auth")
     event.listen(Engine, "connect", bound)
     event.listen(Engine, "handle_error", tell)
+    upstream.replace(sqlalchemy, "create_engine", "59c38760df75a488", _few_statements)
     upstream.replace(QueuePool, "_do_get", "b14c6dd7c3771475", _told)

@@ -1,10 +1,12 @@
 """The application of the image, put together once in each server process."""
 
+import asyncio
 import sys
 
 from mlflow_oidc_auth.app import app as plugin
 from mlflow_oidc_auth.entities.auth_context import AUTH_CONTEXT_KEY, AuthContext
 from mlflow_oidc_auth.middleware import AuthAwareWSGIMiddleware
+from mlflow_oidc_auth.store import store
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
@@ -20,6 +22,7 @@ from mlflow_sso.guard.below import told
 from mlflow_sso.guard.guard import KIND
 from mlflow_sso.guard.pace import Pace
 from mlflow_sso.guard.routes import Kind
+from mlflow_sso.guard.stores import failed
 from mlflow_sso.shortcuts import accounts, runs, signatures, ways
 
 # Seconds that a thread which computes goes on while others wait: a short request waits as long, beside every long one,
@@ -36,6 +39,19 @@ def _context(scope: Scope) -> Environ:
 def _user(scope: Scope) -> str | None:
     context = scope.get(AUTH_CONTEXT_KEY)
     return context.username if isinstance(context, AuthContext) else None
+
+
+async def _is_directory(header: bytes) -> bool:
+    """Whether the plugin gave this token to a directory (SCIM); it looks it up by its hash."""
+    scheme, _, token = header.decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return False
+    try:
+        found = await asyncio.get_running_loop().run_in_executor(None, store.authenticate_scim_token, token.strip())
+    except Exception as error:
+        failed(type(error).__name__)
+        return False
+    return found is not None
 
 
 def _is_open(scope: Scope) -> bool:
@@ -59,7 +75,8 @@ def _served(collections: Collections) -> Application:
     (rules,) = [place for place, each in enumerate(plugin.user_middleware) if each.cls is BaseHTTPMiddleware]
     # Before the plugin's rules, which read some bodies whole, for these; for all others after them.
     plugin.user_middleware.insert(rules, Middleware(Turns, lines=lines, user_of=_user, ask=rights.ask, first=True))
-    plugin.user_middleware.append(Middleware(Turns, lines=lines, user_of=_user, ask=rights.ask))
+    further = Middleware(Turns, lines=lines, user_of=_user, ask=rights.ask, directory=_is_directory)
+    plugin.user_middleware.append(further)
     for shortcut in (accounts, runs, signatures):
         shortcut.install()
     ways.install(plugin, bridge)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mlflow_sso.artifacts.objects import Objects
 
 
+# Parts of an artifact's path: making as many folders one inside the other takes as many calls, each in the last.
+_DEPTH = 100
+
+
 def streams() -> bool:
     """Whether artifacts go through the server into a store that `artifact_store` knows."""
     place = os.environ.get("_MLFLOW_SERVER_ARTIFACT_DESTINATION", "")
@@ -75,7 +79,9 @@ _KINDS: Mapping[type, Callable[[Any], "Objects"]] = {
 
 
 def artifact_path(told: str) -> str:
-    """A path of a request as MLflow uses it. Raises Refusal for one that MLflow refuses."""
+    """A path of a request as MLflow uses it. Raises Refusal for one that MLflow refuses, or that is too deep."""
+    if told.count("/") >= _DEPTH:
+        raise Refusal(400, f"The path of an artifact has {_DEPTH} parts at most.")
     try:
         path: str = handlers._get_workspace_scoped_repo_path_if_enabled(validate_path_is_safe(told))
     except MlflowException as error:

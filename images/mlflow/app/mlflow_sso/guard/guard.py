@@ -25,6 +25,8 @@ _DOUBTFUL = frozenset({302, 400, 401, 403, 404, 500})
 _REFUSED = frozenset({302, 401})
 # Bytes. Requests with longer bodies are paced themselves.
 _SHORT = 1 << 16
+# A browser behind several proxies sends some forty headers; MLflow's client asks for at most some hundred ids.
+_HEADERS, _PARAMETERS = 128, 2000
 KIND = "mlflow_sso.kind"
 ERRAND = "mlflow_sso.errand"
 # What moves an artifact whose path was let in: (scope, receive, send, what the application told of the request).
@@ -51,6 +53,14 @@ def abort(send: Send) -> None:
 def _too_large(what: str, maximum: int, setting: str) -> str:
     """What is said of more, with the limit in MiB and the setting that raises it."""
     return f"{what} is larger than {maximum / MIB:g} MiB. An operator raises that by mlflow.limits.{setting}."
+
+
+def _few(scope: Scope) -> None:
+    """Raises Refusal for more headers or parameters than a program sends: each part that answers walks them again."""
+    if len(scope["headers"]) > _HEADERS:
+        raise Refusal(431, f"A request has {_HEADERS} headers at most.")
+    if scope.get("query_string", b"").count(b"&") >= _PARAMETERS:
+        raise Refusal(400, f"An address has {_PARAMETERS} parameters at most.")
 
 
 def _largest(limits: Limits) -> dict[Kind, tuple[int | None, str]]:
@@ -118,6 +128,7 @@ class Guard:
 
         scope[KIND] = what
         try:
+            _few(scope)
             self._origins.check(scope, path)
             body = self._body(scope, receive, what)
         except Refusal as refusal:

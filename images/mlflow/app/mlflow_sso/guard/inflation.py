@@ -6,6 +6,8 @@ import zlib
 BOUND = "MLFLOW_SSO_MAX_DECOMPRESSED_BYTES"
 DEFAULT_BOUND = 64 * 1024 * 1024
 _STEP = 1024 * 1024
+# Bytes that are given to a stream at once, and streams in one body.
+_WINDOW, _MEMBERS = 1 << 16, 1000
 # zlib's `wbits`: 16 and more is gzip (RFC 1952), positive is zlib (RFC 1950), negative is bare deflate (RFC 1951).
 _FORMATS = {"gzip": (16 + zlib.MAX_WBITS,), "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS)}
 
@@ -26,32 +28,42 @@ def bound() -> int:
     return int(text) if text else DEFAULT_BOUND
 
 
-def _member(data: bytes, wbits: int, room: int) -> tuple[bytes, bytes]:
-    """One compressed stream: what it holds, and what follows it."""
-    stream, parts, size = zlib.decompressobj(wbits), [], 0
+def _member(data: memoryview, wbits: int, room: int) -> tuple[bytes, int]:
+    """One compressed stream: what it holds, and how long it is. What follows it is never copied as a whole."""
+    stream, parts, size, at = zlib.decompressobj(wbits), [], 0, 0
     while not stream.eof:
-        part = stream.decompress(data, min(_STEP, room - size + 1))
+        given = stream.unconsumed_tail or data[at : at + _WINDOW]
+        if not stream.unconsumed_tail:
+            at += len(given)
+        part = stream.decompress(given, min(_STEP, room - size + 1))
         size += len(part)
         if size > room:
             raise TooMuch
         parts.append(part)
-        data = stream.unconsumed_tail
-        if not part and not data and not stream.eof:
+        if not part and not given and not stream.eof:
             raise Unreadable("it ends too early")
-    return b"".join(parts), stream.unused_data
+    return b"".join(parts), at - len(stream.unused_data)
 
 
 def _inflated(data: bytes, wbits: int, most: int) -> bytes:
-    parts, size = [], 0
-    while data:
+    parts, size, at = list[bytes](), 0, 0
+    rest = memoryview(data)
+    while at < len(rest):
+        if len(parts) == _MEMBERS:
+            # One that is empty is twenty bytes long, and the bound of what they hold would never be reached.
+            raise Unreadable(f"it has more than {_MEMBERS} members")
         try:
-            part, data = _member(data, wbits, most - size)
+            part, length = _member(rest[at:], wbits, most - size)
         except zlib.error as error:
             raise Unreadable(str(error)) from error
         parts.append(part)
         size += len(part)
-        # A gzip file may have many members, and zeros behind them (RFC 1952, section 2.2); deflate has one.
-        data = data.lstrip(b"\0") if wbits > zlib.MAX_WBITS else b""
+        at += length
+        if wbits <= zlib.MAX_WBITS:
+            # A gzip file may have many members, and zeros behind them (RFC 1952, section 2.2); deflate has one.
+            break
+        if not any(rest[at : at + 1]):
+            at = len(data) - len(data[at:].lstrip(b"\0"))
     return b"".join(parts)
 
 

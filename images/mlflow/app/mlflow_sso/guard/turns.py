@@ -28,7 +28,8 @@ class Turns:
 
     user_of: who asks, by what the application found out; None: nobody, whose body is not read.
     ask: answers an Errand, or sends the refusal of it. first: only those whose right the application knows by the body;
-    another one, with the same lines, stands further in for all others.
+    another one, with the same lines, stands further in for all others. directory: whether the header of a request has a
+    token that a directory was given; no other's body is read.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Turns:
         user_of: Callable[[Scope], str | None],
         ask: Callable[[Scope, Send, Errand], Awaitable[None]],
         first: bool = False,
+        directory: Callable[[bytes], Awaitable[bool]] | None = None,
     ) -> None:
         self._app, self._lines, self._user_of, self._ask, self._first = app, lines, user_of, ask, first
+        self._directory = directory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         what = scope.get(KIND)
@@ -57,8 +60,8 @@ class Turns:
         user = self._user_of(scope)
         if user is not None:
             self._lines.usual.came(user)
-        elif what is Kind.DIRECTORY and (token := header(scope, b"authorization")):
-            # The application knows these by a token of their own, once the body is there.
+        elif what is Kind.DIRECTORY and (token := header(scope, b"authorization")) and await self._knows(token):
+            # The application asks again, once the body is there.
             user = "directory " + hashlib.sha256(token).hexdigest()
         else:
             await self._app(scope, no_body, send)
@@ -68,6 +71,9 @@ class Turns:
             await self._let_in(scope, receive, send, user)
         except Refusal as refusal:
             await refusal.send(send)
+
+    async def _knows(self, token: bytes) -> bool:
+        return self._directory is not None and await self._directory(token)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, user: str) -> None:
         is_model = scope[KIND] is Kind.MODEL

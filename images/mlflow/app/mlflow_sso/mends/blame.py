@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 _logger = logging.getLogger("mlflow_sso.blame")
-TYPES = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+TYPES = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 _TEXT = "Invalid request: a field has a value of another type than it takes."
 # These read what was sent; whatever they call in MLflow has a file of its own.
 _READERS = ("/mlflow/server/handlers.py", "/mlflow/server/__init__.py")

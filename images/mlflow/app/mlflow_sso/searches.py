@@ -1,0 +1,101 @@
+"""A search has a bound of conditions and of keys to sort by: each is a join, and the planner's memory is everybody's.
+
+PostgreSQL took all memory of its container for 120 conditions on tags, and ended with every connection to it.
+"""
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from mlflow_sso import upstream
+
+CONDITIONS, KEYS = 40, 20
+# Texts and names may hold the word that stands between conditions.
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_AND = re.compile(r"\band\b", re.IGNORECASE)
+
+
+def conditions(text: str) -> int:
+    """How many conditions a filter has, at most: counted by what stands between them."""
+    return len(_AND.findall(_QUOTED.sub("", text))) + 1
+
+
+def _refused(text: str) -> Exception:
+    from mlflow.exceptions import MlflowException
+
+    refusal: Exception = MlflowException.invalid_parameter_value(text)
+    return refusal
+
+
+def _short(text: Any) -> None:
+    if isinstance(text, str) and (found := conditions(text)) > CONDITIONS:
+        raise _refused(f"A filter has {CONDITIONS} conditions at most, and this one has {found}.")
+
+
+def _filtered(original: Any) -> Any:
+    """Another class may have inherited what this replaces, and it is called as one of that class."""
+
+    def parse(cls: type, filter_string: Any) -> Any:
+        _short(filter_string)
+        return original.__func__(cls, filter_string)
+
+    return classmethod(wraps(original.__func__)(parse))
+
+
+def _filtered_models(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @wraps(original)
+    def parse(filter_string: Any) -> Any:
+        _short(filter_string)
+        return original(filter_string)
+
+    return parse
+
+
+def _few(keys: Any) -> None:
+    if keys is not None and not isinstance(keys, str) and len(keys) > KEYS:
+        raise _refused(f"A search is sorted by {KEYS} keys at most, and not by {len(keys)}.")
+
+
+def _sorted(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def clauses(order_by: Any, *more: Any) -> Any:
+        _few(order_by)
+        return original(order_by, *more)
+
+    return clauses
+
+
+def _sorted_models(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def apply(store: Any, models: Any, session: Any, order_by: Any = None) -> Any:
+        _few(order_by)
+        return original(store, models, session, order_by)
+
+    return apply
+
+
+def install() -> None:
+    from mlflow.store.tracking import sqlalchemy_store
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.utils import search_logged_model_utils
+    from mlflow.utils.search_utils import (
+        SearchModelVersionUtils,
+        SearchTraceMetricsUtils,
+        SearchTraceUtils,
+        SearchUtils,
+    )
+
+    upstream.replace(SearchModelVersionUtils, "parse_search_filter", "1971af02be37d86b", _filtered)
+    upstream.replace(SearchTraceMetricsUtils, "parse_search_filter", "a2accb03daec6932", _filtered)
+    upstream.replace(SearchTraceUtils, "parse_search_filter_for_search_traces", "41a879cf06256e76", _filtered)
+    # Others inherit it.
+    upstream.replace(SearchUtils, "parse_search_filter", "1971af02be37d86b", _filtered)
+    upstream.replace(search_logged_model_utils, "parse_filter_string", "af051d448fb2d818", _filtered_models)
+    for name, known in (
+        ("_get_orderby_clauses", "c048293f9b23c520"),
+        ("_get_orderby_clauses_for_search_traces", "3167c0e24822a901"),
+        ("_get_search_datasets_order_by_clauses", "4da191024e4d9cf9"),
+    ):
+        upstream.replace(sqlalchemy_store, name, known, _sorted)
+    upstream.replace(SqlAlchemyStore, "_apply_order_by_search_logged_models", "5d396eb59454b47a", _sorted_models)

@@ -1,0 +1,105 @@
+"""Requests that an attacker found to cost everybody, each answered at once and at its sender's cost."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e.asking import V2, Person
+from tests.e2e.harness import TIMEOUT, Client, Stack, inspect
+
+TRACES = "/api/3.0/mlflow/traces/search"
+
+
+@pytest.fixture(scope="module")
+def experiment(bob: Person) -> str:
+    return bob.experiment()
+
+
+def _searches(experiment: str) -> dict[str, tuple[str, dict[str, object]]]:
+    """Each search with what says where it looks."""
+    there: dict[str, object] = {"experiment_ids": [experiment]}
+    place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
+    return {
+        "runs": (f"{V2}/runs/search", there),
+        "logged models": (f"{V2}/logged-models/search", there),
+        "traces": (TRACES, {"locations": [place]}),
+        "experiments": (f"{V2}/experiments/search", {"max_results": 5}),
+    }
+
+
+@pytest.mark.parametrize("what", ["runs", "logged models", "traces", "experiments"])
+def test_a_search_has_a_bound_of_conditions_and_the_database_stays(
+    what: str, stack: Stack, bob: Person, experiment: str
+) -> None:
+    """120 of them took all memory of PostgreSQL's container, which ended every connection, Keycloak's too."""
+    path, body = _searches(experiment)[what]
+    before = inspect(stack.container("postgres"))["State"]
+    name = "tags.k{}" if what != "traces" else "tag.k{}"
+    many, most = (" AND ".join(f"{name.format(n)} = 'v'" for n in range(count)) for count in (400, 40))
+    refused = bob.ask("POST", path, body | {"filter": many})
+    assert (refused.status_code, "40 conditions at most" in refused.text) == (400, True), refused.text
+    assert bob.ask("POST", path, body | {"filter": most}).status_code == 200
+    assert inspect(stack.container("postgres"))["State"]["StartedAt"] == before["StartedAt"]
+
+
+@pytest.mark.parametrize("what", ["runs", "traces"])
+def test_a_search_is_sorted_by_few_keys(what: str, bob: Person, experiment: str) -> None:
+    path, body = _searches(experiment)[what]
+    keys = [f"{'metrics' if what == 'runs' else 'tag'}.k{n} ASC" for n in range(21)]
+    refused = bob.ask("POST", path, body | {"order_by": keys})
+    assert (refused.status_code, "20 keys at most" in refused.text) == (400, True), refused.text
+    assert bob.ask("POST", path, body | {"order_by": keys[:3]}).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["Bearer made-up", "Basic eDp5", "Bearer"])
+def test_a_made_up_token_of_a_directory_has_no_body_read(token: str, client: Client) -> None:
+    """Each was a user of its own with bodies in memory: 1456 of them ended the server."""
+    where = urlsplit(client.outputs["mlflow_url"])
+    assert where.hostname
+    assert where.port
+    with socket.create_connection((where.hostname, where.port), timeout=TIMEOUT) as line:
+        head = f"POST /scim/v2/Users HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: {token}\r\n"
+        line.sendall(f"{head}Content-Type: application/scim+json\r\nContent-Length: 1000000\r\n\r\n".encode())
+        line.sendall(b"x" * 1000)
+        start = time.monotonic()
+        assert line.recv(4096).split(b" ")[1] in {b"401", b"429"}
+        assert time.monotonic() - start < 5
+
+
+def test_empty_members_are_refused_at_once(bob: Person, experiment: str) -> None:
+    """32 MiB of them computed for minutes, also once their client had left."""
+    start = time.monotonic()
+    encoded = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+    body = gzip.compress(b"", mtime=0) * 1_500_000
+    answer = bob.headed({**encoded, "x-mlflow-experiment-id": experiment}, "/v1/traces", body)
+    assert answer.status_code == 400, answer.text
+    assert time.monotonic() - start < 15
+
+
+def test_a_number_beyond_all_numbers_is_the_callers_fault(bob: Person) -> None:
+    json = {"Content-Type": "application/json"}
+    answer = bob.headed(json, f"{V2}/experiments/search", b'{"max_results": 1e999}')
+    assert answer.status_code == 400, answer.text
+
+
+def test_a_path_of_an_artifact_is_not_deeper_than_anybody_needs(bob: Person, experiment: str) -> None:
+    """It was a 500 with ten thousand lines of log for each."""
+    place = f"/api/2.0/mlflow-artifacts/artifacts/{experiment}/{bob.run(experiment)}/artifacts"
+    assert bob.ask("PUT", f"{place}/{'a/' * 90}b", data=b"x").status_code == 200
+    assert bob.ask("PUT", f"{place}/{'a/' * 2000}b", data=b"x").status_code == 400
+
+
+def test_many_headers_and_parameters_are_refused(client: Client) -> None:
+    where = urlsplit(client.outputs["mlflow_url"])
+    assert where.hostname
+    assert where.port
+    lines = "".join(f"x-{n}: 1\r\n" for n in range(500))
+    with socket.create_connection((where.hostname, where.port), timeout=TIMEOUT) as line:
+        line.sendall(f"GET /health HTTP/1.1\r\nHost: {where.netloc}\r\n{lines}\r\n".encode())
+        assert line.recv(4096).split(b" ")[1] == b"431"
+    assert client.mlflow("/login?" + "a&" * 2500).status_code == 400
