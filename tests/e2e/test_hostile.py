@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import time
@@ -103,3 +104,36 @@ def test_many_headers_and_parameters_are_refused(client: Client) -> None:
         line.sendall(f"GET /health HTTP/1.1\r\nHost: {where.netloc}\r\n{lines}\r\n".encode())
         assert line.recv(4096).split(b" ")[1] == b"431"
     assert client.mlflow("/login?" + "a&" * 2500).status_code == 400
+
+
+def test_a_body_in_tiny_chunks_keeps_nobody_waiting(client: Client, bob: Person, experiment: str) -> None:
+    """A stranger's few hundred KB once kept everybody waiting for seconds."""
+    where = urlsplit(client.outputs["mlflow_url"])
+    assert where.hostname
+    assert where.port
+    head = f"POST {V2}/runs/create HTTP/1.1\r\nHost: {where.netloc}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    lines = [socket.create_connection((where.hostname, where.port), timeout=TIMEOUT) for _ in range(4)]
+    shown = f"{V2}/experiments/get?experiment_id={experiment}"
+    assert bob.ask("GET", shown).status_code == 200
+    try:
+        for line in lines:
+            line.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                line.send(head.encode() + b"1\r\nx\r\n" * 66_000)
+        taken = []
+        for _ in range(10):
+            start = time.monotonic()
+            assert bob.ask("GET", shown).status_code == 200
+            taken.append(time.monotonic() - start)
+        assert max(taken) < 1, taken
+    finally:
+        for line in lines:
+            line.close()
+
+
+def test_a_body_in_chunks_is_whole(bob: Person, experiment: str) -> None:
+    """Also in tiny ones: who sends them waits, and is answered."""
+    place = f"/api/2.0/mlflow-artifacts/artifacts/{experiment}/{bob.run(experiment)}/artifacts/chunks.bin"
+    data = bytes(range(256)) * 20
+    assert bob.ask("PUT", place, data=(data[n : n + 1] for n in range(len(data)))).status_code == 200
+    assert bob.ask("GET", place).content == data

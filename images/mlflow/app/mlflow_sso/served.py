@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
 
-from mlflow_sso import databases, mends, metrics, stores
+from mlflow_sso import chunks, databases, mends, metrics, stores
 from mlflow_sso.artifacts import Transfers
 from mlflow_sso.asgi import Application, Scope
 from mlflow_sso.bridge import Bridge, Environ
@@ -62,6 +62,7 @@ def _served(collections: Collections) -> Application:
     sys.setswitchinterval(_SWITCH)
     limits = Limits.told()
     meters = metrics.Meters() if metrics.told() else None
+    chunks.install()
     databases.install()
     mends.install()
     mounts = [route for route in plugin.routes if isinstance(route, Mount)]
