@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
+import os
 import socket
 import time
 from urllib.parse import urlsplit
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.e2e.asking import V2, Person
 from tests.e2e.harness import TIMEOUT, Client, Stack, inspect
@@ -83,8 +86,8 @@ def test_empty_members_are_refused_at_once(bob: Person, experiment: str) -> None
 
 
 def test_a_number_beyond_all_numbers_is_the_callers_fault(bob: Person) -> None:
-    json = {"Content-Type": "application/json"}
-    answer = bob.headed(json, f"{V2}/experiments/search", b'{"max_results": 1e999}')
+    kind = {"Content-Type": "application/json"}
+    answer = bob.headed(kind, f"{V2}/experiments/search", b'{"max_results": 1e999}')
     assert answer.status_code == 400, answer.text
 
 
@@ -137,3 +140,35 @@ def test_a_body_in_chunks_is_whole(bob: Person, experiment: str) -> None:
     data = bytes(range(256)) * 20
     assert bob.ask("PUT", place, data=(data[n : n + 1] for n in range(len(data)))).status_code == 200
     assert bob.ask("GET", place).content == data
+
+
+@pytest.mark.parametrize("path", ["/api/3.0/mlflow/traces/batchGetInfos", f"{V2}/traces/link-to-run"])
+def test_a_call_names_so_many_traces(path: str, bob: Person, experiment: str) -> None:
+    """20,000 times one's own took 37 seconds of rights that were asked for one by one."""
+    start = time.monotonic()
+    body = {"run_id": bob.run(experiment), "trace_ids": ["tr-" + "0" * 32] * 20_000}
+    refused = bob.ask("POST", path, body)
+    assert (refused.status_code, "1000 traces" in refused.text) == (400, True), refused.text
+    plain = bob.headed({"Content-Type": "text/plain"}, path, json.dumps(body).encode())
+    assert plain.status_code in {400, 415}, plain.text
+    assert time.monotonic() - start < 5
+
+
+def test_a_trace_holds_no_more_than_can_be_read(stack: Stack, bob: Person, experiment: str) -> None:
+    """336 MB of spans in one trace ended the server as they were read, and again each time."""
+    trace = os.urandom(16)
+    statuses = []
+    for number in range(4):
+        request = ExportTraceServiceRequest()
+        scope = request.resource_spans.add().scope_spans.add()
+        for each in range(24):
+            times = {"start_time_unix_nano": 10**18, "end_time_unix_nano": 10**18 + 1}
+            span = scope.spans.add(trace_id=trace, span_id=bytes([number + 1, each + 1] * 4), name="long", **times)
+            span.attributes.add(key="text").value.string_value = "x" * 1_000_000
+        kind = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": experiment}
+        statuses.append(bob.headed(kind, "/v1/traces", request.SerializeToString()).status_code)
+    assert statuses[0] == 200
+    assert 400 in statuses
+    shown = f"/api/3.0/mlflow/traces/get?trace_id=tr-{trace.hex()}&allow_partial=true"
+    assert bob.ask("GET", shown).status_code in {200, 429}
+    assert inspect(stack.container("mlflow"))["RestartCount"] == 0

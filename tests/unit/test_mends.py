@@ -12,8 +12,6 @@ from types import FunctionType
 from typing import Any
 
 import pytest
-from mlflow_sso import searches
-from mlflow_sso.guard import inflation
 from mlflow_sso.guard.inflation import BOUND, TooMuch, Unreadable, bound, inflate
 from mlflow_sso.mends import blame, errors, filling, grants, places, sqltext
 from mlflow_sso.mends.destinations import refused
@@ -367,47 +365,3 @@ def test_a_value_that_a_store_fails_at_is_the_callers_fault(error: Exception) ->
 @pytest.mark.parametrize("message", ["'x' is not a valid TraceState", OSError("x"), RuntimeError("x"), MemoryError()])
 def test_another_failure_of_a_store_is_the_servers(message: object) -> None:
     assert not blame.is_value(message)
-
-
-def test_empty_members_cost_no_more_than_they_are_long() -> None:
-    """Each once copied all that followed it: 4 MiB of them took seven seconds, and 32 MiB some minutes."""
-    empty = gzip.compress(b"", mtime=0)
-    for count in (1_000, 400_000):
-        tracemalloc.start()
-        body = empty * count
-        if count == 1_000:
-            assert inflate(body, "gzip", 100) == b""
-        else:
-            with pytest.raises(Unreadable, match="members"):
-                inflate(body, "gzip", 100)
-        assert tracemalloc.get_traced_memory()[1] < len(body) + (1 << 20)
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("window", [1, 7, 1 << 16])
-def test_what_is_compressed_is_whole_in_pieces_of_any_size(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inflation, "_WINDOW", window)
-    data = b"".join(b"%d " % number for number in range(3000))
-    body = gzip.compress(data[:5000]) + b"\0\0" + gzip.compress(data[5000:]) + b"\0" * 50
-    assert inflate(body, "gzip", len(data)) == data
-    assert inflate(zlib.compress(data), "deflate", len(data)) == data
-    with pytest.raises(TooMuch):
-        inflate(body, "gzip", len(data) - 1)
-    with pytest.raises(Unreadable):
-        inflate(gzip.compress(data)[:-9], "gzip", len(data))
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("", 1),
-        ("tags.a = 'x'", 1),
-        ("tags.a = 'x' AND params.b = 'y' and metrics.c > 1", 3),
-        ("tags.a = 'this and that and more' AND tags.`b and c` = \"and\"", 2),
-        ("tags.band = 'x' AND tags.candy = 'y'", 2),
-        (" AND ".join(["tags.a='x'"] * 41), 41),
-        ("tags.a='x'AND tags.b='x'And\ntags.c='x'", 3),
-    ],
-)
-def test_conditions_are_counted_as_they_are_joined(text: str, count: int) -> None:
-    assert searches.conditions(text) == count

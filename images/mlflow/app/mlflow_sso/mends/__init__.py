@@ -6,7 +6,7 @@ docs/upstream/ has a page for each with what reproduces it, and docs/security.md
 
 def install() -> None:
     """Puts every mend in place. Call it once, before the first request."""
-    from mlflow_sso import cache, groups, logins, longjson, searches
+    from mlflow_sso import cache, costs, groups, logins, longjson
     from mlflow_sso.artifacts import downloads, links
     from mlflow_sso.jobs import rights
     from mlflow_sso.mends import (
@@ -23,6 +23,6 @@ def install() -> None:
         traces,
     )
 
-    first = (longjson, defaults, errors, graphql, traces, locations, pages, lists, searches)
+    first = (longjson, defaults, errors, graphql, traces, locations, pages, lists, costs)
     for mend in (*first, otlp, gateway, grants, signatures, rights, downloads, links, cache, logins, groups):
         mend.install()

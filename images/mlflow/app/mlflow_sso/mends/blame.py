@@ -10,6 +10,8 @@ from functools import wraps
 from types import TracebackType
 from typing import Any
 
+from mlflow_sso import costs
+
 _logger = logging.getLogger("mlflow_sso.blame")
 TYPES = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 _TEXT = "Invalid request: a field has a value of another type than it takes."
@@ -93,7 +95,8 @@ def install(refusal: Callable[[str], Any]) -> None:
     hooks = flask.before_request_funcs.setdefault(None, [])
     if before_request_hook not in hooks:
         raise LookupError("the plugin asks for rights in another way")
-    hooks[:] = [typed(hook, refusal) if hook is before_request_hook else hook for hook in hooks]
+    own = costs.few(typed(before_request_hook, refusal), refusal)
+    hooks[:] = [own if hook is before_request_hook else hook for hook in hooks]
 
     def told(error: Exception) -> Any:
         # Flask's own refusal of a field that a form lacks is a KeyError too.

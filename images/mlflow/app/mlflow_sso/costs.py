@@ -1,6 +1,8 @@
-"""A search has a bound of conditions and of keys to sort by: each is a join, and the planner's memory is everybody's.
+"""What one call may make the server and its database do, counted before it is done.
 
-PostgreSQL took all memory of its container for 120 conditions on tags, and ended with every connection to it.
+Each condition of a search, and each key that it is sorted by, is a join, and the planner's memory is everybody's:
+PostgreSQL took all memory of its container for 120 conditions on tags, and ended with every connection to it. The
+spans of a trace are read as a whole, also as others are added to them.
 """
 
 import re
@@ -11,6 +13,12 @@ from typing import Any
 from mlflow_sso import upstream
 
 CONDITIONS, KEYS = 40, 20
+# Traces that one call may name: the plugin asks for the right to each by itself, two milliseconds long, before MLflow
+# counts them, and the text of so many is no shorter than this.
+TRACES, _SHORTEST = 1000, 4000
+# Bytes of spans that a trace may have, and that a call may read.
+SPANS = 64 << 20
+_LISTS = ("trace_ids", "traceIds", "request_ids", "requestIds")
 # Texts and names may hold the word that stands between conditions.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _AND = re.compile(r"\band\b", re.IGNORECASE)
@@ -19,6 +27,27 @@ _AND = re.compile(r"\band\b", re.IGNORECASE)
 def conditions(text: str) -> int:
     """How many conditions a filter has, at most: counted by what stands between them."""
     return len(_AND.findall(_QUOTED.sub("", text))) + 1
+
+
+def named(body: Any) -> int:
+    """How many traces a call names."""
+    lists = [body.get(name) for name in _LISTS] if isinstance(body, dict) else []
+    return sum(len(one) for one in lists if isinstance(one, list))
+
+
+def few(hook: Callable[[], Any], refusal: Callable[[str], Any]) -> Callable[[], Any]:
+    """A hook that asks for rights, of which a call that names too many traces asks none."""
+
+    @wraps(hook)
+    def before() -> Any:
+        from flask import request
+
+        # As MLflow reads it, whatever its type is said to be.
+        if (request.content_length or 0) >= _SHORTEST and named(request.get_json(force=True, silent=True)) > TRACES:
+            return refusal(f"A call names {TRACES} traces at most.")
+        return hook()
+
+    return before
 
 
 def _refused(text: str) -> Exception:
@@ -75,6 +104,44 @@ def _sorted_models(original: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
+def _small(session: Any, traces: Any) -> None:
+    """Raises a refusal for more spans than the server has memory for."""
+    from mlflow.store.tracking.dbmodels.models import SqlSpan
+    from sqlalchemy import func
+
+    if session.bind.dialect.name != "postgresql":
+        return
+    # Known of each text without reading it.
+    size = session.query(func.sum(func.octet_length(SqlSpan.content))).filter(SqlSpan.trace_id.in_(traces)).scalar()
+    if (size or 0) > SPANS:
+        raise _refused(
+            f"These traces have {size >> 20} MiB of spans; {SPANS >> 20} MiB are the most of a trace or a call."
+        )
+
+
+def _of_small(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def read(store: Any, session: Any, trace_ids: Any) -> Any:
+        known = list(dict.fromkeys(trace_ids))
+        if known:
+            _small(session, known)
+        return original(store, session, known)
+
+    return read
+
+
+def _into_small(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def upsert(session: Any, model: Any, rows: Any, *more: Any, **named: Any) -> Any:
+        done = original(session, model, rows, *more, **named)
+        if model.__tablename__ == "spans" and rows:
+            # Of those of before as well; with a refusal these are taken back.
+            _small(session, sorted({row["trace_id"] for row in rows}))
+        return done
+
+    return upsert
+
+
 def install() -> None:
     from mlflow.store.tracking import sqlalchemy_store
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -98,4 +165,6 @@ def install() -> None:
         ("_get_search_datasets_order_by_clauses", "4da191024e4d9cf9"),
     ):
         upstream.replace(sqlalchemy_store, name, known, _sorted)
+    upstream.replace(SqlAlchemyStore, "_load_tracking_store_span_snapshots", "64bce55a64820b7a", _of_small)
+    upstream.replace(sqlalchemy_store, "_bulk_upsert", "4e227a4061834562", _into_small)
     upstream.replace(SqlAlchemyStore, "_apply_order_by_search_logged_models", "5d396eb59454b47a", _sorted_models)
