@@ -14,7 +14,7 @@ from typing import Any
 
 from components.identity import account_username
 from components.keycloak import SERVER
-from components.realm.spec import AUDIENCE_MAPPER, GROUPS_MAPPER, GROUPS_MAPPER_TYPE, Client, RealmSpec
+from components.realm.spec import Client, RealmSpec
 from components.stack import StackSpec
 from platforms.secrets import ImportQuoted, Secret, SecretText
 from platforms.workload import File, Workload
@@ -146,16 +146,7 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
         "minimumQuickLoginWaitSeconds": brute.quick_wait_seconds,
         "maxFailureWaitSeconds": brute.max_wait_seconds,
         "maxDeltaTimeSeconds": brute.reset_seconds,
-        # The role of a group is MLflow's own, whatever else the realm has: it stands in tokens, and the group does not.
-        "roles": {"client": {spec.audience: [{"name": group} for group in spec.groups]}},
-        "groups": [{"name": group, "clientRoles": {spec.audience: [group]}} for group in spec.groups],
-        "clientScopeMappings": {
-            spec.audience: [
-                {"client": client.client_id, "roles": list(spec.groups)}
-                for client in spec.clients
-                if client.client_id != spec.audience
-            ]
-        },
+        "groups": [{"name": group} for group in spec.groups],
         "clients": [
             *(_client(client, spec, placeholder) for client in spec.clients),
             *map(_closed_client, spec.closed),
@@ -248,13 +239,20 @@ def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str
         "attributes": {key: value for key, value in attributes.items() if value},
         "protocolMappers": [
             {
-                "name": GROUPS_MAPPER,
+                "name": "groups",
                 "protocol": "openid-connect",
-                "protocolMapper": GROUPS_MAPPER_TYPE,
-                "config": spec.groups_mapper,
+                "protocolMapper": "oidc-group-membership-mapper",
+                "config": {
+                    "claim.name": spec.groups_claim,
+                    "full.path": "false",
+                    "id.token.claim": "true",
+                    "access.token.claim": "true",
+                    "userinfo.token.claim": "true",
+                    "introspection.token.claim": "true",
+                },
             },
             {
-                "name": AUDIENCE_MAPPER,
+                "name": "audience",
                 "protocol": "openid-connect",
                 "protocolMapper": "oidc-audience-mapper",
                 "config": {

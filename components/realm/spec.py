@@ -34,10 +34,6 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "xRobotsTag": "none",
     "xXSSProtection": "",
 }
-# The mappers of every client: the declared groups of a token's owner, and whom the token is for. Another one before
-# them was called "groups", and wrote every group by the last part of its path.
-GROUPS_MAPPER, AUDIENCE_MAPPER = "declared-groups", "audience"
-GROUPS_MAPPER_TYPE = "oidc-usermodel-client-role-mapper"
 # Any port on a loopback address matches a redirect URI without one (RFC 8252, section 7.3).
 CLI_REDIRECT_URIS = ("http://127.0.0.1/callback", "http://localhost/callback")
 
@@ -124,18 +120,6 @@ class RealmSpec:
     @property
     def groups(self) -> tuple[str, ...]:
         return (*self.admin_groups, *self.user_groups)
-
-    @property
-    def groups_mapper(self) -> dict[str, str]:
-        """The mapper of the groups in Keycloak's own words: the roles of MLflow's client, in every kind of answer."""
-        kinds = ("id.token", "access.token", "userinfo.token", "introspection.token")
-        return {
-            "usermodel.clientRoleMapping.clientId": self.audience,
-            "claim.name": self.groups_claim,
-            "jsonType.label": "String",
-            "multivalued": "true",
-            **dict.fromkeys((f"{kind}.claim" for kind in kinds), "true"),
-        }
 
     @property
     def audience(self) -> str:

@@ -61,16 +61,6 @@ class Patient:
         mapper = next(m for m in client["protocolMappers"] if m["name"] == name)
         self.admin.request("DELETE", f"/clients/{client['id']}/protocol-mappers/models/{mapper['id']}")
 
-    def drop_scope(self, client_id: str, name: str) -> None:
-        self.admin.request("DELETE", self._scope(client_id, name))
-
-    def add_scope(self, client_id: str, name: str) -> None:
-        self.admin.request("PUT", self._scope(client_id, name))
-
-    def _scope(self, client_id: str, name: str) -> str:
-        found = next(scope["id"] for scope in self.admin.get("/client-scopes") if scope["name"] == name)
-        return f"/clients/{self.client(client_id)['id']}/default-client-scopes/{found}"
-
     def settle(self) -> None:
         """Wait until Keycloak and MLflow reach their databases."""
         self.wait(lambda: bool(self.admin.realm()))

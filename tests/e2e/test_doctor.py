@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from components.realm.spec import GROUPS_MAPPER
 from settings.catalogue import refs
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 from tests.e2e.certificates import self_signed
@@ -49,10 +48,8 @@ def test_what_is_wrong_in_the_database_and_the_realm_is_found_and_mended_as_told
     url, server = patient.outputs["mlflow_url"], patient.client("mlflow")
     patient.sql(f"ALTER ROLE mlflow PASSWORD '{WRONG}'")
     patient.change_client("mlflow", secret=WRONG, redirectUris=["http://localhost:1/callback"])
-    patient.drop_mapper("mlflow", GROUPS_MAPPER)
+    patient.drop_mapper("mlflow", "groups")
     patient.drop_mapper("mlflow-cli", "audience")
-    # Keycloak names the owner of each role in a token as somebody whom it is for.
-    patient.drop_scope("mlflow-cli", "roles")
     patient.change_realm(sslRequired="external", attributes={"frontendUrl": "http://keycloak:8080"})
     group = next(g for g in patient.admin.get("/groups") if g["name"] == "mlflow-users")
     patient.admin.request("PUT", f"/groups/{group['id']}", json={"name": "mlflow-user"})
@@ -61,7 +58,7 @@ def test_what_is_wrong_in_the_database_and_the_realm_is_found_and_mended_as_told
         found = patient.examine()
         assert set(found) == {
             "database-password", "client-credentials", "redirect-uri", "groups-claim", "audience", "https-required",
-            "internal-hostname", "issuer", "group-names", "group-roles", "disk-full",
+            "internal-hostname", "issuer", "group-names", "disk-full",
         }  # fmt: skip
         assert "mlflow@postgres:5432/mlflow" in found["database-password"][0]["evidence"]
         assert "changed in the database" in found["database-password"][0]["cause"]
@@ -79,7 +76,6 @@ def test_what_is_wrong_in_the_database_and_the_realm_is_found_and_mended_as_told
         patient.admin.request("PUT", f"/groups/{group['id']}", json={"name": "mlflow-users"})
         patient.change_realm(sslRequired="none", attributes={"frontendUrl": ""})
         patient.change_client("mlflow", redirectUris=[f"{url}/callback"])
-        patient.add_scope("mlflow-cli", "roles")
         add_mapper(patient, "mlflow-cli", next(m for m in server["protocolMappers"] if m["name"] == "audience"))
     # This one starts the database anew, and so comes when nothing else needs it.
     mend(found["database-password"][0])
