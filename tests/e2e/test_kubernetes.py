@@ -238,7 +238,8 @@ def test_replicas_come_go_and_are_replaced_under_load_and_no_request_fails(mesh:
             run_pod(loader, "load", ["python", "-c", LOAD], {"URL": url, "TOKEN": f"Bearer {token}"})
             until(lambda: "started" in kubectl("logs", "-n", loader, "load"), "the load")
             stack.config["mlflow"] |= {"replicas": 3}
-            stack.config["realm"] = {"lifetimes": {"accessTokenSeconds": 1790}, "users": [{"username": "erin"}]}
+            erin = {"username": "erin", "email": "erin@example.com", "firstName": "Erin", "lastName": "Lang"}
+            stack.config["realm"] = {"lifetimes": {"accessTokenSeconds": 1790}, "users": [erin]}
             assert "realm, settings: accessTokenLifespan: 1800 -> 1790" in stack.up().stderr
             assert client.password_token("alice")["expires_in"] == 1790
             assert Client(stack.outputs()).password_token("erin")
