@@ -62,46 +62,30 @@ def _short(text: Any) -> None:
         raise _refused(f"A filter has {CONDITIONS} conditions at most, and this one has {found}.")
 
 
+def _checked(check: Callable[[Any], None], at: int = 0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What checks an argument of a function, by its place, before the function is called."""
+
+    def by(original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        # Without names: one that was given by its name would not be checked.
+        def call(*words: Any) -> Any:
+            for word in words[at : at + 1]:
+                check(word)
+            return original(*words)
+
+        return call
+
+    return by
+
+
 def _filtered(original: Any) -> Any:
     """Another class may have inherited what this replaces, and it is called as one of that class."""
-
-    def parse(cls: type, filter_string: Any) -> Any:
-        _short(filter_string)
-        return original.__func__(cls, filter_string)
-
-    return classmethod(wraps(original.__func__)(parse))
-
-
-def _filtered_models(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    @wraps(original)
-    def parse(filter_string: Any) -> Any:
-        _short(filter_string)
-        return original(filter_string)
-
-    return parse
+    return classmethod(_checked(_short, at=1)(original.__func__))
 
 
 def _few(keys: Any) -> None:
     if keys is not None and not isinstance(keys, str) and len(keys) > KEYS:
         raise _refused(f"A search is sorted by {KEYS} keys at most, and not by {len(keys)}.")
-
-
-def _sorted(original: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(original)
-    def clauses(order_by: Any, *more: Any) -> Any:
-        _few(order_by)
-        return original(order_by, *more)
-
-    return clauses
-
-
-def _sorted_models(original: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(original)
-    def apply(store: Any, models: Any, session: Any, order_by: Any = None) -> Any:
-        _few(order_by)
-        return original(store, models, session, order_by)
-
-    return apply
 
 
 def _small(session: Any, traces: Any) -> None:
@@ -158,13 +142,15 @@ def install() -> None:
     upstream.replace(SearchTraceUtils, "parse_search_filter_for_search_traces", "41a879cf06256e76", _filtered)
     # Others inherit it.
     upstream.replace(SearchUtils, "parse_search_filter", "1971af02be37d86b", _filtered)
-    upstream.replace(search_logged_model_utils, "parse_filter_string", "af051d448fb2d818", _filtered_models)
+    upstream.replace(search_logged_model_utils, "parse_filter_string", "af051d448fb2d818", _checked(_short))
     for name, known in (
         ("_get_orderby_clauses", "c048293f9b23c520"),
         ("_get_orderby_clauses_for_search_traces", "3167c0e24822a901"),
         ("_get_search_datasets_order_by_clauses", "4da191024e4d9cf9"),
     ):
-        upstream.replace(sqlalchemy_store, name, known, _sorted)
+        upstream.replace(sqlalchemy_store, name, known, _checked(_few))
     upstream.replace(SqlAlchemyStore, "_load_tracking_store_span_snapshots", "64bce55a64820b7a", _of_small)
     upstream.replace(sqlalchemy_store, "_bulk_upsert", "4e227a4061834562", _into_small)
-    upstream.replace(SqlAlchemyStore, "_apply_order_by_search_logged_models", "5d396eb59454b47a", _sorted_models)
+    # Behind the store itself, a query and a session.
+    models = _checked(_few, at=3)
+    upstream.replace(SqlAlchemyStore, "_apply_order_by_search_logged_models", "5d396eb59454b47a", models)
