@@ -232,7 +232,6 @@ def _foresee(context: Context, target: Target) -> None:
     """Shows what `up` would change of a stack that rendered files brought up. Raises StackError as `up` would."""
     if TARGETS[context.settings.platform] is not target:
         raise _owned(context.stack, target)
-    foresee(context, target)
     lines = target.changes(context) + [f"realm, {s.where}: {'; '.join(s.changes)}" for s in differing(context, target)]
     for line in lines:
         typer.echo(printable(line))

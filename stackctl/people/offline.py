@@ -9,16 +9,17 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from mlflow_sso_client.errors import AccessError, UnknownNameError
+from mlflow_sso_client.errors import AccessError
 from mlflow_sso_client.files import private_directory, write_private
 
 from stackctl.context import Context
 from stackctl.directories import state_home
 from stackctl.engines.pulumi_cli import PulumiError
 from stackctl.people.connection import Where, resolve
+from stackctl.people.sessions import OFFLINE, end, of_client
 from stackctl.progress import say
 
-_OFFLINE = "offline_access"
+_SCOPE = "offline_access"
 
 
 def end_left(context: Context, *, new: bool) -> None:
@@ -27,7 +28,7 @@ def end_left(context: Context, *, new: bool) -> None:
     new: whether the stack was made just now, and so has none.
     """
     kept = marker(context.stack)
-    if _OFFLINE in context.settings.realm.scope.split():
+    if _SCOPE in context.settings.realm.scope.split():
         # Somebody wants them.
         return
     if kept.exists() and kept.read_text() == context.spec.keycloak.issuer:
@@ -59,12 +60,6 @@ def marker(stack: str) -> Path:
 
 
 def _end(context: Context) -> int:
-    keycloak = resolve(Where(stack=context.stack, config_file=context.config_file)).keycloak_admin()
-    client = keycloak.find_client(context.spec.realm.audience)
-    ended = 0
-    for session in keycloak.client_sessions(client):
-        if session.offline:
-            with suppress(UnknownNameError):
-                keycloak.delete_session(session)
-                ended += 1
-    return ended
+    sides = resolve(Where(stack=context.stack, config_file=context.config_file)).sides()
+    left = [one for one in of_client(sides.keycloak, context.spec.realm.audience) if one.kind == OFFLINE]
+    return sum(end(sides.keycloak, sides.mlflow, one) for one in left)

@@ -61,7 +61,8 @@ class Keycloak:
 def keycloak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Keycloak:
     made = Keycloak()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(offline, "resolve", lambda where: SimpleNamespace(keycloak_admin=lambda: made))
+    sides = SimpleNamespace(keycloak=made, mlflow=None)
+    monkeypatch.setattr(offline, "resolve", lambda where: SimpleNamespace(sides=lambda: sides))
     return made
 
 
