@@ -19,6 +19,7 @@ from stackctl.clients.keycloak_admin import Provisioner
 from stackctl.context import Context, check_name, load
 from stackctl.doctor.observed import Observed, plugin_of
 from stackctl.engines.pulumi_cli import PulumiError
+from stackctl.engines.rendered import kept_realm
 from stackctl.engines.targets import TARGETS, owner, platform_of
 from stackctl.people import connection
 from stackctl.progress import say
@@ -65,7 +66,7 @@ def gather(where: connection.Where, on: Platform | None = None) -> Observed | No
         spec=context.spec if context else None,
         provisioner=_provisioner(where, context),
         kept=TARGETS[platform].kept(where.stack),
-        kept_realm=TARGETS[platform].realm(where.stack),
+        kept_realm=kept_realm(TARGETS[platform].home(where.stack)),
     )
 
 

@@ -166,10 +166,6 @@ class ComposeTarget:
         """Where the files of a stack are kept on this machine."""
         return stack_directory(stack)
 
-    def realm(self, stack: str) -> str:
-        """The realm import that was written for the stack; empty where this machine has none."""
-        return kept_realm(stack_directory(stack))
-
     def outputs(self, stack: str) -> dict[str, Any]:
         """The outputs with their secrets in clear, as `up` wrote them. Raises StackError for a damaged file."""
         return read_outputs(stack_directory(stack) / OUTPUTS_FILE)

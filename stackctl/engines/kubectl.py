@@ -212,10 +212,6 @@ class KubectlTarget:
         """Where the files of a stack are kept on this machine."""
         return home(stack)
 
-    def realm(self, stack: str) -> str:
-        """The realm import that was written for the stack; empty where this machine has none."""
-        return kept_realm(home(stack))
-
     def outputs(self, stack: str) -> dict[str, Any]:
         """The outputs; secrets that are fetched from a store are read from the cluster, as they are not kept here."""
         found = read_outputs(home(stack) / OUTPUTS_FILE)

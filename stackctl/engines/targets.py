@@ -94,10 +94,6 @@ class Target(Protocol):
         """Where the files of a stack are kept on this machine."""
         ...
 
-    def realm(self, stack: str) -> str:
-        """The realm import that was written for the stack; empty where this machine has none."""
-        ...
-
     def outputs(self, stack: str) -> dict[str, Any]:
         """The outputs of `up` with their secrets in clear. Raises StackError for a damaged file."""
         ...

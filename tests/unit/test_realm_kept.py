@@ -27,6 +27,7 @@ from stackctl.doctor.observed import Observed
 from stackctl.engines import compose, kubectl
 from stackctl.engines.compose import ComposeTarget
 from stackctl.engines.kubectl import KubectlTarget
+from stackctl.engines.rendered import kept_realm
 from stackctl.engines.targets import Target
 from tests.fakes import FakeDocker
 from tests.samples import settings
@@ -230,6 +231,6 @@ def test_the_doctor_compares_with_the_names_that_were_numbered(runs: bool) -> No
 
 @pytest.mark.parametrize("target", [COMPOSE, KUBECTL], ids=["compose", "kubectl"])
 def test_what_is_kept_of_a_realm_is_its_document(target: Target, docker: FakeDocker) -> None:
-    assert target.realm("test") == ""
+    assert kept_realm(target.home("test")) == ""
     brought_up_before(context(CONFIG).directory if target is COMPOSE else kubectl.home("test"))
-    assert target.realm("test") == NUMBERED
+    assert kept_realm(target.home("test")) == NUMBERED

@@ -49,9 +49,7 @@ def nobody_offline(keycloak: KeycloakAdmin) -> Iterator[None]:
 
 def log_in(person: Person) -> Browser:
     """A browser with MLflow's pages open."""
-    browser, url = Browser(), person.stack.outputs()["mlflow_url"]
-    page = browser.submit(browser.open(f"{url}/login"), username=person.name, password=person.password)
-    assert page.url.startswith(url), page.text[-2000:]
+    browser = Browser().log_in(person.stack.outputs()["mlflow_url"], person.name, person.password)
     assert pages(browser, person) == 200
     return browser
 
