@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -133,16 +134,33 @@ class Web:
         *,
         headers: Mapping[str, str] | None = None,
         allow_redirects: bool = False,
+        pauses: Sequence[float] = (),
         **more: Any,
     ) -> requests.Response:
-        """The answer below 500, whatever it says. `path` starts with a slash, or is a whole URL."""
+        """The answer below 500, whatever it says. `path` starts with a slash, or is a whole URL.
+
+        pauses: seconds before each repetition of a request that was answered 5xx; only for one that may be repeated.
+        """
         url = path if "://" in path else self.base_url + path
+        for pause in pauses:
+            answer = self._once(method, url, headers, allow_redirects, more)
+            if answer.status_code < 500:
+                return answer
+            time.sleep(pause)
+        answer = self._once(method, url, headers, allow_redirects, more)
+        if answer.status_code >= 500:
+            raise self.down(f"at {self.base_url} answered {answer.status_code}")
+        return answer
+
+    def _once(
+        self, method: str, url: str, headers: Mapping[str, str] | None, redirects: bool, more: Mapping[str, Any]
+    ) -> requests.Response:
+        more = {**more, "timeout": TIMEOUT, "allow_redirects": redirects, "size": self._size}
         if isinstance(self.http.verify, str):
             # Otherwise REQUESTS_CA_BUNDLE would win over the session's own setting.
             more["verify"] = self.http.verify
         try:
-            more |= {"timeout": TIMEOUT, "allow_redirects": allow_redirects, "size": self._size}
-            answer = bounds.ask(self.http, method, url, headers=headers, **more)
+            return bounds.ask(self.http, method, url, headers=headers, **more)
         except requests.exceptions.SSLError as error:
             raise _certificate(self.service, self.base_url, error) from None
         except requests.exceptions.InvalidURL:
@@ -155,9 +173,6 @@ class Web:
                 f"the CA bundle for {self.service} at {self.base_url} cannot be used ({error})",
                 "give its place with --ca-bundle FILE",
             ) from None
-        if answer.status_code >= 500:
-            raise self.down(f"at {self.base_url} answered {answer.status_code}")
-        return answer
 
     def down(self, what: str) -> AccessError:
         kind = KeycloakDownError if self.service == KEYCLOAK else MlflowDownError

@@ -7,7 +7,7 @@ stack's provisioner service account by the client credentials grant, never as a 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,10 @@ from mlflow_sso_client.errors import AccessError, CredentialsError, NotAdminErro
 from mlflow_sso_client.web import KEYCLOAK, Web
 
 PAGE = 100
+# Seconds before a request is repeated that a server answered 5xx: connections to a database that was away are
+# renewed one by one, each by the request that fails with it.
+PAUSES = (1.0, 2.0, 4.0)
+_REPEATABLE = ("GET", "PUT")
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,22 @@ class RealmSession:
 
 
 class KeycloakAdmin:
-    """Manages one realm. Every method raises the exceptions of `mlflow_sso_client.errors`."""
+    """Manages one realm. Every method raises the exceptions of `mlflow_sso_client.errors`.
+
+    pauses: seconds before each repetition of a request that Keycloak answered 5xx, where it may be repeated.
+    """
 
     def __init__(
-        self, base_url: str, realm: str, provisioner: Provisioner, http: requests.Session | None = None
+        self,
+        base_url: str,
+        realm: str,
+        provisioner: Provisioner,
+        http: requests.Session | None = None,
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
         self.web = Web(KEYCLOAK, base_url, http, bounds.LIST)
         self.realm_name = realm
-        self._provisioner = provisioner
+        self._provisioner, self._pauses = provisioner, pauses
         self._token = ""
         self._token_until = 0.0
 
@@ -87,7 +99,8 @@ class KeycloakAdmin:
         for attempt in (1, 2):
             headers = {"Authorization": f"Bearer {self._login()}"}
             url = f"/admin/realms/{quote(self.realm_name, safe='')}{path}"
-            answer = self.web.ask(method, url, headers=headers, **more)
+            pauses = self._pauses if method in _REPEATABLE else ()
+            answer = self.web.ask(method, url, headers=headers, pauses=pauses, **more)
             if answer.status_code != 401 or attempt == 2:
                 break
             # A restarted server may not know the token any more.
@@ -207,6 +220,7 @@ class KeycloakAdmin:
             "POST",
             f"/realms/{quote(account.realm, safe='')}/protocol/openid-connect/token",
             data={**form, "client_secret": account.client_secret},
+            pauses=self._pauses,
         )
         if answer.status_code in (400, 401):
             raise CredentialsError(

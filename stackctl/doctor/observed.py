@@ -188,7 +188,7 @@ class Observed:
             account = Provisioner(told.admin_client_id, told.admin_client_secret)
         if account is None or self.keycloak is None or self.discovery is None or self.discovery.status == 0:
             return None
-        return KeycloakAdmin(self.keycloak.admin_url, self.keycloak.realm, account, self.http)
+        return KeycloakAdmin(self.keycloak.admin_url, self.keycloak.realm, account, self.http, pauses=())
 
     @cached_property
     def realm_admin(self) -> KeycloakAdmin | None:

@@ -11,6 +11,7 @@ from mlflow_sso_client import oidc
 from mlflow_sso_client.errors import (
     AccessError,
     CredentialsError,
+    KeycloakDownError,
     NotAdminError,
     NotLoggedInError,
     RefusedError,
@@ -40,7 +41,7 @@ def server() -> Iterator[Fake]:
 
 @pytest.fixture
 def keycloak(server: Fake) -> KeycloakAdmin:
-    return KeycloakAdmin(server.url, "mlflow", Provisioner("provisioner", "s3cret"))
+    return KeycloakAdmin(server.url, "mlflow", Provisioner("provisioner", "s3cret"), pauses=(0.01, 0.01))
 
 
 def test_operators_use_the_address_for_administration() -> None:
@@ -66,6 +67,29 @@ class TestKeycloakAdmin:
         server.routes[f"GET {ADMIN}"] = lambda asked: next(answers)
         assert keycloak.realm()["realm"] == "mlflow"
         assert server.times(MASTER) == 2
+
+    @pytest.mark.parametrize("method", ["GET", "PUT"])
+    def test_an_error_of_the_server_is_asked_past(self, server: Fake, keycloak: KeycloakAdmin, method: str) -> None:
+        logins: Iterator[Answer] = iter([(500, {}), (200, {"access_token": "admin-token", "expires_in": 60})])
+        answers: Iterator[Answer] = iter([(500, {}), (503, {}), (200, {})])
+        server.routes[MASTER] = lambda asked: next(logins)
+        server.routes[f"{method} {ADMIN}"] = lambda asked: next(answers)
+        assert keycloak.request(method, "").status_code == 200
+
+    def test_an_error_that_stays_is_told(self, server: Fake, keycloak: KeycloakAdmin) -> None:
+        server.routes[f"GET {ADMIN}"] = 500, {}
+        with pytest.raises(KeycloakDownError, match="answered 500"):
+            keycloak.realm()
+        assert server.times(f"GET {ADMIN}") == 3
+
+    @pytest.mark.parametrize("method", ["POST", "DELETE"])
+    def test_what_cannot_be_done_twice_is_not_repeated(
+        self, server: Fake, keycloak: KeycloakAdmin, method: str
+    ) -> None:
+        server.routes[f"{method} {ADMIN}/users"] = 500, {}
+        with pytest.raises(KeycloakDownError, match="answered 500"):
+            keycloak.request(method, "/users")
+        assert server.times(f"{method} {ADMIN}/users") == 1
 
     def test_a_wrong_secret_is_told_without_it(self, server: Fake, keycloak: KeycloakAdmin) -> None:
         server.routes[MASTER] = 401, {"error": "unauthorized_client"}
