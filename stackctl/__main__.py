@@ -6,6 +6,7 @@ import sys
 
 from mlflow_sso_client import streams
 
+from stackctl import interrupts
 from stackctl.errors import INTERRUPTED
 
 
@@ -20,6 +21,7 @@ def main() -> None:
 def _command() -> int | None:
     """Run the command. Returns the exit code of an interrupt; every other way of its ends is a SystemExit."""
     try:
+        interrupts.heed()
         # What is imported stays to the end; looking for garbage among it is a tenth of a command's start.
         gc.disable()
         from stackctl.cli import app

@@ -106,3 +106,29 @@ def test_a_program_in_front_of_people_ends_in_its_own_way(tmp_path: Path) -> Non
         with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
     assert clean.exists()
+
+
+# The main thread does not hear of the signal itself, as where it comes just before a wait begins.
+_DEAF = """\
+import os, signal, threading
+from stackctl import interrupts
+
+interrupts.heed()
+ready = threading.Event()
+threading.Thread(target=lambda: (ready.set(), threading.Event().wait()), daemon=True).start()
+ready.wait()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+os.kill(os.getpid(), signal.SIGINT)
+try:
+    threading.Event().wait()
+except KeyboardInterrupt:
+    print("heard", flush=True)
+    os._exit(0)
+"""
+
+
+def test_an_interrupt_just_before_a_wait_is_heard() -> None:
+    done = subprocess.run(
+        (sys.executable, "-c", _DEAF), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
