@@ -21,9 +21,12 @@ _WAIT = """
 times=("${@:1:5}") limit=$6 grace=$7
 shift 7
 end() {
-  # What the shell knows from the fork on: a variable would be empty for a moment in which a run goes on already.
-  kill -TERM $(jobs -p) 2> /dev/null
+  # What the shell knows from the fork on: a variable would be empty for a moment in which a run goes on already. So it
+  # is for `timeout`, which then leaves its run to itself; both are in the group that it makes.
+  local job all=($(jobs -p))
+  for job in "${all[@]}"; do kill -TERM -"$job" || kill -TERM "$job"; done 2> /dev/null
   wait
+  for job in "${all[@]}"; do while kill -0 -"$job"; do sleep 0.1; done; done 2> /dev/null
   exit 143
 }
 trap end TERM INT
