@@ -51,6 +51,11 @@ def allows_direct_access_grants(settings: Settings) -> bool:
     return settings.environment is Environment.DEV if given is None else given
 
 
+def groups_client(client_id: str) -> str:
+    """The client whose roles stand for the declared groups, beside MLflow's own."""
+    return f"{client_id}-groups"
+
+
 # Of an administrators' group and of a users' group.
 SAMPLE_USERS = ("alice", "bob")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from components.identity import account_username
 from components.keycloak import SERVER
-from components.realm.spec import Client, RealmSpec
+from components.realm.spec import AUDIENCE_MAPPER, GROUPS_MAPPER, GROUPS_MAPPER_TYPE, Client, RealmSpec
 from components.stack import StackSpec
 from platforms.secrets import ImportQuoted, Secret, SecretText
 from platforms.workload import File, Workload
@@ -146,9 +146,15 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
         "minimumQuickLoginWaitSeconds": brute.quick_wait_seconds,
         "maxFailureWaitSeconds": brute.max_wait_seconds,
         "maxDeltaTimeSeconds": brute.reset_seconds,
-        "groups": [{"name": group} for group in spec.groups],
+        # The role of a group is the stack's own, whatever else the realm has: it stands in tokens, the group does not.
+        "roles": {"client": {spec.groups_client: [{"name": group} for group in spec.groups]}},
+        "groups": [{"name": group, "clientRoles": {spec.groups_client: [group]}} for group in spec.groups],
+        "clientScopeMappings": {
+            spec.groups_client: [{"client": client.client_id, "roles": list(spec.groups)} for client in spec.clients]
+        },
         "clients": [
             *(_client(client, spec, placeholder) for client in spec.clients),
+            _groups_client(spec),
             *map(_closed_client, spec.closed),
         ],
         "users": [*_people(spec, placeholder), *_accounts(spec)],
@@ -185,6 +191,25 @@ def _accounts(spec: RealmSpec) -> list[dict[str, Any]]:
         for client in spec.clients
         if client.service_account
     ]
+
+
+def _groups_client(spec: RealmSpec) -> dict[str, Any]:
+    return {
+        "clientId": spec.groups_client,
+        "name": spec.groups_client_name,
+        "enabled": True,
+        "protocol": "openid-connect",
+        "bearerOnly": True,
+        "publicClient": False,
+        "standardFlowEnabled": False,
+        "implicitFlowEnabled": False,
+        "directAccessGrantsEnabled": False,
+        "serviceAccountsEnabled": False,
+        "fullScopeAllowed": False,
+        "defaultClientScopes": list(DEFAULT_SCOPES),
+        "optionalClientScopes": list(OPTIONAL_SCOPES),
+        "attributes": {"backchannel.logout.session.required": "true"},
+    }
 
 
 def _closed_client(client_id: str) -> dict[str, Any]:
@@ -239,20 +264,13 @@ def _client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str
         "attributes": {key: value for key, value in attributes.items() if value},
         "protocolMappers": [
             {
-                "name": "groups",
+                "name": GROUPS_MAPPER,
                 "protocol": "openid-connect",
-                "protocolMapper": "oidc-group-membership-mapper",
-                "config": {
-                    "claim.name": spec.groups_claim,
-                    "full.path": "false",
-                    "id.token.claim": "true",
-                    "access.token.claim": "true",
-                    "userinfo.token.claim": "true",
-                    "introspection.token.claim": "true",
-                },
+                "protocolMapper": GROUPS_MAPPER_TYPE,
+                "config": spec.groups_mapper,
             },
             {
-                "name": "audience",
+                "name": AUDIENCE_MAPPER,
                 "protocol": "openid-connect",
                 "protocolMapper": "oidc-audience-mapper",
                 "config": {

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_keycloak as keycloak
 from pulumi_keycloak import openid
 
-from components.realm.spec import Client
+from components.realm.spec import AUDIENCE_MAPPER, GROUPS_MAPPER, GROUPS_MAPPER_TYPE, Client
 from components.stack import StackSpec
 from platforms.quantities import go_duration
 from platforms.site import Scope, Secrets
@@ -60,6 +60,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         # Every client's tokens name MLflow's own, so that one is declared first.
         for client in sorted(realm.clients, key=lambda client: client.client_id != realm.audience):
             self._make_client(client)
+        self._make_roles()
         for client_id in realm.closed:
             self._close_client(client_id)
         self._make_users()
@@ -142,24 +143,22 @@ class KeycloakRealm(pulumi.ComponentResource):
         )
         self._clients[client.client_id] = made
         inside = self._inside(made)
-        openid.GroupMembershipProtocolMapper(
-            f"{name}-groups",
+        # The provider's own resource for these cannot say that introspection tells of them too.
+        keycloak.GenericProtocolMapper(
+            f"{name}-declared-groups",
             realm_id=self._realm_id,
             client_id=made.id,
-            name="groups",
-            claim_name=self._spec.groups_claim,
-            full_path=False,
-            add_to_id_token=True,
-            add_to_access_token=True,
-            add_to_userinfo=True,
-            add_to_token_introspection=True,
+            name=GROUPS_MAPPER,
+            protocol="openid-connect",
+            protocol_mapper=GROUPS_MAPPER_TYPE,
+            config=self._spec.groups_mapper,
             opts=inside,
         )
         openid.AudienceProtocolMapper(
             f"{name}-audience",
             realm_id=self._realm_id,
             client_id=made.id,
-            name="audience",
+            name=AUDIENCE_MAPPER,
             # By way of the resource: the provider refuses the name of a client that is not there yet.
             included_client_audience=self._clients[self._spec.audience].client_id,
             add_to_id_token=False,
@@ -175,6 +174,46 @@ class KeycloakRealm(pulumi.ComponentResource):
                 exhaustive=False,
                 opts=inside,
             )
+
+    def _make_roles(self) -> None:
+        """The client's role that stands for each group, in the tokens of every client."""
+        owner = openid.Client(
+            self._logical(f"client-{self._spec.groups_client}"),
+            realm_id=self._realm_id,
+            client_id=self._spec.groups_client,
+            name=self._spec.groups_client_name,
+            access_type="BEARER-ONLY",
+            standard_flow_enabled=False,
+            implicit_flow_enabled=False,
+            direct_access_grants_enabled=False,
+            service_accounts_enabled=False,
+            full_scope_allowed=False,
+            opts=self._child,
+        )
+        for group, made in self._groups.items():
+            role = keycloak.Role(
+                self._logical(f"role-{group}"),
+                realm_id=self._realm_id,
+                client_id=owner.id,
+                name=group,
+                opts=self._inside(owner),
+            )
+            keycloak.GroupRoles(
+                self._logical(f"group-{group}-roles"),
+                realm_id=self._realm_id,
+                group_id=made.id,
+                role_ids=[role.id],
+                exhaustive=False,
+                opts=self._inside(made),
+            )
+            for client_id, client in self._clients.items():
+                keycloak.GenericRoleMapper(
+                    self._logical(f"client-{client_id}-role-{group}"),
+                    realm_id=self._realm_id,
+                    client_id=client.id,
+                    role_id=role.id,
+                    opts=self._inside(client),
+                )
 
     def _close_client(self, client_id: str) -> None:
         """Keeps passwords from a client of Keycloak's own, which is there with the realm and goes with it.

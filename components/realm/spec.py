@@ -20,7 +20,7 @@ from components.identity import (
 )
 from platforms.secrets import Secret
 from settings import Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
-from settings.derived import SAMPLE_USERS
+from settings.derived import SAMPLE_USERS, groups_client
 from settings.model import Lifetimes
 
 # Keycloak's own defaults; written out, since its provider would add one of an older version.
@@ -34,6 +34,10 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "xRobotsTag": "none",
     "xXSSProtection": "",
 }
+# The mappers of every client: the declared groups of a token's owner, and whom the token is for. Another one before
+# them was called "groups", and wrote every group by the last part of its path.
+GROUPS_MAPPER, AUDIENCE_MAPPER = "declared-groups", "audience"
+GROUPS_MAPPER_TYPE = "oidc-usermodel-client-role-mapper"
 # Any port on a loopback address matches a redirect URI without one (RFC 8252, section 7.3).
 CLI_REDIRECT_URIS = ("http://127.0.0.1/callback", "http://localhost/callback")
 
@@ -114,12 +118,34 @@ class RealmSpec:
     accounts: tuple[Client, ...]
     users: tuple[User, ...]
     closed: tuple[str, ...]
+    groups_client_name: str = "Roles of the groups of MLflow"
     signature_algorithm: str = "RS256"
     security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
 
     @property
     def groups(self) -> tuple[str, ...]:
         return (*self.admin_groups, *self.user_groups)
+
+    @property
+    def groups_client(self) -> str:
+        """The client whose roles stand for the groups. It has no login, and nothing takes a token that is for it.
+
+        Keycloak names the owner of a role in the `aud` of every token with that role (`AudienceResolveProtocolMapper`):
+        were these MLflow's own, the tokens of every other client of the realm would be good for MLflow.
+        """
+        return groups_client(self.server.client_id)
+
+    @property
+    def groups_mapper(self) -> dict[str, str]:
+        """The mapper of the groups in Keycloak's own words: the roles that stand for them, in every kind of answer."""
+        kinds = ("id.token", "access.token", "userinfo.token", "introspection.token")
+        return {
+            "usermodel.clientRoleMapping.clientId": self.groups_client,
+            "claim.name": self.groups_claim,
+            "jsonType.label": "String",
+            "multivalued": "true",
+            **dict.fromkeys((f"{kind}.claim" for kind in kinds), "true"),
+        }
 
     @property
     def audience(self) -> str:

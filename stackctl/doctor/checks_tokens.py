@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from mlflow_sso_client.errors import UnknownNameError
 
@@ -13,12 +14,11 @@ from components.keycloak import SERVER as KEYCLOAK
 from components.mlflow import SERVER as MLFLOW
 from components.plugin.profile import Ability
 from components.realm.document import realm_import
+from components.realm.spec import AUDIENCE_MAPPER, GROUPS_MAPPER
 from stackctl.clients.keycloak_admin import RealmClient
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
 from stackctl.doctor.registry import Needs, check
-
-GROUPS_MAPPER, AUDIENCE_MAPPER = "groups", "audience"
 
 
 @check(Needs.STACK)
@@ -112,6 +112,38 @@ def group_names(seen: Observed) -> Iterator[Finding]:
                 seen.mend_realm("create", "/groups", "-s", f"name={name}") if name in declared else seen.remake(MLFLOW)
             )
             yield Finding("group-names", evidence, cause, fix)
+
+
+@check(Needs.STACK)
+def group_roles(seen: Observed) -> Iterator[Finding]:
+    """Whom tokens name a declared group for: those in it and below it, and nobody else."""
+    if seen.realm_admin is None or seen.server_client is None or seen.spec is None:
+        return
+    owner = seen.spec.realm.groups_client
+    try:
+        uuid = seen.realm_admin.find_client(owner).uuid
+    except UnknownNameError:
+        fix = f"stackctl up --stack {seen.stack}" if seen.imported else seen.remake(KEYCLOAK)
+        cause = "tokens name no group for anybody"
+        yield Finding("group-roles", f"Keycloak has no client {owner}", cause, fix)
+        return
+    for group in seen.spec.realm.groups:
+        path = f"/clients/{uuid}/roles/{quote(group, safe='')}"
+        try:
+            paths = [row["path"] for row in seen.realm_admin.get(f"{path}/groups", what=f"role {group}")]
+            people = [f"user {row['username']}" for row in seen.realm_admin.get(f"{path}/users", what=f"role {group}")]
+        except UnknownNameError:
+            paths, people = [], []
+        own = f"/{group}"
+        if own not in paths:
+            evidence = f"group {own} does not have the role {group} of client {owner}"
+            fix = f"stackctl up --stack {seen.stack}" if seen.imported else seen.remake(KEYCLOAK)
+            yield Finding("group-roles", evidence, "tokens do not name the group for anybody in it", fix)
+        for other in [*(f"group {found}" for found in paths if found != own), *people]:
+            evidence = f"{other} has the role {group} of client {owner}, and so counts as group {own}"
+            cause = "somebody gave it in Keycloak; MLflow means the group that is declared"
+            fix = f"take the role {group} from {other} in Keycloak's admin console"
+            yield Finding("group-roles", evidence, cause, fix)
 
 
 @check(Needs.STACK)

@@ -42,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "keycloak-admin": "The service account that manages the realm cannot log in",
     "groups-claim": "Tokens do not say which groups their user is in",
     "group-names": "MLflow and Keycloak do not mean the same groups",
+    "group-roles": "Tokens name a group for others than those in it, or for nobody",
     "audience": "The audience of tokens is not checked, or does not match",
     "issuer": "The issuer of tokens is not checked, or does not match",
     "ca-chain": "A certificate is not trusted",

@@ -52,6 +52,26 @@ class Actual:
         path = f"/clients/{self.clients[client_id]['id']}/service-account-user"
         return dict(self.admin.get(path, what=f"service account of {client_id}"))
 
+    def roles(self, client: str) -> dict[str, Mapping[str, Any]]:
+        """The roles of a client, by name."""
+        found = self.clients.get(client)
+        return {row["name"]: row for row in self.admin.get(f"/clients/{found['id']}/roles")} if found else {}
+
+    def of_group(self, group: str, client: str) -> set[str]:
+        """The roles of a client that a group has itself."""
+        found, owner = self.groups.get(group), self.clients.get(client)
+        if found is None or owner is None:
+            return set()
+        rows = self.admin.get(f"/groups/{found['id']}/role-mappings/clients/{owner['id']}")
+        return {row["name"] for row in rows}
+
+    def in_scope(self, client: str, owner: str) -> set[str]:
+        """The roles of an owner's that tokens of a client may name."""
+        found, other = self.clients.get(client), self.clients.get(owner)
+        if found is None or other is None:
+            return set()
+        return {row["name"] for row in self.admin.get(f"/clients/{found['id']}/scope-mappings/clients/{other['id']}")}
+
     def send(self, method: str, path: str, document: Any = None, *, what: str = "") -> None:
         more = {} if document is None else {"json": document}
         self.admin.request(method, path, what=what, **more)

@@ -19,7 +19,8 @@ from stackctl.engines.targets import Target
 from stackctl.people.connection import Where, resolve
 from stackctl.progress import say
 from stackctl.realm.actual import Actual
-from stackctl.realm.steps import Step, refuse_another_name, steps
+from stackctl.realm.step import Step
+from stackctl.realm.steps import refuse_another_name, steps
 from stackctl.state import read_kept
 
 # What was declared as the realm was last brought there, without secrets.

@@ -22,49 +22,12 @@ from settings import ROOT, Settings
 from tests.contract.engine import GENERATED, run_program, text
 from tests.contract.frozen.recording import Objects, View, line
 from tests.contract.frozen.recording import views as every_view
+from tests.contract.leaves import ADDED, ALLOWED, COME, GONE, REACHED, SHARED, SPELT_ANEW, STARTED_ANEW
 from tests.contract.more import MORE, add_components
 from tests.samples import OPERATORS_OWN
 
 FROZEN = Path(__file__).parent / "frozen"
 RELEASES = sorted(path.name for path in FROZEN.iterdir() if any(path.glob("*.jsonl")))
-# What may differ, by the kind of object and the path of the value, and why nothing is replaced for it.
-ALLOWED: Mapping[tuple[str, str], str] = {
-    ("NetworkPolicy", "spec.ingress"): "a caller reaches the ports meant for it alone; changed in place",
-    ("NetworkPolicy", "spec.egress"): "the same, from the other side; changed in place",
-    ("AuthorizationPolicy", "spec.rules"): "in the mesh as well; changed in place",
-    ("HTTPRoute", "spec.rules"): "a Gateway lets large artifacts take their time; changed in place",
-    ("Ingress", "metadata.annotations"): "a controller that is known does so too; changed in place",
-}
-# What the workloads that a stack had are given beside what they had, by its kind and name, and why they keep their
-# data and passwords. What a new workload brings needs no row.
-ADDED: Mapping[tuple[str, str], str] = {
-    ("variable", "MLFLOW_GATEWAY_KEY"): "the same, for Compose",
-    (
-        "Client",
-        "client-admin-cli",
-    ): "Keycloak made it with the realm; it asks for consent now, and nothing but that is known of it",
-    ("RandomPassword", "mlflow-gateway-key"): "rows under MLflow's public passphrase are put under it as MLflow starts",
-}
-# The programs that the next `up` starts anew, with what they are told beside what they were; all else of them stays.
-STARTED_ANEW: Mapping[str, frozenset[str]] = {
-    "mlflow": frozenset(
-        {"MLFLOW_CRYPTO_KEK_PASSPHRASE", "MLFLOW_CRYPTO_KEK_VERSION", "MLFLOW_GATEWAY_KEY", "MLFLOW_SSO_TURNS"}
-    ),
-}
-# Programs that start anew in some stacks alone: what their secrets are spelt by was wrong for some values.
-_SPELT = "a password in a Secret of others with $$, ${, quotes or spaces in it did not arrive as it is"
-SPELT_ANEW: Mapping[tuple[str, str], str] = {
-    ("kubernetes-kept", "keycloak"): _SPELT,
-    ("pulumi-kubernetes-kept", "keycloak"): _SPELT,
-    ("kubernetes-fetched", "keycloak"): _SPELT,
-    ("kubernetes-fetched", "redis"): _SPELT,
-}
-# What programs beside the stack read in the Secret of a stable name, which changes in place: a further URL, and in the
-# place of a loopback one, which led each pod to itself, one that they reach.
-SHARED = frozenset({"OIDC_CLUSTER_TOKEN_URL"})
-REACHED = re.compile(
-    r"\S*Secret::mlflow-oauth-secret\S*: \S+\.OIDC_TOKEN_URL was 'http://localhost\S+ and becomes 'http://keycloak\."
-)
 _TOLD = frozenset().union(SHARED, *STARTED_ANEW.values())
 _NAMES = "|".join(STARTED_ANEW)
 _DIGESTS = re.compile(rf"\b((?:{_NAMES})-secrets|mlflow-sso/(?:{_NAMES}):[0-9.]+)-[0-9a-f]{{10,12}}\b")
@@ -169,6 +132,8 @@ def replaced(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
     known = {**{old: said for said in now.values() for old in said.get("aliases", ())}, **now}
     renamed = {said["address"]: old for old, said in known.items() if old != said["address"]}
     for address, was in before.items():
+        if address not in known and kind(was) in GONE:
+            continue
         if address not in known:
             yield problem(address, "the stack has it no more, and its next `up` removes it", kind(was))
             continue
@@ -232,7 +197,9 @@ def added(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
         name = address.rpartition("::")[2]
         spelt = name.lower().replace("_", "-").replace("/", "-")
         owners = [owner for owner in workloads(after) if spelt == owner or spelt.startswith(f"{owner}-")]
-        if max(owners, key=len, default="") not in new and (kind(said), name) not in ADDED:
+        if kind(said) in COME or (kind(said), name) in ADDED:
+            continue
+        if max(owners, key=len, default="") not in new:
             yield (
                 f"{address}: the stack did not have it. Data or a password of its own would be empty or unknown there; "
                 "where it is right, ADDED and the changelog say so"
@@ -295,12 +262,12 @@ def test_outputs_that_an_earlier_release_has_kept_are_shown_without_their_secret
 
 
 def test_nothing_whose_change_replaces_is_allowed_to_change() -> None:
-    assert not {of for of, _ in ALLOWED} & set(IRREPLACEABLE)
+    assert not {*(of for of, _ in ALLOWED), *GONE} & set(IRREPLACEABLE)
 
 
 def test_the_changelog_names_what_is_allowed_to_change() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
-    for of, _ in (*ALLOWED, *ADDED):
+    for of in (*(of for of, _ in (*ALLOWED, *ADDED)), *COME, *GONE):
         assert of.removesuffix("y") in changelog, f"people are not told that the next `up` changes a {of}"
 
 
@@ -321,6 +288,8 @@ def test_each_leave_is_used(views: Mapping[str, View]) -> None:
                         if not path.endswith(".OIDC_TOKEN_URL"):
                             used.add((kind(was), _place(path)))
     assert used == set(ALLOWED)
+    kinds = {kind(was) for file in FROZEN.glob("*/docker-*.jsonl") for was in frozen(file).values()}
+    assert set(GONE) <= kinds - {kind(said) for said in present(views["docker-default"]()).values()}
     assert spelt == {(view, name) for view, name in SPELT_ANEW if view.startswith("kubernetes-")}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,12 +13,13 @@ import pytest
 from components.identity import CLIENT_SECRET
 from components.postgres import password_variable
 from components.realm.document import realm_import
+from components.realm.spec import GROUPS_MAPPER_TYPE
 from components.stack import StackSpec, stack_spec
 from platforms.secrets import SecretText
 from platforms.workload import Workload
 from problems import StackError
 from settings import ROOT, Settings
-from tests.contract.engine import Registered, run
+from tests.contract.engine import run
 from tests.contract.targets import Target
 from tests.samples import settings
 
@@ -314,33 +316,28 @@ def test_9_another_redis_is_refused(name: str) -> None:
 def test_10_every_client_puts_the_claim_that_mlflow_reads_into_every_token(sample: Settings) -> None:
     spec = stack_spec(sample)
     claim = workload(spec, "mlflow").env["OIDC_GROUPS_ATTRIBUTE"]
+    # Nobody logs in with these.
+    without = {*spec.realm.closed, spec.realm.groups_client}
     for client in imported(spec)["clients"]:
-        if client["clientId"] in spec.realm.closed:
+        if client["clientId"] in without:
             continue
-        (mapper,) = [m for m in client["protocolMappers"] if m["protocolMapper"] == "oidc-group-membership-mapper"]
-        assert mapper["config"] == {
-            "claim.name": claim,
-            "full.path": "false",
-            "id.token.claim": "true",
-            "access.token.claim": "true",
-            "userinfo.token.claim": "true",
-            "introspection.token.claim": "true",
-        }
+        (mapper,) = [m for m in client["protocolMappers"] if m["protocolMapper"] == GROUPS_MAPPER_TYPE]
+        _is_whole(mapper["config"], claim)
     done = run(sample)
     clients = done.of_type("keycloak:openid/client:Client")
-    mappers = done.of_type("keycloak:openid/groupMembershipProtocolMapper:GroupMembershipProtocolMapper")
-    closed = {f"client-{client_id}" for client_id in spec.realm.closed}
+    mappers = done.of_type("keycloak:index/genericProtocolMapper:GenericProtocolMapper")
+    closed = {f"client-{client_id}" for client_id in without}
     open_ones = {f"id-of-{name}" for name in clients if name not in closed}
     assert {m.inputs["clientId"] for m in mappers.values()} == open_ones
     for mapper in mappers.values():
-        _is_whole(mapper, claim)
+        assert mapper.inputs["protocolMapper"] == GROUPS_MAPPER_TYPE
+        _is_whole(mapper.inputs["config"], claim)
 
 
-def _is_whole(mapper: Registered, claim: str) -> None:
-    assert mapper.inputs["claimName"] == claim
-    assert mapper.inputs["fullPath"] is False
-    for place in ("addToIdToken", "addToAccessToken", "addToUserinfo"):
-        assert mapper.inputs[place] is True, place
+def _is_whole(config: Mapping[str, str], claim: str) -> None:
+    assert (config["claim.name"], config["multivalued"], config["jsonType.label"]) == (claim, "true", "String")
+    for kind in ("id.token", "access.token", "userinfo.token", "introspection.token"):
+        assert config[f"{kind}.claim"] == "true", kind
 
 
 def test_10_another_claim_is_refused() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from settings import ROOT
 from stackctl.engines import pulumi_cli
-from tests.contract.test_frozen import STARTED_ANEW
+from tests.contract.leaves import STARTED_ANEW
 from tests.e2e.asking import person
 from tests.e2e.cluster import cluster_or_skip, get, has_istio
 from tests.e2e.harness import Client, Stack, docker, inspect

@@ -17,12 +17,14 @@ class FakeRealm:
     def __init__(self, tree: dict[str, Any]) -> None:
         """tree: a realm import that was imported."""
         self._ids = (f"id-{number}" for number in itertools.count())
-        self.settings = {
-            key: deepcopy(value) for key, value in tree.items() if key not in {"groups", "clients", "users"}
-        }
+        apart = {*_LISTS.values(), "roles", "clientScopeMappings"}
+        self.settings = {key: deepcopy(value) for key, value in tree.items() if key not in apart}
         self.lists: dict[str, dict[str, dict[str, Any]]] = {part: {} for part in _LISTS.values()}
         self.accounts: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
+        # Roles of clients by their ids; and of a group or a client, `<id> <id of the roles' client>`, their names.
+        self.roles: dict[str, dict[str, Any]] = {}
+        self.given: dict[str, set[str]] = {}
         for path, part in _LISTS.items():
             for entry in tree[part]:
                 if "serviceAccountClientId" in entry:
@@ -30,8 +32,25 @@ class FakeRealm:
                     self.accounts[client["id"]]["groups"] = list(entry["groups"])
                 else:
                     self._post(path, deepcopy(entry))
+        self._import_roles(tree)
         scopes = {name for client in tree["clients"] for name in client["defaultClientScopes"]}
         self.scopes = {name: f"scope-{name}" for name in sorted(scopes | {"offline_access"})}
+
+    def _import_roles(self, tree: dict[str, Any]) -> None:
+        owner = {client["clientId"]: client["id"] for client in self.lists["clients"].values()}
+        for client, roles in tree.get("roles", {}).get("client", {}).items():
+            for role in roles:
+                self._role(owner[client], role)
+        for group in tree["groups"]:
+            for client, names in group.get("clientRoles", {}).items():
+                self.given[f"{self.named('groups', 'name', group['name'])['id']} {owner[client]}"] = set(names)
+        for client, mappings in tree.get("clientScopeMappings", {}).items():
+            for mapping in mappings:
+                self.given[f"{owner[mapping['client']]} {owner[client]}"] = set(mapping["roles"])
+
+    def _role(self, client: str, role: dict[str, Any]) -> None:
+        found = next(self._ids)
+        self.roles[found] = {**role, "id": found, "containerId": client}
 
     def named(self, part: str, key: str, name: str) -> dict[str, Any]:
         return next(entry for entry in self.lists[part].values() if entry.get(key) == name)
@@ -58,7 +77,12 @@ class FakeRealm:
             return [{"name": name, "id": found} for name, found in self.scopes.items()]
         if path == "/users":
             return [deepcopy(u) for u in self.lists["users"].values() if u["username"] == params["username"]]
-        return self.accounts[path.split("/")[2]]
+        steps = path.split("/")[1:]
+        if steps[-1] == "roles":
+            return [role for role in self.roles.values() if role["containerId"] == steps[1]]
+        if "role-mappings" in steps or "scope-mappings" in steps:
+            return [{"name": name} for name in self.given.get(f"{steps[1]} {steps[-1]}", ())]
+        return self.accounts[steps[1]]
 
     def request(self, method: str, path: str, *, what: str = "", json: Any = None) -> None:
         self.calls.append(f"{method} {path}")
@@ -67,6 +91,16 @@ class FakeRealm:
             self._post(path, deepcopy(json))
         elif path == "":
             self.settings.update(deepcopy(json))
+        elif steps[-1] == "roles":
+            self._role(steps[1], json)
+        elif "role-mappings" in steps or "scope-mappings" in steps:
+            assert all(role["id"] in self.roles for role in json)
+            self.given.setdefault(f"{steps[1]} {steps[-1]}", set()).update(role["name"] for role in json)
+        elif steps[0] == "roles-by-id":
+            gone = self.roles.pop(steps[1])
+            for key, names in self.given.items():
+                if key.split()[1] == gone["containerId"]:
+                    names.discard(gone["name"])
         elif "protocol-mappers" in steps:
             self._mapper(method, self.lists["clients"][steps[1]], steps, json)
         elif steps[-2] in ("default-client-scopes", "optional-client-scopes"):
@@ -86,6 +120,8 @@ class FakeRealm:
 
     def _post(self, path: str, entry: dict[str, Any]) -> None:
         entry["id"] = next(self._ids)
+        # Which Keycloak passes over here.
+        entry.pop("clientRoles", None)
         for mapper in entry.get("protocolMappers", ()):
             mapper["id"] = next(self._ids)
         self.lists[_LISTS[path]][entry["id"]] = entry

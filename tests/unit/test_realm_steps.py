@@ -12,7 +12,8 @@ from components.realm.spec import realm_spec
 from problems import StackError
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 from stackctl.realm.actual import Actual
-from stackctl.realm.steps import Step, steps
+from stackctl.realm.step import Step
+from stackctl.realm.steps import steps
 from tests.samples import settings
 from tests.unit.fake_realm import FakeRealm
 
@@ -67,7 +68,12 @@ def _plain(fake: FakeRealm) -> Any:
 
     accounts = {fake.lists["clients"][found]["clientId"]: account for found, account in fake.accounts.items()}
     parts = {part: list(entries.values()) for part, entries in fake.lists.items()}
-    return without({**fake.settings, **parts, "accounts": accounts})
+    names = {entry["id"]: entry.get("clientId") or entry.get("name") for part in parts.values() for entry in part}
+    roles = [f"{names.get(role['containerId'])} {role['name']}" for role in fake.roles.values()]
+    given = [
+        f"{names.get(key.split()[0])} {sorted(found)}" for key, found in fake.given.items() if key.split()[0] in names
+    ]
+    return without({**fake.settings, **parts, "accounts": accounts, "roles": roles, "given": given})
 
 
 @pytest.mark.parametrize(("before", "after"), [(PLAIN, FULL), (FULL, PLAIN)])
@@ -179,17 +185,44 @@ def test_what_a_client_no_longer_has_is_taken_from_it() -> None:
     client["optionalClientScopes"].remove("offline_access")
     client["defaultClientScopes"].append("offline_access")
     client["protocolMappers"].append({"name": "dropped", "protocolMapper": "other", "config": {}})
-    client["protocolMappers"][0]["config"]["full.path"] = "true"
+    client["protocolMappers"][0]["config"]["multivalued"] = "false"
     fake = FakeRealm(before)
     said = take(PLAIN, before, fake)
     assert {line.partition(": ")[2] for line in said} == {
         "attributes.dropped: yes -> none",
-        "full.path: true -> false",
+        "multivalued: false -> true",
         "is removed",
         "default scope offline_access is removed",
         "optional scope offline_access is added",
     }
     assert told(PLAIN, fake)["same"]
+
+
+def earlier() -> Tree:
+    """The realm as versions made it whose tokens named every group by the last part of its path."""
+    tree = {key: value for key, value in deepcopy(PLAIN).items() if key not in {"roles", "clientScopeMappings"}}
+    for group in tree["groups"]:
+        del group["clientRoles"]
+    for client in tree["clients"]:
+        if "protocolMappers" in client:
+            old = {"protocolMapper": "oidc-group-membership-mapper", "config": {"full.path": "false"}}
+            client["protocolMappers"][0] = {"name": "groups", "protocol": "openid-connect", **old}
+    return tree
+
+
+def test_a_realm_of_before_is_given_roles_before_its_tokens_name_them() -> None:
+    fake = FakeRealm(earlier())
+    fake.named("groups", "name", "mlflow-admins")["subGroupCount"] = 2
+    said = take(PLAIN, earlier(), fake)
+    roles = [n for n, line in enumerate(said) if "role" in line]
+    mappers = [n for n, line in enumerate(said) if "mapper" in line]
+    assert max(roles) < min(mappers)
+    assert "client mlflow-cli, mapper groups: is removed" in said
+    assert any(line.endswith("and so have the 2 group(s) in it") for line in said)
+    del fake.named("groups", "name", "mlflow-admins")["subGroupCount"]
+    same = told(PLAIN, fake)
+    assert same["here"] == same["there"]
+    assert take(PLAIN, PLAIN, fake) == []
 
 
 def test_keycloaks_own_clients_are_not_removed() -> None:

@@ -1,0 +1,105 @@
+"""Clients of a realm: their settings, scopes and mappers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from stackctl.realm.actual import Actual
+from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same
+
+# What has requests of its own, and what is never written over: a secret that was changed in Keycloak was changed
+# because it leaked.
+_APART = frozenset({"secret", "attributes", "protocolMappers", "defaultClientScopes", "optionalClientScopes"})
+# Keycloak's own, which go with their realm.
+_BUILT_IN = frozenset({
+    "account", "account-console", "admin-cli", "broker", "realm-management", "security-admin-console",
+})  # fmt: skip
+
+
+def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    """Clients as they are declared, but for their mappers."""
+    known = by("clientId", before.get("clients", ()))
+    for client in wanted["clients"]:
+        name = client["clientId"]
+        if name in actual.clients:
+            now, then = actual.clients[name], known.get(name, {})
+            yield from _settings(client, now, then, actual)
+            yield from _scopes(client, now, then, actual)
+        else:
+            yield Step(f"client {name}", ("is made",), partial(make, actual, "/clients", client))
+
+
+def mappers(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    """The mappers of clients that are there; what they name has to be there before."""
+    known = by("clientId", before.get("clients", ()))
+    for client in wanted["clients"]:
+        name = client["clientId"]
+        if name in actual.clients:
+            yield from _mappers(client, actual.clients[name], known.get(name, {}), actual)
+
+
+def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    """Clients that are declared no more."""
+    for name in gone("clients", "clientId", wanted, before):
+        if name in actual.clients and name not in _BUILT_IN:
+            path = f"/clients/{actual.clients[name]['id']}"
+            yield Step(f"client {name}", ("is removed",), partial(remove, actual, path, name))
+
+
+def _settings(client: Tree, now: Tree, then: Tree, actual: Actual) -> Iterator[Step]:
+    document, changes = dict(now), []
+    for key in sorted(client.keys() - _APART):
+        if not same(now.get(key), client[key]):
+            changes.append(said(key, now.get(key), client[key]))
+            document[key] = client[key]
+    here = now.get("attributes") or {}
+    dropped = dict.fromkeys((then.get("attributes") or {}).keys() - client["attributes"].keys(), "")
+    attributes = {**client["attributes"], **dropped}
+    differing = sorted(key for key in attributes if not same(here.get(key), attributes[key]))
+    if differing:
+        changes += [said(f"attributes.{key}", here.get(key), attributes[key]) for key in differing]
+        document["attributes"] = {**here, **attributes}
+    if changes:
+        document.pop("secret", None)
+        path = f"/clients/{now['id']}"
+        yield Step(f"client {client['clientId']}", tuple(changes), partial(put, actual, path, document))
+
+
+def _mappers(client: Tree, now: Tree, then: Tree, actual: Actual) -> Iterator[Step]:
+    there, path = by("name", now.get("protocolMappers", ())), f"/clients/{now['id']}/protocol-mappers/models"
+    declared = client.get("protocolMappers", ())
+    for mapper in declared:
+        where = f"client {client['clientId']}, mapper {mapper['name']}"
+        found = there.get(mapper["name"])
+        if found is None:
+            yield Step(where, ("is made",), partial(make, actual, path, mapper))
+            continue
+        config = found.get("config", {})
+        changes = [
+            said(key, config.get(key), value)
+            for key, value in mapper["config"].items()
+            if not same(config.get(key), value)
+        ]
+        if found["protocolMapper"] != mapper["protocolMapper"]:
+            changes.append(said("protocolMapper", found["protocolMapper"], mapper["protocolMapper"]))
+        if changes:
+            document = {**found, **mapper, "config": {**config, **mapper["config"]}}
+            yield Step(where, tuple(changes), partial(put, actual, f"{path}/{found['id']}", document))
+    for name in by("name", then.get("protocolMappers", ())).keys() & there.keys() - by("name", declared).keys():
+        where = f"client {client['clientId']}, mapper {name}"
+        yield Step(where, ("is removed",), partial(remove, actual, f"{path}/{there[name]['id']}", where))
+
+
+def _scopes(client: Tree, now: Tree, then: Tree, actual: Actual) -> Iterator[Step]:
+    for key, kind in (("defaultClientScopes", "default"), ("optionalClientScopes", "optional")):
+        declared, here = set(client[key]), set(now.get(key, ()))
+        dropped = set(then.get(key, ())) & here - declared
+        where, path = f"client {client['clientId']}", f"/clients/{now['id']}/{kind}-client-scopes"
+        for name in sorted(dropped):
+            words = (f"{kind} scope {name} is removed",)
+            yield Step(where, words, partial(remove, actual, f"{path}/{actual.scopes[name]}", name))
+        for name in sorted(declared - here):
+            if name in actual.scopes:
+                words = (f"{kind} scope {name} is added",)
+                yield Step(where, words, partial(put, actual, f"{path}/{actual.scopes[name]}", {}))

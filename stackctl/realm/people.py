@@ -1,0 +1,84 @@
+"""People and service accounts of a realm, and the groups that they are in.
+
+They are made once: what is done to them in Keycloak stays, and a step follows from a change of their declaration alone.
+So somebody who was taken out of a group, disabled or deleted there stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from stackctl.realm.actual import Actual
+from stackctl.realm.step import Step, Tree, by, make, remove, said
+
+_FIELDS = ("email", "emailVerified", "firstName", "lastName")
+
+
+def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    yield from _people(wanted, before, actual)
+    yield from _accounts(wanted, before, actual)
+
+
+def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    """People who are declared no more."""
+    for name in sorted(by("username", _persons(before)).keys() - by("username", _persons(wanted)).keys()):
+        found = actual.person(name)
+        if found is not None:
+            yield Step(f"user {name}", ("is removed",), partial(remove, actual, f"/users/{found['id']}", name))
+
+
+def _people(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    known = by("username", before.get("users", ()))
+    for user in _persons(wanted):
+        name = user["username"]
+        then = known.get(name)
+        if then is None:
+            found = actual.person(name)
+            if found is None:
+                document = {key: value for key, value in user.items() if key != "realmRoles"}
+                yield Step(f"user {name}", ("is made",), partial(make, actual, "/users", document))
+                continue
+            then = {}
+        fields = [key for key in _FIELDS if user.get(key) != then.get(key)]
+        if fields:
+            told = {key: user.get(key, False if key == "emailVerified" else "") for key in fields}
+            changes = tuple(said(key, then.get(key), user.get(key)) for key in fields)
+            yield Step(f"user {name}", changes, partial(_tell, actual, name, told))
+        yield from _memberships(f"user {name}", user, then, actual, partial(actual.person, name))
+
+
+def _tell(actual: Actual, name: str, fields: Tree) -> None:
+    found = actual.person(name)
+    if found is not None:
+        actual.send("PUT", f"/users/{found['id']}", {**found, **fields}, what=f"user {name}")
+
+
+def _accounts(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    known = by("serviceAccountClientId", before.get("users", ()))
+    for user in wanted["users"]:
+        client = user.get("serviceAccountClientId")
+        if client:
+            where = f"service account {client}"
+            yield from _memberships(where, user, known.get(client, {}), actual, partial(actual.account, client))
+
+
+def _memberships(where: str, user: Tree, then: Tree, actual: Actual, find: Callable[[], Tree | None]) -> Iterator[Step]:
+    """Steps into groups that were not declared for somebody before, and out of those that are no longer."""
+    declared, earlier = set(user.get("groups", ())), set(then.get("groups", ()))
+    for path in sorted(declared - earlier):
+        yield Step(where, (f"joins {path[1:]}",), partial(_join, actual, find, path[1:], "PUT"))
+    for path in sorted(earlier - declared):
+        if path[1:] in actual.groups:
+            yield Step(where, (f"leaves {path[1:]}",), partial(_join, actual, find, path[1:], "DELETE"))
+
+
+def _join(actual: Actual, find: Callable[[], Tree | None], group: str, method: str) -> None:
+    found = find()
+    if found is not None:
+        path = f"/users/{found['id']}/groups/{actual.groups[group]['id']}"
+        actual.send(method, path, what=f"group {group}")
+
+
+def _persons(tree: Tree) -> list[Tree]:
+    return [user for user in tree.get("users", ()) if not user.get("serviceAccountClientId")]
