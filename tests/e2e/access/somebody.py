@@ -59,6 +59,9 @@ class Somebody:
         service = keycloak.make(
             path, clientId=name, secret=secret, protocolMappers=mappers, **{key: found[key] for key in kept}
         )
+        # The roles that its tokens may name.
+        for owner in keycloak.get(f"{path}/{found['id']}/scope-mappings").get("clientMappings", {}).values():
+            keycloak.call("POST", f"{path}/{service}/scope-mappings/clients/{owner['id']}", json=owner["mappings"])
         number = keycloak.get(f"{path}/{service}/service-account-user")["id"]
         made = cls(client, keycloak, f"service-account-{name}", number, secret, service)
         made.join(group)
