@@ -190,7 +190,7 @@ def test_the_realm_is_without_secrets_and_each_placeholder_reaches_keycloak(
     realm = (directory / "realm.json").read_text()
     placeholders = re.findall(r"\$\{(\w+)\}", realm)
     document = json.loads(realm)
-    confidential = [client for client in document["clients"] if not (client["publicClient"] or client.get("bearerOnly"))]
+    confidential = [one for one in document["clients"] if not (one["publicClient"] or one.get("bearerOnly"))]
     people = [user for user in document["users"] if "credentials" in user]
     assert len(placeholders) == len(set(placeholders)) == len(confidential) + len(people) == 6
     keycloak = yaml.safe_load((directory / "compose.yaml").read_text())["services"]["keycloak"]
