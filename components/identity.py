@@ -9,6 +9,8 @@ from platforms.secrets import Change, Secret
 
 # MLflow's own client at Keycloak; both hold its secret.
 CLIENT_SECRET = Secret("mlflow-client-secret", length=48, change=Change.COORDINATED)
+# The service account that MLflow asks as who is in the realm; Keycloak and MLflow hold its secret.
+PEOPLE_SECRET = Secret("mlflow-people-secret", length=48, change=Change.COORDINATED)
 # The claim of every token that names the groups of its user.
 GROUPS_CLAIM = "groups"
 # Below MLflow's URL: where Keycloak sends a browser back to, and where the plugin sends one after logout.

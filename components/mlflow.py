@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from components.artifacts import artifact_store
-from components.identity import CALLBACK_PATH, CLIENT_SECRET, GROUPS_CLAIM, JOBS, JOBS_KEY
+from components.identity import CALLBACK_PATH, CLIENT_SECRET, GROUPS_CLAIM, JOBS, JOBS_KEY, PEOPLE_SECRET
 from components.keycloak import (
     TLS_CERTIFICATE_PATH,
     TLS_KEY_PATH,
@@ -43,7 +43,8 @@ from platforms.workload import (
     Workload,
     bash_http_check,
 )
-from settings import Settings, port_of, published_port, serves_mlflows_own_metrics, trace_senders
+from settings import Settings, ends_leavers, port_of, published_port, serves_mlflows_own_metrics, trace_senders
+from settings.derived import groups_client, people_client
 from settings.versions import image
 
 SERVER = "mlflow"
@@ -72,6 +73,8 @@ ARTIFACT_LOCATIONS = "MLFLOW_SSO_ARTIFACT_LOCATIONS"
 _BELOW = "MLFLOW_SSO_PATH"
 # The key of what jobs show the server (images/mlflow/app, `mlflow_sso.jobs`), which takes jobs where it has one.
 JOBS_KEY_VARIABLE = "MLFLOW_SSO_JOBS_KEY"
+# The account that may see who is in the realm (images/mlflow/app, `mlflow_sso.groups.directory`).
+_PEOPLE = tuple(f"MLFLOW_SSO_PEOPLE_{part}" for part in ("URL", "REALM", "CLIENT", "ROLES", "SECRET"))
 # MLflow's, 3.17.2: code that users wrote would run with the right to the whole database.
 NO_CODE_OF_USERS = {"MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS": "false"}
 # By images/mlflow/serve.py, or else by MLflow's command: the address of the backend store.
@@ -125,7 +128,7 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
 def own_variables(settings: Settings, profile: PluginProfile) -> set[str]:
     """The names of all variables that the stack sets, or would set with other settings."""
     env, secret_env = _environment(settings, profile)
-    return {*env, *secret_env, *SET_BY_THE_IMAGE, _BELOW, _METRICS, JOBS_KEY_VARIABLE}
+    return {*env, *secret_env, *SET_BY_THE_IMAGE, *_PEOPLE, _BELOW, _METRICS, JOBS_KEY_VARIABLE}
 
 
 def _environment(settings: Settings, profile: PluginProfile) -> tuple[dict[str, str], dict[str, SecretText]]:
@@ -214,6 +217,7 @@ def _variables(settings: Settings) -> dict[str, str]:
         **({_BELOW: _path(settings)} if _path(settings) else {}),
         **({_METRICS: str(METRICS_PORT)} if settings.mlflow.metrics else {}),
         **(NO_CODE_OF_USERS if settings.mlflow.jobs else {}),
+        **_people_variables(settings),
         **limit_variables(settings),
         **(_TRUSTED if settings.ca_bundle else {}),
         **({ARTIFACT_LOCATIONS: ",".join(locations)} if (locations := settings.mlflow.artifact_locations) else {}),
@@ -225,9 +229,18 @@ def _secret_variables(settings: Settings) -> dict[str, SecretText]:
     return {
         BACKEND_STORE: mlflow_database(settings).sqlalchemy_url,
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _WEBHOOK_KEY,
+        **({_PEOPLE[-1]: SecretText.of(PEOPLE_SECRET)} if ends_leavers(settings) else {}),
         **({JOBS_KEY_VARIABLE: SecretText.of(JOBS_KEY)} if settings.mlflow.jobs else {}),
         **({_GATEWAY_PASSPHRASE: SecretText.of(_GATEWAY_KEY)} if _has_gateway_key(settings) else {}),
     }
+
+
+def _people_variables(settings: Settings) -> dict[str, str]:
+    if not ends_leavers(settings):
+        return {}
+    address, client = keycloak_address(settings), settings.realm.client_id
+    values = (address.internal_url, address.realm, people_client(client), groups_client(client))
+    return dict(zip(_PEOPLE, values, strict=False))
 
 
 def _has_gateway_key(settings: Settings) -> bool:

@@ -153,6 +153,9 @@ class StackSpec:
                 "url": self.keycloak.admin_url,
             },
         }
+        if realm.people:
+            # As whom MLflow asks who is in the realm.
+            shown["people"] = {"client_id": realm.people.client_id, "client_secret": realm.people.secret}
         if self.keycloak_is_ours:
             shown["admin"] = {"username": self.admin_username, "password": self.admin_password}
         return shown

@@ -51,6 +51,22 @@ def allows_direct_access_grants(settings: Settings) -> bool:
     return settings.environment is Environment.DEV if given is None else given
 
 
+def ends_leavers(settings: Settings) -> bool:
+    """Whether MLflow has an account that may see who is in the realm.
+
+    Who manages a realm of others may not be able to give it that right; and a store outside the cluster has its secret
+    only where somebody put it there.
+    """
+    given, existing = settings.realm.leavers, settings.keycloak.existing
+    outside = settings.platform is Platform.KUBERNETES and settings.kubernetes.external_secrets is not None
+    return (existing is None or existing.create_realm) and not outside if given is None else given
+
+
+def people_client(client_id: str) -> str:
+    """The client of that account, beside MLflow's own."""
+    return f"{client_id}-people"
+
+
 def groups_client(client_id: str) -> str:
     """The client whose roles stand for the declared groups, beside MLflow's own."""
     return f"{client_id}-groups"

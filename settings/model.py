@@ -255,6 +255,11 @@ class Realm(Group):
     )
     direct_access_grants: bool | None = Field(None, description="Password grant; default: on in dev, off elsewhere")
     sample_users: bool | None = Field(None, description="alice and bob; default: in dev only")
+    leavers: bool | None = Field(
+        None,
+        description="Whether MLflow asks Keycloak who left or is disabled, and ends their access within a minute;"
+        " default: yes, but in a realm that exists, or with kubernetes.externalSecrets",
+    )
     lifetimes: Lifetimes = Lifetimes()
     groups: Groups = Groups()
     users: tuple[User, ...] = ()

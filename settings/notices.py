@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from settings.derived import behind_proxy, public_programs, published_port, run_elsewhere
+from settings.derived import behind_proxy, ends_leavers, public_programs, published_port, run_elsewhere
 from settings.model import PROJECT, Settings
 from settings.types import is_loopback, port_of
 
@@ -14,6 +14,11 @@ _NAMES = {"mlflow": "MLflow", "keycloak": "Keycloak"}
 
 def notices(settings: Settings) -> Iterator[str]:
     """A line for each."""
+    if not ends_leavers(settings):
+        yield (
+            f"{PROJECT}:realm.leavers is off: personal tokens of people who left stay until somebody revokes them"
+            " (`stackctl revoke`)."
+        )
     for part, group in public_programs(settings).items():
         # What is in front there forwards.
         if part in run_elsewhere(settings) or behind_proxy(settings, group.tls):

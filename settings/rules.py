@@ -12,6 +12,7 @@ from settings.derived import (
     SAMPLE_USERS,
     behind_proxy,
     groups_client,
+    people_client,
     public_programs,
     published_port,
     run_elsewhere,
@@ -162,11 +163,12 @@ def _names(settings: Settings, known: Known) -> Iterator[Wrong]:
     for key, name in given.items():
         if name in BUILT_IN_CLIENTS or name == f"{realm.name}-realm":
             yield Wrong((key,), name, "expected another id: Keycloak has a client of its own by this one")
-    own = groups_client(realm.client_id) if known.values("realm.clientId") else ""
+    own = (groups_client(realm.client_id), people_client(realm.client_id)) if known.values("realm.clientId") else ()
     for key, name in given.items():
-        if name == own:
-            expected = "expected another id: the roles that stand for the groups are a client's by this one"
-            yield Wrong((key, "realm.clientId"), name, expected)
+        if name in own:
+            yield Wrong(
+                (key, "realm.clientId"), name, "expected another id: the stack has a client of its own by this one"
+            )
     for kind in (users, given):
         for name in sorted(set(kind.values())):
             keys = tuple(key for key, other in kind.items() if other == name)

@@ -14,7 +14,15 @@ from typing import Any
 
 from components.identity import account_username
 from components.keycloak import SERVER
-from components.realm.spec import AUDIENCE_MAPPER, GROUPS_MAPPER, GROUPS_MAPPER_TYPE, Client, RealmSpec
+from components.realm.spec import (
+    AUDIENCE_MAPPER,
+    GROUPS_MAPPER,
+    GROUPS_MAPPER_TYPE,
+    MANAGEMENT,
+    VIEW_PEOPLE,
+    Client,
+    RealmSpec,
+)
 from components.stack import StackSpec
 from platforms.secrets import ImportQuoted, Secret, SecretText
 from platforms.workload import File, Workload
@@ -82,7 +90,7 @@ def _without_others(kept: str, variables: Iterable[str]) -> str:
 
 def _owners(realm: RealmSpec) -> list[tuple[tuple[str, str], Secret]]:
     """Every secret of the realm with the list of the import and the name in it that it belongs to, in that order."""
-    clients = [(("clients", client.client_id), client.secret) for client in realm.clients if client.secret]
+    clients = [(("clients", client_id), secret) for client_id, secret in realm.with_secrets]
     return [*clients, *((("users", user.username), user.password) for user in realm.users)]
 
 
@@ -155,6 +163,7 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
         "clients": [
             *(_client(client, spec, placeholder) for client in spec.clients),
             _groups_client(spec),
+            *([_people_client(spec.people, spec, placeholder)] if spec.people else []),
             *map(_closed_client, spec.closed),
         ],
         "users": [*_people(spec, placeholder), *_accounts(spec)],
@@ -187,10 +196,16 @@ def _accounts(spec: RealmSpec) -> list[dict[str, Any]]:
             "serviceAccountClientId": client.client_id,
             "realmRoles": [f"default-roles-{spec.name}"],
             "groups": [f"/{group}" for group in client.groups],
+            **({"clientRoles": {MANAGEMENT: [VIEW_PEOPLE]}} if client is spec.people else {}),
         }
-        for client in spec.clients
+        for client in (*spec.clients, *([spec.people] if spec.people else []))
         if client.service_account
     ]
+
+
+def _people_client(client: Client, spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[str, Any]:
+    """Its tokens are for Keycloak's admin API alone, and carry the rights of its service account, which are few."""
+    return {**_client(client, spec, placeholder), "fullScopeAllowed": True, "protocolMappers": []}
 
 
 def _groups_client(spec: RealmSpec) -> dict[str, Any]:

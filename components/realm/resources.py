@@ -6,7 +6,14 @@ import pulumi
 import pulumi_keycloak as keycloak
 from pulumi_keycloak import openid
 
-from components.realm.spec import AUDIENCE_MAPPER, GROUPS_MAPPER, GROUPS_MAPPER_TYPE, Client
+from components.realm.spec import (
+    AUDIENCE_MAPPER,
+    GROUPS_MAPPER,
+    GROUPS_MAPPER_TYPE,
+    MANAGEMENT,
+    VIEW_PEOPLE,
+    Client,
+)
 from components.stack import StackSpec
 from platforms.quantities import go_duration
 from platforms.site import Scope, Secrets
@@ -61,6 +68,8 @@ class KeycloakRealm(pulumi.ComponentResource):
         for client in sorted(realm.clients, key=lambda client: client.client_id != realm.audience):
             self._make_client(client)
         self._make_roles()
+        if realm.people:
+            self._make_people(realm.people)
         for client_id in realm.closed:
             self._close_client(client_id)
         self._make_users()
@@ -214,6 +223,42 @@ class KeycloakRealm(pulumi.ComponentResource):
                     role_id=role.id,
                     opts=self._inside(client),
                 )
+
+    def _make_people(self, client: Client) -> None:
+        """The account that may see who is in the realm."""
+        name = self._logical(f"client-{client.client_id}")
+        made = openid.Client(
+            name,
+            realm_id=self._realm_id,
+            client_id=client.client_id,
+            name=client.name,
+            access_type="CONFIDENTIAL",
+            client_secret=self._secrets.value(client.secret) if client.secret else None,
+            standard_flow_enabled=False,
+            implicit_flow_enabled=False,
+            direct_access_grants_enabled=False,
+            service_accounts_enabled=True,
+            valid_post_logout_redirect_uris=list(client.post_logout_uris),
+            full_scope_allowed=True,
+            opts=self._child,
+        )
+        inside = self._inside(made)
+        openid.ClientServiceAccountRole(
+            f"{name}-right",
+            realm_id=self._realm_id,
+            service_account_user_id=made.service_account_user_id,
+            client_id=self._management(),
+            role=VIEW_PEOPLE,
+            # Another one in a preview alone, which asks no server for it.
+            opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(ignore_changes=["client_id"])),
+        )
+
+    def _management(self) -> pulumi.Output[str]:
+        """The id of Keycloak's own client for the rights to a realm."""
+        if pulumi.runtime.is_dry_run():
+            return pulumi.Output.from_input(MANAGEMENT)
+        asked = pulumi.InvokeOutputOptions(parent=self, provider=self._provider)
+        return openid.get_client_output(realm_id=self._realm_id, client_id=MANAGEMENT, opts=asked).id
 
     def _close_client(self, client_id: str) -> None:
         """Keeps passwords from a client of Keycloak's own, which is there with the realm and goes with it.

@@ -15,12 +15,13 @@ from components.identity import (
     CLIENT_SECRET,
     GROUPS_CLAIM,
     LOGGED_OUT_PATH,
+    PEOPLE_SECRET,
     account_secret,
     user_password,
 )
 from platforms.secrets import Secret
-from settings import Environment, Settings, allows_direct_access_grants, reveal, wants_sample_users
-from settings.derived import SAMPLE_USERS, groups_client
+from settings import Environment, Settings, allows_direct_access_grants, ends_leavers, reveal, wants_sample_users
+from settings.derived import SAMPLE_USERS, groups_client, people_client
 from settings.model import Lifetimes
 
 # Keycloak's own defaults; written out, since its provider would add one of an older version.
@@ -38,6 +39,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
 # them was called "groups", and wrote every group by the last part of its path.
 GROUPS_MAPPER, AUDIENCE_MAPPER = "declared-groups", "audience"
 GROUPS_MAPPER_TYPE = "oidc-usermodel-client-role-mapper"
+# Keycloak's own client whose roles are the rights to a realm, and the one to see its people and their groups.
+MANAGEMENT, VIEW_PEOPLE = "realm-management", "view-users"
 # Any port on a loopback address matches a redirect URI without one (RFC 8252, section 7.3).
 CLI_REDIRECT_URIS = ("http://127.0.0.1/callback", "http://localhost/callback")
 
@@ -99,6 +102,8 @@ class RealmSpec:
     admin_groups, user_groups: the groups of MLflow's administrators, and those of everybody else who may come in.
     server: MLflow's own client, which the `aud` of every token must name. cli: that of command lines.
     accounts: those of service accounts.
+    people: that of the account which may see people, and do nothing else; None for none. Keycloak's admin API alone
+        takes its tokens.
     closed: Keycloak's own clients at which nobody may try passwords past the browser and what it asks for besides:
         `admin-cli` takes direct access grants in every new realm. They ask for consent, with which Keycloak refuses
         such a grant (`ResourceOwnerPasswordCredentialsGrantType`: "Client requires user consent").
@@ -116,6 +121,7 @@ class RealmSpec:
     server: Client
     cli: Client
     accounts: tuple[Client, ...]
+    people: Client | None
     users: tuple[User, ...]
     closed: tuple[str, ...]
     groups_client_name: str = "Roles of the groups of MLflow"
@@ -157,9 +163,15 @@ class RealmSpec:
         return (self.server, self.cli, *self.accounts)
 
     @property
+    def with_secrets(self) -> tuple[tuple[str, Secret], ...]:
+        """The clients that have a secret, by their ids, and those secrets."""
+        clients = (*self.clients, *((self.people,) if self.people else ()))
+        return tuple((client.client_id, client.secret) for client in clients if client.secret is not None)
+
+    @property
     def secrets(self) -> tuple[Secret, ...]:
         """Those of its clients and users."""
-        return (*(c.secret for c in self.clients if c.secret is not None), *(user.password for user in self.users))
+        return (*(secret for _, secret in self.with_secrets), *(user.password for user in self.users))
 
 
 def realm_spec(settings: Settings) -> RealmSpec:
@@ -197,6 +209,14 @@ def realm_spec(settings: Settings) -> RealmSpec:
             )
             for account in realm.service_accounts
         ),
+        people=Client(
+            client_id=people_client(realm.client_id),
+            name="Who is in the realm, for MLflow",
+            secret=PEOPLE_SECRET,
+            service_account=True,
+        )
+        if ends_leavers(settings)
+        else None,
         users=(*_sample_users(settings), *_declared_users(settings)),
         # A realm that is somebody else's may need it.
         closed=("admin-cli",) if existing is None or existing.create_realm else (),

@@ -50,7 +50,8 @@ def service_account_rows(
     spec: RealmSpec, actual: Mapping[str, Actual], plugin: Mapping[str, PluginUser] | None
 ) -> list[Row]:
     """Service accounts by their client's id."""
-    declared = {client.client_id: client.groups for client in spec.clients if client.service_account}
+    clients = (*spec.clients, *((spec.people,) if spec.people else ()))
+    declared = {client.client_id: client.groups for client in clients if client.service_account}
     known = None
     if plugin is not None:
         # Keycloak spells the account's name in lower case, whatever the client's id.
@@ -77,7 +78,7 @@ def _rows(
         elif there is not None:
             drift += _membership(spec, name, declared, there)
         if known is not None:
-            drift += _plugin(known, there, spec.admin_groups)
+            drift += _plugin(known, there, spec)
         role = None if plugin is None else "" if known is None else "administrator" if known.is_admin else "user"
         groups = there.groups if there else ()
         rows.append(Row(name, name in declared, there is not None, groups, role, tuple(drift)))
@@ -101,13 +102,14 @@ def _membership(spec: RealmSpec, name: str, declared: Mapping[str, Sequence[str]
         yield f"also in {', '.join(more)}"
 
 
-def _plugin(known: PluginUser, there: Actual | None, admins: Sequence[str]) -> Iterable[str]:
+def _plugin(known: PluginUser, there: Actual | None, spec: RealmSpec) -> Iterable[str]:
     if known.active is False:
         return
     if there is None:
-        yield "active in MLflow, and not in Keycloak: personal tokens still work"
+        works = "refused if anybody ever logged in to it" if spec.people else "personal tokens still work"
+        yield f"active in MLflow, and not in Keycloak: {works}"
         return
-    should = any(group in admins for group in there.groups)
+    should = any(group in spec.admin_groups for group in there.groups)
     if known.is_admin and not should:
         yield "administrator of MLflow, and in no group of administrators"
     elif should and not known.is_admin:

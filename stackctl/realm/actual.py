@@ -65,6 +65,14 @@ class Actual:
         rows = self.admin.get(f"/groups/{found['id']}/role-mappings/clients/{owner['id']}")
         return {row["name"] for row in rows}
 
+    def of_account(self, client: str, owner: str) -> set[str]:
+        """The roles of an owner's that a client's service account has itself."""
+        other = self.clients.get(owner)
+        if client not in self.clients or other is None:
+            return set()
+        path = f"/users/{self.account(client)['id']}/role-mappings/clients/{other['id']}"
+        return {row["name"] for row in self.admin.get(path)}
+
     def in_scope(self, client: str, owner: str) -> set[str]:
         """The roles of an owner's that tokens of a client may name."""
         found, other = self.clients.get(client), self.clients.get(owner)

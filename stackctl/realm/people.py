@@ -61,6 +61,16 @@ def _accounts(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
         if client:
             where = f"service account {client}"
             yield from _memberships(where, user, known.get(client, {}), actual, partial(actual.account, client))
+            for owner, names in user.get("clientRoles", {}).items():
+                missing = sorted(set(names) - actual.of_account(client, owner))
+                if missing:
+                    words = f"has the role {', '.join(missing)} of client {owner}"
+                    yield Step(where, (words,), partial(_give, actual, client, owner, missing))
+
+
+def _give(actual: Actual, client: str, owner: str, names: list[str]) -> None:
+    path = f"/users/{actual.account(client)['id']}/role-mappings/clients/{actual.clients[owner]['id']}"
+    actual.send("POST", path, [actual.roles(owner)[name] for name in names])
 
 
 def _memberships(where: str, user: Tree, then: Tree, actual: Actual, find: Callable[[], Tree | None]) -> Iterator[Step]:

@@ -94,6 +94,8 @@ def _declared(realm: RealmSpec) -> dict[str, Any]:
 def _secrets(realm: RealmSpec, outputs: Mapping[str, Any]) -> dict[str, str]:
     """The secrets of the realm's clients and users, by name, as far as the outputs have them."""
     found: dict[Secret | None, Any] = {realm.server.secret: outputs.get("client_secret")}
+    if realm.people:
+        found[realm.people.secret] = outputs.get("people", {}).get("client_secret")
     for client in realm.accounts:
         found[client.secret] = outputs.get("service_accounts", {}).get(client.client_id, {}).get("client_secret")
     for user in realm.users:

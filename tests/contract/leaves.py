@@ -22,16 +22,25 @@ ADDED: Mapping[tuple[str, str], str] = {
         "client-admin-cli",
     ): "Keycloak made it with the realm; it asks for consent now, and nothing but that is known of it",
     ("Client", "client-mlflow-groups"): "its roles stand for the declared groups, and it has no login",
+    ("Client", "client-mlflow-people"): "MLflow asks as this account who is in the realm",
+    ("variable", "MLFLOW_PEOPLE_SECRET"): "the secret of that account, for Compose",
+    ("RandomPassword", "mlflow-people-secret"): "the same, for Pulumi",
     ("RandomPassword", "mlflow-gateway-key"): "rows under MLflow's public passphrase are put under it as MLflow starts",
 }
 # Kinds of which some come and some go with no data in them.
 _ROLES = "tokens name the declared groups by roles, which stand beside what was there"
-COME: Mapping[str, str] = dict.fromkeys(("Role", "GroupRoles", "GenericRoleMapper", "GenericProtocolMapper"), _ROLES)
+COME: Mapping[str, str] = {
+    **dict.fromkeys(("Role", "GroupRoles", "GenericRoleMapper", "GenericProtocolMapper"), _ROLES),
+    "ClientServiceAccountRole": "MLflow may see who is in the realm",
+}
 GONE: Mapping[str, str] = {"GroupMembershipProtocolMapper": "it wrote every group by the last part of its path"}
 # The programs that the next `up` starts anew, with what they are told beside what they were; all else of them stays.
 STARTED_ANEW: Mapping[str, frozenset[str]] = {
     "mlflow": frozenset(
-        {"MLFLOW_CRYPTO_KEK_PASSPHRASE", "MLFLOW_CRYPTO_KEK_VERSION", "MLFLOW_GATEWAY_KEY", "MLFLOW_SSO_TURNS"}
+        {
+            *("MLFLOW_CRYPTO_KEK_PASSPHRASE", "MLFLOW_CRYPTO_KEK_VERSION", "MLFLOW_GATEWAY_KEY", "MLFLOW_SSO_TURNS"),
+            *(f"MLFLOW_SSO_PEOPLE_{part}" for part in ("URL", "REALM", "CLIENT", "ROLES", "SECRET")),
+        }
     ),
 }
 # Programs that start anew in some stacks alone: what their secrets are spelt by was wrong for some values.

@@ -317,7 +317,11 @@ def test_10_every_client_puts_the_claim_that_mlflow_reads_into_every_token(sampl
     spec = stack_spec(sample)
     claim = workload(spec, "mlflow").env["OIDC_GROUPS_ATTRIBUTE"]
     # Nobody logs in with these.
-    without = {*spec.realm.closed, spec.realm.groups_client}
+    without = {
+        *spec.realm.closed,
+        spec.realm.groups_client,
+        *([spec.realm.people.client_id] if spec.realm.people else []),
+    }
     for client in imported(spec)["clients"]:
         if client["clientId"] in without:
             continue

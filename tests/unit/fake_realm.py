@@ -25,11 +25,17 @@ class FakeRealm:
         # Roles of clients by their ids; and of a group or a client, `<id> <id of the roles' client>`, their names.
         self.roles: dict[str, dict[str, Any]] = {}
         self.given: dict[str, set[str]] = {}
+        # Keycloak's own, whose roles are the rights to the realm.
+        self._post("/clients", {"clientId": "realm-management"})
+        self._role(self.named("clients", "clientId", "realm-management")["id"], {"name": "view-users"})
         for path, part in _LISTS.items():
             for entry in tree[part]:
                 if "serviceAccountClientId" in entry:
                     client = self.named("clients", "clientId", entry["serviceAccountClientId"])
-                    self.accounts[client["id"]]["groups"] = list(entry["groups"])
+                    account = self.accounts[client["id"]]
+                    account["groups"] = list(entry["groups"])
+                    for owner, names in entry.get("clientRoles", {}).items():
+                        self.given[f"{account['id']} {self.named('clients', 'clientId', owner)['id']}"] = set(names)
                 else:
                     self._post(path, deepcopy(entry))
         self._import_roles(tree)

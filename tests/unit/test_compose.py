@@ -192,7 +192,7 @@ def test_the_realm_is_without_secrets_and_each_placeholder_reaches_keycloak(
     document = json.loads(realm)
     confidential = [one for one in document["clients"] if not (one["publicClient"] or one.get("bearerOnly"))]
     people = [user for user in document["users"] if "credentials" in user]
-    assert len(placeholders) == len(set(placeholders)) == len(confidential) + len(people) == 6
+    assert len(placeholders) == len(set(placeholders)) == len(confidential) + len(people) == 7
     keycloak = yaml.safe_load((directory / "compose.yaml").read_text())["services"]["keycloak"]
     assert set(placeholders) <= set(keycloak["environment"])
 

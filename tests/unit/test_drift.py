@@ -56,10 +56,14 @@ def test_service_accounts_are_compared_by_their_client_whatever_its_case() -> No
     given = {"mlflow-sso:realm": {"serviceAccounts": [{"clientId": "CI", "groups": [USERS]}]}}
     rows = drift.service_account_rows(
         realm_spec(parse(given, "x")),
-        {"CI": BOB, "mlflow": BOB},
+        {"CI": BOB, "mlflow": BOB, "mlflow-people": drift.Actual(True, ())},
         {"service-account-ci": user("service-account-ci"), "alice": user("alice")},
     )
-    assert [(row.name, row.mlflow, row.drift) for row in rows] == [("CI", "user", ()), ("mlflow", "", ())]
+    assert [(row.name, row.mlflow, row.drift) for row in rows] == [
+        ("CI", "user", ()),
+        ("mlflow", "", ()),
+        ("mlflow-people", "", ()),
+    ]
 
 
 def test_a_group_that_is_missing_is_drift_and_one_more_is_not() -> None:

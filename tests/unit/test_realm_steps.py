@@ -201,6 +201,9 @@ def test_what_a_client_no_longer_has_is_taken_from_it() -> None:
 def earlier() -> Tree:
     """The realm as versions made it whose tokens named every group by the last part of its path."""
     tree = {key: value for key, value in deepcopy(PLAIN).items() if key not in {"roles", "clientScopeMappings"}}
+    new = {"mlflow-groups", "mlflow-people"}
+    tree["clients"] = [client for client in tree["clients"] if client["clientId"] not in new]
+    tree["users"] = [user for user in tree["users"] if user.get("serviceAccountClientId") not in new]
     for group in tree["groups"]:
         del group["clientRoles"]
     for client in tree["clients"]:
@@ -214,9 +217,10 @@ def test_a_realm_of_before_is_given_roles_before_its_tokens_name_them() -> None:
     fake = FakeRealm(earlier())
     fake.named("groups", "name", "mlflow-admins")["subGroupCount"] = 2
     said = take(PLAIN, earlier(), fake)
-    roles = [n for n, line in enumerate(said) if "role" in line]
+    roles = [n for n, line in enumerate(said) if "role" in line and "view-users" not in line]
     mappers = [n for n, line in enumerate(said) if "mapper" in line]
     assert max(roles) < min(mappers)
+    assert "service account mlflow-people: has the role view-users of client realm-management" in said
     assert "client mlflow-cli, mapper groups: is removed" in said
     assert any(line.endswith("and so have the 2 group(s) in it") for line in said)
     del fake.named("groups", "name", "mlflow-admins")["subGroupCount"]

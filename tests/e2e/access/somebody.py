@@ -117,6 +117,9 @@ class Somebody:
         what = f"clients/{self.service}" if self.service else f"users/{self.id}"
         self.keycloak.call("PUT", f"/{self.keycloak.realm}/{what}", json={"enabled": False})
 
+    def enable(self) -> None:
+        self.keycloak.call("PUT", f"/{self.keycloak.realm}/users/{self.id}", json={"enabled": True})
+
     def delete(self) -> None:
         what = f"clients/{self.service}" if self.service else f"users/{self.id}"
         self.keycloak.remove(f"/{self.keycloak.realm}/{what}")

@@ -8,7 +8,7 @@ docs/decisions/mlflow/0023-groups.md says what counts when.
 
 def install() -> None:
     """Puts the mends in place that are not in the way of each request (those: mlflow_sso.shortcuts.accounts)."""
-    from mlflow_sso.groups import accounts, pages, record, refusals
+    from mlflow_sso.groups import accounts, leavers, pages, record, refusals
 
-    for each in (record, accounts, refusals, pages):
+    for each in (record, accounts, refusals, pages, leavers):
         each.install()

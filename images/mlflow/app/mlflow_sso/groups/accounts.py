@@ -27,13 +27,16 @@ _log = get_logger()
 def words(provider: Any, claims: Mapping[str, Any], groups: Any) -> Words:
     """What a token of a provider says, by the plugin's own rules for the groups that it carries."""
     names = group_patterns.normalize_group_values(groups)
-    if provisioning_policy.admin_from_claims(provider, names, config.OIDC_ADMIN_GROUP_NAME):
-        rank = Rank.ADMINISTRATOR
-    elif group_patterns.admitting_rule(names, config.OIDC_GROUP_NAME, config.OIDC_GROUP_NAME_PATTERN):
-        rank = Rank.USER
-    else:
-        rank = Rank.STRANGER
-    return Words.of(claims, names, rank)
+    return Words.of(claims, names, rank(provider, names))
+
+
+def rank(provider: Any, groups: list[str]) -> Rank:
+    """What groups make of somebody, by the plugin's rules."""
+    if provisioning_policy.admin_from_claims(provider, groups, config.OIDC_ADMIN_GROUP_NAME):
+        return Rank.ADMINISTRATOR
+    if group_patterns.admitting_rule(groups, config.OIDC_GROUP_NAME, config.OIDC_GROUP_NAME_PATTERN):
+        return Rank.USER
+    return Rank.STRANGER
 
 
 def speaks_for(provider: Any, claims: Mapping[str, Any], username: str, row: Any) -> bool:
@@ -57,8 +60,7 @@ def bring(username: str, row: Any, provider: Any, said: Words, *, trusted: bool 
         if not said.is_due(held.kept, time.time()):
             return held.kept.refusal
         refusal = _write(username, row, provider, said) if trusted else ""
-        if said.rank is Rank.STRANGER:
-            refusal = STRANGER
+        refusal = said.refusal or refusal
         held.write(said, refusal)
     return refusal
 
@@ -95,11 +97,11 @@ def _write(username: str, row: Any, provider: Any, said: Words) -> str:
     return refusal
 
 
-def end_sessions(username: str) -> None:
-    """Ends the sessions of whoever is in no allowed group."""
+def end_sessions(username: str, reason: str = STRANGER) -> None:
+    """Ends the sessions of whoever may come in no more."""
     ended = store.revoke_all_auth_sessions(username)
     if ended:
-        detail = {"sessions": ended, "reason": STRANGER}
+        detail = {"sessions": ended, "reason": reason}
         emit_audit_event("session.revoked", username, resource_type="user", resource_id=username, detail=detail)
 
 

@@ -11,7 +11,7 @@ from mlflow_oidc_auth.config import config
 from mlflow_oidc_auth.utils import group_detection
 
 from mlflow_sso.groups import accounts, record
-from mlflow_sso.groups.words import LAST, STRANGER, Rank, Words
+from mlflow_sso.groups.words import LAST, OUT, STRANGER, Rank, Words
 
 # Seconds before somebody whom the plugin keeps as the last administrator is tried again.
 _REST = 10.0
@@ -41,7 +41,7 @@ def heard(
         return row, refusal
     if not accounts.speaks_for(provider, claims, username, row):
         return row, refusal
-    if accounts.bring(username, row, provider, said, trusted=trusted) == STRANGER:
+    if accounts.bring(username, row, provider, said, trusted=trusted) in OUT:
         accounts.end_sessions(username)
     return read(), refusal
 
@@ -52,7 +52,7 @@ def _is_due(username: str, row: Any, said: Words, trusted: bool) -> bool:
         return False
     if not trusted:
         # It changes whether its owner comes in, and nothing else.
-        return (said.rank is Rank.STRANGER) != (kept.refusal == STRANGER)
+        return (said.rank is Rank.STRANGER) != (kept.refusal in OUT)
     if not (kept.refusal == LAST and said.is_kept(kept)):
         return True
     with _lock:

@@ -18,7 +18,7 @@ from mlflow_oidc_auth.utils.group_detection import call_group_detection_plugin
 from mlflow_sso import upstream
 from mlflow_sso.groups import accounts
 from mlflow_sso.groups.refusals import REASONS
-from mlflow_sso.groups.words import STRANGER, subject
+from mlflow_sso.groups.words import OUT, subject
 from mlflow_sso.shortcuts.accounts import account_of, aside, cookies
 
 _log = get_logger()
@@ -84,7 +84,7 @@ def _logged_in(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
 
         def hear() -> str:
             refusal = _bring(login.provider, name, login.claims, login.groups)
-            if refusal == STRANGER:
+            if refusal in OUT:
                 accounts.end_sessions(name)
             return refusal
 
@@ -126,7 +126,7 @@ class _Heard:
             return _bring(provider, username, known, groups)
 
         refusal = await aside(cookies, hear)
-        self._renewal.ended = refusal == STRANGER
+        self._renewal.ended = refusal in OUT
         if refusal:
             _log.info("Session of %s ended: %s", username, refusal)
         return not refusal

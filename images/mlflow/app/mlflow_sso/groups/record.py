@@ -66,9 +66,14 @@ def held(user: int) -> Iterator[Held]:
         yield Held(connection, user)
 
 
+def alone(connection: Any) -> None:
+    """Waits until no other process makes a table of ours, for as long as the transaction lasts."""
+    if store.engine.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
 def install() -> None:
     """Makes the table. The plugin has its database's schema current as its application is imported, before this."""
     with store.engine.begin() as connection:
-        if store.engine.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        alone(connection)
         TABLE.create(connection, checkfirst=True)

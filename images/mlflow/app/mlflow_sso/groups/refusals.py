@@ -13,10 +13,11 @@ from mlflow_oidc_auth.middleware.auth_middleware import AuthMiddleware
 from starlette.responses import JSONResponse
 
 from mlflow_sso import upstream
-from mlflow_sso.groups.words import LAST, STRANGER
+from mlflow_sso.groups.words import GONE, LAST, STRANGER
 
 REASONS = {
     STRANGER: "You are in none of the groups that may use MLflow. A change counts at the next token: log in again.",
+    GONE: "Your account at the login is disabled or gone. If it is there again, log in again.",
     LAST: (
         "You are in none of the administrators' groups any more, and MLflow keeps its only administrator."
         " As soon as another one has logged in, you are let in again."

@@ -11,6 +11,10 @@ from typing import Any
 # Why somebody is refused: in no group that may come in; or the account stays an administrator, against its owner's
 # groups, since the plugin keeps the last one.
 STRANGER, LAST = "no_allowed_group", "last_administrator"
+# The issuer knows its owner no more, or lets them log in no more.
+GONE = "not_at_issuer"
+# With these nobody has a session.
+OUT = (STRANGER, GONE)
 # Seconds by which the clocks of the issuer and of this server may differ.
 LEEWAY = 120
 
@@ -25,16 +29,25 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True)
 class Words:
-    """What a token says: its owner's groups and what they make of them, when it was issued, and until when it holds."""
+    """What a token says: its owner's groups and what they make of them, when it was issued, and until when it holds.
+
+    stranger: why a stranger is one.
+    """
 
     groups: tuple[str, ...]
     rank: Rank
     issued: int
     until: float
+    stranger: str = STRANGER
 
     @classmethod
     def of(cls, claims: Mapping[str, Any], groups: Iterable[str], rank: Rank) -> "Words":
         return cls(tuple(groups), rank, _seconds(claims.get("iat")), _seconds(claims.get("exp")))
+
+    @property
+    def refusal(self) -> str:
+        """Why nobody comes in as this says, or nothing."""
+        return self.stranger if self.rank is Rank.STRANGER else ""
 
     @property
     def digest(self) -> str:
