@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,8 @@ from platforms.labels import LABEL_COMPONENT, LABEL_PROTECTED
 
 _ORDER = ("container", "network", "volume", "image")
 _GONE = ("No such", "not found")
+# The name that the engine gives to a volume without one.
+_NAMELESS = re.compile(r"[0-9a-f]{64}")
 
 
 class DockerInventory:
@@ -30,6 +33,7 @@ class DockerInventory:
                 *(_item("container", c["Name"].lstrip("/"), c["Config"]) for c in containers),
                 *(_item("network", n["Name"], n, _users("network", n["Id"], own)) for n in networks),
                 *(_item("volume", v["Name"], v, _users("volume", v["Name"], own)) for v in volumes),
+                *(_scratch(own, containers)),
             ]
             if images is not None:
                 found += _images(project, {*images, *(str(c["Config"]["Image"]) for c in containers)}, own)
@@ -72,6 +76,20 @@ def _item(kind: str, name: str, labelled: dict[str, Any], used_by: tuple[str, ..
     protected = labels.get(LABEL_PROTECTED) == "true"
     component = str(labels.get(LABEL_COMPONENT, ""))
     return Item(kind, name, component, data=kind == "volume", protected=protected, used_by=used_by)
+
+
+def _scratch(own: set[str], containers: list[dict[str, Any]]) -> Iterator[Item]:
+    """The volumes without a name: scratch space, and what an image declares.
+
+    They go with their container, but for those that Compose handed on from one that it replaced: these it mounts by
+    the names that the engine gave them, and nobody removes such a one.
+    """
+    for container in containers:
+        component = str((container["Config"].get("Labels") or {}).get(LABEL_COMPONENT, ""))
+        for mount in container.get("Mounts") or ():
+            name = str(mount.get("Name", ""))
+            if mount.get("Type") == "volume" and _NAMELESS.fullmatch(name):
+                yield Item("volume", name, component, used_by=_users("volume", name, own))
 
 
 def _users(kind: str, name: str, own: set[str]) -> tuple[str, ...]:

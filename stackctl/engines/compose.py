@@ -154,8 +154,13 @@ class ComposeTarget:
     def destroy(self, stack: str) -> None:
         """Remove every container, network and volume of the stack, and its secrets with them."""
         directory = stack_directory(stack)
-        refuse_protected(DockerInventory(), stack)
+        inventory = DockerInventory()
+        refuse_protected(inventory, stack)
+        # Compose removes its own volumes, and leaves scratch that it handed on.
+        scratch = [item for item in inventory.find(PROJECT, stack) if item.kind == "volume" and not item.data]
         run(directory, "down", "--volumes", "--remove-orphans", profile=compose.ON_DEMAND)
+        for item in scratch:
+            inventory.remove(item)
         shutil.rmtree(directory)
 
     def kept(self, stack: str) -> dict[str, str]:

@@ -45,7 +45,7 @@ def beside(
         until(lambda: _answers(url, path))
         yield url
     finally:
-        docker("rm", "--force", container)
+        docker("rm", "--force", "--volumes", container)
 
 
 def _answers(url: str, path: str) -> bool:

@@ -33,7 +33,7 @@ def store(name: str, image: str, words: tuple[str, ...], asked: tuple[str, ...],
         eventually(serves, lambda code: code == 0, f"{name} serves")
         yield
     finally:
-        docker("rm", "-f", name)
+        docker("rm", "-fv", name)
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,12 @@ def up(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         made = Throwaway(stack, f"{outside.host}/32:{outside.port}" if outside else "198.51.100.1/32:443")
         try:
             made.up()
-            yield Up(made, outside)
+            here = Up(made, outside)
+            yield here
+            scratch = anonymous(here)
+            stack.stackctl("cleanup", "--yes")
+            assert scratch
+            assert not scratch.intersection(docker("volume", "ls", "-q").split()), "scratch goes with its stack"
         finally:
             stack.stackctl("cleanup", "--yes", check=False)
             # Protected data goes by its name alone, and what was kept beside it.
