@@ -244,7 +244,8 @@ class KeycloakRealm(pulumi.ComponentResource):
         )
         inside = self._inside(made)
         openid.ClientServiceAccountRole(
-            f"{name}-right",
+            # Another realm is another right: that one's client has another id, which an update keeps.
+            f"{name}-right-{self._spec.name}",
             realm_id=self._realm_id,
             service_account_user_id=made.service_account_user_id,
             client_id=self._management(),

@@ -147,6 +147,23 @@ def group_roles(seen: Observed) -> Iterator[Finding]:
 
 
 @check(Needs.STACK)
+def other_mappers(seen: Observed) -> Iterator[Finding]:
+    """Mappers beside the stack's own that write groups into tokens, as those of earlier versions did."""
+    if seen.realm_admin is None or seen.spec is None:
+        return
+    realm = seen.spec.realm
+    declared = {client.client_id for client in realm.clients}
+    for client in seen.realm_admin.clients():
+        for mapper in client.representation.get("protocolMappers") or ():
+            claim = mapper.get("config", {}).get("claim.name")
+            if client.client_id in declared and mapper["name"] != GROUPS_MAPPER and claim == realm.groups_claim:
+                evidence = f"mapper {mapper['name']} of client {client.client_id} writes the claim {claim} too"
+                cause = "tokens name groups that nobody declared, some by the last part of their path alone"
+                fix = f"remove the mapper {mapper['name']} of client {client.client_id} in Keycloak's admin console"
+                yield Finding("group-roles", evidence, cause, fix)
+
+
+@check(Needs.STACK)
 def audience(seen: Observed) -> Iterator[Finding]:
     view = seen.mlflow
     if view is None or seen.plugin.lacks(Ability.BEARER_CHECKS):

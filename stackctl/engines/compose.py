@@ -160,7 +160,8 @@ class ComposeTarget:
         scratch = [item for item in inventory.find(PROJECT, stack) if item.kind == "volume" and not item.data]
         run(directory, "down", "--volumes", "--remove-orphans", profile=compose.ON_DEMAND)
         for item in scratch:
-            inventory.remove(item)
+            if not item.used_by:
+                inventory.remove(item)
         shutil.rmtree(directory)
 
     def kept(self, stack: str) -> dict[str, str]:

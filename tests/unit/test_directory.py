@@ -24,6 +24,8 @@ def server() -> Iterator[Fake]:
             fake.routes[f"GET {REALM}/group-by-path/{name}"] = 200, {"id": f"id-{name}"}
             fake.routes[f"GET {REALM}/groups/id-{name}/children"] = 200, []
             fake.routes[f"GET {REALM}/groups/id-{name}/members"] = 200, []
+            roles = {"clientMappings": {"mlflow-groups": {"id": "owner", "mappings": [{"name": name}]}}}
+            fake.routes[f"GET {REALM}/groups/id-{name}/role-mappings"] = 200, roles
         yield fake
 
 
@@ -58,26 +60,47 @@ def test_all_pages_are_read(server: Fake, people: Directory, monkeypatch: pytest
     assert len(people.members(GROUPS)) == 7
 
 
-def test_somebody_is_in_a_group_by_a_path_below_it_or_by_its_role(server: Fake, people: Directory) -> None:
-    path = f"{REALM}/users/p-1"
-    elsewhere = [{"path": "/customers/admins"}, {"path": "/users-of-acme"}]
-    server.routes[f"GET {path}"] = 200, one(1)
-    server.routes[f"GET {path}/groups"] = 200, elsewhere
-    server.routes[f"GET {path}/role-mappings"] = 200, {}
+COMPOSITE = f"GET {REALM}/users/p-1/role-mappings/clients/owner/composite"
+
+
+def test_somebody_is_in_the_groups_that_their_tokens_would_name(server: Fake, people: Directory) -> None:
+    people.members(GROUPS)
+    server.routes[f"GET {REALM}/users/p-1"] = 200, one(1)
+    server.routes[COMPOSITE] = 200, []
     assert people.person("p-1", GROUPS) == Person(True, frozenset())
-    server.routes[f"GET {path}/groups"] = 200, [*elsewhere, {"path": "/users/interns"}]
-    roles = {"mlflow-groups": {"mappings": [{"name": "admins"}, {"name": "x"}]}, "y": {"mappings": [{"name": "users"}]}}
-    server.routes[f"GET {path}/role-mappings"] = 200, {"clientMappings": roles}
-    assert people.person("p-1", GROUPS) == Person(True, frozenset(GROUPS))
+    server.routes[COMPOSITE] = 200, [{"name": "admins"}, {"name": "x"}]
+    assert people.person("p-1", GROUPS) == Person(True, frozenset({"admins"}))
 
 
 def test_who_is_disabled_and_who_is_gone(server: Fake, people: Directory) -> None:
+    people.members(GROUPS)
     server.routes[f"GET {REALM}/users/p-1"] = 200, one(1, enabled=False)
-    for part in ("groups", "role-mappings"):
-        server.routes[f"GET {REALM}/users/p-1/{part}"] = 200, []
-    server.routes[f"GET {REALM}/users/p-1/role-mappings"] = 200, {}
-    assert people.person("p-1", GROUPS) == Person(False, frozenset())
+    server.routes[COMPOSITE] = 200, [{"name": "users"}]
+    assert people.person("p-1", GROUPS) == Person(False, frozenset({"users"}))
     assert people.person("p-2", GROUPS) is None
+    server.routes[f"GET {REALM}/users/p-1"] = 200, {**one(1, enabled=False), "federationLink": "ldap"}
+    assert people.person("p-1", GROUPS) == Person(False, frozenset({"users"}), elsewhere=True)
+
+
+def test_a_realm_without_the_roles_is_another_one(server: Fake, people: Directory) -> None:
+    for name in GROUPS:
+        server.routes[f"GET {REALM}/groups/id-{name}/role-mappings"] = 200, {}
+    with pytest.raises(DirectoryError, match="no group has a role of mlflow-groups"):
+        people.members(GROUPS)
+
+
+def test_roles_that_were_made_anew_are_found_again(server: Fake, people: Directory) -> None:
+    people.members(GROUPS)
+    server.routes[f"GET {REALM}/users/p-1"] = 200, one(1)
+    with pytest.raises(DirectoryError, match="no client mlflow-groups"):
+        people.person("p-1", GROUPS)
+    server.routes[f"GET {REALM}/groups/id-admins/role-mappings"] = (
+        200,
+        {"clientMappings": {"mlflow-groups": {"id": "n"}}},
+    )
+    people.members(GROUPS)
+    server.routes[COMPOSITE.replace("owner", "n")] = 200, [{"name": "users"}]
+    assert people.person("p-1", GROUPS) == Person(True, frozenset({"users"}))
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 500, 503])

@@ -1,7 +1,7 @@
 """Brings accounts to what their owners' tokens say, by the functions and the policy of a login with a browser."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import mlflow_oidc_auth.user as user_module
@@ -49,23 +49,26 @@ def speaks_for(provider: Any, claims: Mapping[str, Any], username: str, row: Any
     return bool(claims.get("sub")) and bool(auth_middleware._bound_to_identity(provider, claims, username))
 
 
-def bring(username: str, row: Any, provider: Any, said: Words, *, trusted: bool = True) -> str:
+def bring(
+    username: str, row: Any, provider: Any, said: Words, *, trusted: bool = True, names: Collection[str] | None = None
+) -> str:
     """Brings an account to a token, unless a newer one was heard already; why its owner is refused now, or nothing.
 
     row: the account (`id`, `is_service_account`). trusted: whether the token may change groups and administrators;
-    one that may not still decides who comes in. Raises what the databases and the plugin raise: then nothing is kept.
-    Whoever is refused as a stranger still has sessions: `end_sessions`.
+    one that may not still decides who comes in. names: the only groups that it tells of; others stay. Raises what the
+    databases and the plugin raise: then nothing is kept. Whoever is refused as a stranger still has sessions:
+    `end_sessions`.
     """
     with record.held(row.id) as held:
         if not said.is_due(held.kept, time.time()):
             return held.kept.refusal
-        refusal = _write(username, row, provider, said) if trusted else ""
+        refusal = _write(username, row, provider, said, names) if trusted else ""
         refusal = said.refusal or refusal
         held.write(said, refusal)
     return refusal
 
 
-def _write(username: str, row: Any, provider: Any, said: Words) -> str:
+def _write(username: str, row: Any, provider: Any, said: Words, names: Collection[str] | None) -> str:
     """Writes what differs from the token; why not, or nothing."""
     written_by = f"oidc:{provider.id}"
     # A service account that was made by hand becomes an administrator by hand: the plugin wants its subject for it.
@@ -84,7 +87,8 @@ def _write(username: str, row: Any, provider: Any, said: Words) -> str:
             _log.warning("%s is the only active administrator, and in no administrators' group any more", username)
             refusal = LAST
     current = [group.group_name for group in profile.groups]
-    groups = provisioning_policy.groups_to_apply(provider, said.groups, current, is_new_user=False)
+    others = [] if names is None else [group for group in current if group not in names]
+    groups = provisioning_policy.groups_to_apply(provider, [*said.groups, *others], current, is_new_user=False)
     if groups is not None and set(groups) != set(current):
         arrived = user_module.populate_groups(groups, written_by=written_by)
         user_module.update_user(username, groups, written_by=written_by)

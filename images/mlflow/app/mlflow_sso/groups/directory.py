@@ -25,10 +25,14 @@ class DirectoryError(Exception):
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in Keycloak. groups: those of the asked ones that they are in, or in a group within."""
+    """Somebody in Keycloak. groups: those that a token of theirs would name.
+
+    elsewhere: another directory keeps them, and Keycloak also calls them disabled while that one does not answer.
+    """
 
     enabled: bool
     groups: frozenset[str]
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,31 +61,42 @@ class Directory:
         # A .netrc entry would take the place of the token.
         self._http.auth = lambda request: request
         self._token, self._until = "", 0.0
+        # The id of the client whose roles stand for the groups.
+        self._roles = ""
 
     def members(self, groups: tuple[str, ...]) -> dict[str, set[str]]:
-        """The groups of everybody who is in one of these and may log in, by the person's id."""
+        """The groups of everybody who is in one of these, or in a group within, and may log in, by the person's id."""
         found: dict[str, set[str]] = {}
         for name in groups:
             top = self._get(f"/group-by-path/{quote(name, safe='')}")
             if top is None:
                 raise DirectoryError(f"there is no group {name}")
+            self._roles = self._roles or self._owner(str(top["id"]))
             for group in self._within(str(top["id"]), _DEEP):
                 for row in self._pages(f"/groups/{group}/members", briefRepresentation="true"):
                     if row.get("enabled"):
                         found.setdefault(row["id"], set()).add(name)
+        if not self._roles:
+            raise DirectoryError(f"no group has a role of {self._account.roles}")
         return found
 
     def person(self, subject: str, groups: tuple[str, ...]) -> Person | None:
-        """Somebody by their id; None where there is nobody. A role that stands for a group counts as the group."""
+        """Somebody by their id, after `members`; None where there is nobody."""
         path = f"/users/{quote(subject, safe='')}"
         row = self._get(path)
         if row is None:
             return None
-        paths = [f"{group['path']}/" for group in self._pages(f"{path}/groups")]
-        found = {name for name in groups if any(one.startswith(f"/{name}/") for one in paths)}
-        mappings = (self._get(f"{path}/role-mappings") or {}).get("clientMappings", {})
-        given = {role["name"] for role in mappings.get(self._account.roles, {}).get("mappings", ())}
-        return Person(bool(row.get("enabled")), frozenset(found | given.intersection(groups)))
+        roles = self._get(f"{path}/role-mappings/clients/{self._roles}/composite")
+        if roles is None:
+            # The client was made anew, or the person is gone since.
+            self._roles = ""
+            raise DirectoryError(f"there is no client {self._account.roles}, or somebody left just now")
+        named = {role["name"] for role in roles}
+        return Person(bool(row.get("enabled")), frozenset(named.intersection(groups)), bool(row.get("federationLink")))
+
+    def _owner(self, group: str) -> str:
+        mappings = (self._get(f"/groups/{group}/role-mappings") or {}).get("clientMappings") or {}
+        return str(mappings.get(self._account.roles, {}).get("id", ""))
 
     def _within(self, group: str, depth: int) -> Iterator[str]:
         yield group

@@ -6,7 +6,6 @@ seconds one of the server's processes asks Keycloak who is there, and their pers
 
 import threading
 import time
-from dataclasses import replace
 from typing import Any
 
 from mlflow_oidc_auth.config import config
@@ -18,14 +17,13 @@ from sqlalchemy import BigInteger, Column, MetaData, SmallInteger, Table, or_, s
 from sqlalchemy.dialects.postgresql import insert
 
 from mlflow_sso.groups import accounts, record
-from mlflow_sso.groups.directory import Account, Directory, DirectoryError, Person
-from mlflow_sso.groups.words import GONE, LEEWAY, Rank, Words
+from mlflow_sso.groups.directory import Account, Directory, DirectoryError
+from mlflow_sso.groups.looks import Known, Looks
+from mlflow_sso.groups.words import LEEWAY, OUT
 
 _log = get_logger()
 # Seconds between two looks of one process, and the least between two of all.
 _PAUSE, _APART = 20.0, 15
-# Seconds for which what was seen is news.
-_HOLDS = 120
 # When one of the processes looked last, in a single row.
 _LOOKS = Table(
     "mlflow_sso_looks",
@@ -52,46 +50,32 @@ _ACCOUNTS = (
 )
 
 
-def look(directory: Directory, began: int) -> int:
-    """Brings every account to what the directory says; how many were changed.
+def _known() -> list[Known]:
+    """The accounts that are looked at; one whose owner was made anew in Keycloak has several subjects."""
+    found: dict[int, Known] = {}
+    with store.engine.connect() as connection:
+        for row in connection.execute(_ACCOUNTS):
+            before = found[row.id].subjects if row.id in found else ()
+            known = (row.id, row.username, bool(row.is_service_account), (*before, row.subject))
+            found[row.id] = Known(*known, record.kept(row))
+    return list(found.values())
+
+
+def _bring(looks: Looks, provider: Any, began: int) -> str:
+    """Brings every account to what the directory says. Returns what could not be done, if anything.
 
     began: seconds since the epoch; what a token of later says wins. Raises DirectoryError and what databases raise.
     """
-    provider = config.AUTH_PROVIDERS.by_id(DEFAULT_PROVIDER_ID)
-    names = tuple(dict.fromkeys([*config.OIDC_ADMIN_GROUP_NAME, *config.OIDC_GROUP_NAME]))
-    if provider is None or provider.type != "oidc" or not names:
-        return 0
-    present, changed = directory.members(names), 0
-    with store.engine.connect() as connection:
-        rows = connection.execute(_ACCOUNTS).all()
-    for row in rows:
-        kept = record.kept(row)
-        if row.is_service_account and not kept.issued:
-            # Made by hand, for programs whose tokens never told of a group.
-            continue
-        groups = present.get(row.subject)
-        person = Person(True, frozenset(groups)) if groups else directory.person(row.subject, names)
-        said = _words(provider, person, began)
-        if said.digest == kept.digest and kept.refusal == said.refusal:
-            continue
-        current = {group.group_name for group in store.get_user_profile(row.username).groups}
-        if (said.rank, said.refusal) == (kept.rank, kept.refusal) and current.intersection(names) == set(said.groups):
-            # A token told of other groups besides.
-            continue
-        others = sorted(current.difference(names))
-        accounts.bring(row.username, row, provider, replace(said, groups=(*said.groups, *others)))
-        if said.refusal:
-            accounts.end_sessions(row.username, said.refusal)
-            _log.info("%s may come in no more: %s", row.username, said.refusal)
-        changed += 1
-    return changed
-
-
-def _words(provider: Any, person: Person | None, began: int) -> Words:
-    groups = sorted(person.groups) if person else []
-    if person is None or not person.enabled:
-        return Words(tuple(groups), Rank.STRANGER, began, began + _HOLDS, GONE)
-    return Words(tuple(groups), accounts.rank(provider, groups), began, began + _HOLDS)
+    found, trouble = looks.due(_known(), began)
+    for account, said in found:
+        try:
+            refusal = accounts.bring(account.username, account, provider, said, names=looks.names)
+            if refusal in OUT:
+                accounts.end_sessions(account.username, refusal)
+                _log.info("%s may come in no more: %s", account.username, refusal)
+        except Exception as error:
+            trouble = f"{type(error).__name__} for {account.username}"
+    return trouble
 
 
 def _is_turn(now: int) -> bool:
@@ -102,15 +86,17 @@ def _is_turn(now: int) -> bool:
         return bool(connection.execute(due).rowcount)
 
 
-def _go_on(directory: Directory) -> None:
+def _go_on(looks: Looks, provider: Any) -> None:
     told = ""
     while True:
         time.sleep(_PAUSE)
-        began, trouble = int(time.time()), ""
+        began = int(time.time())
         try:
             if not _is_turn(began):
                 continue
-            look(directory, began)
+            trouble = _bring(looks, provider, began)
+            # One that took long is not begun anew beside it.
+            _is_turn(int(time.time()))
         except DirectoryError as error:
             trouble = str(error)
         except Exception as error:
@@ -118,17 +104,22 @@ def _go_on(directory: Directory) -> None:
             trouble = type(error).__name__
         if trouble != told:
             told = trouble
-            text = f"is not known: {trouble}" if trouble else "is known again"
+            text = f"is not known of everybody: {trouble}" if trouble else "is known again"
             _log.warning("Whether people are still there %s", text)
 
 
 def install() -> None:
-    """Looks from now on, where the stack gave an account for it."""
-    account = Account.told()
-    if account is None:
+    """Looks from now on, where the stack gave an account for it and the groups are Keycloak's own."""
+    account, provider = Account.told(), config.AUTH_PROVIDERS.by_id(DEFAULT_PROVIDER_ID)
+    names = tuple(dict.fromkeys([*config.OIDC_ADMIN_GROUP_NAME, *config.OIDC_GROUP_NAME]))
+    if account is None or provider is None or provider.type != "oidc" or not names:
+        return
+    if config.OIDC_GROUP_DETECTION_PLUGIN or config.OIDC_GROUP_NAME_PATTERN:
+        _log.warning("Groups come from a plugin or by a pattern: personal tokens of people who left stay")
         return
     with store.engine.begin() as connection:
         record.alone(connection)
         _LOOKS.create(connection, checkfirst=True)
         connection.execute(insert(_LOOKS).values(id=1, began_at=0).on_conflict_do_nothing())
-    threading.Thread(target=_go_on, args=(Directory(account),), name="leavers", daemon=True).start()
+    looks = Looks(Directory(account), names, lambda groups: accounts.rank(provider, groups))
+    threading.Thread(target=_go_on, args=(looks, provider), name="leavers", daemon=True).start()
