@@ -223,7 +223,11 @@ def _groups_client(spec: RealmSpec) -> dict[str, Any]:
         "fullScopeAllowed": False,
         "defaultClientScopes": list(DEFAULT_SCOPES),
         "optionalClientScopes": list(OPTIONAL_SCOPES),
-        "attributes": {"backchannel.logout.session.required": "true"},
+        "attributes": {
+            "backchannel.logout.session.required": "true",
+            "oauth2.device.authorization.grant.enabled": "false",
+            "post.logout.redirect.uris": "+",
+        },
     }
 
 

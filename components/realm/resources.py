@@ -192,6 +192,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             client_id=self._spec.groups_client,
             name=self._spec.groups_client_name,
             access_type="BEARER-ONLY",
+            valid_post_logout_redirect_uris=["+"],
             standard_flow_enabled=False,
             implicit_flow_enabled=False,
             direct_access_grants_enabled=False,

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from components.realm.spec import GROUPS_MAPPER
 from settings.catalogue import refs
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 from tests.e2e.certificates import self_signed
@@ -48,7 +49,7 @@ def test_what_is_wrong_in_the_database_and_the_realm_is_found_and_mended_as_told
     url, server = patient.outputs["mlflow_url"], patient.client("mlflow")
     patient.sql(f"ALTER ROLE mlflow PASSWORD '{WRONG}'")
     patient.change_client("mlflow", secret=WRONG, redirectUris=["http://localhost:1/callback"])
-    patient.drop_mapper("mlflow", "groups")
+    patient.drop_mapper("mlflow", GROUPS_MAPPER)
     patient.drop_mapper("mlflow-cli", "audience")
     patient.change_realm(sslRequired="external", attributes={"frontendUrl": "http://keycloak:8080"})
     group = next(g for g in patient.admin.get("/groups") if g["name"] == "mlflow-users")

@@ -16,16 +16,22 @@ GROUPS = ("admins", "users")
 SECRET = "s3cret-of-people"
 
 
+def group(path: str, *roles: str) -> dict[str, object]:
+    return {
+        "id": f"id-{path.rpartition('/')[2]}",
+        "path": path,
+        "clientRoles": {"mlflow-groups": list(roles), "x": ["y"]},
+    }
+
+
 @pytest.fixture
 def server() -> Iterator[Fake]:
     with fake_server() as fake:
         fake.routes[TOKEN] = 200, {"access_token": "token", "expires_in": 60}
         for name in GROUPS:
-            fake.routes[f"GET {REALM}/group-by-path/{name}"] = 200, {"id": f"id-{name}"}
+            fake.routes[f"GET {REALM}/group-by-path/{name}"] = 200, group(f"/{name}", name)
             fake.routes[f"GET {REALM}/groups/id-{name}/children"] = 200, []
             fake.routes[f"GET {REALM}/groups/id-{name}/members"] = 200, []
-            roles = {"clientMappings": {"mlflow-groups": {"id": "owner", "mappings": [{"name": name}]}}}
-            fake.routes[f"GET {REALM}/groups/id-{name}/role-mappings"] = 200, roles
         yield fake
 
 
@@ -40,11 +46,13 @@ def one(number: int, *, enabled: bool = True) -> dict[str, object]:
 
 def test_members_of_groups_and_of_those_within_and_none_who_is_disabled(server: Fake, people: Directory) -> None:
     server.routes[f"GET {REALM}/groups/id-users/members"] = 200, [one(1), one(2, enabled=False)]
-    server.routes[f"GET {REALM}/groups/id-users/children"] = 200, [{"id": "interns"}]
-    server.routes[f"GET {REALM}/groups/interns/children"] = 200, []
-    server.routes[f"GET {REALM}/groups/interns/members"] = 200, [one(3)]
+    server.routes[f"GET {REALM}/groups/id-users/children"] = 200, [group("/users/interns"), group("/users/a", "admins")]
+    for name, number in (("interns", 3), ("a", 4)):
+        server.routes[f"GET {REALM}/groups/id-{name}/children"] = 200, []
+        server.routes[f"GET {REALM}/groups/id-{name}/members"] = 200, [one(number)]
     server.routes[f"GET {REALM}/groups/id-admins/members"] = 200, [one(1)]
-    assert people.members(GROUPS) == {"p-1": {"admins", "users"}, "p-3": {"users"}}
+    found = people.members(GROUPS)
+    assert found == {"p-1": {"admins", "users"}, "p-3": {"users"}, "p-4": {"admins", "users"}}
     assert server.times(TOKEN) == 1
 
 
@@ -60,22 +68,30 @@ def test_all_pages_are_read(server: Fake, people: Directory, monkeypatch: pytest
     assert len(people.members(GROUPS)) == 7
 
 
-COMPOSITE = f"GET {REALM}/users/p-1/role-mappings/clients/owner/composite"
-
-
 def test_somebody_is_in_the_groups_that_their_tokens_would_name(server: Fake, people: Directory) -> None:
     people.members(GROUPS)
     server.routes[f"GET {REALM}/users/p-1"] = 200, one(1)
-    server.routes[COMPOSITE] = 200, []
+    here = [group("/customers/admins"), group("/users-of-acme")]
+    server.routes[f"GET {REALM}/users/p-1/groups"] = 200, here
     assert people.person("p-1", GROUPS) == Person(True, frozenset())
-    server.routes[COMPOSITE] = 200, [{"name": "admins"}, {"name": "x"}]
-    assert people.person("p-1", GROUPS) == Person(True, frozenset({"admins"}))
+    server.routes[f"GET {REALM}/users/p-1/groups"] = 200, [*here, group("/users/interns/new")]
+    assert people.person("p-1", GROUPS) == Person(True, frozenset({"users"}))
+    # By another group, and by one above it.
+    server.routes[f"GET {REALM}/group-by-path/staff"] = 200, group("/staff", "admins", "unknown")
+    server.routes[f"GET {REALM}/users/p-1/groups"] = 200, [group("/staff/it"), group("/all", "users")]
+    assert people.person("p-1", GROUPS) == Person(True, frozenset(GROUPS))
+
+
+def test_a_group_that_lost_its_role_is_as_in_tokens(server: Fake, people: Directory) -> None:
+    server.routes[f"GET {REALM}/group-by-path/users"] = 200, group("/users")
+    server.routes[f"GET {REALM}/groups/id-users/members"] = 200, [one(1)]
+    assert people.members(GROUPS) == {"p-1": set()}
 
 
 def test_who_is_disabled_and_who_is_gone(server: Fake, people: Directory) -> None:
     people.members(GROUPS)
     server.routes[f"GET {REALM}/users/p-1"] = 200, one(1, enabled=False)
-    server.routes[COMPOSITE] = 200, [{"name": "users"}]
+    server.routes[f"GET {REALM}/users/p-1/groups"] = 200, [group("/users", "users")]
     assert people.person("p-1", GROUPS) == Person(False, frozenset({"users"}))
     assert people.person("p-2", GROUPS) is None
     server.routes[f"GET {REALM}/users/p-1"] = 200, {**one(1, enabled=False), "federationLink": "ldap"}
@@ -84,23 +100,9 @@ def test_who_is_disabled_and_who_is_gone(server: Fake, people: Directory) -> Non
 
 def test_a_realm_without_the_roles_is_another_one(server: Fake, people: Directory) -> None:
     for name in GROUPS:
-        server.routes[f"GET {REALM}/groups/id-{name}/role-mappings"] = 200, {}
+        server.routes[f"GET {REALM}/group-by-path/{name}"] = 200, group(f"/{name}")
     with pytest.raises(DirectoryError, match="no group has a role of mlflow-groups"):
         people.members(GROUPS)
-
-
-def test_roles_that_were_made_anew_are_found_again(server: Fake, people: Directory) -> None:
-    people.members(GROUPS)
-    server.routes[f"GET {REALM}/users/p-1"] = 200, one(1)
-    with pytest.raises(DirectoryError, match="no client mlflow-groups"):
-        people.person("p-1", GROUPS)
-    server.routes[f"GET {REALM}/groups/id-admins/role-mappings"] = (
-        200,
-        {"clientMappings": {"mlflow-groups": {"id": "n"}}},
-    )
-    people.members(GROUPS)
-    server.routes[COMPOSITE.replace("owner", "n")] = 200, [{"name": "users"}]
-    assert people.person("p-1", GROUPS) == Person(True, frozenset({"users"}))
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 500, 503])

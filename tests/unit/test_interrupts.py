@@ -127,8 +127,8 @@ ready = threading.Event()
 threading.Thread(target=lambda: (ready.set(), threading.Event().wait()), daemon=True).start()
 ready.wait()
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-os.kill(os.getpid(), signal.SIGINT)
 try:
+    os.kill(os.getpid(), signal.SIGINT)
     threading.Event().wait()
 except KeyboardInterrupt:
     print("heard", flush=True)

@@ -126,8 +126,8 @@ def test_an_account_made_by_hand_that_no_token_told_of_is_left() -> None:
     assert due(people, known("robot", kept(USERS), service=True))["robot"][2] == GONE
 
 
-def test_the_last_administrator_is_left_to_bearers() -> None:
-    assert due(People(ann=person(USERS)), known("ann", kept(USERS, refusal=LAST))) == {}
+def test_the_last_administrator_is_tried_again_until_another_one_has_come() -> None:
+    assert due(People(ann=person(USERS)), known("ann", kept(USERS, refusal=LAST))) == {"ann": ((USERS,), Rank.USER, "")}
 
 
 def test_one_question_without_an_answer_keeps_nobody_else() -> None:

@@ -63,6 +63,8 @@ def bring(
         if not said.is_due(held.kept, time.time()):
             return held.kept.refusal
         refusal = _write(username, row, provider, said, names) if trusted else ""
+        if refusal == LAST != held.kept.refusal:
+            _log.warning("%s is the only active administrator, and in no administrators' group any more", username)
         refusal = said.refusal or refusal
         held.write(said, refusal)
     return refusal
@@ -84,7 +86,6 @@ def _write(username: str, row: Any, provider: Any, said: Words, names: Collectio
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(INVALID_STATE):
                 raise
-            _log.warning("%s is the only active administrator, and in no administrators' group any more", username)
             refusal = LAST
     current = [group.group_name for group in profile.groups]
     others = [] if names is None else [group for group in current if group not in names]

@@ -61,48 +61,60 @@ class Directory:
         # A .netrc entry would take the place of the token.
         self._http.auth = lambda request: request
         self._token, self._until = "", 0.0
-        # The id of the client whose roles stand for the groups.
-        self._roles = ""
+        # The roles of groups by their paths, as the last look found them.
+        self._roles: dict[str, frozenset[str]] = {}
 
     def members(self, groups: tuple[str, ...]) -> dict[str, set[str]]:
         """The groups of everybody who is in one of these, or in a group within, and may log in, by the person's id."""
+        self._roles = {}
         found: dict[str, set[str]] = {}
         for name in groups:
             top = self._get(f"/group-by-path/{quote(name, safe='')}")
             if top is None:
                 raise DirectoryError(f"there is no group {name}")
-            self._roles = self._roles or self._owner(str(top["id"]))
-            for group in self._within(str(top["id"]), _DEEP):
+            for group, roles in self._within(top, self._given(top), _DEEP):
                 for row in self._pages(f"/groups/{group}/members", briefRepresentation="true"):
                     if row.get("enabled"):
-                        found.setdefault(row["id"], set()).add(name)
-        if not self._roles:
+                        found.setdefault(row["id"], set()).update(roles.intersection(groups))
+        if not any(self._roles.values()):
             raise DirectoryError(f"no group has a role of {self._account.roles}")
         return found
 
     def person(self, subject: str, groups: tuple[str, ...]) -> Person | None:
-        """Somebody by their id, after `members`; None where there is nobody."""
+        """Somebody by their id, after `members`; None where there is nobody.
+
+        A role that was given to a person, and to no group of theirs, is not seen: that takes the right to see clients.
+        """
         path = f"/users/{quote(subject, safe='')}"
         row = self._get(path)
         if row is None:
             return None
-        roles = self._get(f"{path}/role-mappings/clients/{self._roles}/composite")
-        if roles is None:
-            # The client was made anew, or the person is gone since.
-            self._roles = ""
-            raise DirectoryError(f"there is no client {self._account.roles}, or somebody left just now")
-        named = {role["name"] for role in roles}
+        named: set[str] = set()
+        for group in self._pages(f"{path}/groups", briefRepresentation="false"):
+            named |= self._given(group)
+            above = str(group["path"]).split("/")
+            for depth in range(2, len(above)):
+                named |= self._above("/".join(above[:depth]))
         return Person(bool(row.get("enabled")), frozenset(named.intersection(groups)), bool(row.get("federationLink")))
 
-    def _owner(self, group: str) -> str:
-        mappings = (self._get(f"/groups/{group}/role-mappings") or {}).get("clientMappings") or {}
-        return str(mappings.get(self._account.roles, {}).get("id", ""))
+    def _given(self, group: dict[str, Any]) -> frozenset[str]:
+        """The roles that a group has itself."""
+        roles = frozenset((group.get("clientRoles") or {}).get(self._account.roles, ()))
+        self._roles[str(group["path"])] = roles
+        return roles
 
-    def _within(self, group: str, depth: int) -> Iterator[str]:
-        yield group
+    def _above(self, path: str) -> frozenset[str]:
+        if path not in self._roles:
+            group = self._get(f"/group-by-path{quote(path)}")
+            return self._given(group) if group else frozenset()
+        return self._roles[path]
+
+    def _within(self, group: dict[str, Any], roles: frozenset[str], depth: int) -> Iterator[tuple[str, frozenset[str]]]:
+        """The ids of a group and of those within, each with its roles and those of the groups that it is in."""
+        yield str(group["id"]), roles
         if depth:
-            for child in self._pages(f"/groups/{group}/children"):
-                yield from self._within(child["id"], depth - 1)
+            for child in self._pages(f"/groups/{group['id']}/children", briefRepresentation="false"):
+                yield from self._within(child, roles | self._given(child), depth - 1)
 
     def _pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
         first = 0

@@ -13,8 +13,9 @@ from mlflow_oidc_auth.db.models import SqlUser, SqlUserIdentity
 from mlflow_oidc_auth.logger import get_logger
 from mlflow_oidc_auth.provider_registry import DEFAULT_PROVIDER_ID
 from mlflow_oidc_auth.store import store
-from sqlalchemy import BigInteger, Column, MetaData, SmallInteger, Table, or_, select
+from sqlalchemy import BigInteger, Column, MetaData, SmallInteger, Table, exists, or_, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from mlflow_sso.groups import accounts, record
 from mlflow_sso.groups.directory import Account, Directory, DirectoryError
@@ -31,20 +32,20 @@ _LOOKS = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("began_at", BigInteger, nullable=False),
 )
-_OTHERS = select(SqlUserIdentity.id).where(
-    SqlUserIdentity.user_id == SqlUser.id, SqlUserIdentity.provider_id != DEFAULT_PROVIDER_ID
-)
+_Other = aliased(SqlUserIdentity)
+_OTHERS = exists().where(_Other.user_id == SqlUser.id, _Other.provider_id != DEFAULT_PROVIDER_ID)
 # People of the stack's own provider. An account of before the plugin kept subjects has its own name for one, until
 # its owner comes again.
 _ACCOUNTS = (
     select(SqlUser.id, SqlUser.username, SqlUser.is_service_account, SqlUserIdentity.subject, *record.COLUMNS)
+    .select_from(SqlUser)
     .join(SqlUserIdentity, SqlUserIdentity.user_id == SqlUser.id)
     .outerjoin(record.TABLE, record.OF_ACCOUNT)
     .where(
         SqlUser.active,
         SqlUserIdentity.provider_id == DEFAULT_PROVIDER_ID,
         SqlUserIdentity.subject != SqlUser.username,
-        ~_OTHERS.exists(),
+        ~_OTHERS,
     )
     .order_by(SqlUser.id)
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mlflow_sso.groups.directory import Directory, DirectoryError, Person
-from mlflow_sso.groups.words import GONE, LAST, OUT, Kept, Rank, Words
+from mlflow_sso.groups.words import GONE, OUT, Kept, Rank, Words
 
 # Seconds for which what was seen is news.
 _HOLDS = 120
@@ -91,8 +91,8 @@ class Looks:
 
 
 def _agrees(said: Words, kept: Kept) -> bool:
-    """Whether an account is as it should be. One that the plugin keeps as the last administrator is left to bearers."""
-    return said.digest == kept.digest and (kept.refusal == said.refusal or (kept.refusal == LAST and not said.refusal))
+    """Whether an account is as it should be. One that the plugin keeps as the last administrator is tried again."""
+    return (said.digest, said.refusal) == (kept.digest, kept.refusal)
 
 
 def _refuse_all(accounts: Sequence[Known], found: Iterable[tuple[Known, Words]]) -> None:
