@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from components.stack import stack_spec
 from problems import StackError
 from settings import PROJECT
 from settings.notices import notices
@@ -79,3 +80,41 @@ def test_the_commands_tell_it_once_on_standard_error(
     done = CliRunner().invoke(cli.app, [command, "--stack", "test", "--config-file", str(file), *engine])
     assert done.stdout == ""
     assert done.stderr.splitlines()[:2] == [LINE, "error: Enough."]
+
+
+ADMIN = {"adminClientId": "a", "adminClientSecret": "b"}
+KEYCLOAK: dict[str, Any] = {"url": "https://sso.example.com", "tls": {"proxy": True}}
+OTHERS: dict[str, Any] = {**KEYCLOAK, "existing": {**ADMIN, "createRealm": False}}
+
+
+@pytest.mark.parametrize(
+    ("config", "ends"),
+    [
+        ({}, True),
+        ({"realm": {"leavers": False}}, False),
+        ({"keycloak": {**KEYCLOAK, "existing": ADMIN}}, True),
+        ({"keycloak": OTHERS}, False),
+        ({"keycloak": OTHERS, "realm": {"leavers": True}}, True),
+    ],
+)
+def test_what_stays_of_people_who_left_is_told_where_nobody_ends_it(config: dict[str, Any], ends: bool) -> None:
+    found = settings(config)
+    told = [line for line in notices(found) if "realm.leavers is off" in line]
+    assert bool(told) is not ends
+    spec = stack_spec(found)
+    server = next(workload for workload in spec.workloads if workload.name == "mlflow")
+    assert (spec.realm.people is not None) is ends
+    assert ("MLFLOW_SSO_PEOPLE_SECRET" in server.secret_env) is ends
+    assert ("MLFLOW_SSO_PEOPLE_CLIENT" in server.env) is ends
+
+
+def test_the_runner_of_jobs_is_not_told_who_asks() -> None:
+    found = stack_spec(settings({"mlflow": {"jobs": {}}})).workloads
+    holders = {w.name for w in found if any("PEOPLE" in name for name in (*w.env, *w.secret_env))}
+    assert holders == {"mlflow"}
+
+
+@pytest.mark.parametrize("name", ["mlflow-people", "mlflow-groups"])
+def test_the_ids_of_the_stacks_own_clients_are_taken(name: str) -> None:
+    with pytest.raises(StackError, match="the stack has a client of its own by this one"):
+        settings({"realm": {"serviceAccounts": [{"clientId": name, "groups": []}]}})
