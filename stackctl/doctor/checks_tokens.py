@@ -127,7 +127,11 @@ def group_roles(seen: Observed) -> Iterator[Finding]:
         cause = "tokens name no group for anybody"
         yield Finding("group-roles", f"Keycloak has no client {owner}", cause, fix)
         return
+    there = seen.realm_admin.groups()
     for group in seen.spec.realm.groups:
+        if group not in there:
+            # `group_names` tells of it; one that was renamed keeps its role.
+            continue
         path = f"/clients/{uuid}/roles/{quote(group, safe='')}"
         try:
             paths = [row["path"] for row in seen.realm_admin.get(f"{path}/groups", what=f"role {group}")]
