@@ -14,7 +14,7 @@ from platforms.inventory import InventoryError, Item
 from platforms.labels import LABEL_COMPONENT, LABEL_PROTECTED
 
 _ORDER = ("container", "network", "volume", "image")
-_GONE = ("No such", "not found")
+_GONE = ("no such", "not found")
 # The name that the engine gives to a volume without one.
 _NAMELESS = re.compile(r"[0-9a-f]{64}")
 
@@ -56,7 +56,7 @@ class DockerInventory:
         try:
             docker(*command, item.name, timeout=120)
         except DockerError as error:
-            if not any(word in str(error) for word in _GONE):
+            if not any(word in str(error).lower() for word in _GONE):
                 raise InventoryError(f"{item.kind} {item.name} was not removed: {error}") from None
 
     def free_hint(self, user: str) -> str:

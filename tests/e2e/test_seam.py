@@ -55,12 +55,7 @@ def up(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         made = Throwaway(stack, f"{outside.host}/32:{outside.port}" if outside else "198.51.100.1/32:443")
         try:
             made.up()
-            here = Up(made, outside)
-            yield here
-            scratch = anonymous(here)
-            stack.stackctl("cleanup", "--yes")
-            assert scratch
-            assert not scratch.intersection(docker("volume", "ls", "-q").split()), "scratch goes with its stack"
+            yield Up(made, outside)
         finally:
             stack.stackctl("cleanup", "--yes", check=False)
             # Protected data goes by its name alone, and what was kept beside it.
@@ -197,7 +192,10 @@ def test_protected_data_and_its_secrets_outlive_what_removes_the_stack(up: Up) -
     assert "token" in secrets
     if up.stack.engine == "pulumi":
         assert "keeper-data" in up.made.refused_by_engine()
+    scratch = anonymous(up)
+    assert scratch
     cleaned = up.stack.stackctl("cleanup", "--yes")
+    assert not scratch.intersection(docker("volume", "ls", "-q").split()), "scratch goes with its stack"
     assert f"volume {volume}" in cleaned.stderr
     found = up.stack.leftovers()
     assert volume in found
