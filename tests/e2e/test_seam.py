@@ -183,7 +183,8 @@ def _moment(line: str) -> datetime:
 @pytest.mark.destroys
 def test_protected_data_and_its_secrets_outlive_what_removes_the_stack(up: Up) -> None:
     volume = up.container("keeper-data")
-    before = up.ids()
+    before, scratch = up.ids(), anonymous(up)
+    assert scratch
     refused = up.stack.stackctl("destroy", check=False)
     assert refused.returncode == 2
     assert f"volume {volume} = protected" in refused.stderr
@@ -192,8 +193,6 @@ def test_protected_data_and_its_secrets_outlive_what_removes_the_stack(up: Up) -
     assert "token" in secrets
     if up.stack.engine == "pulumi":
         assert "keeper-data" in up.made.refused_by_engine()
-    scratch = anonymous(up)
-    assert scratch
     cleaned = up.stack.stackctl("cleanup", "--yes")
     assert not scratch.intersection(docker("volume", "ls", "-q").split()), "scratch goes with its stack"
     assert f"volume {volume}" in cleaned.stderr
