@@ -49,6 +49,7 @@ SHOWN: Mapping[str, Any] = {
     "users": {EACH: {"groups": True}},
     "service_accounts": {EACH: {"groups": True}},
     "provisioner": {"client_id": True, "realm": True, "url": True},
+    "people": {"client_id": True},
     "admin": {"username": True},
 }  # fmt: skip
 
