@@ -198,7 +198,7 @@ def _accounts(spec: RealmSpec) -> list[dict[str, Any]]:
             "groups": [f"/{group}" for group in client.groups],
             **({"clientRoles": {MANAGEMENT: [VIEW_PEOPLE]}} if client is spec.people else {}),
         }
-        for client in (*spec.clients, *([spec.people] if spec.people else []))
+        for client in spec.and_people
         if client.service_account
     ]
 

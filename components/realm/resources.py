@@ -126,10 +126,10 @@ class KeycloakRealm(pulumi.ComponentResource):
         )
         return made.id
 
-    def _make_client(self, client: Client) -> None:
-        name = self._logical(f"client-{client.client_id}")
+    def _registered(self, name: str, client: Client, *, every_role: bool = False) -> openid.Client:
+        """A client without mappers. every_role: its tokens carry whatever rights their owner has."""
         confidential = client.secret is not None
-        made = openid.Client(
+        return openid.Client(
             name,
             realm_id=self._realm_id,
             client_id=client.client_id,
@@ -147,9 +147,13 @@ class KeycloakRealm(pulumi.ComponentResource):
             oauth2_device_authorization_grant_enabled=client.device_grant,
             service_accounts_enabled=client.service_account,
             pkce_code_challenge_method="S256" if client.pkce else "",
-            full_scope_allowed=False,
+            full_scope_allowed=every_role,
             opts=self._child,
         )
+
+    def _make_client(self, client: Client) -> None:
+        name = self._logical(f"client-{client.client_id}")
+        made = self._registered(name, client)
         self._clients[client.client_id] = made
         inside = self._inside(made)
         # The provider's own resource for these cannot say that introspection tells of them too.
@@ -228,21 +232,7 @@ class KeycloakRealm(pulumi.ComponentResource):
     def _make_people(self, client: Client) -> None:
         """The account that may see who is in the realm."""
         name = self._logical(f"client-{client.client_id}")
-        made = openid.Client(
-            name,
-            realm_id=self._realm_id,
-            client_id=client.client_id,
-            name=client.name,
-            access_type="CONFIDENTIAL",
-            client_secret=self._secrets.value(client.secret) if client.secret else None,
-            standard_flow_enabled=False,
-            implicit_flow_enabled=False,
-            direct_access_grants_enabled=False,
-            service_accounts_enabled=True,
-            valid_post_logout_redirect_uris=list(client.post_logout_uris),
-            full_scope_allowed=True,
-            opts=self._child,
-        )
+        made = self._registered(name, client, every_role=True)
         inside = self._inside(made)
         openid.ClientServiceAccountRole(
             # Another realm is another right: that one's client has another id, which an update keeps.

@@ -163,10 +163,14 @@ class RealmSpec:
         return (self.server, self.cli, *self.accounts)
 
     @property
+    def and_people(self) -> tuple[Client, ...]:
+        """The clients whose tokens MLflow takes, and that of the account which may see people."""
+        return (*self.clients, *((self.people,) if self.people else ()))
+
+    @property
     def with_secrets(self) -> tuple[tuple[str, Secret], ...]:
         """The clients that have a secret, by their ids, and those secrets."""
-        clients = (*self.clients, *((self.people,) if self.people else ()))
-        return tuple((client.client_id, client.secret) for client in clients if client.secret is not None)
+        return tuple((client.client_id, client.secret) for client in self.and_people if client.secret is not None)
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

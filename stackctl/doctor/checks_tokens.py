@@ -120,12 +120,11 @@ def group_roles(seen: Observed) -> Iterator[Finding]:
     if seen.realm_admin is None or seen.server_client is None or seen.spec is None:
         return
     owner = seen.spec.realm.groups_client
+    again = f"stackctl up --stack {seen.stack}" if seen.imported else seen.remake(KEYCLOAK)
     try:
         uuid = seen.realm_admin.find_client(owner).uuid
     except UnknownNameError:
-        fix = f"stackctl up --stack {seen.stack}" if seen.imported else seen.remake(KEYCLOAK)
-        cause = "tokens name no group for anybody"
-        yield Finding("group-roles", f"Keycloak has no client {owner}", cause, fix)
+        yield Finding("group-roles", f"Keycloak has no client {owner}", "tokens name no group for anybody", again)
         return
     there = seen.realm_admin.groups()
     for group in seen.spec.realm.groups:
@@ -141,8 +140,7 @@ def group_roles(seen: Observed) -> Iterator[Finding]:
         own = f"/{group}"
         if own not in paths:
             evidence = f"group {own} does not have the role {group} of client {owner}"
-            fix = f"stackctl up --stack {seen.stack}" if seen.imported else seen.remake(KEYCLOAK)
-            yield Finding("group-roles", evidence, "tokens do not name the group for anybody in it", fix)
+            yield Finding("group-roles", evidence, "tokens do not name the group for anybody in it", again)
         for other in [*(f"group {found}" for found in paths if found != own), *people]:
             evidence = f"{other} has the role {group} of client {owner}, and so counts as group {own}"
             cause = "somebody gave it in Keycloak; MLflow means the group that is declared"

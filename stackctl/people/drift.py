@@ -50,8 +50,7 @@ def service_account_rows(
     spec: RealmSpec, actual: Mapping[str, Actual], plugin: Mapping[str, PluginUser] | None
 ) -> list[Row]:
     """Service accounts by their client's id."""
-    clients = (*spec.clients, *((spec.people,) if spec.people else ()))
-    declared = {client.client_id: client.groups for client in clients if client.service_account}
+    declared = {client.client_id: client.groups for client in spec.and_people if client.service_account}
     known = None
     if plugin is not None:
         # Keycloak spells the account's name in lower case, whatever the client's id.

@@ -57,6 +57,11 @@ class Actual:
         found = self.clients.get(client)
         return {row["name"]: row for row in self.admin.get(f"/clients/{found['id']}/roles")} if found else {}
 
+    def named_roles(self, client: str, names: list[str]) -> list[Mapping[str, Any]]:
+        """Some of them, as Keycloak wants them told."""
+        there = self.roles(client)
+        return [there[name] for name in names]
+
     def of_group(self, group: str, client: str) -> set[str]:
         """The roles of a client that a group has itself."""
         found, owner = self.groups.get(group), self.clients.get(client)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from settings.rules import BUILT_IN_CLIENTS
 from stackctl.realm.actual import Actual
 from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same
 
 # What has requests of its own, and what is never written over: a secret that was changed in Keycloak was changed
 # because it leaked.
 _APART = frozenset({"secret", "attributes", "protocolMappers", "defaultClientScopes", "optionalClientScopes"})
-# Keycloak's own, which go with their realm.
-_BUILT_IN = frozenset({
-    "account", "account-console", "admin-cli", "broker", "realm-management", "security-admin-console",
-})  # fmt: skip
 
 
 def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
@@ -40,9 +37,9 @@ def mappers(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
 
 
 def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
-    """Clients that are declared no more."""
+    """Clients that are declared no more. Keycloak's own go with their realm."""
     for name in gone("clients", "clientId", wanted, before):
-        if name in actual.clients and name not in _BUILT_IN:
+        if name in actual.clients and name not in BUILT_IN_CLIENTS:
             path = f"/clients/{actual.clients[name]['id']}"
             yield Step(f"client {name}", ("is removed",), partial(remove, actual, path, name))
 

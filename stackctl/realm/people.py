@@ -70,7 +70,7 @@ def _accounts(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
 
 def _give(actual: Actual, client: str, owner: str, names: list[str]) -> None:
     path = f"/users/{actual.account(client)['id']}/role-mappings/clients/{actual.clients[owner]['id']}"
-    actual.send("POST", path, [actual.roles(owner)[name] for name in names])
+    actual.send("POST", path, actual.named_roles(owner, names))
 
 
 def _memberships(where: str, user: Tree, then: Tree, actual: Actual, find: Callable[[], Tree | None]) -> Iterator[Step]:

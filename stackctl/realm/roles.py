@@ -11,8 +11,9 @@ from stackctl.realm.step import Step, Tree, remove
 
 def steps(wanted: Tree, actual: Actual) -> Iterator[Step]:
     for client, roles in wanted["roles"]["client"].items():
+        there = actual.roles(client)
         for role in roles:
-            if role["name"] not in actual.roles(client):
+            if role["name"] not in there:
                 yield Step(f"role {role['name']}", ("is made",), partial(_make, actual, client, role))
     for group in wanted["groups"]:
         for client, names in group["clientRoles"].items():
@@ -37,10 +38,10 @@ def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
     """Roles of groups that are declared no more."""
     for client, roles in before.get("roles", {}).get("client", {}).items():
         kept = {role["name"] for role in wanted["roles"]["client"].get(client, ())}
-        for name in sorted({role["name"] for role in roles} - kept):
-            if name in actual.roles(client):
-                path = f"/roles-by-id/{actual.roles(client)[name]['id']}"
-                yield Step(f"role {name}", ("is removed",), partial(remove, actual, path, f"role {name}"))
+        there = actual.roles(client)
+        for name in sorted(({role["name"] for role in roles} - kept) & there.keys()):
+            path = f"/roles-by-id/{there[name]['id']}"
+            yield Step(f"role {name}", ("is removed",), partial(remove, actual, path, f"role {name}"))
 
 
 def _make(actual: Actual, client: str, role: Tree) -> None:
@@ -49,9 +50,9 @@ def _make(actual: Actual, client: str, role: Tree) -> None:
 
 def _give(actual: Actual, group: str, client: str, names: list[str]) -> None:
     path = f"/groups/{actual.groups[group]['id']}/role-mappings/clients/{actual.clients[client]['id']}"
-    actual.send("POST", path, [actual.roles(client)[name] for name in names])
+    actual.send("POST", path, actual.named_roles(client, names))
 
 
 def _allow(actual: Actual, client: str, owner: str, names: list[str]) -> None:
     path = f"/clients/{actual.clients[client]['id']}/scope-mappings/clients/{actual.clients[owner]['id']}"
-    actual.send("POST", path, [actual.roles(owner)[name] for name in names])
+    actual.send("POST", path, actual.named_roles(owner, names))
