@@ -77,7 +77,9 @@ def test_the_shortest_spans_are_too_many_fields() -> None:
     assert spans.has_many_fields(shortest(500_000, 0))
 
 
-@pytest.mark.parametrize("body", [b"", b"\x0a", b"\x0a\xff", b"\xff" * 100, b"{}", b"\x0a\x05ab", os.urandom(9999)])
+@pytest.mark.parametrize(
+    "body", [b"", b"\x0a", b"\x0a\xff", b"\xff" * 100, b"{}", b"\x0a\x05ab", bytes(range(256)) * 40]
+)
 def test_what_is_no_protobuf_is_left_to_who_reads_it(body: bytes) -> None:
     assert not spans.has_many_fields(body)
 
