@@ -57,6 +57,11 @@ def claims(token: str) -> dict[str, Any]:
     return dict(json.loads(_decoded(token.split(".")[1])))
 
 
+def header(token: str) -> dict[str, Any]:
+    """The header of a JWT, unchecked."""
+    return dict(json.loads(_decoded(token.split(".", maxsplit=1)[0])))
+
+
 def lifetime(token: str) -> int:
     """The seconds from its issue to its end; the answer that carries it counts from a moment later."""
     told = claims(token)

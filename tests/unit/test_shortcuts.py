@@ -106,23 +106,3 @@ def test_the_experiment_of_a_run_is_looked_up_once() -> None:
         with pytest.raises(LookupError):
             of(None, "none")
     assert asked == ["a", "none", "none"]
-
-
-def test_wrong_signatures_have_keys_asked_for_every_few_seconds_at_most() -> None:
-    asked: list[tuple[str, bool]] = []
-    time = [100.0]
-
-    def keys(provider: Any, force_refresh: bool = False) -> None:
-        asked.append((provider.id, force_refresh))
-
-    class Provider:
-        def __init__(self, name: str) -> None:
-            self.id = name
-
-    get = signatures.seldom(keys, lambda: time[0])
-    for name in ("a", "a", "b"):
-        get(Provider(name), force_refresh=True)
-    time[0] += signatures.REST
-    get(Provider("a"), force_refresh=True)
-    get(Provider("a"))
-    assert asked == [("a", True), ("a", False), ("b", True), ("a", True), ("a", False)]

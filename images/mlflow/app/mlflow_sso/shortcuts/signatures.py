@@ -6,16 +6,15 @@ from the next key set. Both are asked each time: the plugin validates the claims
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from cachetools import LRUCache
 
+from mlflow_sso.shortcuts import keys
+
 # Tokens that are remembered, and the length of the longest, so that they need no more than 16 MiB.
 TOKENS, LONGEST = 2048, 4096
-# Seconds between two requests for keys that wrong signatures cause.
-REST = 10.0
 _Decode = Callable[..., Any]
 
 
@@ -32,9 +31,9 @@ def remembered(original: _Decode, claims_of: Callable[[dict[str, Any], dict[str,
             return original(decoder, token, jwks, claims_options)
         key = hashlib.sha256(repr((decoder.algorithms, token)).encode()).digest()
         with lock:
-            keys, claims, header = right.get(key, (None, {}, {}))
+            known, claims, header = right.get(key, (None, {}, {}))
         # The key set itself, since the plugin has another one whenever it asked for it.
-        if keys is jwks and jwks is not None:
+        if known is jwks and jwks is not None:
             return claims_of(dict(claims), dict(header), claims_options)
         found = original(decoder, token, jwks, claims_options)
         with lock:
@@ -44,32 +43,20 @@ def remembered(original: _Decode, claims_of: Callable[[dict[str, Any], dict[str,
     return decode
 
 
-def seldom(original: _Decode, now: Callable[[], float] = time.monotonic) -> _Decode:
-    """`_get_provider_jwks`, which asks for keys anew because of a wrong signature only every few seconds.
-
-    Anybody can make wrong signatures, and each had the plugin ask Keycloak twice.
-    """
-    asked: dict[str, float] = {}
-
-    def keys(provider: Any, force_refresh: bool = False) -> Any:
-        if force_refresh:
-            force_refresh = now() >= asked.get(provider.id, 0.0)
-            if force_refresh:
-                asked[provider.id] = now() + REST
-        return original(provider, force_refresh=force_refresh)
-
-    return keys
-
-
 def install() -> None:
     """Puts the shortcut in place."""
+    from joserfc.errors import BadSignatureError
     from mlflow_oidc_auth import auth
 
     from mlflow_sso import upstream
 
     upstream.reads(auth, "_load_jwks", "626049c347e0a312")
     upstream.reads(auth, "validate_token", "a8ade08238ede7bf")
-    upstream.replace(auth, "_get_provider_jwks", "f453e18859d75a9b", seldom)
+    upstream.replace(auth, "_get_provider_jwks", "f453e18859d75a9b", keys.seldom)
+    upstream.reads(auth, "_select_jwk", "2fd6d9f5c90e3759")
     upstream.replace(
-        auth._TokenDecoder, "decode", "7f63aaa5c3a55358", lambda original: remembered(original, auth._ValidatedClaims)
+        auth._TokenDecoder,
+        "decode",
+        "7f63aaa5c3a55358",
+        lambda original: keys.telling(remembered(original, auth._ValidatedClaims), BadSignatureError),
     )
