@@ -25,6 +25,9 @@ SERVICE_ACCOUNT_PREFIX = "service-account-"
 JOBS = "mlflow-jobs"
 JOBS_KEY = Secret("mlflow-jobs-key", length=48, change=Change.COORDINATED)
 
+# The signs of a first password that is generated.
+PEOPLES_LENGTH = 20
+
 
 def account_secret(client_id: str) -> Secret:
     """The secret of a service account's client."""
@@ -38,4 +41,14 @@ def account_username(client_id: str) -> str:
 
 def user_password(username: str, value: str | None = None) -> Secret:
     """The first password of a person. It is changed where that person logs in, and not by another value of this."""
-    return Secret(f"user-{username}-password", length=20, value=value)
+    return Secret(f"user-{username}-password", length=PEOPLES_LENGTH, value=value, mixed=True)
+
+
+def mail_password(value: str) -> Secret:
+    """The password of Keycloak's mail server."""
+    return Secret("keycloak-mail-password", value=value)
+
+
+def provider_secret(alias: str, value: str) -> Secret:
+    """The secret of Keycloak's client at another identity provider."""
+    return Secret(f"provider-{alias}-secret", value=value)

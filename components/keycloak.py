@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from components.identity import PROVISIONER_CLIENT_ID, PROVISIONER_SECRET
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
+from components.realm.providers import ways_out as provider_places
 from components.secret import given_secret
 from platforms.secrets import Change, ExpressionQuoted, Secret, SecretText
 from platforms.workload import (
@@ -24,6 +25,7 @@ from platforms.workload import (
 )
 from settings import Settings, behind_proxy, published_port
 from settings.model import Egress, Tls
+from settings.realm import Realm
 from settings.versions import image
 
 SERVER = "keycloak"
@@ -149,10 +151,17 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
                 ),
                 replicas=settings.keycloak.replicas,
             ),
-            outside=(*database.outside, *ways_out(settings.keycloak.egress)),
+            outside=(*database.outside, *_others(settings.realm), *ways_out(settings.keycloak.egress)),
             authorities=database.authorities,
         ),
     )
+
+
+def _others(realm: Realm) -> tuple[Outside, ...]:
+    """The mail server and the identity providers that a realm asks."""
+    asked = [(realm.mail.host, realm.mail.port)] if realm.mail else []
+    asked += [place for one in realm.identity_providers for place in provider_places(one)]
+    return tuple(Outside(host, port) for host, port in dict.fromkeys(asked))
 
 
 def _variables(settings: Settings) -> dict[str, str]:

@@ -114,6 +114,7 @@ def plugin_inputs(settings: Settings) -> PluginInputs:
         user_groups=realm.groups.users,
         username_claim=settings.mlflow.username_claim,
         provision_on_bearer=settings.mlflow.provision_on_bearer,
+        automatic_login=settings.mlflow.automatic_login_redirect,
         default_permission=settings.mlflow.default_permission,
         secret_key=SecretText.of(_SECRET_KEY),
         session_key=_SESSION_KEY,

@@ -37,6 +37,23 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """The least of each kind of sign in a generated value, and the signs beside letters and digits.
+
+    They mean nothing in URLs, SQL, env files and JSON either (RFC 3986, section 2.3).
+    """
+
+    lower: int = 3
+    upper: int = 3
+    digits: int = 3
+    special: int = 2
+    specials: str = "-_."
+
+
+MIXTURE = Mixture()
+
+
+@dataclass(frozen=True)
 class Secret:
     """A named secret, generated once per stack unless the operator gives its value.
 
@@ -47,6 +64,7 @@ class Secret:
     kept: where the target keeps the value. Programs are given it there, and the stack never learns it.
     version: another number is another generated value. The first is 1.
     change: what that costs.
+    mixed: whether a generated value has signs of every kind (`MIXTURE`), as rules about people's passwords want them.
     """
 
     name: str
@@ -55,6 +73,7 @@ class Secret:
     kept: Kept | None = None
     version: int = 1
     change: Change = Change.RESTART
+    mixed: bool = False
 
     @property
     def stored(self) -> str:

@@ -9,9 +9,12 @@ from typing import Protocol
 import pulumi
 import pulumi_random as random
 
-from platforms.secrets import Secret, SecretText, Written
+from platforms.secrets import MIXTURE, Secret, SecretText, Written
 from platforms.workload import Workload
 from problems import Problem
+
+# What a generated password says of its signs.
+_SIGNS = ["special", "overrideSpecial", "minLower", "minUpper", "minNumeric", "minSpecial"]
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,20 @@ class Secrets(pulumi.ComponentResource):
                 made = random.RandomPassword(
                     self._scope.logical(secret.name),
                     length=secret.length,
-                    special=False,
+                    special=secret.mixed,
+                    override_special=MIXTURE.specials if secret.mixed else None,
+                    min_lower=MIXTURE.lower if secret.mixed else None,
+                    min_upper=MIXTURE.upper if secret.mixed else None,
+                    min_numeric=MIXTURE.digits if secret.mixed else None,
+                    min_special=MIXTURE.special if secret.mixed else None,
                     # A value that depends on nothing is never made anew; one of the first version depends on nothing.
                     keepers={"version": str(secret.version)} if secret.version > 1 else None,
-                    opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["result", "bcryptHash"]),
+                    opts=pulumi.ResourceOptions(
+                        parent=self,
+                        additional_secret_outputs=["result", "bcryptHash"],
+                        # Values of before, without such signs, stay as they are.
+                        ignore_changes=_SIGNS if secret.mixed else None,
+                    ),
                 )
                 self._made[secret.name] = made
                 self._values[secret.name] = pulumi.Output.secret(made.result)

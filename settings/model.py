@@ -10,24 +10,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, PrivateAttr, StringConstraints, Tag
+from pydantic import Discriminator, Field, PrivateAttr, Tag
 
 from settings.kubernetes import ExistingSecret, Kubernetes
+from settings.realm import Realm
 from settings.stores import S3, Azure, Gcs
 from settings.types import (
     Address,
     Base,
     Destination,
     Group,
-    GroupName,
     Host,
     Name,
     OptionalText,
     Origin,
     Password,
     Place,
-    Scope,
-    Seconds,
     SecretValue,
     TcpPort,
     Url,
@@ -139,6 +137,9 @@ class Mlflow(Group):
         "preferred_username",
         description="Claim that names the user; not email, which people can edit in Keycloak",
     )
+    automatic_login_redirect: bool = Field(
+        False, description="Send a browser without a login to Keycloak at once, past the page with the button"
+    )
     provision_on_bearer: bool = Field(
         True, description="A first API call with a token of an allowed group creates the user"
     )
@@ -193,77 +194,6 @@ class Keycloak(Group):
         (), description="Servers that it may connect to: mail, directories, other identity providers"
     )
     tls: Tls = Tls()
-
-
-class Lifetimes(Group):
-    """Token and session lifetimes of the realm, in seconds."""
-
-    access_token_seconds: Seconds = Field(300, description="How long an access token is good")
-    sso_idle_seconds: Seconds = Field(
-        1800, description="A session ends when unused for this long (SSO Session Idle), one of MLflow's pages with it"
-    )
-    sso_max_seconds: Seconds = Field(
-        36000, description="A session ends after this long in any case (SSO Session Max), one of MLflow's pages too"
-    )
-    offline_idle_seconds: Seconds = Field(2592000, description="An offline token ends when unused for this long")
-
-
-class Groups(Group):
-    """Group names, from here to Keycloak, the token and MLflow."""
-
-    admins: Annotated[tuple[GroupName, ...], Field(min_length=1)] = Field(
-        ("mlflow-admins",), description="Members administrate MLflow"
-    )
-    users: Annotated[tuple[GroupName, ...], Field(min_length=1)] = Field(
-        ("mlflow-users",), description="Members may log in"
-    )
-
-
-class User(Group):
-    """A declared user; its password is generated unless given."""
-
-    username: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@-]*$")] = Field(
-        description="Login name, in small letters"
-    )
-    email: str | None = Field(
-        None,
-        description="Address, taken as verified; without it or a name, the first login asks for them",
-    )
-    first_name: str = Field("", description="Given name")
-    last_name: str = Field("", description="Family name")
-    groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")
-    password: Password | None = Field(
-        None, description="First password, to be changed at the first login outside dev; default: a generated one"
-    )
-
-
-class ServiceAccount(Group):
-    """A declared machine identity: a confidential client with the client-credentials grant."""
-
-    client_id: Name = Field(description="The client's id")
-    groups: tuple[GroupName, ...] = Field((), description="Some of realm.groups")
-
-
-class Realm(Group):
-    """The Keycloak realm that MLflow trusts."""
-
-    name: Name = Field("mlflow", description="The realm's name, a part of the issuer URL")
-    client_id: Name = Field("mlflow", description="The MLflow server's confidential client")
-    cli_client_id: Name = Field("mlflow-cli", description="The public client of command lines")
-    scope: Scope = Field(
-        "openid email profile", description="Scopes that MLflow asks for at a login, separated by spaces"
-    )
-    direct_access_grants: bool | None = Field(None, description="Password grant; default: on in dev, off elsewhere")
-    sample_users: bool | None = Field(None, description="alice and bob; default: in dev only")
-    leavers: bool | None = Field(
-        None,
-        description="Whether MLflow asks Keycloak who left or is disabled, and ends their access within a minute;"
-        " default: yes, but in a realm that exists, or with kubernetes.externalSecrets",
-    )
-    lifetimes: Lifetimes = Lifetimes()
-    groups: Groups = Groups()
-    users: tuple[User, ...] = ()
-    service_accounts: tuple[ServiceAccount, ...] = ()
 
 
 class DatabaseLogin(Group):

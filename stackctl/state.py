@@ -16,7 +16,7 @@ from typing import Any
 
 from mlflow_sso_client.files import config_home, write_private
 
-from platforms.secrets import Secret
+from platforms.secrets import MIXTURE, Secret
 from problems import Problem, StackError
 
 ALPHABET = string.ascii_letters + string.digits
@@ -51,6 +51,21 @@ def generated_passphrase(*, create: bool) -> Path | None:
     return path
 
 
+def _generated(secret: Secret) -> str:
+    if not secret.mixed:
+        return "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+    kinds = (
+        (string.ascii_lowercase, MIXTURE.lower),
+        (string.ascii_uppercase, MIXTURE.upper),
+        (string.digits, MIXTURE.digits),
+        (MIXTURE.specials, MIXTURE.special),
+    )
+    signs = [secrets.choice(kind) for kind, least in kinds for _ in range(least)]
+    signs += [secrets.choice(ALPHABET + MIXTURE.specials) for _ in range(secret.length - len(signs))]
+    secrets.SystemRandom().shuffle(signs)
+    return "".join(signs)
+
+
 class SecretStore:
     """Named secrets in one 0600 file: made once and kept."""
 
@@ -70,7 +85,7 @@ class SecretStore:
                 given[secret.name] = secret.value
                 continue
             if secret.stored not in found:
-                found[secret.stored] = "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+                found[secret.stored] = _generated(secret)
             given[secret.name] = found[secret.stored]
         if found != kept:
             write_private(self._path, json.dumps(found, indent=1, sort_keys=True) + "\n")

@@ -56,6 +56,7 @@ class PluginInputs:
     user_groups: tuple[str, ...]
     username_claim: str
     provision_on_bearer: bool
+    automatic_login: bool
     default_permission: str
     secret_key: SecretText
     session_key: SecretText

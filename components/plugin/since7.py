@@ -62,6 +62,7 @@ class _Since7(PluginProfile):
             # Two weeks by default, whatever the realm says.
             "SESSION_COOKIE_MAX_AGE_SECONDS": str(inputs.session_seconds),
             "SESSION_COOKIE_SECURE": str(inputs.secure_cookies).lower(),
+            **({"AUTOMATIC_LOGIN_REDIRECT": "true"} if inputs.automatic_login else {}),
             **({"TRUSTED_PROXIES": ",".join(inputs.trusted_proxies)} if inputs.trusted_proxies else {}),
         }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from components.identity import account_username
 from components.keycloak import SERVER
+from components.realm.providers import as_import, mappers_as_import
 from components.realm.spec import (
     AUDIENCE_MAPPER,
     GROUPS_MAPPER,
@@ -30,6 +31,9 @@ from platforms.workload import File, Workload
 # The built-in client scopes that Keycloak gives every new OpenID Connect client.
 DEFAULT_SCOPES = ("acr", "basic", "email", "profile", "roles", "web-origins")
 OPTIONAL_SCOPES = ("address", "microprofile-jwt", "offline_access", "organization", "phone")
+# Where the password of the mail server stands, beside lists of those who have one.
+_MAIL = ("smtpServer", "password")
+_PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
 IMPORT_PATH = "/opt/keycloak/data/import/realm.json"
 
 
@@ -85,13 +89,22 @@ def _without_others(kept: str, variables: Iterable[str]) -> str:
         "clients": [client for client in _entries(tree, "clients") if stays(client.get("secret"))],
         "users": [u for u in _entries(tree, "users") if all(stays(c.get("value")) for c in _entries(u, "credentials"))],
     }
+    if not stays(_of(tree, _MAIL[0]).get(_MAIL[1])):
+        rest.pop(_MAIL[0])
+    kept_ones = [one for one in _entries(tree, _PROVIDERS) if stays(_of(one, "config").get("clientSecret"))]
+    if len(kept_ones) < len(_entries(tree, _PROVIDERS)):
+        aliases = {one.get("alias") for one in kept_ones}
+        mappers = [one for one in _entries(tree, _MAPPERS) if one.get("identityProviderAlias") in aliases]
+        rest |= {_PROVIDERS: kept_ones, _MAPPERS: mappers}
     return kept if rest == tree else json.dumps(rest, indent=2, sort_keys=True) + "\n"
 
 
 def _owners(realm: RealmSpec) -> list[tuple[tuple[str, str], Secret]]:
     """Every secret of the realm with the list of the import and the name in it that it belongs to, in that order."""
     clients = [(("clients", client_id), secret) for client_id, secret in realm.with_secrets]
-    return [*clients, *((("users", user.username), user.password) for user in realm.users)]
+    people = [(("users", user.username), user.password) for user in realm.users]
+    mail = [(_MAIL, realm.mail.password)] if realm.mail and realm.mail.password else []
+    return [*clients, *people, *mail, *(((_PROVIDERS, one.alias), one.secret) for one in realm.providers)]
 
 
 def _variables(realm: RealmSpec, kept: str) -> dict[str, str]:
@@ -103,6 +116,9 @@ def _variables(realm: RealmSpec, kept: str) -> dict[str, str]:
     for user in _entries(document, "users"):
         for credential in _entries(user, "credentials"):
             known["users", str(user.get("username"))] = _variable(credential.get("value"))
+    known[_MAIL] = _variable(_of(document, _MAIL[0]).get("password"))
+    for one in _entries(document, _PROVIDERS):
+        known[_PROVIDERS, str(one.get("alias"))] = _variable(_of(one, "config").get("clientSecret"))
     return {secret.name: known.get(owner) or f"REALM_{secret.variable}" for owner, secret in _owners(realm)}
 
 
@@ -117,6 +133,16 @@ def _read(kept: str) -> object:
 def _entries(tree: object, key: str) -> list[dict[str, Any]]:
     entries = tree.get(key) if isinstance(tree, dict) else None
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _of(tree: object, key: str) -> dict[str, Any]:
+    found = tree.get(key) if isinstance(tree, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def is_placeholder(value: object) -> bool:
+    """Whether a value of an import stands for a secret."""
+    return bool(_variable(value))
 
 
 def _variable(placeholder: object) -> str:
@@ -137,8 +163,6 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
         "duplicateEmailsAllowed": False,
         "registrationAllowed": False,
         "editUsernameAllowed": False,
-        "resetPasswordAllowed": False,
-        "rememberMe": False,
         "verifyEmail": False,
         "defaultSignatureAlgorithm": spec.signature_algorithm,
         "browserSecurityHeaders": dict(spec.security_headers),
@@ -167,7 +191,40 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
             *map(_closed_client, spec.closed),
         ],
         "users": [*_people(spec, placeholder), *_accounts(spec)],
+        **_declared_alone(spec, placeholder),
     }
+
+
+def _declared_alone(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[str, Any]:
+    """What stands in the import only where it was declared: else it is Keycloak's, and whoever changes it there."""
+    found: dict[str, Any] = {}
+    if spec.password_policy is not None:
+        found["passwordPolicy"] = spec.password_policy
+    if spec.remember_me is not None:
+        found["rememberMe"] = spec.remember_me
+    if spec.reset_password is not None:
+        found["resetPasswordAllowed"] = spec.reset_password
+    if spec.languages:
+        found |= {
+            "internationalizationEnabled": True,
+            "supportedLocales": list(spec.languages),
+            "defaultLocale": spec.languages[0],
+        }
+    if spec.mail is not None:
+        password = {"password": placeholder(spec.mail.password)} if spec.mail.password else {}
+        found["smtpServer"] = {**{key: value for key, value in spec.mail.config.items() if value}, **password}
+    if spec.providers:
+        found[_PROVIDERS] = [as_import(one, placeholder(one.secret)) for one in spec.providers]
+        found[_MAPPERS] = [mapper for one in spec.providers for mapper in mappers_as_import(one)]
+    if spec.events is not None:
+        found |= {
+            "eventsEnabled": True,
+            "eventsExpiration": spec.events.days * 24 * 3600,
+            "enabledEventTypes": [],
+            "adminEventsEnabled": spec.events.changes,
+            "adminEventsDetailsEnabled": spec.events.changes,
+        }
+    return found
 
 
 def _people(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> list[dict[str, Any]]:

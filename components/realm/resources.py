@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, TypeVar
+
 import pulumi
 import pulumi_keycloak as keycloak
 from pulumi_keycloak import openid
 
+from components.realm.kept import CLIENT, GROUP, REALM, ROLE, USER, Kind, make
+from components.realm.mail_there import mail_there
+from components.realm.provider_resources import make_provider
 from components.realm.spec import (
     AUDIENCE_MAPPER,
     GROUPS_MAPPER,
@@ -13,10 +19,14 @@ from components.realm.spec import (
     MANAGEMENT,
     VIEW_PEOPLE,
     Client,
+    Mail,
 )
 from components.stack import StackSpec
 from platforms.quantities import go_duration
 from platforms.site import Scope, Secrets
+from settings.realm import Events
+
+_Made = TypeVar("_Made", bound=pulumi.CustomResource)
 
 
 class KeycloakRealm(pulumi.ComponentResource):
@@ -53,14 +63,13 @@ class KeycloakRealm(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self._secrets = secrets
-        self._provider, self._removed_with = provider, removed_with
+        self._keycloak, self._removed_with, self._ready = provider, removed_with, ready
+        self._admin, self._url = spec.admin, spec.keycloak.admin_url
         self._child = self._inside(self)
         self._spec = realm
-        self._realm_id = self._make_realm(ready)
+        self._realm_id = self._make_realm()
         self._groups = {
-            group: keycloak.Group(
-                self._logical(f"group-{group}"), realm_id=self._realm_id, name=group, opts=self._child
-            )
+            group: self._make(GROUP, f"group-{group}", self._child, realm_id=self._realm_id, name=group)
             for group in realm.groups
         }
         self._clients: dict[str, openid.Client] = {}
@@ -73,18 +82,36 @@ class KeycloakRealm(pulumi.ComponentResource):
         for client_id in realm.closed:
             self._close_client(client_id)
         self._make_users()
+        if realm.events:
+            self._keep_events(realm.events)
+        for one in realm.providers:
+            secret = secrets.value(one.secret)
+            make_provider(
+                one,
+                self._logical(f"provider-{one.alias}"),
+                self._realm_id,
+                secret,
+                self._groups,
+                self._child,
+                self._inside,
+            )
         self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
 
     def _inside(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=parent, provider=self._provider, deleted_with=self._removed_with)
+        return pulumi.ResourceOptions(parent=parent, provider=self._keycloak, deleted_with=self._removed_with)
 
-    def _make_realm(self, ready: pulumi.Output[str] | None) -> pulumi.Output[str]:
-        realm = self._spec
+    def _make(self, kind: Kind[_Made], name: str, options: pulumi.ResourceOptions, /, **declared: Any) -> _Made:
+        return make(kind, self._logical(name), options, self._keycloak, self._ready, **declared)
+
+    def _make_realm(self) -> pulumi.Output[str]:
+        realm, ready = self._spec, self._ready
         if not realm.create:
             return pulumi.Output.from_input(realm.name)
         times, brute, headers = realm.lifetimes, realm.brute_force, realm.security_headers
-        made = keycloak.Realm(
-            self._logical("realm"),
+        made = self._make(
+            REALM,
+            "realm",
+            self._child,
             realm=realm.name,
             # Not by way of its name: a realm whose name may change is one that is to be replaced.
             enabled=True if ready is None or pulumi.runtime.is_dry_run() else ready.apply(lambda _: True),
@@ -93,8 +120,8 @@ class KeycloakRealm(pulumi.ComponentResource):
             login_with_email_allowed=True,
             registration_allowed=False,
             edit_username_allowed=False,
-            reset_password_allowed=False,
-            remember_me=False,
+            reset_password_allowed=realm.reset_password,
+            remember_me=realm.remember_me,
             verify_email=False,
             default_signature_algorithm=realm.signature_algorithm,
             access_token_lifespan=go_duration(times.access_token_seconds),
@@ -122,15 +149,66 @@ class KeycloakRealm(pulumi.ComponentResource):
                     failure_reset_time_seconds=brute.reset_seconds,
                 ),
             ),
-            opts=self._child,
+            password_policy=realm.password_policy,
+            internationalization=keycloak.RealmInternationalizationArgs(
+                supported_locales=list(realm.languages), default_locale=realm.languages[0]
+            )
+            if realm.languages
+            else None,
+            smtp_server=self._mail_server(realm.mail) if realm.mail else self._mail_there(),
         )
         return made.id
 
-    def _registered(self, name: str, client: Client, *, every_role: bool = False) -> openid.Client:
+    def _mail_server(self, mail: Mail) -> keycloak.RealmSmtpServerArgs:
+        config = mail.config
+        login = (
+            keycloak.RealmSmtpServerAuthArgs(username=config["user"], password=self._secrets.value(mail.password))
+            if mail.password
+            else None
+        )
+        return keycloak.RealmSmtpServerArgs(
+            host=config["host"],
+            port=config["port"],
+            from_=config["from"],
+            from_display_name=config["fromDisplayName"] or None,
+            reply_to=config["replyTo"] or None,
+            starttls=config["starttls"] == "true",
+            ssl=config["ssl"] == "true",
+            auth=login,
+        )
+
+    def _mail_there(self) -> pulumi.Output[Any] | None:
+        """The mail server that somebody set in Keycloak; a preview asks no server."""
+        if pulumi.runtime.is_dry_run():
+            return None
+        asked = pulumi.Output.unsecret(pulumi.Output.all(self._secrets.value(self._admin.client_secret), self._ready))
+
+        async def look(secret: str) -> Any:
+            return await asyncio.to_thread(mail_there, self._url, self._admin, secret, self._spec.name)
+
+        return asked.apply(lambda both: look(both[0])).apply(
+            lambda found: pulumi.Output.secret(found) if found else found
+        )
+
+    def _keep_events(self, events: Events) -> None:
+        keycloak.RealmEvents(
+            self._logical("events"),
+            realm_id=self._realm_id,
+            events_enabled=True,
+            events_expiration=events.days * 24 * 3600,
+            admin_events_enabled=events.changes,
+            admin_events_details_enabled=events.changes,
+            # Without the setting, what was kept is kept on.
+            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(retain_on_delete=True)),
+        )
+
+    def _registered(self, client: Client, *, every_role: bool = False) -> openid.Client:
         """A client without mappers. every_role: its tokens carry whatever rights their owner has."""
         confidential = client.secret is not None
-        return openid.Client(
-            name,
+        return self._make(
+            CLIENT,
+            f"client-{client.client_id}",
+            self._child,
             realm_id=self._realm_id,
             client_id=client.client_id,
             name=client.name,
@@ -148,12 +226,11 @@ class KeycloakRealm(pulumi.ComponentResource):
             service_accounts_enabled=client.service_account,
             pkce_code_challenge_method="S256" if client.pkce else "",
             full_scope_allowed=every_role,
-            opts=self._child,
         )
 
     def _make_client(self, client: Client) -> None:
         name = self._logical(f"client-{client.client_id}")
-        made = self._registered(name, client)
+        made = self._registered(client)
         self._clients[client.client_id] = made
         inside = self._inside(made)
         # The provider's own resource for these cannot say that introspection tells of them too.
@@ -190,8 +267,10 @@ class KeycloakRealm(pulumi.ComponentResource):
 
     def _make_roles(self) -> None:
         """The client's role that stands for each group, in the tokens of every client."""
-        owner = openid.Client(
-            self._logical(f"client-{self._spec.groups_client}"),
+        owner = self._make(
+            CLIENT,
+            f"client-{self._spec.groups_client}",
+            self._child,
             realm_id=self._realm_id,
             client_id=self._spec.groups_client,
             name=self._spec.groups_client_name,
@@ -202,15 +281,15 @@ class KeycloakRealm(pulumi.ComponentResource):
             direct_access_grants_enabled=False,
             service_accounts_enabled=False,
             full_scope_allowed=False,
-            opts=self._child,
         )
         for group, made in self._groups.items():
-            role = keycloak.Role(
-                self._logical(f"role-{group}"),
+            role = self._make(
+                ROLE,
+                f"role-{group}",
+                self._inside(owner),
                 realm_id=self._realm_id,
                 client_id=owner.id,
                 name=group,
-                opts=self._inside(owner),
             )
             keycloak.GroupRoles(
                 self._logical(f"group-{group}-roles"),
@@ -232,7 +311,7 @@ class KeycloakRealm(pulumi.ComponentResource):
     def _make_people(self, client: Client) -> None:
         """The account that may see who is in the realm."""
         name = self._logical(f"client-{client.client_id}")
-        made = self._registered(name, client, every_role=True)
+        made = self._registered(client, every_role=True)
         inside = self._inside(made)
         openid.ClientServiceAccountRole(
             # Another realm is another right: that one's client has another id, which an update keeps.
@@ -249,7 +328,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         """The id of Keycloak's own client for the rights to a realm."""
         if pulumi.runtime.is_dry_run():
             return pulumi.Output.from_input(MANAGEMENT)
-        asked = pulumi.InvokeOutputOptions(parent=self, provider=self._provider)
+        asked = pulumi.InvokeOutputOptions(parent=self, provider=self._keycloak)
         return openid.get_client_output(realm_id=self._realm_id, client_id=MANAGEMENT, opts=asked).id
 
     def _close_client(self, client_id: str) -> None:
@@ -258,8 +337,10 @@ class KeycloakRealm(pulumi.ComponentResource):
         Where it takes such a client over, the provider switches nothing of it off (it merges what is there into what is
         false here); asking for consent is switched on.
         """
-        openid.Client(
-            self._logical(f"client-{client_id}"),
+        self._make(
+            CLIENT,
+            f"client-{client_id}",
+            self._child,
             realm_id=self._realm_id,
             client_id=client_id,
             name=client_id,
@@ -271,26 +352,28 @@ class KeycloakRealm(pulumi.ComponentResource):
             direct_access_grants_enabled=True,
             service_accounts_enabled=False,
             consent_required=True,
+            # Keycloak made it without these two, and means yes; the provider would read no, and write it.
+            use_refresh_tokens=True,
+            backchannel_logout_session_required=True,
             valid_post_logout_redirect_uris=["+"],
             full_scope_allowed=True,
-            opts=self._child,
         )
 
     def _make_users(self) -> None:
         for user in self._spec.users:
-            made = keycloak.User(
-                self._logical(f"user-{user.username}"),
+            made = self._make(
+                USER,
+                f"user-{user.username}",
+                self._child,
                 realm_id=self._realm_id,
                 username=user.username,
                 email=user.email,
-                email_verified=user.email is not None,
+                email_verified=True if user.email else None,
                 first_name=user.first_name or None,
                 last_name=user.last_name or None,
-                enabled=True,
                 initial_password=keycloak.UserInitialPasswordArgs(
                     value=self._secrets.value(user.password), temporary=user.temporary
                 ),
-                opts=self._child,
             )
             if user.groups:
                 keycloak.UserGroups(

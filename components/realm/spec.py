@@ -17,12 +17,15 @@ from components.identity import (
     LOGGED_OUT_PATH,
     PEOPLE_SECRET,
     account_secret,
+    mail_password,
     user_password,
 )
+from components.realm.providers import Provider, provider
 from platforms.secrets import Secret
 from settings import Environment, Settings, allows_direct_access_grants, ends_leavers, reveal, wants_sample_users
 from settings.derived import SAMPLE_USERS, groups_client, people_client
-from settings.model import Lifetimes
+from settings.realm import Events, Lifetimes
+from settings.realm import Mail as MailServer
 
 # Keycloak's own defaults; written out, since its provider would add one of an older version.
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -82,6 +85,14 @@ class User:
 
 
 @dataclass(frozen=True)
+class Mail:
+    """Keycloak's way to send mail. `config`: all but the password, in its own words (`smtpServer` of a realm)."""
+
+    config: Mapping[str, str]
+    password: Secret | None
+
+
+@dataclass(frozen=True)
 class BruteForce:
     """Brute-force detection of Keycloak: after `failures` wrong passwords a growing wait, in seconds."""
 
@@ -104,6 +115,9 @@ class RealmSpec:
     accounts: those of service accounts.
     people: that of the account which may see people, and do nothing else; None for none. Keycloak's admin API alone
         takes its tokens.
+    password_policy, remember_me, reset_password, languages, mail, events: None where nobody declared them; what is in
+        Keycloak stays then.
+    providers: other identity providers, whose people log in through this realm.
     closed: Keycloak's own clients at which nobody may try passwords past the browser and what it asks for besides:
         `admin-cli` takes direct access grants in every new realm. They ask for consent, with which Keycloak refuses
         such a grant (`ResourceOwnerPasswordCredentialsGrantType`: "Client requires user consent").
@@ -124,6 +138,13 @@ class RealmSpec:
     people: Client | None
     users: tuple[User, ...]
     closed: tuple[str, ...]
+    password_policy: str | None = None
+    remember_me: bool | None = None
+    reset_password: bool | None = None
+    languages: tuple[str, ...] = ()
+    mail: Mail | None = None
+    events: Events | None = None
+    providers: tuple[Provider, ...] = ()
     groups_client_name: str = "Roles of the groups of MLflow"
     signature_algorithm: str = "RS256"
     security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
@@ -174,8 +195,18 @@ class RealmSpec:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """Those of its clients and users."""
-        return (*(secret for _, secret in self.with_secrets), *(user.password for user in self.users))
+        """Those of its clients and users, and those for others."""
+        return (
+            *(secret for _, secret in self.with_secrets),
+            *(user.password for user in self.users),
+            *self.for_others,
+        )
+
+    @property
+    def for_others(self) -> tuple[Secret, ...]:
+        """Secrets that Keycloak logs in elsewhere with, and shows to nobody: those of mail and of other providers."""
+        mail = (self.mail.password,) if self.mail and self.mail.password else ()
+        return (*mail, *(one.secret for one in self.providers))
 
 
 def realm_spec(settings: Settings) -> RealmSpec:
@@ -184,7 +215,7 @@ def realm_spec(settings: Settings) -> RealmSpec:
     return RealmSpec(
         name=realm.name,
         create=existing is None or existing.create_realm,
-        display_name="MLflow",
+        display_name=realm.display_name or "MLflow",
         # http is for loopback names only (settings refuse it elsewhere), where requests may still
         # reach Keycloak from an address that it takes for an outside one: "HTTPS required".
         ssl_required="none" if settings.keycloak.url.startswith("http://") else "external",
@@ -224,7 +255,30 @@ def realm_spec(settings: Settings) -> RealmSpec:
         users=(*_sample_users(settings), *_declared_users(settings)),
         # A realm that is somebody else's may need it.
         closed=("admin-cli",) if existing is None or existing.create_realm else (),
+        password_policy=realm.password_policy,
+        remember_me=realm.remember_me,
+        reset_password=realm.reset_password,
+        languages=realm.languages,
+        mail=_mail(realm.mail) if realm.mail else None,
+        events=realm.events,
+        providers=tuple(map(provider, realm.identity_providers)),
     )
+
+
+def _mail(server: MailServer) -> Mail:
+    password = reveal(server.password)
+    config = {
+        "host": server.host,
+        "port": str(server.port),
+        "from": server.sender,
+        "fromDisplayName": server.sender_name,
+        "replyTo": server.reply_to or "",
+        "starttls": str(server.encryption == "starttls").lower(),
+        "ssl": str(server.encryption == "tls").lower(),
+        "auth": str(password is not None).lower(),
+        "user": server.username or "",
+    }
+    return Mail(config, None if password is None else mail_password(password))
 
 
 def _server_client(settings: Settings) -> Client:

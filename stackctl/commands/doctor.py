@@ -26,6 +26,7 @@ from stackctl.doctor import (
     checks_containers,
     checks_edge,
     checks_login,
+    checks_mail,
     checks_names,
     checks_stores,
     checks_tokens,
@@ -36,7 +37,7 @@ from stackctl.doctor.registry import Report, examine, not_examined
 from stackctl.people.connection import Where
 from stackctl.progress import printable, say
 
-CHECKED_BY = (checks_containers, checks_names, checks_stores, checks_login, checks_tokens, checks_edge)
+CHECKED_BY = (checks_containers, checks_names, checks_stores, checks_login, checks_mail, checks_tokens, checks_edge)
 
 
 def doctor(

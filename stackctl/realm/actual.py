@@ -17,7 +17,7 @@ class Actual:
 
     def forget(self) -> None:
         """Reads everything anew: something was made or removed."""
-        for part in ("realm", "groups", "clients", "scopes"):
+        for part in ("realm", "groups", "clients", "scopes", "providers"):
             self.__dict__.pop(part, None)
 
     @cached_property
@@ -37,6 +37,14 @@ class Actual:
     def scopes(self) -> dict[str, str]:
         """The ids of the client scopes, by name."""
         return {row["name"]: row["id"] for row in self.admin.get("/client-scopes")}
+
+    @cached_property
+    def providers(self) -> dict[str, Mapping[str, Any]]:
+        """The identity providers, by alias."""
+        return {row["alias"]: row for row in self.admin.get("/identity-provider/instances")}
+
+    def provider_mappers(self, alias: str) -> list[Mapping[str, Any]]:
+        return list(self.admin.get(f"/identity-provider/instances/{alias}/mappers"))
 
     def members(self, group: str) -> list[str]:
         """The user names of a group's members."""

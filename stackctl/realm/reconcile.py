@@ -19,6 +19,7 @@ from stackctl.engines.targets import Target
 from stackctl.people.connection import Where, resolve
 from stackctl.progress import say
 from stackctl.realm.actual import Actual
+from stackctl.realm.fingerprint import fingerprint
 from stackctl.realm.step import Step
 from stackctl.realm.steps import refuse_another_name, steps
 from stackctl.state import read_kept
@@ -88,7 +89,9 @@ def _keep(directory: Path, tree: Mapping[str, Any]) -> None:
 
 
 def _declared(realm: RealmSpec) -> dict[str, Any]:
-    return realm_import(realm, lambda _: "")
+    return realm_import(
+        realm, lambda secret: fingerprint(realm.name, secret.value or "") if secret in realm.for_others else ""
+    )
 
 
 def _secrets(realm: RealmSpec, outputs: Mapping[str, Any]) -> dict[str, str]:
@@ -96,6 +99,7 @@ def _secrets(realm: RealmSpec, outputs: Mapping[str, Any]) -> dict[str, str]:
     found: dict[Secret | None, Any] = {realm.server.secret: outputs.get("client_secret")}
     if realm.people:
         found[realm.people.secret] = outputs.get("people", {}).get("client_secret")
+    found |= {secret: secret.value for secret in realm.for_others}
     for client in realm.accounts:
         found[client.secret] = outputs.get("service_accounts", {}).get(client.client_id, {}).get("client_secret")
     for user in realm.users:

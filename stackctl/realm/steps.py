@@ -10,12 +10,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from problems import Problem, StackError
-from stackctl.realm import clients, people, roles
+from stackctl.realm import clients, people, providers, roles
 from stackctl.realm.actual import Actual
+from stackctl.realm.fingerprint import inner
 from stackctl.realm.step import Step, Tree, gone, make, remove, said, same
 
 # Of an import: what is no setting of the realm itself.
-_PARTS = frozenset({"realm", "groups", "clients", "users", "roles", "clientScopeMappings"})
+_PARTS = frozenset({
+    "realm", "groups", "clients", "users", "roles", "clientScopeMappings", "identityProviders",
+    "identityProviderMappers",
+})  # fmt: skip
 
 
 def steps(wanted: Tree, before: Tree, actual: Actual) -> list[Step]:
@@ -27,13 +31,15 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> list[Step]:
     refuse_another_name(wanted, before)
     _refuse_losses(wanted, before, actual)
     return [
-        *_settings(wanted, actual),
+        *_settings(wanted, before, actual),
         *_groups(wanted, actual),
         *clients.steps(wanted, before, actual),
         *roles.steps(wanted, actual),
         *clients.mappers(wanted, before, actual),
+        *providers.steps(wanted, before, actual),
         *people.steps(wanted, before, actual),
         *people.removals(wanted, before, actual),
+        *providers.removals(wanted, before, actual),
         *clients.removals(wanted, before, actual),
         *_removals(wanted, before, actual),
         *roles.removals(wanted, before, actual),
@@ -66,16 +72,15 @@ def _refuse_losses(wanted: Tree, before: Tree, actual: Actual) -> None:
         raise StackError("A group would be removed with its members; nothing was changed.", problems)
 
 
-def _settings(wanted: Tree, actual: Actual) -> Iterator[Step]:
+def _settings(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
     document, changes = {}, []
     for key in sorted(wanted.keys() - _PARTS):
         now, new = actual.realm.get(key), wanted[key]
         if isinstance(new, Mapping):
-            now = now or {}
-            differing = sorted(inner for inner in new if not same(now.get(inner), new[inner]))
-            changes += [said(f"{key}.{inner}", now.get(inner), new[inner]) for inner in differing]
-            if differing:
-                document[key] = {**now, **new}
+            whole, words = inner(key, now or {}, new, before.get(key) or {}, wanted["realm"])
+            if words:
+                changes += words
+                document[key] = whole
         elif not same(now, new):
             changes.append(said(key, now, new))
             document[key] = new

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import pulumi
 from pulumi.runtime import rpc
@@ -81,18 +82,33 @@ class Run:
         return frozenset(places)
 
 
-# What an update may ask of a server that is there then, by its token and arguments; a preview asks none.
-_ASKED = ("keycloak:openid/getClient:getClient", "realm-management")
+# What an update may ask of a server that is there then; a preview asks none. Of a client, there is Keycloak's own.
+_ASKED = frozenset({
+    "keycloak:index/getGroup:getGroup",
+    "keycloak:index/getRealm:getRealm",
+    "keycloak:index/getRole:getRole",
+    "keycloak:index/getUser:getUser",
+    "keycloak:openid/getClient:getClient",
+})  # fmt: skip
+# What a server has, by the token and a name that it is asked for.
+There = Mapping[tuple[str, str], Mapping[str, Any]]
+NOTHING: There = {}
 
 
 class _Values(Mocks):
-    def __init__(self, *, preview: bool) -> None:
-        self._preview = preview
+    def __init__(self, there: There, *, preview: bool) -> None:
+        self._there, self._preview = there, preview
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        if not self._preview and (args.token, args.args.get("clientId")) == _ASKED:
+        if self._preview or args.token not in _ASKED:
+            raise AssertionError(f"the program asks {args.token} while it is being planned")
+        if args.args.get("clientId") == "realm-management":
             return {**args.args, "id": "id-of-realm-management"}, []
-        raise AssertionError(f"the program asks {args.token} while it is being planned")
+        for key in ("username", "name", "clientId", "realm"):
+            found = self._there.get((args.token, str(args.args.get(key))))
+            if found is not None:
+                return dict(found), []
+        return {}, []
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         made = dict(args.inputs)
@@ -161,16 +177,28 @@ def run(settings: Settings, stack: str = "test") -> Run:
     return _RUNS[-1][2]
 
 
-def fresh_run(settings: Settings, stack: str = "test", *, preview: bool = False) -> Run:
+def fresh_run(
+    settings: Settings,
+    stack: str = "test",
+    *,
+    preview: bool = False,
+    there: There = NOTHING,
+    mail: Mapping[str, Any] | None = None,
+) -> Run:
     """Run `deploy` to its end, whether or not equal settings were run before."""
-    return run_program(lambda: deploy(settings, PROJECT, stack), stack, preview=preview)
+    return run_program(lambda: deploy(settings, PROJECT, stack), stack, preview=preview, there=there, mail=mail)
 
 
 def run_program(
-    program: Callable[[], Mapping[str, pulumi.Input[object]]], stack: str = "test", *, preview: bool = False
+    program: Callable[[], Mapping[str, pulumi.Input[object]]],
+    stack: str = "test",
+    *,
+    preview: bool = False,
+    there: There = NOTHING,
+    mail: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Run a program to its end; it returns its outputs."""
-    done, values = Run(), _Values(preview=preview)
+    """Run a program to its end; it returns its outputs. mail: the mail server that the realm has."""
+    done, values = Run(), _Values(there, preview=preview)
     pulumi.runtime.set_mocks(values, PROJECT, stack, preview, monitor=_Monitor(done, values))
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
@@ -185,7 +213,8 @@ def run_program(
 
         return pulumi.Output.from_input(collect())
 
-    whole()
+    with patch("components.realm.resources.mail_there", return_value=mail):
+        whole()
     return done
 
 

@@ -22,7 +22,7 @@ from platforms.docker.plan import DockerPlan
 from platforms.docker.site import DockerPlatform
 from platforms.kubernetes.objects.render import render
 from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan
-from platforms.secrets import Change, ExpressionQuoted, Kept, Secret, SecretText, UrlQuoted, Written
+from platforms.secrets import MIXTURE, Change, ExpressionQuoted, Kept, Secret, SecretText, UrlQuoted, Written
 from platforms.site import ONLY, Secrets
 from platforms.workload import (
     Account,
@@ -142,7 +142,7 @@ OTHER: Mapping[type, Mapping[str, object]] = {
     Written: {"secret": Secret("other")},
     Secret: {
         "name": "other", "length": 77, "value": "other", "kept": Kept("other", "key"), "version": 2,
-        "change": Change.ENDS_SESSIONS,
+        "change": Change.ENDS_SESSIONS, "mixed": True,
     },
     Kept: {"name": "other", "key": "other"},
 }  # fmt: skip
@@ -189,11 +189,15 @@ def changed(value: Any, old: Any, new: Any) -> Any:
 
 
 def values(workloads: Workloads) -> dict[str, str]:
-    """Each secret as the store of a stack gives it: the operator's own, or one that was made, by name and length."""
+    """Each secret as the store of a stack gives it: the operator's own, or one that was made, by what it is made of."""
     secrets = sorted({s for w in workloads for s in w.secrets if s.kept is None}, key=lambda s: s.name)
     with TemporaryDirectory() as folder:
         given = SecretStore(Path(folder) / "secrets.json").values(secrets)
-    return {s.name: f"{s.stored} of {len(given[s.name])}" if s.value is None else given[s.name] for s in secrets}
+    kinds = {name: "all" if set(MIXTURE.specials) & set(value) else "letters" for name, value in given.items()}
+    return {
+        s.name: f"{s.stored} of {len(given[s.name])} {kinds[s.name]}" if s.value is None else given[s.name]
+        for s in secrets
+    }
 
 
 def on_docker(workloads: Workloads) -> object:

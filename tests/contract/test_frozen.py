@@ -144,6 +144,8 @@ def replaced(before: Mapping[str, Any], after: Objects) -> Iterator[str]:
         for path, value, other in differences(_fate(was), _fate(becomes)):
             if _only_protects(path, value, other) or _stays_with(path, value, other, now):
                 continue
+            if path.removeprefix("inputs.").partition(".")[0] in becomes.get("options", {}).get("ignoreChanges", ()):
+                continue
             if (kind(was), _place(path)) not in ALLOWED:
                 yield problem(address, f"{path} was {value!r} and becomes {other!r}", kind(was))
 

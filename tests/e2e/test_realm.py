@@ -19,6 +19,7 @@ MADE_ANEW = frozenset({
 
 # What the provider writes out although Keycloak means the same without it.
 WRITTEN_OUT: Mapping[str, object] = {
+    "authType": "basic",
     "webAuthnPolicyPasswordlessPasskeysEnabled": False,
     "backchannel.logout.revoke.offline.tokens": "false",
     "client_credentials.use_refresh_token": "false",

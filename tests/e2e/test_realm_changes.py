@@ -12,6 +12,7 @@ from tests.e2e.harness import Client, Stack, inspect
 from tests.e2e.keycloak import KeycloakAdmin, lifetime
 from tests.e2e.test_realm import differences, snapshot
 
+MAIL = {"host": "mail.example.com", "sender": "ml@example.com", "username": "ml", "password": "password-of-mail"}
 CAROL = {"username": "carol", "email": "carol@example.com", "firstName": "Carol", "groups": ["mlflow-users"]}
 DAVE = {"username": "dave", "groups": ["mlflow-users"]}
 REALM: dict[str, Any] = {
@@ -43,6 +44,14 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("a service account less", {"serviceAccounts": [TRAINER, NIGHTLY | {"groups": ["scientists"]}]}),
     ("a person less", {"users": [MOVED, ERIN | {"groups": []}]}),
     ("another client of command lines", {"cliClientId": "shell"}),
+    (
+        "rules for passwords",
+        {"passwordPolicy": "length(12) and notUsername and passwordHistory(5)", "rememberMe": True},
+    ),
+    ("languages", {"languages": ["de", "en"], "displayName": "Models of Acme"}),
+    ("events", {"events": {"days": 7}}),
+    ("mail", {"mail": MAIL, "resetPassword": True}),
+    ("another name for mail", {"mail": MAIL | {"senderName": "Models", "password": "another-password-of-mail"}}),
 ]
 
 
@@ -124,34 +133,3 @@ def test_a_realm_keeps_its_name(changed: Stack) -> None:
         assert (done.returncode, "expected mlflow" in done.stderr) == (2, True), done.stderr
     finally:
         changed.config = before
-
-
-def test_what_is_not_declared_stays_as_it_was_made(changed: Stack) -> None:
-    """What a company sets in Keycloak's console, beside a change of what is declared."""
-    outputs = changed.outputs()
-    keycloak = KeycloakAdmin(outputs)
-    realm = f"/{outputs['realm']}"
-    mail = {"host": "mail.example.com", "from": "ml@example.com"}
-    keycloak.call("PUT", realm, json={"passwordPolicy": "length(12)", "smtpServer": mail, "rememberMe": False})
-    keycloak.make(f"{realm}/clients", clientId="wiki", publicClient=True, redirectUris=["https://wiki.example.com/*"])
-    keycloak.make(f"{realm}/groups", name="wiki-users")
-    (mlflow,) = keycloak.get(f"{realm}/clients?clientId=mlflow")
-    mapper = {"name": "team", "protocol": "openid-connect", "protocolMapper": "oidc-usermodel-attribute-mapper"}
-    keycloak.make(
-        f"{realm}/clients/{mlflow['id']}/protocol-mappers/models", **mapper, config={"user.attribute": "team"}
-    )
-    secret = keycloak.call("POST", f"{realm}/clients/{mlflow['id']}/client-secret").json()["value"]
-    (carol,) = keycloak.get(f"{realm}/users?username=carol&exact=true")
-    keycloak.call("PUT", f"{realm}/users/{carol['id']}", json=carol | {"enabled": False, "lastName": "Left"})
-    for group in keycloak.get(f"{realm}/users/{carol['id']}/groups"):
-        keycloak.remove(f"{realm}/users/{carol['id']}/groups/{group['id']}")
-    before = snapshot(outputs)
-    changed.config["realm"] |= {"lifetimes": CHANGES[0][1]["lifetimes"] | {"accessTokenSeconds": 240}}
-    changed.write_config()
-    shown = changed.stackctl("preview").stdout
-    assert shown.splitlines() == ["realm, settings: accessTokenLifespan: 120 -> 240"]
-    assert snapshot(outputs) == before, "a preview changes nothing"
-    assert "accessTokenLifespan: 120 -> 240" in changed.up().stderr
-    after = snapshot(changed.outputs())
-    assert differences(before, after) == ["/realm/accessTokenLifespan: 120 | 240"]
-    assert keycloak.get(f"{realm}/clients/{mlflow['id']}/client-secret")["value"] == secret

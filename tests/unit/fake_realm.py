@@ -17,7 +17,7 @@ class FakeRealm:
     def __init__(self, tree: dict[str, Any]) -> None:
         """tree: a realm import that was imported."""
         self._ids = (f"id-{number}" for number in itertools.count())
-        apart = {*_LISTS.values(), "roles", "clientScopeMappings"}
+        apart = {*_LISTS.values(), "roles", "clientScopeMappings", "identityProviders", "identityProviderMappers"}
         self.settings = {key: deepcopy(value) for key, value in tree.items() if key not in apart}
         self.lists: dict[str, dict[str, dict[str, Any]]] = {part: {} for part in _LISTS.values()}
         self.accounts: dict[str, dict[str, Any]] = {}
@@ -39,6 +39,9 @@ class FakeRealm:
                 else:
                     self._post(path, deepcopy(entry))
         self._import_roles(tree)
+        # Identity providers by their aliases, and what leads their people to groups.
+        self.providers = {one["alias"]: deepcopy(one) for one in tree.get("identityProviders", ())}
+        self.provider_mappers = [{**m, "id": next(self._ids)} for m in tree.get("identityProviderMappers", ())]
         scopes = {name for client in tree["clients"] for name in client["defaultClientScopes"]}
         self.scopes = {name: f"scope-{name}" for name in sorted(scopes | {"offline_access"})}
 
@@ -84,6 +87,8 @@ class FakeRealm:
         if path == "/users":
             return [deepcopy(u) for u in self.lists["users"].values() if u["username"] == params["username"]]
         steps = path.split("/")[1:]
+        if steps[0] == "identity-provider":
+            return self._shown(steps)
         if steps[-1] == "roles":
             return [role for role in self.roles.values() if role["containerId"] == steps[1]]
         if "role-mappings" in steps or "scope-mappings" in steps:
@@ -95,6 +100,8 @@ class FakeRealm:
         steps = path.split("/")[1:]
         if method == "POST" and path in _LISTS:
             self._post(path, deepcopy(json))
+        elif path.startswith("/identity-provider/"):
+            self._provide(method, steps[2:], deepcopy(json))
         elif path == "":
             self.settings.update(deepcopy(json))
         elif steps[-1] == "roles":
@@ -123,6 +130,22 @@ class FakeRealm:
             self.accounts.pop(steps[1], None)
         else:
             self._put(steps[0], steps[1], deepcopy(json))
+
+    def _shown(self, steps: list[str]) -> list[dict[str, Any]]:
+        """Providers without their secrets, or the mappers of one."""
+        if steps[-1] == "mappers":
+            return [deepcopy(one) for one in self.provider_mappers if one["identityProviderAlias"] == steps[2]]
+        return [{**one, "config": {**one["config"], "clientSecret": "**********"}} for one in self.providers.values()]
+
+    def _provide(self, method: str, steps: list[str], document: Any) -> None:
+        if "mappers" in steps:
+            self.provider_mappers = [one for one in self.provider_mappers if one["id"] != steps[-1]]
+            if method != "DELETE":
+                self.provider_mappers.append({"id": next(self._ids), **document})
+        elif method == "DELETE":
+            del self.providers[steps[0]]
+        else:
+            self.providers[document["alias"]] = document
 
     def _post(self, path: str, entry: dict[str, Any]) -> None:
         entry["id"] = next(self._ids)

@@ -26,6 +26,12 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "keycloak.egress": {"host": "ldap.example.com", "port": 636},
     "realm.users": {"username": "somebody"},
     "realm.serviceAccounts": {"clientId": "some-client"},
+    "realm.identityProviders": {
+        "alias": "google",
+        "kind": "google",
+        "clientId": "keycloak",
+        "clientSecret": "operators-own-google",
+    },
 }
 STORES = {"gcs": {"bucket": "models"}, "azure": {"account": "models", "container": "runs"}}
 INGRESS = {**OUTSIDE, "kubernetes": {"ingress": {"issuer": "letsencrypt", "annotations": {"a": "b"}}}}
@@ -39,6 +45,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         "plain": {},
         "everything": everything(tmp_path_factory.mktemp("pem")),
         "elsewhere": elsewhere(),
+        "mail": {"realm": {"mail": {"host": "mail.example.com", "sender": "ml@example.com"}}},
         "open": {
             "docker": {"bindAddress": "0.0.0.0"},
             "mlflow": {"url": "https://m.example.com", "tls": {"proxy": True, "trustedProxies": ["10.0.0.7"]}},
@@ -180,6 +187,12 @@ SAYS: dict[str, list[object]] = {
     "realm.serviceAccounts[].clientId": ["", "a b"],
     "realm.groups.admins": [[], [""], ["ok", "a,b"]],
     "realm.lifetimes.ssoIdleSeconds": [0, "soon"],
+    "realm.passwordPolicy": ["lenght(12)", "length(12), digits(1)", ""],
+    "realm.identityProviders[].alias": ["A B", ""],
+    "realm.identityProviders[].groups": [{"x": "nosuch"}],
+    "realm.languages": [["german"], ["de", "E N"]],
+    "realm.mail.sender": ["nobody", ""],
+    "realm.events.days": [0, "week"],
     "realm.scope": ["openid,email", "email"],
     "docker.bindAddress": ["eth0"],
     "environment": ["test"],

@@ -1,0 +1,179 @@
+"""Resources of Keycloak that keep what nobody declared.
+
+pulumi-keycloak writes a whole resource whenever one input of it changes. What the inputs do not name goes back to the
+provider's own default (`getRealmFromData`, `getOpenidClientFromData`, `mapFromDataToUser`), and with it what somebody
+set in Keycloak's console: the password policy, the mail server, an account that is disabled. So an update asks
+Keycloak first, and names what is there. A preview asks no server; it leaves those inputs out of the comparison.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import pulumi
+import pulumi_keycloak as keycloak
+from pulumi_keycloak import openid
+from pydantic.alias_generators import to_camel
+
+_Made = TypeVar("_Made", bound=pulumi.CustomResource)
+# Inputs that say how a resource is made, and not what it is.
+_MANNERS = frozenset({"import_", "internal_id", "terraform_deletion_protection"})
+# How the provider tells of an answer 404 (v6.13, keycloak_client.go). Some of its functions search, and have words of
+# their own for what they do not find.
+_NOT_FOUND = re.compile(r"error sending GET request to \S+: 404 ")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[_Made]):
+    """A kind of resource that the provider can also look up.
+
+    read: the token of the function that does. keys: the inputs that it is asked by.
+    missing: what it says of one that it does not find, with these inputs in it; empty where that is the answer 404.
+    blocks: inputs with inputs in them, by the names that the function returns them under, and their arguments.
+    apart: inputs that are never taken from there.
+    first: inputs that are written once, and are those of Keycloak from then on.
+    beside: inputs that somebody else looks up.
+    question: makes of these inputs what the function is asked.
+    """
+
+    resource: type[_Made]
+    arguments: type
+    read: str
+    keys: tuple[str, ...]
+    missing: str = ""
+    blocks: Mapping[str, tuple[str, type]] = field(default_factory=dict)
+    apart: frozenset[str] = frozenset()
+    first: frozenset[str] = frozenset()
+    beside: frozenset[str] = frozenset()
+    question: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+
+    def undeclared(self, declared: Mapping[str, Any]) -> tuple[str, ...]:
+        """The inputs that a declaration does not name."""
+        known = list(inspect.signature(self.arguments).parameters)
+        others = self.apart | self.first | self.beside | _MANNERS
+        return tuple(name for name in known if name not in declared and name not in others)
+
+
+REALM = Kind(
+    keycloak.Realm,
+    keycloak.RealmArgs,
+    "keycloak:index/getRealm:getRealm",
+    ("realm",),
+    blocks={
+        "internationalization": ("internationalizations", keycloak.RealmInternationalizationArgs),
+        "otp_policy": ("otpPolicy", keycloak.RealmOtpPolicyArgs),
+        "web_authn_policy": ("webAuthnPolicy", keycloak.RealmWebAuthnPolicyArgs),
+        "web_authn_passwordless_policy": ("webAuthnPasswordlessPolicy", keycloak.RealmWebAuthnPasswordlessPolicyArgs),
+    },
+    # `mail_there` reads it.
+    beside=frozenset({"smtp_server"}),
+)
+CLIENT = Kind(
+    openid.Client,
+    openid.ClientArgs,
+    "keycloak:openid/getClient:getClient",
+    ("realm_id", "client_id"),
+    "openid client with name {clientId} does not exist",
+    {
+        "authorization": ("authorizations", openid.ClientAuthorizationArgs),
+        "authentication_flow_binding_overrides": (
+            "authenticationFlowBindingOverrides",
+            openid.ClientAuthenticationFlowBindingOverridesArgs,
+        ),
+    },
+    apart=frozenset({"client_secret_regenerate_when_changed", "client_secret_wo", "client_secret_wo_version"}),
+    # Whoever changed it in Keycloak did so because it leaked.
+    first=frozenset({"client_secret"}),
+)
+GROUP = Kind(
+    keycloak.Group,
+    keycloak.GroupArgs,
+    "keycloak:index/getGroup:getGroup",
+    ("realm_id", "name"),
+    "group not found at path: /{name}",
+    # The groups of the stack are at the top. A search by name tells of no attributes.
+    apart=frozenset({"parent_id"}),
+    question=lambda asked: {"realmId": asked["realmId"], "groupPath": f"/{asked['name']}"},
+)
+ROLE = Kind(keycloak.Role, keycloak.RoleArgs, "keycloak:index/getRole:getRole", ("realm_id", "client_id", "name"))
+USER = Kind(
+    keycloak.User,
+    keycloak.UserArgs,
+    "keycloak:index/getUser:getUser",
+    ("realm_id", "username"),
+    "user with username {username} not found",
+    # Links to other providers have requests of their own.
+    apart=frozenset({"federated_identities"}),
+)
+
+
+def make(
+    kind: Kind[_Made],
+    logical: str,
+    options: pulumi.ResourceOptions,
+    provider: pulumi.ProviderResource,
+    ready: pulumi.Output[str] | None,
+    /,
+    **declared: Any,
+) -> _Made:
+    """A resource as it is declared, and for the rest as Keycloak has it.
+
+    ready: the readiness of a server that is not asked before. declared: inputs; one that is None is not declared.
+    Fails as the provider does where Keycloak cannot be asked.
+    """
+    declared = {name: value for name, value in declared.items() if value is not None}
+    names = (*kind.undeclared(declared), *sorted(kind.first & declared.keys()))
+    if pulumi.runtime.is_dry_run():
+        others = sorted(kind.beside - declared.keys())
+        ignored = pulumi.ResourceOptions(ignore_changes=[to_camel(name) for name in (*names, *others)])
+        return kind.resource(logical, opts=pulumi.ResourceOptions.merge(options, ignored), **declared)
+    keys = pulumi.Output.all(**{to_camel(key): declared[key] for key in kind.keys})
+    asked = pulumi.Output.all(keys, ready)
+    there: pulumi.Output[Mapping[str, Any]] = asked.apply(lambda both: look(kind, provider, both[0]))
+    found = {name: there.apply(partial(_value, kind, name)) for name in names}
+    for once in kind.first & declared.keys():
+        found[once] = pulumi.Output.all(found[once], declared[once]).apply(lambda values: values[0] or values[1])
+    return kind.resource(logical, opts=options, **{**declared, **found})
+
+
+async def look(kind: Kind[Any], provider: pulumi.ProviderResource, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Keycloak has, by the provider's names; nothing where it has none."""
+    try:
+        found = await pulumi.runtime.invoke_async(
+            kind.read, kind.question(asked), pulumi.InvokeOptions(provider=provider)
+        )
+    except Exception as error:  # The SDK raises no other one.
+        words = str(error)
+        if _NOT_FOUND.search(words) or (kind.missing and kind.missing.format_map(asked) in words):
+            return {}
+        raise
+    return dict(found or {})
+
+
+def _value(kind: Kind[Any], name: str, there: Mapping[str, Any]) -> Any:
+    """An input as Keycloak has it; None for what is empty, which the provider writes by itself."""
+    if name in kind.blocks:
+        returned, arguments = kind.blocks[name]
+        return _block(there.get(returned), arguments) or None
+    found = there.get(to_camel(name))
+    return None if found in ("", [], {}) else found
+
+
+def _block(found: Any, arguments: type) -> dict[str, Any]:
+    """What is in an input. The functions return a block as a list of one, in the plural, and more than can be given."""
+    one = found[0] if isinstance(found, list) and found else found
+    if not isinstance(one, Mapping):
+        return {}
+    names = {to_camel(name.rstrip("_")) for name in inspect.signature(arguments).parameters}
+    inside = {key.removesuffix("s"): value[0] for key, value in one.items() if _is_block(value)}
+    plain = {key: value for key, value in one.items() if not _is_block(value) and value not in ("", [], {}, None)}
+    return {key: value for key, value in {**plain, **inside}.items() if key in names}
+
+
+def _is_block(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)

@@ -1,0 +1,110 @@
+"""Rules about logins to the realm: its passwords, its mail, and a realm that is somebody else's."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+from itertools import cycle, islice
+
+from components.identity import PEOPLES_LENGTH
+from components.realm.spec import sample_address
+from platforms.secrets import MIXTURE
+from settings import ENCRYPTED, Settings, reveal, wants_sample_users
+from settings.derived import SAMPLE_USERS
+from settings.known import Known
+from settings.realm.policy import unmet
+from settings.types import is_loopback
+from settings.wrong import Wrong
+
+_POLICY = "realm.passwordPolicy"
+# What is written to the realm itself, by what it is called in `Realm`.
+_OF_THE_REALM = {
+    "displayName": "display_name",
+    "passwordPolicy": "password_policy",
+    "rememberMe": "remember_me",
+    "resetPassword": "reset_password",
+    "languages": "languages",
+    "mail": "mail",
+    "events": "events",
+}
+_MIXED = (
+    f"{PEOPLES_LENGTH} signs with {MIXTURE.lower} small letters, {MIXTURE.upper} capitals, {MIXTURE.digits} digits and "
+    f"{MIXTURE.special} of {' '.join(MIXTURE.specials)} at least"
+)
+
+
+def passwords(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """First passwords, given and generated, are such as the policy takes: Keycloak refuses another one halfway."""
+    realm = settings.realm
+    policy = realm.password_policy
+    if policy is None or policy == ENCRYPTED or not known.values(_POLICY):
+        return
+    people = list(SAMPLE_USERS) if known.values("environment") and wants_sample_users(settings) else []
+    addresses = {name: sample_address(name) for name in people}
+    for i, user in enumerate(realm.users):
+        key = f"realm.users[{i}]"
+        if not known.values(f"{key}.username", f"{key}.password"):
+            continue
+        given = reveal(user.password)
+        if given is None:
+            people.append(user.username)
+            addresses[user.username] = user.email or ""
+        elif given != ENCRYPTED and (part := unmet(policy, given, user.username, user.email or "")):
+            yield Wrong((f"{key}.password",), "[secret]", f"expected one that {_POLICY} takes; it is not {part}")
+    for name in people:
+        part = next((part for sample in _GENERATED if (part := unmet(policy, sample, name, addresses[name]))), "")
+        if part:
+            expected = (
+                f"expected one that first passwords meet, which are generated: {_MIXED}; they are not {part}. Or a "
+                "password for each of realm.users, and no sample users"
+            )
+            yield Wrong((_POLICY,), policy, expected)
+            return
+
+
+def mail(settings: Settings, known: Known) -> Iterator[Wrong]:
+    realm, server = settings.realm, settings.realm.mail
+    if realm.reset_password and server is None and known.values("realm.resetPassword") and known.presence("realm.mail"):
+        yield Wrong(("realm.resetPassword",), "true", "expected realm.mail with it: the link is sent by mail")
+    if server is None:
+        return
+    login = {"username": server.username, "password": server.password}
+    missing = [name for name, value in login.items() if not value]
+    if len(missing) == 1 and known.presence(*(f"realm.mail.{name}" for name in login)):
+        yield Wrong((f"realm.mail.{missing[0]}",), "", "required with the other part of the login, and not given")
+    if server.password and server.encryption == "none" and known.values("realm.mail.encryption"):
+        yield Wrong(("realm.mail.encryption",), "none", "expected starttls or tls: the password would be readable")
+    if settings.keycloak.existing is None and is_loopback(server.host) and known.values("realm.mail.host"):
+        expected = "expected a name that containers reach: localhost is each container itself"
+        yield Wrong(("realm.mail.host",), server.host, expected)
+
+
+def somebody_elses(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """What would be ignored is refused."""
+    existing = settings.keycloak.existing
+    if existing is None or existing.create_realm or not known.values("keycloak.existing.createRealm"):
+        return
+    for name, field in _OF_THE_REALM.items():
+        if getattr(settings.realm, field) not in (None, ()) and known.presence(f"realm.{name}"):
+            expected = "expected none with keycloak.existing.createRealm: false, which leaves the realm as it is"
+            yield Wrong((f"realm.{name}",), "", expected)
+
+
+def _generated() -> tuple[str, ...]:
+    """For each kind of sign a password with as many of it as there may be, and so with the least of all others."""
+    kinds = (
+        (string.ascii_lowercase, MIXTURE.lower),
+        (string.ascii_uppercase, MIXTURE.upper),
+        (string.digits, MIXTURE.digits),
+        (MIXTURE.specials, MIXTURE.special),
+    )
+    rest = PEOPLES_LENGTH - sum(least for _, least in kinds)
+    found = []
+    for most, _ in kinds:
+        signs = [sign for kind, least in kinds for sign in islice(cycle(kind), least + (rest if kind == most else 0))]
+        # Mixed, as chance would.
+        found.append("".join(signs[place * 7 % PEOPLES_LENGTH] for place in range(PEOPLES_LENGTH)))
+    return tuple(found)
+
+
+_GENERATED = _generated()

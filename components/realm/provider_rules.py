@@ -1,0 +1,72 @@
+"""Rules about other identity providers: what Keycloak takes, and nobody could log in with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from settings import Environment, Settings
+from settings.known import Known
+from settings.realm import IdentityProvider
+from settings.wrong import Wrong
+
+# What only a provider of the kind oidc is told, by its name in `IdentityProvider`.
+_NEEDED = {
+    "issuer": "issuer",
+    "authorizationUrl": "authorization_url",
+    "tokenUrl": "token_url",
+    "jwksUrl": "jwks_url",
+}
+_OPTIONAL = {"userInfoUrl": "user_info_url", "logoutUrl": "logout_url"}
+
+
+def providers(settings: Settings, known: Known) -> Iterator[Wrong]:
+    found = settings.realm.identity_providers
+    for i, one in enumerate(found):
+        where = f"realm.identityProviders[{i}]"
+        yield from _addresses(one, where, settings, known)
+        yield from _groups(one, where, settings, known)
+        twice = [j for j in range(i) if found[j].alias == one.alias]
+        keys = (f"realm.identityProviders[{twice[0]}].alias" if twice else "", f"{where}.alias")
+        if twice and known.values(*keys):
+            yield Wrong(keys, one.alias, "expected each alias once")
+
+
+def _addresses(one: IdentityProvider, where: str, settings: Settings, known: Known) -> Iterator[Wrong]:
+    if not known.values(f"{where}.kind"):
+        return
+    for name, field in {**_NEEDED, **_OPTIONAL}.items():
+        key, value = f"{where}.{name}", getattr(one, field)
+        if not known.presence(key):
+            continue
+        if one.kind != "oidc" and value is not None:
+            yield Wrong((key,), value, f"expected none with kind: {one.kind}, which knows it")
+        elif one.kind == "oidc" and value is None and name in _NEEDED:
+            yield Wrong((key,), "", "required with kind: oidc, and not given")
+        elif (
+            value is not None and value.startswith("http://") and _is_for_others(settings, known) and known.values(key)
+        ):
+            yield Wrong((key,), value, "expected https outside dev: tokens and the client's secret go there")
+    if known.presence(f"{where}.tenant"):
+        if one.kind == "entra" and one.tenant is None:
+            yield Wrong((f"{where}.tenant",), "", "required with kind: entra, and not given")
+        if one.kind != "entra" and one.tenant is not None:
+            yield Wrong((f"{where}.tenant",), one.tenant, "expected none: only entra has tenants")
+
+
+def _is_for_others(settings: Settings, known: Known) -> bool:
+    return known.values("environment") and settings.environment is not Environment.DEV
+
+
+def _groups(one: IdentityProvider, where: str, settings: Settings, known: Known) -> Iterator[Wrong]:
+    groups = settings.realm.groups
+    if known.values("realm.groups.admins", "realm.groups.users"):
+        declared = {*groups.admins, *groups.users}
+        for key, named in {"groups": one.groups.values(), "defaultGroups": one.default_groups}.items():
+            unknown = sorted({group for group in named if group not in declared})
+            if unknown and known.values(f"{where}.{key}"):
+                expected = f"expected some of {', '.join(sorted(declared))}"
+                yield Wrong((f"{where}.{key}",), ", ".join(unknown), expected)
+    default = f"{where}.defaultGroups"
+    if one.default_groups and one.kind == "google" and known.values(f"{where}.kind", default):
+        expected = "expected none with kind: google, where everybody has an account; groups: {your-domain.example: ...}"
+        yield Wrong((default,), ", ".join(one.default_groups), expected)

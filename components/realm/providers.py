@@ -1,0 +1,154 @@
+"""Other identity providers of a realm, as Keycloak calls what is to be said of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from components.identity import provider_secret
+from platforms.secrets import Secret
+from settings import reveal
+from settings.realm import IdentityProvider
+from settings.types import port_of
+
+FIRST_LOGIN = "first broker login"
+MAPPER = "oidc-advanced-group-idp-mapper"
+EVERYBODY = "oidc-hardcoded-group-idp-mapper"
+_DEFAULT_CLAIMS = {"oidc": "groups", "entra": "roles", "google": "hd"}
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider of OpenID Connect.
+
+    config: Keycloak's, but for the secret. mappers: by name, what leads people to groups.
+    """
+
+    alias: str
+    display_name: str
+    trust_email: bool
+    config: Mapping[str, str]
+    secret: Secret
+    mappers: Mapping[str, Mapping[str, str]]
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each mapper, by its name."""
+        return {name: MAPPER if "claims" in config else EVERYBODY for name, config in self.mappers.items()}
+
+
+def provider(settings: IdentityProvider) -> Provider:
+    return Provider(
+        alias=settings.alias,
+        display_name=settings.display_name or settings.alias,
+        trust_email=settings.trust_email,
+        config={
+            **_addresses(settings),
+            "clientId": settings.client_id,
+            "clientAuthMethod": "client_secret_post",
+            "defaultScope": settings.scopes,
+            "validateSignature": "true",
+            "useJwksUrl": "true",
+            "pkceEnabled": "true",
+            "pkceMethod": "S256",
+            # What a person is called there is read again at each login.
+            "syncMode": "FORCE",
+        },
+        secret=provider_secret(settings.alias, reveal(settings.client_secret) or ""),
+        mappers=dict(_mappers(settings)),
+    )
+
+
+def ways_out(settings: IdentityProvider) -> Iterator[tuple[str, int]]:
+    """The hosts and ports that Keycloak itself asks."""
+    addresses = _addresses(settings)
+    for name in ("tokenUrl", "jwksUrl", "userInfoUrl", "logoutUrl"):
+        host = urlsplit(addresses.get(name, "")).hostname
+        if host:
+            yield host, port_of(addresses[name])
+
+
+def _addresses(settings: IdentityProvider) -> dict[str, str]:
+    if settings.kind == "entra":
+        # Microsoft, "OpenID Connect on the Microsoft identity platform": one directory's endpoints, version 2.0.
+        base = f"https://login.microsoftonline.com/{settings.tenant}"
+        found = {
+            "issuer": f"{base}/v2.0",
+            "authorizationUrl": f"{base}/oauth2/v2.0/authorize",
+            "tokenUrl": f"{base}/oauth2/v2.0/token",
+            "jwksUrl": f"{base}/discovery/v2.0/keys",
+            "userInfoUrl": "https://graph.microsoft.com/oidc/userinfo",
+            "logoutUrl": f"{base}/oauth2/v2.0/logout",
+        }
+    elif settings.kind == "google":
+        # https://accounts.google.com/.well-known/openid-configuration
+        found = {
+            "issuer": "https://accounts.google.com",
+            "authorizationUrl": "https://accounts.google.com/o/oauth2/v2/auth",
+            "tokenUrl": "https://oauth2.googleapis.com/token",
+            "jwksUrl": "https://www.googleapis.com/oauth2/v3/certs",
+            "userInfoUrl": "https://openidconnect.googleapis.com/v1/userinfo",
+        }
+    else:
+        found = {
+            "issuer": settings.issuer or "",
+            "authorizationUrl": settings.authorization_url or "",
+            "tokenUrl": settings.token_url or "",
+            "jwksUrl": settings.jwks_url or "",
+            "userInfoUrl": settings.user_info_url or "",
+            "logoutUrl": settings.logout_url or "",
+        }
+    given = {key: value for key, value in found.items() if value}
+    return {**given, "disableUserInfo": "false" if "userInfoUrl" in given else "true"}
+
+
+def _mappers(settings: IdentityProvider) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """One for each group here: whoever has none of its values leaves it at the next login."""
+    claim = settings.groups_claim or _DEFAULT_CLAIMS[settings.kind]
+    for group in sorted(set(settings.groups.values())):
+        values = sorted(value for value, leads in settings.groups.items() if leads == group)
+        # Keycloak compares texts or a list of them, the latter entry by entry.
+        pattern = "|".join(map(_quoted, values))
+        claims = [{"key": claim, "value": pattern}]
+        yield f"group {group}", _config(group, claims=json.dumps(claims), **{"are.claim.values.regex": "true"})
+    for group in sorted(settings.default_groups):
+        yield f"everybody {group}", _config(group)
+
+
+def _config(group: str, **more: str) -> dict[str, str]:
+    return {"syncMode": "FORCE", "group": f"/{group}", **more}
+
+
+def _quoted(value: str) -> str:
+    """A text as a regular expression of Java's that matches it alone."""
+    return re.sub(r"([^A-Za-z0-9_-])", r"\\\1", value)
+
+
+def as_import(found: Provider, placeholder: str) -> dict[str, Any]:
+    return {
+        "alias": found.alias,
+        "displayName": found.display_name,
+        "providerId": "oidc",
+        "enabled": True,
+        "trustEmail": found.trust_email,
+        "storeToken": False,
+        "linkOnly": False,
+        "firstBrokerLoginFlowAlias": FIRST_LOGIN,
+        "config": {**found.config, "clientSecret": placeholder},
+    }
+
+
+def mappers_as_import(found: Provider) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "identityProviderAlias": found.alias,
+            "identityProviderMapper": found.kinds[name],
+            "config": dict(config),
+        }
+        for name, config in found.mappers.items()
+    ]

@@ -1,0 +1,37 @@
+"""Whether a secret of a realm is the one that was written last: Keycloak shows none, and nothing here keeps one."""
+
+from __future__ import annotations
+
+import hashlib
+
+from components.realm.document import is_placeholder
+from stackctl.realm.step import Tree, said, same
+
+# What Keycloak shows as asterisks, by what it is in.
+_SECRETS = frozenset({("smtpServer", "password"), ("config", "clientSecret")})
+# Slow, since a person may have chosen it (RFC 7914, section 2; the parameters are those of its section 12).
+_COST = {"n": 16384, "r": 8, "p": 1}
+
+
+def fingerprint(realm: str, text: str) -> str:
+    """What is kept of a secret."""
+    return "scrypt:" + hashlib.scrypt(text.encode(), salt=f"mlflow-sso/{realm}".encode(), **_COST).hex()
+
+
+def was_written(kept: object, realm: str, text: str) -> bool:
+    """Whether this secret is the one that a fingerprint is of, or that an import has put there under a placeholder."""
+    return is_placeholder(kept) or kept == fingerprint(realm, text)
+
+
+def inner(key: str, now: Tree, new: Tree, then: Tree, realm: str) -> tuple[Tree, list[str]]:
+    """A setting with settings in it as it is to be, and what is changed in it. A secret is compared by fingerprint."""
+    words = []
+    for name in sorted(new):
+        if (key, name) in _SECRETS:
+            if not now.get(name) or not was_written(then.get(name), realm, new[name]):
+                words.append(f"{key}.{name} is changed")
+        elif not same(now.get(name), new[name]):
+            words.append(said(f"{key}.{name}", now.get(name), new[name]))
+    dropped = sorted(then.keys() & now.keys() - new.keys())
+    words += [f"{key}.{name} is removed" for name in dropped]
+    return {**{name: value for name, value in now.items() if name not in dropped}, **new}, words

@@ -1,0 +1,73 @@
+"""Other identity providers of a realm, and what leads their people to groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from stackctl.realm.actual import Actual
+from stackctl.realm.fingerprint import inner
+from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same
+
+_PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
+
+
+def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    known = by("alias", before.get(_PROVIDERS, ()))
+    for one in wanted.get(_PROVIDERS, ()):
+        alias = one["alias"]
+        where, now = f"identity provider {alias}", actual.providers.get(alias)
+        if now is None:
+            yield Step(where, ("is made",), partial(make, actual, "/identity-provider/instances", one))
+        else:
+            changes = [
+                said(key, now.get(key), one[key])
+                for key in sorted(one)
+                if key != "config" and not same(now.get(key), one[key])
+            ]
+            then = known.get(alias, {}).get("config", {})
+            config, words = inner("config", now.get("config", {}), one["config"], then, wanted["realm"])
+            if changes or words:
+                document = {**now, **one, "config": config}
+                yield Step(
+                    where, (*changes, *words), partial(put, actual, f"/identity-provider/instances/{alias}", document)
+                )
+        yield from _mappers(alias, wanted, before, actual)
+
+
+def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    """Providers that are declared no more. Their people stay, and cannot log in by them."""
+    for alias in gone(_PROVIDERS, "alias", {_PROVIDERS: (), **wanted}, before):
+        if alias in actual.providers:
+            path = f"/identity-provider/instances/{alias}"
+            yield Step(f"identity provider {alias}", ("is removed",), partial(remove, actual, path, alias))
+
+
+def _mappers(alias: str, wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
+    path = f"/identity-provider/instances/{alias}/mappers"
+    there = {row["name"]: row for row in actual.provider_mappers(alias)} if alias in actual.providers else {}
+    declared, earlier = (
+        by("name", (one for one in tree.get(_MAPPERS, ()) if one["identityProviderAlias"] == alias))
+        for tree in (wanted, before)
+    )
+    for name, mapper in declared.items():
+        where, now = f"identity provider {alias}, mapper {name}", there.get(name)
+        if now is None:
+            yield Step(where, ("is made",), partial(make, actual, path, mapper))
+            continue
+        config = now.get("config", {})
+        changes = [
+            said(key, config.get(key), value)
+            for key, value in mapper["config"].items()
+            if not same(config.get(key), value)
+        ]
+        if now["identityProviderMapper"] != mapper["identityProviderMapper"]:
+            changes.append(
+                said("identityProviderMapper", now["identityProviderMapper"], mapper["identityProviderMapper"])
+            )
+        if changes:
+            document = {**now, **mapper, "config": {**config, **mapper["config"]}}
+            yield Step(where, tuple(changes), partial(put, actual, f"{path}/{now['id']}", document))
+    for name in sorted(earlier.keys() & there.keys() - declared.keys()):
+        where = f"identity provider {alias}, mapper {name}"
+        yield Step(where, ("is removed",), partial(remove, actual, f"{path}/{there[name]['id']}", where))

@@ -1,0 +1,176 @@
+"""An update under Pulumi writes what is declared, and what Keycloak has for all the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+from unittest.mock import Mock
+
+import pulumi
+import pulumi_keycloak as keycloak
+import pytest
+from pulumi._types import input_type_py_to_pulumi_names  # What the SDK itself spells the inputs by.
+from pulumi_keycloak import openid
+from pydantic.alias_generators import to_camel, to_snake
+
+from components.realm import kept
+from components.realm.mail_there import as_input
+from tests.contract.engine import There, fresh_run
+from tests.samples import settings
+
+REALM = "keycloak:index/realm:Realm"
+CLIENT = "keycloak:openid/client:Client"
+USER = "keycloak:index/user:User"
+FUNCTIONS: dict[str, Any] = {
+    kept.REALM.read: keycloak.get_realm,
+    kept.CLIENT.read: openid.get_client,
+    kept.GROUP.read: keycloak.get_group,
+    kept.ROLE.read: keycloak.get_role,
+    kept.USER.read: keycloak.get_user,
+}
+# Inputs that count as a resource is made, and never after.
+ONCE = {"initial_password"}
+KINDS = (kept.REALM, kept.CLIENT, kept.GROUP, kept.ROLE, kept.USER)
+SAMPLE = settings({"realm": {"users": [{"username": "carol", "groups": ["mlflow-users"]}]}})
+# What a company set in the console.
+POLICY = "length(12) and notUsername"
+LOGIN = {"username": "ml", "password": "**********"}
+MAIL = {"host": "mail.example.com", "from": "ml@example.com", "starttls": False}
+LEAKED = "changed-as-it-leaked"
+CONSOLE: There = {
+    (kept.REALM.read, "mlflow"): {
+        "passwordPolicy": POLICY,
+        # As the provider's function has it: each block a list of one, and names that no input has.
+        "webAuthnPolicy": {"relyingPartyEntityName": "Acme", "extraOrigins": [], "nobodyKnows": True},
+        "internationalizations": [{"supportedLocales": ["de", "en"], "defaultLocale": "de"}],
+        "browserFlow": "our browser",
+        "displayName": "Not ours to say",
+        "verifyEmail": True,
+        "accountTheme": "",
+        "defaultDefaultClientScopes": [],
+    },
+    (kept.CLIENT.read, "mlflow"): {"clientSecret": LEAKED, "description": "Ours", "consentRequired": True},
+    (kept.USER.read, "carol"): {"enabled": False, "attributes": {"team": "vision"}, "lastName": "Left"},
+}
+
+
+def test_what_is_there_is_written_where_nothing_is_declared() -> None:
+    inputs = fresh_run(SAMPLE, there=CONSOLE, mail={**MAIL, "auth": LOGIN}).of_type(REALM)["realm"].inputs
+    assert inputs["passwordPolicy"] == POLICY
+    assert inputs["smtpServer"] == {**MAIL, "auth": LOGIN}
+    assert inputs["webAuthnPolicy"] == {"relyingPartyEntityName": "Acme"}
+    assert inputs["internationalization"] == {"supportedLocales": ["de", "en"], "defaultLocale": "de"}
+    assert inputs["browserFlow"] == "our browser"
+    assert not {"accountTheme", "defaultDefaultClientScopes", "internalId"} & inputs.keys(), "nothing is there"
+
+
+def test_what_is_declared_is_written_whatever_is_there() -> None:
+    inputs = fresh_run(SAMPLE, there=CONSOLE).of_type(REALM)["realm"].inputs
+    assert (inputs["displayName"], inputs["verifyEmail"]) == ("MLflow", False)
+
+
+def test_a_secret_that_was_changed_in_keycloak_is_never_put_back() -> None:
+    clients = fresh_run(SAMPLE, there=CONSOLE).of_type(CLIENT)
+    inputs = clients["client-mlflow"].inputs
+    assert (inputs["clientSecret"], inputs["description"], inputs["consentRequired"]) == (LEAKED, "Ours", True)
+    assert "clientSecret" in clients["client-mlflow"].secret
+    first = fresh_run(SAMPLE).of_type(CLIENT)["client-mlflow"].inputs["clientSecret"]
+    assert first not in ("", LEAKED), "a new client gets the one that was generated"
+
+
+def test_somebody_who_was_disabled_stays_so() -> None:
+    inputs = fresh_run(SAMPLE, there=CONSOLE).of_type(USER)["user-carol"].inputs
+    assert (inputs["enabled"], inputs["attributes"], inputs["lastName"]) == (False, {"team": "vision"}, "Left")
+
+
+def test_the_mail_servers_login_is_secret() -> None:
+    realm = fresh_run(SAMPLE, there=CONSOLE, mail=MAIL).of_type(REALM)["realm"]
+    assert "smtpServer" in realm.secret
+    assert "smtpServer" not in fresh_run(SAMPLE, there=CONSOLE).of_type(REALM)["realm"].inputs
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"host": "m", "from": "a@b", "auth": "false", "user": ""}, {"host": "m", "from": "a@b"}),
+        ({"host": "m", "starttls": "true", "ssl": "false", "allowutf8": "true"},
+         {"host": "m", "starttls": True, "ssl": False, "allowUtf8": True}),
+        ({"host": "m", "auth": "true", "user": "u", "password": "**********"},
+         {"host": "m", "auth": {"username": "u", "password": "**********"}}),
+        ({"host": "m", "auth": "true", "authType": "token", "user": "u", "authTokenUrl": "https://t"},
+         {"host": "m",
+          "tokenAuth": {"username": "u", "url": "https://t", "clientId": "", "clientSecret": "", "scope": ""}}),
+    ],
+)  # fmt: skip
+def test_a_mail_server_is_told_in_the_providers_words(found: dict[str, str], told: dict[str, Any]) -> None:
+    assert as_input(found) == told
+    names = {to_camel(name.rstrip("_")) for name in inspect.signature(keycloak.RealmSmtpServerArgs).parameters}
+    assert told.keys() <= names
+
+
+def test_a_preview_asks_nothing_and_compares_what_is_declared() -> None:
+    run = fresh_run(SAMPLE, preview=True)
+    realm, client = run.of_type(REALM)["realm"], run.of_type(CLIENT)["client-mlflow"]
+    user = run.of_type(USER)["user-carol"]
+    assert {"passwordPolicy", "smtpServer", "browserFlow", "webAuthnPolicy"} <= set(realm.ignored)
+    assert not {"displayName", "verifyEmail", "accessTokenLifespan"} & set(realm.ignored)
+    assert "clientSecret" in client.ignored
+    assert "enabled" in user.ignored
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.__name__)
+def test_every_input_has_the_name_that_the_provider_knows(kind: kept.Kind[Any]) -> None:
+    names = kind.undeclared({})
+    spelled = input_type_py_to_pulumi_names(kind.arguments)
+    assert names
+    assert {name: to_camel(name) for name in names} == {name: spelled[name] for name in names}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.__name__)
+def test_every_input_is_one_that_the_provider_reads(kind: kept.Kind[Any]) -> None:
+    """An input of a later provider that no function returns would be written over."""
+    read = set(inspect.signature(inspect.signature(FUNCTIONS[kind.read], eval_str=True).return_annotation).parameters)
+    blocks = {name: to_snake(returned) for name, (returned, _) in kind.blocks.items()}
+    written = {blocks.get(name, name) for name in kind.undeclared({})} - ONCE
+    assert written <= read
+
+
+def look(kind: kept.Kind[Any], words: str, monkeypatch: pytest.MonkeyPatch, **asked: str) -> Any:
+    """What is found by a provider that refuses with these words."""
+
+    async def ask(*_: Any) -> Any:
+        raise Exception(words)
+
+    monkeypatch.setattr(pulumi.runtime, "invoke_async", ask)
+    return asyncio.run(kept.look(kind, Mock(spec=pulumi.ProviderResource), asked))
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "words"),
+    [
+        (kept.REALM, {}, "error sending GET request to /admin/realms/mlflow: 404 Not Found. Response body: {}"),
+        (
+            kept.ROLE,
+            {"name": "e"},
+            "error sending GET request to /admin/realms/mlflow/x: 404 Not Found. Response body: ",
+        ),
+        (kept.CLIENT, {"clientId": "mlflow-cli"}, "* openid client with name mlflow-cli does not exist"),
+        (kept.USER, {"username": "e"}, "* user with username e not found"),
+        (kept.GROUP, {"name": "404 {x}"}, "* group not found at path: /404 {x}"),
+    ],
+)
+def test_what_is_not_there_is_made_as_declared(
+    kind: kept.Kind[Any], asked: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(kind, words, monkeypatch, realmId="mlflow", **asked) == {}
+
+
+@pytest.mark.parametrize("name", ["users", "404 Not Found", "does not exist", "not found", "no group with name"])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.__name__)
+def test_a_keycloak_that_cannot_be_asked_stops_the_update(
+    kind: kept.Kind[Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = dict.fromkeys(("realm", "realmId", "clientId", "username", "name"), name)
+    with pytest.raises(Exception, match="503"):
+        look(kind, f"error sending GET request to /{name}: 503 Service Unavailable", monkeypatch, **keys)

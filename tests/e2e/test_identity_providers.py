@@ -1,0 +1,153 @@
+"""People of another identity provider log in: a second realm stands for it, with groups of its own names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+import requests
+
+from tests.e2e.harness import TIMEOUT, Stack, free_ports
+from tests.e2e.keycloak import KeycloakAdmin
+
+PASSWORD = "of-a-person-elsewhere"
+SECRET = "of-keycloak-at-the-partner"
+# The groups of each person there, by the names that the partner has for them.
+PEOPLE = {"eve": ["ML Admins (all)"], "finn": ["ml-users"], "gail": ["ml-users", "ML Admins (all)"], "hugo": []}
+GROUPS = {"ML Admins (all)": "mlflow-admins", "ml-users": "mlflow-users", "data+science": "mlflow-users"}
+
+
+@pytest.fixture(scope="module", params=["compose", pytest.param("pulumi", marks=pytest.mark.pulumi)])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    mlflow, port = free_ports(2)
+    public, inside = f"http://localhost:{port}/realms/partner", "http://keycloak:8080/realms/partner"
+    provider = {
+        "alias": "partner",
+        "displayName": "Partner Inc.",
+        "issuer": public,
+        "authorizationUrl": f"{public}/protocol/openid-connect/auth",
+        "tokenUrl": f"{inside}/protocol/openid-connect/token",
+        "jwksUrl": f"{inside}/protocol/openid-connect/certs",
+        "clientId": "broker",
+        "clientSecret": SECRET,
+        "trustEmail": True,
+        "groups": GROUPS,
+    }
+    urls = {"mlflow": {"url": f"http://localhost:{mlflow}"}, "keycloak": {"url": f"http://localhost:{port}"}}
+    made = Stack.make(
+        request.param, tmp_path_factory.mktemp("partner"), **urls, realm={"identityProviders": [provider]}
+    )
+    with made.running():
+        make_partner(KeycloakAdmin(made.outputs()), made.outputs()["identity_providers"]["partner"]["redirect_uri"])
+        yield made
+
+
+def make_partner(keycloak: KeycloakAdmin, redirect_uri: str) -> None:
+    mapper = {
+        "name": "groups",
+        "protocol": "openid-connect",
+        "protocolMapper": "oidc-group-membership-mapper",
+        "config": {"claim.name": "groups", "full.path": "false", "id.token.claim": "true"},
+    }
+    client: dict[str, Any] = {"clientId": "broker", "secret": SECRET, "redirectUris": [redirect_uri]}
+    people = [
+        {
+            "username": name, "enabled": True, "email": f"{name}@partner.example", "emailVerified": True,
+            "firstName": name.capitalize(), "lastName": "Elsewhere", "groups": [f"/{group}" for group in groups],
+            "credentials": [{"type": "password", "value": PASSWORD}],
+        }
+        for name, groups in PEOPLE.items()
+    ]  # fmt: skip
+    keycloak.call(
+        "POST", "", json={
+            "realm": "partner", "enabled": True, "sslRequired": "none",
+            "groups": [{"name": group} for group in GROUPS],
+            "clients": [{**client, "protocolMappers": [mapper], "attributes": {"pkce.code.challenge.method": "S256"}}],
+            "users": people,
+        },
+    )  # fmt: skip
+
+
+def log_in(stack: Stack, name: str) -> tuple[requests.Session, requests.Response]:
+    """What a person does: the button, the other page, and back; with where it ends."""
+    browser = requests.Session()
+
+    def follow(url: str, **form: str) -> requests.Response:
+        # Keycloak marks its cookies Secure on loopback too, as browsers allow; `requests` would hold them back.
+        answer = browser.request("POST" if form else "GET", url, data=form, timeout=TIMEOUT, allow_redirects=False)
+        for cookie in browser.cookies:
+            cookie.secure = False
+        while answer.is_redirect:
+            answer = browser.get(answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False)
+            for cookie in browser.cookies:
+                cookie.secure = False
+        return answer
+
+    page = follow(f"{stack.outputs()['mlflow_url']}/login")
+    button = re.search(r'<a[^>]*id="social-partner"[^>]*href="([^"]+)"', page.text, re.DOTALL)
+    button = button or re.search(r'href="(/realms/[^"]*/broker/partner/login[^"]*)"', page.text)
+    assert button, page.text[:3000]
+    assert "Partner Inc." in page.text
+    there = follow(urljoin(page.url, unescape(button[1])))
+    assert "/realms/partner/" in there.url
+    action = re.search(r'action="([^"]+)"', there.text)
+    assert action, there.text[:3000]
+    return browser, follow(unescape(action[1]), username=name, password=PASSWORD)
+
+
+def current(stack: Stack, browser: requests.Session) -> dict[str, Any]:
+    url = f"{stack.outputs()['mlflow_url']}/ajax-api/2.0/mlflow/users/current"
+    answer = browser.get(url, timeout=TIMEOUT)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+@pytest.mark.parametrize(("name", "is_admin"), [("eve", True), ("finn", False), ("gail", True)])
+def test_a_person_of_the_partner_comes_in_with_the_rights_of_its_groups(
+    stack: Stack, name: str, is_admin: bool
+) -> None:
+    browser, page = log_in(stack, name)
+    assert page.url.startswith(stack.outputs()["mlflow_url"]), page.url
+    found = current(stack, browser)
+    assert (found["username"], found["is_admin"]) == (name, is_admin)
+    keycloak, realm = KeycloakAdmin(stack.outputs()), f"/{stack.outputs()['realm']}"
+    (user,) = keycloak.get(f"{realm}/users?username={name}&exact=true")
+    groups = {group["name"] for group in keycloak.get(f"{realm}/users/{user['id']}/groups")}
+    assert groups == {GROUPS[group] for group in PEOPLE[name]}
+
+
+def test_who_is_in_none_of_the_groups_is_refused(stack: Stack) -> None:
+    browser, _ = log_in(stack, "hugo")
+    url = f"{stack.outputs()['mlflow_url']}/ajax-api/2.0/mlflow/users/current"
+    assert browser.get(url, timeout=TIMEOUT, allow_redirects=False).status_code in {302, 401, 403}
+
+
+def test_what_the_partner_takes_away_is_gone_at_the_next_login(stack: Stack) -> None:
+    keycloak = KeycloakAdmin(stack.outputs())
+    (user,) = keycloak.get("/partner/users?username=gail&exact=true")
+    (group,) = keycloak.get("/partner/groups?search=ML%20Admins%20(all)&exact=true")
+    keycloak.remove(f"/partner/users/{user['id']}/groups/{group['id']}")
+    browser, _ = log_in(stack, "gail")
+    assert current(stack, browser)["is_admin"] is False
+
+
+def test_a_second_up_changes_nothing_and_another_name_is_taken(stack: Stack) -> None:
+    said = stack.up().stderr
+    assert "identity provider" not in said
+    (provider,) = stack.config["realm"]["identityProviders"]
+    provider["displayName"] = "Partner AG"
+    stack.up()
+    keycloak, realm = KeycloakAdmin(stack.outputs()), f"/{stack.outputs()['realm']}"
+    (found,) = keycloak.get(f"{realm}/identity-provider/instances")
+    assert (found["displayName"], found["config"]["clientSecret"]) == ("Partner AG", "**********")
+    page = requests.Session().get(f"{stack.outputs()['mlflow_url']}/login", timeout=TIMEOUT)
+    assert "Partner AG" in page.text
+    provider["displayName"] = "Partner Inc."
+    stack.up()
+    # The secret is still the right one.
+    browser, _ = log_in(stack, "finn")
+    assert current(stack, browser)["username"] == "finn"
