@@ -140,11 +140,6 @@ def _of(tree: object, key: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def is_placeholder(value: object) -> bool:
-    """Whether a value of an import stands for a secret."""
-    return bool(_variable(value))
-
-
 def _variable(placeholder: object) -> str:
     """The variable that a placeholder names; empty for what is none."""
     match = re.fullmatch(r"\$\{(REALM_\w+)\}", str(placeholder))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -70,7 +70,7 @@ REALM = Kind(
         "web_authn_policy": ("webAuthnPolicy", keycloak.RealmWebAuthnPolicyArgs),
         "web_authn_passwordless_policy": ("webAuthnPasswordlessPolicy", keycloak.RealmWebAuthnPasswordlessPolicyArgs),
     },
-    # `mail_there` reads it.
+    # `Asked.mail_server` reads it.
     beside=frozenset({"smtp_server"}),
 )
 CLIENT = Kind(
@@ -101,29 +101,24 @@ GROUP = Kind(
     question=lambda asked: {"realmId": asked["realmId"], "groupPath": f"/{asked['name']}"},
 )
 ROLE = Kind(keycloak.Role, keycloak.RoleArgs, "keycloak:index/getRole:getRole", ("realm_id", "client_id", "name"))
-USER = Kind(
-    keycloak.User,
-    keycloak.UserArgs,
-    "keycloak:index/getUser:getUser",
-    ("realm_id", "username"),
-    "user with username {username} not found",
-    # Links to other providers have requests of their own.
-    apart=frozenset({"federated_identities"}),
-)
+# `Asked.person` looks it up.
+USER = Kind(keycloak.User, keycloak.UserArgs, "", ("realm_id", "username"))
+# Looks a resource up, by the inputs that it is asked by.
+Look = Callable[[Kind[Any], Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 def make(
     kind: Kind[_Made],
     logical: str,
     options: pulumi.ResourceOptions,
-    provider: pulumi.ProviderResource,
-    ready: pulumi.Output[str] | None,
+    look: Look,
+    ready: pulumi.Output[Any] | None,
     /,
     **declared: Any,
 ) -> _Made:
     """A resource as it is declared, and for the rest as Keycloak has it.
 
-    ready: the readiness of a server that is not asked before. declared: inputs; one that is None is not declared.
+    ready: what has to be known before a server is asked. declared: inputs; one that is None is not declared.
     Fails as the provider does where Keycloak cannot be asked.
     """
     declared = {name: value for name, value in declared.items() if value is not None}
@@ -134,14 +129,14 @@ def make(
         return kind.resource(logical, opts=pulumi.ResourceOptions.merge(options, ignored), **declared)
     keys = pulumi.Output.all(**{to_camel(key): declared[key] for key in kind.keys})
     asked = pulumi.Output.all(keys, ready)
-    there: pulumi.Output[Mapping[str, Any]] = asked.apply(lambda both: look(kind, provider, both[0]))
+    there: pulumi.Output[Mapping[str, Any]] = asked.apply(lambda both: look(kind, both[0]))
     found = {name: there.apply(partial(_value, kind, name)) for name in names}
     for once in kind.first & declared.keys():
         found[once] = pulumi.Output.all(found[once], declared[once]).apply(lambda values: values[0] or values[1])
     return kind.resource(logical, opts=options, **{**declared, **found})
 
 
-async def look(kind: Kind[Any], provider: pulumi.ProviderResource, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+async def look_up(kind: Kind[Any], provider: pulumi.ProviderResource, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """What Keycloak has, by the provider's names; nothing where it has none."""
     try:
         found = await pulumi.runtime.invoke_async(

@@ -12,6 +12,7 @@ from platforms.secrets import MIXTURE
 from settings import ENCRYPTED, Settings, reveal, wants_sample_users
 from settings.derived import SAMPLE_USERS
 from settings.known import Known
+from settings.model import Platform
 from settings.realm.policy import unmet
 from settings.types import is_loopback
 from settings.wrong import Wrong
@@ -52,7 +53,7 @@ def passwords(settings: Settings, known: Known) -> Iterator[Wrong]:
         elif given != ENCRYPTED and (part := unmet(policy, given, user.username, user.email or "")):
             yield Wrong((f"{key}.password",), "[secret]", f"expected one that {_POLICY} takes; it is not {part}")
     for name in people:
-        part = next((part for sample in _GENERATED if (part := unmet(policy, sample, name, addresses[name]))), "")
+        part = _unmet_by_generated(policy, name, addresses[name])
         if part:
             expected = (
                 f"expected one that first passwords meet, which are generated: {_MIXED}; they are not {part}. Or a "
@@ -60,6 +61,12 @@ def passwords(settings: Settings, known: Known) -> Iterator[Wrong]:
             )
             yield Wrong((_POLICY,), policy, expected)
             return
+
+
+def _unmet_by_generated(policy: str, name: str, address: str) -> str:
+    """The first part that a generated password may not meet. None is sure to match an expression."""
+    found = next((part for sample in _GENERATED if (part := unmet(policy, sample, name, address))), "")
+    return found or ("certain to match regexPattern" if "regexPattern(" in policy else "")
 
 
 def mail(settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -77,6 +84,21 @@ def mail(settings: Settings, known: Known) -> Iterator[Wrong]:
     if settings.keycloak.existing is None and is_loopback(server.host) and known.values("realm.mail.host"):
         expected = "expected a name that containers reach: localhost is each container itself"
         yield Wrong(("realm.mail.host",), server.host, expected)
+
+
+def fetched(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """Where each secret is fetched from a store outside the cluster, none is given here."""
+    if settings.platform is not Platform.KUBERNETES or settings.kubernetes.external_secrets is None:
+        return
+    expected = (
+        "expected none with kubernetes.externalSecrets: its secret would be given here, and kept in the cluster; "
+        "Keycloak's console can have it"
+    )
+    realm = settings.realm
+    if realm.identity_providers and known.values("realm.identityProviders"):
+        yield Wrong(("realm.identityProviders",), "", expected)
+    if realm.mail and realm.mail.password and known.values("realm.mail.password"):
+        yield Wrong(("realm.mail.password",), "[secret]", expected)
 
 
 def somebody_elses(settings: Settings, known: Known) -> Iterator[Wrong]:

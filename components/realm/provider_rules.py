@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from settings import Environment, Settings
 from settings.known import Known
@@ -43,7 +44,10 @@ def _addresses(one: IdentityProvider, where: str, settings: Settings, known: Kno
         elif one.kind == "oidc" and value is None and name in _NEEDED:
             yield Wrong((key,), "", "required with kind: oidc, and not given")
         elif (
-            value is not None and value.startswith("http://") and _is_for_others(settings, known) and known.values(key)
+            value is not None
+            and urlsplit(value).scheme == "http"
+            and _is_for_others(settings, known)
+            and known.values(key)
         ):
             yield Wrong((key,), value, "expected https outside dev: tokens and the client's secret go there")
     if known.presence(f"{where}.tenant"):
@@ -67,6 +71,7 @@ def _groups(one: IdentityProvider, where: str, settings: Settings, known: Known)
                 expected = f"expected some of {', '.join(sorted(declared))}"
                 yield Wrong((f"{where}.{key}",), ", ".join(unknown), expected)
     default = f"{where}.defaultGroups"
-    if one.default_groups and one.kind == "google" and known.values(f"{where}.kind", default):
-        expected = "expected none with kind: google, where everybody has an account; groups: {your-domain.example: ...}"
+    google = one.kind == "google" or urlsplit(one.issuer or "").hostname == "accounts.google.com"
+    if one.default_groups and google and known.values(f"{where}.kind", f"{where}.issuer", default):
+        expected = "expected none with Google, where everybody has an account; groups: {your-domain.example: ...}"
         yield Wrong((default,), ", ".join(one.default_groups), expected)

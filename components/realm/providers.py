@@ -109,6 +109,8 @@ def _addresses(settings: IdentityProvider) -> dict[str, str]:
 def _mappers(settings: IdentityProvider) -> Iterator[tuple[str, Mapping[str, str]]]:
     """One for each group here: whoever has none of its values leaves it at the next login."""
     claim = settings.groups_claim or _DEFAULT_CLAIMS[settings.kind]
+    # A dot leads into a claim, but for one in the name of a claim, as in a URL.
+    claim = claim.replace(".", r"\.") if "://" in claim else claim
     for group in sorted(set(settings.groups.values())):
         values = sorted(value for value, leads in settings.groups.items() if leads == group)
         # Keycloak compares texts or a list of them, the latter entry by entry.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pulumi
 import pulumi_keycloak as keycloak
 from pulumi_keycloak import openid
 
-from components.realm.kept import CLIENT, GROUP, REALM, ROLE, USER, Kind, make
-from components.realm.mail_there import mail_there
+from components.realm.asked import Asked
+from components.realm.kept import CLIENT, GROUP, REALM, ROLE, USER, Kind, look_up, make
 from components.realm.provider_resources import make_provider
 from components.realm.spec import (
     AUDIENCE_MAPPER,
@@ -64,7 +65,8 @@ class KeycloakRealm(pulumi.ComponentResource):
         )
         self._secrets = secrets
         self._keycloak, self._removed_with, self._ready = provider, removed_with, ready
-        self._admin, self._url = spec.admin, spec.keycloak.admin_url
+        self._secret = secrets.value(spec.admin.client_secret)
+        self._asked = Asked(spec.keycloak.admin_url, spec.admin, realm.name)
         self._child = self._inside(self)
         self._spec = realm
         self._realm_id = self._make_realm()
@@ -101,7 +103,14 @@ class KeycloakRealm(pulumi.ComponentResource):
         return pulumi.ResourceOptions(parent=parent, provider=self._keycloak, deleted_with=self._removed_with)
 
     def _make(self, kind: Kind[_Made], name: str, options: pulumi.ResourceOptions, /, **declared: Any) -> _Made:
-        return make(kind, self._logical(name), options, self._keycloak, self._ready, **declared)
+        return make(kind, self._logical(name), options, self._look, self._ready, **declared)
+
+    async def _look(self, kind: Kind[Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What Keycloak has of a resource. Not in a preview."""
+        if kind is not USER:
+            return await look_up(kind, self._keycloak, keys)
+        secret = await self._secret.future()
+        return await asyncio.to_thread(self._asked.person, secret or "", keys["username"])
 
     def _make_realm(self) -> pulumi.Output[str]:
         realm, ready = self._spec, self._ready
@@ -181,12 +190,12 @@ class KeycloakRealm(pulumi.ComponentResource):
         """The mail server that somebody set in Keycloak; a preview asks no server."""
         if pulumi.runtime.is_dry_run():
             return None
-        asked = pulumi.Output.unsecret(pulumi.Output.all(self._secrets.value(self._admin.client_secret), self._ready))
+        known = pulumi.Output.unsecret(pulumi.Output.all(self._secret, self._ready))
 
         async def look(secret: str) -> Any:
-            return await asyncio.to_thread(mail_there, self._url, self._admin, secret, self._spec.name)
+            return await asyncio.to_thread(self._asked.mail_server, secret)
 
-        return asked.apply(lambda both: look(both[0])).apply(
+        return known.apply(lambda both: look(both[0])).apply(
             lambda found: pulumi.Output.secret(found) if found else found
         )
 

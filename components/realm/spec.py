@@ -273,9 +273,10 @@ def _mail(server: MailServer) -> Mail:
         "from": server.sender,
         "fromDisplayName": server.sender_name,
         "replyTo": server.reply_to or "",
-        "starttls": str(server.encryption == "starttls").lower(),
-        "ssl": str(server.encryption == "tls").lower(),
-        "auth": str(password is not None).lower(),
+        # Without these Keycloak means no.
+        "starttls": "true" if server.encryption == "starttls" else "",
+        "ssl": "true" if server.encryption == "tls" else "",
+        "auth": "true" if password is not None else "",
         "user": server.username or "",
     }
     return Mail(config, None if password is None else mail_password(password))

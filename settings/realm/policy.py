@@ -15,7 +15,8 @@ _PARTS: Mapping[str, str] = {
     **dict.fromkeys(("length", "maxLength", "digits", "lowerCase", "upperCase", "specialChars"), _NUMBER),
     **dict.fromkeys(("passwordHistory", "passwordAge", "forceExpiredPasswordChange", "maxAuthAge"), _NUMBER),
     **dict.fromkeys(("hashIterations", "recoveryCodesWarningThreshold"), _NUMBER),
-    **dict.fromkeys(("hashAlgorithm", "regexPattern"), _TEXT),
+    "hashAlgorithm": r"argon2|pbkdf2(-sha(256|512))?",
+    "regexPattern": _TEXT,
     **dict.fromkeys(("notUsername", "notEmail", "notContainsUsername"), _NOTHING),
 }
 _COUNTED: Mapping[str, Callable[[str], bool]] = {
@@ -57,7 +58,7 @@ def _split(policy: str) -> list[tuple[str, str, str]]:
 
 
 def _takes(name: str) -> str:
-    return {_NUMBER: "a number", _TEXT: "a text"}.get(_PARTS[name], "nothing")
+    return {_NUMBER: "a number", _TEXT: "a text", _NOTHING: "nothing"}.get(_PARTS[name], _PARTS[name])
 
 
 def _meets(name: str, given: str, password: str, username: str, email: str) -> bool:

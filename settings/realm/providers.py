@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from settings.types import Group, GroupName, Password, Scope, Url
 
@@ -12,14 +13,42 @@ from settings.types import Group, GroupName, Password, Scope, Url
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
+# The directory of everybody's own Microsoft account (Microsoft, "OpenID Connect on the Microsoft identity platform").
+_CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
+
 def _tenant(value: str) -> str:
-    """A directory of Microsoft Entra, by its id or a domain. What stands for several lets in people of all of them."""
-    if value in ("common", "organizations", "consumers"):
-        raise ValueError("expected one directory, by its id or domain: this name lets in people of any")
+    """A directory of Microsoft Entra by its id, as its tokens have it: a domain, or another spelling, is no issuer."""
+    found = value.lower()
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", found):
+        raise ValueError("expected a directory's id, such as 11111111-2222-3333-4444-555555555555")
+    if found == _CONSUMERS:
+        raise ValueError("expected a company's directory: everybody is in this one")
+    return found
+
+
+def _issuer(value: str) -> str:
+    if "," in value:
+        raise ValueError("expected one issuer: Keycloak takes a comma for the end of one")
     return value
 
 
-Tenant = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$"), AfterValidator(_tenant)]
+def _given(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("expected a text that is not empty")
+    return value
+
+
+def _leads(value: dict[str, str]) -> dict[str, str]:
+    if not all(value):
+        raise ValueError("expected values that are not empty: an empty claim is one of nobody's groups")
+    return value
+
+
+Tenant = Annotated[str, AfterValidator(_tenant)]
+Issuer = Annotated[Url, AfterValidator(_issuer)]
+ClientSecret = Annotated[Password, AfterValidator(_given)]
+Leads = Annotated[dict[str, GroupName], AfterValidator(_leads)]
 Claim = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 
 
@@ -31,21 +60,19 @@ class IdentityProvider(Group):
         "oidc", description="entra and google know their URLs; oidc is told them"
     )
     display_name: str = Field("", description="What its button on the login page says; default: the alias")
-    tenant: Tenant | None = Field(None, description="With entra: the directory, by its id or domain")
-    issuer: Url | None = Field(None, description="With oidc: the `iss` of its tokens")
+    tenant: Tenant | None = Field(None, description="With entra: the id of the directory")
+    issuer: Issuer | None = Field(None, description="With oidc: the `iss` of its tokens")
     authorization_url: Url | None = Field(None, description="With oidc: where browsers log in")
     token_url: Url | None = Field(None, description="With oidc: where Keycloak gets tokens")
     jwks_url: Url | None = Field(None, description="With oidc: its keys")
     user_info_url: Url | None = Field(None, description="With oidc: what it tells of people besides; none: nothing")
     logout_url: Url | None = Field(None, description="With oidc: where a logout goes on; none: it ends here")
     client_id: Annotated[str, StringConstraints(min_length=1)] = Field(description="Keycloak's client there")
-    client_secret: Password = Field(description="Its secret")
+    client_secret: ClientSecret = Field(description="Its secret")
     scopes: Scope = Field("openid email profile", description="What Keycloak asks for, separated by spaces")
     trust_email: bool = Field(False, description="Take its e-mail addresses for verified ones")
     groups_claim: Claim | None = Field(
         None, description="The claim that decides; default: groups, with entra roles, with google hd"
     )
-    groups: dict[str, GroupName] = Field(
-        {}, description="Values of that claim, each with the group of realm.groups that it leads to"
-    )
+    groups: Leads = Field({}, description="Values of that claim, each with the group of realm.groups that it leads to")
     default_groups: tuple[GroupName, ...] = Field((), description="Groups of everybody who comes from there")

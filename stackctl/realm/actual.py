@@ -55,6 +55,10 @@ class Actual:
         rows = self.admin.get("/users", username=username, exact="true", briefRepresentation="false")
         return dict(rows[0]) if rows else None
 
+    def links(self, user: str) -> list[Mapping[str, Any]]:
+        """The other identity providers that a person, by id, comes from."""
+        return list(self.admin.get(f"/users/{user}/federated-identity"))
+
     def account(self, client_id: str) -> dict[str, Any]:
         """The user behind a client with a service account."""
         path = f"/clients/{self.clients[client_id]['id']}/service-account-user"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-from components.realm.document import is_placeholder
 from stackctl.realm.step import Tree, said, same
 
 # What Keycloak shows as asterisks, by what it is in.
@@ -19,19 +18,25 @@ def fingerprint(realm: str, text: str) -> str:
 
 
 def was_written(kept: object, realm: str, text: str) -> bool:
-    """Whether this secret is the one that a fingerprint is of, or that an import has put there under a placeholder."""
-    return is_placeholder(kept) or kept == fingerprint(realm, text)
+    """Whether this secret is the one that a fingerprint is of. Of what an import has put there, nobody knows."""
+    return kept == fingerprint(realm, text)
 
 
 def inner(key: str, now: Tree, new: Tree, then: Tree, realm: str) -> tuple[Tree, list[str]]:
-    """A setting with settings in it as it is to be, and what is changed in it. A secret is compared by fingerprint."""
-    words = []
+    """A setting with settings in it as it is to be, and what is changed in it.
+
+    A secret is compared by fingerprint. One that was not declared anew stays as Keycloak has it: it takes the asterisks
+    that it shows for that one.
+    """
+    told, words = dict(new), []
     for name in sorted(new):
         if (key, name) in _SECRETS:
-            if not now.get(name) or not was_written(then.get(name), realm, new[name]):
-                words.append(f"{key}.{name} is changed")
+            if now.get(name) and was_written(then.get(name), realm, new[name]):
+                told[name] = now[name]
+            else:
+                words.append(f"{key}.{name} is written")
         elif not same(now.get(name), new[name]):
             words.append(said(f"{key}.{name}", now.get(name), new[name]))
     dropped = sorted(then.keys() & now.keys() - new.keys())
     words += [f"{key}.{name} is removed" for name in dropped]
-    return {**{name: value for name, value in now.items() if name not in dropped}, **new}, words
+    return {**{name: value for name, value in now.items() if name not in dropped}, **told}, words

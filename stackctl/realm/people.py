@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from problems import Problem
 from stackctl.realm.actual import Actual
 from stackctl.realm.step import Step, Tree, by, make, remove, said
 
@@ -26,6 +27,20 @@ def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
         found = actual.person(name)
         if found is not None:
             yield Step(f"user {name}", ("is removed",), partial(remove, actual, f"/users/{found['id']}", name))
+
+
+def strangers(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Problem]:
+    """People of other identity providers who have a name that is declared anew, for a person or a service account."""
+    known = {user["username"] for user in before.get("users", ())}
+    for user in wanted["users"]:
+        name, client = user["username"], user.get("serviceAccountClientId")
+        if name in known or client in actual.clients:
+            continue
+        found = actual.person(name)
+        if found is not None and (client or actual.links(found["id"])):
+            key = f"realm.serviceAccounts: {client}" if client else f"realm.users: {name}"
+            expected = "expected another name, or that account removed in Keycloak: it was not made by these settings"
+            yield Problem(key, f"user {name}, who is there", expected)
 
 
 def _people(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from problems import Problem
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner
 from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same
 
 _PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
+
+
+def others(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Problem]:
+    """Providers that somebody made in Keycloak under an alias that is declared anew."""
+    known = by("alias", before.get(_PROVIDERS, ()))
+    for i, one in enumerate(wanted.get(_PROVIDERS, ())):
+        if one["alias"] not in known and one["alias"] in actual.providers:
+            expected = "expected another alias, or that provider removed in Keycloak: it was not made by these settings"
+            yield Problem(f"realm.identityProviders[{i}].alias", one["alias"], expected)
 
 
 def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
@@ -20,6 +30,8 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
         if now is None:
             yield Step(where, ("is made",), partial(make, actual, "/identity-provider/instances", one))
         else:
+            # One that was switched off stays so.
+            one = {key: value for key, value in one.items() if key != "enabled"}  # noqa: PLW2901
             changes = [
                 said(key, now.get(key), one[key])
                 for key in sorted(one)

@@ -30,6 +30,7 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> list[Step]:
     """
     refuse_another_name(wanted, before)
     _refuse_losses(wanted, before, actual)
+    _refuse_strangers(wanted, before, actual)
     return [
         *_settings(wanted, before, actual),
         *_groups(wanted, actual),
@@ -70,6 +71,13 @@ def _refuse_losses(wanted: Tree, before: Tree, actual: Actual) -> None:
             problems.append(Problem(f"realm.groups: {group}, which is no longer declared", shown, expected))
     if problems:
         raise StackError("A group would be removed with its members; nothing was changed.", problems)
+
+
+def _refuse_strangers(wanted: Tree, before: Tree, actual: Actual) -> None:
+    """Names that are declared anew are not those of somebody who came from elsewhere, and chose them."""
+    problems = [*people.strangers(wanted, before, actual), *providers.others(wanted, before, actual)]
+    if problems:
+        raise StackError("What is there under these names is not the stack's; nothing was changed.", problems)
 
 
 def _settings(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:

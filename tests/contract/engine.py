@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pulumi
 from pulumi.runtime import rpc
@@ -87,7 +87,6 @@ _ASKED = frozenset({
     "keycloak:index/getGroup:getGroup",
     "keycloak:index/getRealm:getRealm",
     "keycloak:index/getRole:getRole",
-    "keycloak:index/getUser:getUser",
     "keycloak:openid/getClient:getClient",
 })  # fmt: skip
 # What a server has, by the token and a name that it is asked for.
@@ -213,7 +212,8 @@ def run_program(
 
         return pulumi.Output.from_input(collect())
 
-    with patch("components.realm.resources.mail_there", return_value=mail):
+    asked = Mock(mail_server=lambda _: mail, person=lambda _, name: there.get(("person", name), {}))
+    with patch("components.realm.resources.Asked", return_value=asked):
         whole()
     return done
 

@@ -15,7 +15,7 @@ from pulumi_keycloak import openid
 from pydantic.alias_generators import to_camel, to_snake
 
 from components.realm import kept
-from components.realm.mail_there import as_input
+from components.realm.asked import mail_input, person_input
 from tests.contract.engine import There, fresh_run
 from tests.samples import settings
 
@@ -27,16 +27,16 @@ FUNCTIONS: dict[str, Any] = {
     kept.CLIENT.read: openid.get_client,
     kept.GROUP.read: keycloak.get_group,
     kept.ROLE.read: keycloak.get_role,
-    kept.USER.read: keycloak.get_user,
 }
 # Inputs that count as a resource is made, and never after.
 ONCE = {"initial_password"}
-KINDS = (kept.REALM, kept.CLIENT, kept.GROUP, kept.ROLE, kept.USER)
+KINDS = (kept.REALM, kept.CLIENT, kept.GROUP, kept.ROLE)
 SAMPLE = settings({"realm": {"users": [{"username": "carol", "groups": ["mlflow-users"]}]}})
 # What a company set in the console.
 POLICY = "length(12) and notUsername"
 LOGIN = {"username": "ml", "password": "**********"}
 MAIL = {"host": "mail.example.com", "from": "ml@example.com", "starttls": False}
+LINK = {"identityProvider": "entra", "userId": "1", "userName": "carol@acme.example"}
 LEAKED = "changed-as-it-leaked"
 CONSOLE: There = {
     (kept.REALM.read, "mlflow"): {
@@ -51,7 +51,12 @@ CONSOLE: There = {
         "defaultDefaultClientScopes": [],
     },
     (kept.CLIENT.read, "mlflow"): {"clientSecret": LEAKED, "description": "Ours", "consentRequired": True},
-    (kept.USER.read, "carol"): {"enabled": False, "attributes": {"team": "vision"}, "lastName": "Left"},
+    ("person", "carol"): {
+        "enabled": False,
+        "attributes": {"team": "vision"},
+        "lastName": "Left",
+        "federatedIdentities": [LINK],
+    },
 }
 
 
@@ -82,6 +87,18 @@ def test_a_secret_that_was_changed_in_keycloak_is_never_put_back() -> None:
 def test_somebody_who_was_disabled_stays_so() -> None:
     inputs = fresh_run(SAMPLE, there=CONSOLE).of_type(USER)["user-carol"].inputs
     assert (inputs["enabled"], inputs["attributes"], inputs["lastName"]) == (False, {"team": "vision"}, "Left")
+    assert inputs["federatedIdentities"] == [LINK], "the provider takes away every link that is not named"
+
+
+def test_a_person_is_told_in_the_providers_words() -> None:
+    found = {"id": "5", "username": "carol", "enabled": True, "attributes": {"team": ["a", "b"]}, "access": {}}
+    told = person_input(found, [LINK])
+    assert told == {
+        "username": "carol", "enabled": True, "attributes": {"team": "a##b"}, "federatedIdentities": [LINK],
+    }  # fmt: skip
+    # What no input says is lost with the next update.
+    written = {to_camel(name) for name in kept.USER.undeclared({})} - {"initialPassword"}
+    assert written <= {*told, "realmId", "email", "emailVerified", "firstName", "lastName", "requiredActions"}
 
 
 def test_the_mail_servers_login_is_secret() -> None:
@@ -104,7 +121,7 @@ def test_the_mail_servers_login_is_secret() -> None:
     ],
 )  # fmt: skip
 def test_a_mail_server_is_told_in_the_providers_words(found: dict[str, str], told: dict[str, Any]) -> None:
-    assert as_input(found) == told
+    assert mail_input(found) == told
     names = {to_camel(name.rstrip("_")) for name in inspect.signature(keycloak.RealmSmtpServerArgs).parameters}
     assert told.keys() <= names
 
@@ -143,7 +160,7 @@ def look(kind: kept.Kind[Any], words: str, monkeypatch: pytest.MonkeyPatch, **as
         raise Exception(words)
 
     monkeypatch.setattr(pulumi.runtime, "invoke_async", ask)
-    return asyncio.run(kept.look(kind, Mock(spec=pulumi.ProviderResource), asked))
+    return asyncio.run(kept.look_up(kind, Mock(spec=pulumi.ProviderResource), asked))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +173,6 @@ def look(kind: kept.Kind[Any], words: str, monkeypatch: pytest.MonkeyPatch, **as
             "error sending GET request to /admin/realms/mlflow/x: 404 Not Found. Response body: ",
         ),
         (kept.CLIENT, {"clientId": "mlflow-cli"}, "* openid client with name mlflow-cli does not exist"),
-        (kept.USER, {"username": "e"}, "* user with username e not found"),
         (kept.GROUP, {"name": "404 {x}"}, "* group not found at path: /404 {x}"),
     ],
 )

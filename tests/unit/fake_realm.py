@@ -89,6 +89,8 @@ class FakeRealm:
         steps = path.split("/")[1:]
         if steps[0] == "identity-provider":
             return self._shown(steps)
+        if steps[-1] == "federated-identity":
+            return self.lists["users"][steps[1]].get("federatedIdentities", [])
         if steps[-1] == "roles":
             return [role for role in self.roles.values() if role["containerId"] == steps[1]]
         if "role-mappings" in steps or "scope-mappings" in steps:

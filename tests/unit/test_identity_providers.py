@@ -36,7 +36,8 @@ OIDC: Tree = {
     "groups": {"/ml/admins": "mlflow-admins", "ml users": "mlflow-users", "CN=ml (all),DC=x": "mlflow-users"},
 }
 ENTRA: Tree = {
-    "alias": "entra", "kind": "entra", "tenant": "acme.example", "clientId": "c", "clientSecret": "operators-own-entra",
+    "alias": "entra", "kind": "entra", "tenant": "AAAAAAAA-2222-3333-4444-555555555555", "clientId": "c",
+    "clientSecret": "operators-own-entra",
     "groups": {"Admin": "mlflow-admins"},
 }  # fmt: skip
 GOOGLE: Tree = {
@@ -73,7 +74,7 @@ def test_a_provider_is_told_as_keycloak_calls_it() -> None:
 
 def test_entra_and_google_know_their_addresses_and_claims() -> None:
     entra, google = declared(ENTRA, GOOGLE)["identityProviders"]
-    assert entra["config"]["issuer"] == "https://login.microsoftonline.com/acme.example/v2.0"
+    assert entra["config"]["issuer"] == "https://login.microsoftonline.com/aaaaaaaa-2222-3333-4444-555555555555/v2.0"
     assert google["config"]["issuer"] == "https://accounts.google.com"
     for one in (entra, google):
         assert all(one["config"][key].startswith("https://") for key in URLS)
@@ -94,6 +95,15 @@ def test_each_group_has_one_mapper_which_matches_its_values_and_no_others() -> N
     (claim,) = json.loads(found["/mlflow-users"]["config"]["claims"])
     for value in ("ml users and more", "ml", "", "CN=ml xallx,DC=x", "CN=ml (all),DCx"):
         assert not re.fullmatch(claim["value"], value)
+
+
+@pytest.mark.parametrize(
+    ("claim", "key"),
+    [("realm_access.roles", "realm_access.roles"), ("https://acme.example/roles", r"https://acme\.example/roles")],
+)
+def test_a_dot_leads_into_a_claim_and_not_into_a_url(claim: str, key: str) -> None:
+    (mapper,) = declared({**OIDC, "groups": {"x": "mlflow-users"}, "groupsClaim": claim})["identityProviderMappers"]
+    assert json.loads(mapper["config"]["claims"])[0]["key"] == key
 
 
 def test_a_group_for_everybody_has_a_mapper_of_its_own() -> None:
@@ -156,7 +166,7 @@ class TestSteps:
     def test_another_secret_is_written_and_not_shown(self) -> None:
         then, wanted = declared(OIDC), declared({**OIDC, "clientSecret": "operators-own-other"})
         fake = FakeRealm(then)
-        assert self.changes(wanted, then, fake) == ["identity provider acme: config.clientSecret is changed"]
+        assert self.changes(wanted, then, fake) == ["identity provider acme: config.clientSecret is written"]
         assert fake.providers["acme"]["config"]["clientSecret"] == "operators-own-other"
 
     def test_what_somebody_made_in_the_console_stays(self) -> None:
@@ -166,7 +176,37 @@ class TestSteps:
         wanted = declared({**OIDC, "displayName": "Acme Inc."})
         assert self.changes(wanted, declared(OIDC), fake) == ["identity provider acme: displayName: Acme -> Acme Inc."]
         assert fake.providers["acme"]["config"]["guiOrder"] == "5"
-        assert fake.providers["acme"]["config"]["clientSecret"] == "operators-own-provider"
+        assert fake.providers["acme"]["config"]["clientSecret"] == "**********", "Keycloak keeps the one that it has"
+
+    def test_one_that_was_switched_off_stays_so(self) -> None:
+        fake = FakeRealm(declared(OIDC))
+        fake.providers["acme"]["enabled"] = False
+        assert self.changes(declared({**OIDC, "displayName": "A"}), declared(OIDC), fake)
+        assert fake.providers["acme"]["enabled"] is False
+
+    def test_one_that_somebody_made_under_the_alias_is_not_taken_over(self) -> None:
+        with pytest.raises(StackError) as caught:
+            self.changes(declared(OIDC), declared(), FakeRealm(declared(OIDC)))
+        assert [one.where for one in caught.value.problems] == ["realm.identityProviders[0].alias"]
+
+    @pytest.mark.parametrize(
+        ("realm", "name", "key"),
+        [
+            ({"users": [{"username": "carol", "groups": ["mlflow-admins"]}]}, "carol", "realm.users: carol"),
+            ({"serviceAccounts": [{"clientId": "ci"}]}, "service-account-ci", "realm.serviceAccounts: ci"),
+        ],
+    )
+    def test_who_came_from_elsewhere_is_not_given_what_is_declared_for_a_name(
+        self, realm: Tree, name: str, key: str
+    ) -> None:
+        wanted = realm_import(realm_spec(settings({"realm": realm})), lambda _: "x")
+        fake = FakeRealm(declared(OIDC))
+        links = [{"identityProvider": "acme"}]
+        fake.lists["users"]["9"] = {"id": "9", "username": name, "federatedIdentities": links}
+        with pytest.raises(StackError) as caught:
+            self.changes(wanted, declared(), fake)
+        assert [one.where for one in caught.value.problems] == [key]
+        assert fake.calls == []
 
 
 @pytest.mark.parametrize(
@@ -182,7 +222,13 @@ class TestSteps:
         ([{**OIDC, "alias": "Not An Alias"}], ["[0].alias"]),
         ([{**OIDC, "tokenUrl": "id.acme.example/token"}], ["[0].tokenUrl"]),
         ([{key: value for key, value in ENTRA.items() if key != "tenant"}], ["[0].tenant"]),
-        ([{**ENTRA, "tenant": "common"}], ["[0].tenant"]),
+        ([{**ENTRA, "tenant": "Common"}], ["[0].tenant"]),
+        ([{**ENTRA, "tenant": "acme.onmicrosoft.com"}], ["[0].tenant"]),
+        ([{**ENTRA, "tenant": "9188040D-6c67-4c5b-b112-36a304b66dad"}], ["[0].tenant"]),
+        ([{**OIDC, "issuer": "https://accounts.google.com", "defaultGroups": ["mlflow-users"]}], ["[0].defaultGroups"]),
+        ([{**OIDC, "issuer": "https://a.example,https://b.example"}], ["[0].issuer"]),
+        ([{**OIDC, "clientSecret": ""}], ["[0].clientSecret"]),
+        ([{**OIDC, "groups": {"": "mlflow-users"}}], ["[0].groups"]),
         ([{**ENTRA, "issuer": "https://x.example"}], ["[0].issuer"]),
         ([{**GOOGLE, "defaultGroups": ["mlflow-users"]}], ["[0].defaultGroups"]),
         ([{key: value for key, value in GOOGLE.items() if key != "clientSecret"}], ["[0].clientSecret"]),
@@ -197,7 +243,9 @@ def test_what_cannot_be_is_named(providers: list[Tree], keys: list[str]) -> None
 def test_tokens_go_over_https_outside_dev() -> None:
     plain = {**OIDC, "tokenUrl": "http://id.acme.example/token"}
     assert refused(plain) == []
-    assert refused(plain, environment="staging", realm={"sampleUsers": False}) == ["[0].tokenUrl"]
+    for url in ("http://id.acme.example/token", "HTTP://id.acme.example/token"):
+        found = refused({**OIDC, "tokenUrl": url}, environment="staging", realm={"sampleUsers": False})
+        assert found == ["[0].tokenUrl"]
 
 
 def test_no_secret_is_shown() -> None:

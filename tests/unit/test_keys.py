@@ -146,6 +146,25 @@ def test_a_lookup_that_hangs_holds_others_for_a_moment_alone(monkeypatch: pytest
     first.join()
 
 
+def test_keys_that_are_known_serve_while_nobody_tells_newer_ones() -> None:
+    server = Server()
+    away = False
+
+    def source(provider: Provider, force_refresh: bool = False) -> Any:
+        if away:
+            raise ConnectionError("Keycloak starts anew")
+        return server._keys(provider, force_refresh)
+
+    server.keys = keys.seldom(source, lambda: server.time)
+    assert server.takes(token())
+    away = True
+    assert server.takes(token())
+    assert not server.takes(token("new"))
+    server.time += keys.LAST + 1
+    with pytest.raises(ConnectionError, match="anew"):
+        server.validate(token())
+
+
 def test_a_refusal_says_nothing_of_the_next_token_of_its_thread() -> None:
     server = Server()
     server.takes(token("nobody's"))

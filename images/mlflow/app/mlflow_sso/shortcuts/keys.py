@@ -18,6 +18,8 @@ from cachetools import TTLCache
 REST = 30.0
 # Lookups at once, and the seconds after which there is one more: names cost whoever makes them up nothing.
 MOST, EVERY = 10, 5.0
+# Seconds that keys are good for while there are no newer ones, as long as the plugin keeps them.
+LAST = 300.0
 # Seconds that a request waits for the lookup of another one.
 WAIT = 2.0
 _LONGEST = 256
@@ -63,6 +65,8 @@ def seldom(original: _Function, now: Callable[[], float] = time.monotonic) -> _F
     Requests with the same new key at once wait for the first one's answer.
     """
     asked: TTLCache[tuple[Any, str], bool] = TTLCache(4096, REST, timer=now)
+    # The last keys of each provider: asking anew begins with forgetting them.
+    good: TTLCache[Any, Any] = TTLCache(32, LAST, timer=now)
     left: dict[Any, tuple[float, float]] = {}
     locks: dict[Any, threading.Lock] = {}
 
@@ -78,15 +82,26 @@ def seldom(original: _Function, now: Callable[[], float] = time.monotonic) -> _F
         asked[provider, name] = True
         return True
 
+    def known(provider: Any, *, anew: bool = False) -> Any:
+        try:
+            found = original(provider, force_refresh=anew)
+        except Exception:
+            if provider.id not in good:
+                raise
+            return good[provider.id]
+        if good.get(provider.id) is not found:
+            good[provider.id] = found
+        return found
+
     def keys(provider: Any, force_refresh: bool = False) -> Any:
         name = getattr(_named, "key", None)
         if not force_refresh or name is None:
-            return original(provider, force_refresh=False)
+            return known(provider)
         lock = locks.setdefault(provider.id, threading.Lock())
         if not lock.acquire(timeout=WAIT):
-            return original(provider, force_refresh=False)
+            return known(provider)
         try:
-            return original(provider, force_refresh=may(provider.id, name))
+            return known(provider, anew=may(provider.id, name))
         finally:
             lock.release()
 
