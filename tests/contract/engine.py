@@ -89,9 +89,12 @@ _ASKED = frozenset({
     "keycloak:index/getRole:getRole",
     "keycloak:openid/getClient:getClient",
 })  # fmt: skip
-# What a server has, by the token and a name that it is asked for.
+# What a server has, by the token and a name that it is asked for; and of anybody whom it does not name, as of a realm,
+# what Keycloak says of those that an earlier release has made.
 There = Mapping[tuple[str, str], Mapping[str, Any]]
 NOTHING: There = {}
+_REALM: Mapping[str, Any] = {"rememberMe": False, "resetPasswordAllowed": False}
+_PERSON: Mapping[str, Any] = {"enabled": True, "emailVerified": False}
 
 
 class _Values(Mocks):
@@ -107,7 +110,7 @@ class _Values(Mocks):
             found = self._there.get((args.token, str(args.args.get(key))))
             if found is not None:
                 return dict(found), []
-        return {}, []
+        return dict(_REALM) if args.token.endswith(":getRealm") else {}, []
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         made = dict(args.inputs)
@@ -212,7 +215,7 @@ def run_program(
 
         return pulumi.Output.from_input(collect())
 
-    asked = Mock(mail_server=lambda _: mail, person=lambda _, name: there.get(("person", name), {}))
+    asked = Mock(mail_server=lambda _: mail, person=lambda _, name: there.get(("person", name), _PERSON))
     with patch("components.realm.resources.Asked", return_value=asked):
         whole()
     return done

@@ -12,10 +12,6 @@ ALLOWED: Mapping[tuple[str, str], str] = {
     ("AuthorizationPolicy", "spec.rules"): "in the mesh as well; changed in place",
     ("HTTPRoute", "spec.rules"): "a Gateway lets large artifacts take their time; changed in place",
     ("Ingress", "metadata.annotations"): "a controller that is known does so too; changed in place",
-    ("Realm", "rememberMe"): "what the console has stays where nothing is declared; in place",
-    ("Realm", "resetPasswordAllowed"): "the same",
-    ("User", "enabled"): "the same: somebody who was disabled stays so",
-    ("User", "emailVerified"): "the same",
 }
 # What the workloads that a stack had are given beside what they had, by its kind and name, and why they keep their
 # data and passwords. What a new workload brings needs no row.

@@ -73,10 +73,22 @@ def set_up(keycloak: KeycloakAdmin, realm: str) -> None:
     )
     (carol,) = keycloak.get(f"{realm}/users?username=carol&exact=true")
     keycloak.call("PUT", f"{realm}/users/{carol['id']}", json=carol | {"enabled": False, "lastName": "Left"})
+    addresses = dict.fromkeys(("authorizationUrl", "tokenUrl"), "https://id.example.com")
+    provider = {"alias": "console", "providerId": "oidc", "config": {"clientId": "c", **addresses}}
+    keycloak.call("POST", f"{realm}/identity-provider/instances", json=provider)
+    link = {"userId": "1", "userName": "carol"}
+    keycloak.call("POST", f"{realm}/users/{carol['id']}/federated-identity/console", json=link)
     (group,) = keycloak.get(f"{realm}/groups?search=mlflow-users&exact=true")
     keycloak.call("PUT", f"{realm}/groups/{group['id']}", json=group | {"attributes": {"cost": ["42"]}})
     keycloak.call("POST", f"{realm}/authentication/flows/browser/copy", json={"newName": "our browser"})
     keycloak.call("PUT", realm, json={"browserFlow": "our browser"})
+
+
+def links(stack: Stack) -> list[str]:
+    """The other identity providers that carol comes from."""
+    keycloak, realm = KeycloakAdmin(stack.outputs()), f"/{stack.outputs()['realm']}"
+    (carol,) = keycloak.get(f"{realm}/users?username=carol&exact=true")
+    return [one["identityProvider"] for one in keycloak.get(f"{realm}/users/{carol['id']}/federated-identity")]
 
 
 def secret(keycloak: KeycloakAdmin, realm: str) -> str:
@@ -133,6 +145,7 @@ def test_a_person_changes_and_stays_disabled(company: Stack) -> None:
     assert differences(before, snapshot(company.outputs())) == [
         "/users/carol/email: 'carol@example.com' | 'c@example.com'"
     ]
+    assert links(company) == ["console"]
 
 
 def test_a_second_up_changes_nothing(company: Stack) -> None:
@@ -151,6 +164,7 @@ def test_a_refresh_puts_nothing_back(company: Stack) -> None:
     company.write_config()
     refresh(company)
     assert differences(before, snapshot(company.outputs())) == ["/realm/accessTokenLifespan: 240 | 180"]
+    assert links(company) == ["console"]
 
 
 def test_a_browser_is_sent_to_keycloak_at_once_and_a_program_is_not(company: Stack) -> None:
