@@ -21,6 +21,8 @@ from pulumi_keycloak import openid
 from pydantic.alias_generators import to_camel
 
 _Made = TypeVar("_Made", bound=pulumi.CustomResource)
+# What the provider writes of what it is not told, in WebAuthn's policies as well.
+_DEFAULTS: tuple[Any, ...] = ("", [], {}, None, "not specified")
 # Inputs that say how a resource is made, and not what it is.
 _MANNERS = frozenset({"import_", "internal_id", "terraform_deletion_protection"})
 # How the provider tells of an answer 404 (v6.13, keycloak_client.go). Some of its functions search, and have words of
@@ -86,7 +88,15 @@ CLIENT = Kind(
             openid.ClientAuthenticationFlowBindingOverridesArgs,
         ),
     },
-    apart=frozenset({"client_secret_regenerate_when_changed", "client_secret_wo", "client_secret_wo_version"}),
+    # Further attributes are not written over: Keycloak keeps those that it is not told of.
+    apart=frozenset(
+        {
+            "client_secret_regenerate_when_changed",
+            "client_secret_wo",
+            "client_secret_wo_version",
+            "extra_config",
+        }
+    ),
     # Whoever changed it in Keycloak did so because it leaked.
     first=frozenset({"client_secret"}),
 )
@@ -156,7 +166,7 @@ def _value(kind: Kind[Any], name: str, there: Mapping[str, Any]) -> Any:
         returned, arguments = kind.blocks[name]
         return _block(there.get(returned), arguments) or None
     found = there.get(to_camel(name))
-    return None if found in ("", [], {}) else found
+    return None if found in _DEFAULTS else found
 
 
 def _block(found: Any, arguments: type) -> dict[str, Any]:
@@ -166,7 +176,7 @@ def _block(found: Any, arguments: type) -> dict[str, Any]:
         return {}
     names = {to_camel(name.rstrip("_")) for name in inspect.signature(arguments).parameters}
     inside = {key.removesuffix("s"): value[0] for key, value in one.items() if _is_block(value)}
-    plain = {key: value for key, value in one.items() if not _is_block(value) and value not in ("", [], {}, None)}
+    plain = {key: value for key, value in one.items() if not _is_block(value) and value not in _DEFAULTS}
     return {key: value for key, value in {**plain, **inside}.items() if key in names}
 
 

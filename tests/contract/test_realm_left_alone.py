@@ -42,7 +42,12 @@ CONSOLE: There = {
     (kept.REALM.read, "mlflow"): {
         "passwordPolicy": POLICY,
         # As the provider's function has it: each block a list of one, and names that no input has.
-        "webAuthnPolicy": {"relyingPartyEntityName": "Acme", "extraOrigins": [], "nobodyKnows": True},
+        "webAuthnPolicy": {
+            "relyingPartyEntityName": "Acme",
+            "extraOrigins": [],
+            "requireResidentKey": "not specified",
+            "nobodyKnows": 1,
+        },
         "internationalizations": [{"supportedLocales": ["de", "en"], "defaultLocale": "de"}],
         "browserFlow": "our browser",
         "displayName": "Not ours to say",
