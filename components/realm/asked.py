@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,6 +24,8 @@ from components.keycloak import AdminLogin
 from settings.types import is_loopback
 
 _SECONDS = 30
+# A token of Keycloak's realm for administrators is good for 60 s, and an update may take longer.
+_FRESH = 30.0
 # Keycloak's words for what is one input of the resource each, and those that it writes as text for yes and no.
 _TEXTS = ("host", "port", "from", "fromDisplayName", "replyTo", "replyToDisplayName", "envelopeFrom")
 _SWITCHES = {"starttls": "starttls", "ssl": "ssl", "allowutf8": "allowUtf8"}
@@ -33,7 +36,7 @@ _TOKEN = {
     "authTokenClientSecret": "clientSecret",
     "authTokenScope": "scope",
 }
-_LINK = {"identityProvider": "identityProvider", "userId": "userId", "userName": "userName"}
+_LINK = ("identityProvider", "userId", "userName")
 # How the provider writes several values of one attribute (`mapFromUserToData`).
 _BETWEEN = "##"
 
@@ -43,7 +46,7 @@ class Asked:
 
     def __init__(self, url: str, login: AdminLogin, realm: str) -> None:
         self._url, self._login, self._realm = url, login, realm
-        self._token, self._lock = "", threading.Lock()
+        self._token, self._until, self._lock = "", 0.0, threading.Lock()
         host = urllib.parse.urlsplit(url).hostname or ""
         # Go's client, which the provider has, keeps loopback addresses from proxies too.
         proxies = urllib.request.ProxyHandler({} if is_loopback(host) else None)
@@ -69,9 +72,7 @@ class Asked:
 
     def _get(self, path: str, secret: str) -> Any:
         try:
-            with self._lock:
-                self._token = self._token or self._log_in(secret)
-            headers = {"Authorization": f"Bearer {self._token}"}
+            headers = {"Authorization": f"Bearer {self._bearer(secret)}"}
             return self._ask(f"{self._url}/admin/realms/{self._realm}{path}", headers=headers)
         except urllib.error.HTTPError as error:
             if error.code == 404:
@@ -79,6 +80,12 @@ class Asked:
             raise self._unanswered(error) from None
         except (OSError, ValueError, KeyError) as error:
             raise self._unanswered(error) from None
+
+    def _bearer(self, secret: str) -> str:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._token, self._until = self._log_in(secret), time.monotonic() + _FRESH
+            return self._token
 
     def _log_in(self, secret: str) -> str:
         form = {"grant_type": "client_credentials", "client_id": self._login.client_id, "client_secret": secret}
@@ -126,5 +133,5 @@ def person_input(found: Mapping[str, Any], links: list[Mapping[str, str]]) -> di
     return {
         **{key: found[key] for key in same if key in found},
         "attributes": {key: _BETWEEN.join(values) for key, values in found.get("attributes", {}).items()},
-        "federatedIdentities": [{ours: link.get(key, "") for key, ours in _LINK.items()} for link in links],
+        "federatedIdentities": [{key: link.get(key, "") for key in _LINK} for link in links],
     }

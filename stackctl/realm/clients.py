@@ -7,6 +7,7 @@ from functools import partial
 
 from settings.rules import BUILT_IN_CLIENTS
 from stackctl.realm.actual import Actual
+from stackctl.realm.mappers import steps as each_mapper
 from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same
 
 # What has requests of its own, and what is never written over: a secret that was changed in Keycloak was changed
@@ -64,28 +65,9 @@ def _settings(client: Tree, now: Tree, then: Tree, actual: Actual) -> Iterator[S
 
 
 def _mappers(client: Tree, now: Tree, then: Tree, actual: Actual) -> Iterator[Step]:
-    there, path = by("name", now.get("protocolMappers", ())), f"/clients/{now['id']}/protocol-mappers/models"
-    declared = client.get("protocolMappers", ())
-    for mapper in declared:
-        where = f"client {client['clientId']}, mapper {mapper['name']}"
-        found = there.get(mapper["name"])
-        if found is None:
-            yield Step(where, ("is made",), partial(make, actual, path, mapper))
-            continue
-        config = found.get("config", {})
-        changes = [
-            said(key, config.get(key), value)
-            for key, value in mapper["config"].items()
-            if not same(config.get(key), value)
-        ]
-        if found["protocolMapper"] != mapper["protocolMapper"]:
-            changes.append(said("protocolMapper", found["protocolMapper"], mapper["protocolMapper"]))
-        if changes:
-            document = {**found, **mapper, "config": {**config, **mapper["config"]}}
-            yield Step(where, tuple(changes), partial(put, actual, f"{path}/{found['id']}", document))
-    for name in by("name", then.get("protocolMappers", ())).keys() & there.keys() - by("name", declared).keys():
-        where = f"client {client['clientId']}, mapper {name}"
-        yield Step(where, ("is removed",), partial(remove, actual, f"{path}/{there[name]['id']}", where))
+    owner, path = f"client {client['clientId']}", f"/clients/{now['id']}/protocol-mappers/models"
+    declared, earlier, there = (one.get("protocolMappers", ()) for one in (client, then, now))
+    yield from each_mapper(owner, "protocolMapper", path, declared, earlier, there, actual)
 
 
 def _scopes(client: Tree, now: Tree, then: Tree, actual: Actual) -> Iterator[Step]:

@@ -8,6 +8,7 @@ from functools import partial
 from problems import Problem
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner
+from stackctl.realm.mappers import steps as each_mapper
 from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same
 
 _PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
@@ -57,29 +58,8 @@ def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
 
 def _mappers(alias: str, wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
     path = f"/identity-provider/instances/{alias}/mappers"
-    there = {row["name"]: row for row in actual.provider_mappers(alias)} if alias in actual.providers else {}
     declared, earlier = (
-        by("name", (one for one in tree.get(_MAPPERS, ()) if one["identityProviderAlias"] == alias))
-        for tree in (wanted, before)
+        [one for one in tree.get(_MAPPERS, ()) if one["identityProviderAlias"] == alias] for tree in (wanted, before)
     )
-    for name, mapper in declared.items():
-        where, now = f"identity provider {alias}, mapper {name}", there.get(name)
-        if now is None:
-            yield Step(where, ("is made",), partial(make, actual, path, mapper))
-            continue
-        config = now.get("config", {})
-        changes = [
-            said(key, config.get(key), value)
-            for key, value in mapper["config"].items()
-            if not same(config.get(key), value)
-        ]
-        if now["identityProviderMapper"] != mapper["identityProviderMapper"]:
-            changes.append(
-                said("identityProviderMapper", now["identityProviderMapper"], mapper["identityProviderMapper"])
-            )
-        if changes:
-            document = {**now, **mapper, "config": {**config, **mapper["config"]}}
-            yield Step(where, tuple(changes), partial(put, actual, f"{path}/{now['id']}", document))
-    for name in sorted(earlier.keys() & there.keys() - declared.keys()):
-        where = f"identity provider {alias}, mapper {name}"
-        yield Step(where, ("is removed",), partial(remove, actual, f"{path}/{there[name]['id']}", where))
+    now = actual.provider_mappers(alias) if alias in actual.providers else []
+    yield from each_mapper(f"identity provider {alias}", "identityProviderMapper", path, declared, earlier, now, actual)

@@ -14,8 +14,10 @@ from pulumi._types import input_type_py_to_pulumi_names  # What the SDK itself s
 from pulumi_keycloak import openid
 from pydantic.alias_generators import to_camel, to_snake
 
+from components.keycloak import AdminLogin
 from components.realm import kept
-from components.realm.asked import mail_input, person_input
+from components.realm.asked import Asked, mail_input, person_input
+from platforms.secrets import Secret
 from tests.contract.engine import There, fresh_run
 from tests.samples import settings
 
@@ -110,6 +112,25 @@ def test_the_mail_servers_login_is_secret() -> None:
     realm = fresh_run(SAMPLE, there=CONSOLE, mail=MAIL).of_type(REALM)["realm"]
     assert "smtpServer" in realm.secret
     assert "smtpServer" not in fresh_run(SAMPLE, there=CONSOLE).of_type(REALM)["realm"].inputs
+
+
+def test_a_token_is_renewed_in_an_update_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked("http://localhost", AdminLogin("provisioner", Secret("p"), "master"), "mlflow")
+    clock, logins = [0.0], []
+    monkeypatch.setattr("components.realm.asked.time.monotonic", lambda: clock[0] + 1000)
+
+    def answer(url: str, data: bytes | None = None, headers: Any = None) -> Any:
+        if data is not None:
+            logins.append(url)
+            return {"access_token": f"token-{len(logins)}"}
+        assert headers == {"Authorization": f"Bearer token-{len(logins)}"}
+        return {"smtpServer": {}}
+
+    monkeypatch.setattr(asked, "_ask", answer)
+    for moment in (0.0, 1.0, 29.0, 61.0, 62.0):
+        clock[0] = moment
+        assert asked.mail_server("secret") is None
+    assert len(logins) == 2
 
 
 @pytest.mark.parametrize(

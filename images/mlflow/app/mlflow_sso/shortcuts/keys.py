@@ -59,50 +59,60 @@ def unknown(token: Any, jwks: Any) -> str | None:
     return name if isinstance(name, str) and len(name) <= _LONGEST and name not in known else None
 
 
+class _Lookups:
+    """What was looked up at one provider. Its methods are called under its lock."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.lock = threading.Lock()
+        self._now = now
+        self._asked: TTLCache[str, bool] = TTLCache(4096, REST, timer=now)
+        self._left, self._since = float(MOST), now()
+
+    def due(self, name: str) -> bool:
+        """Whether a name is to be looked up; then it was."""
+        if name in self._asked:
+            return False
+        now = self._now()
+        self._left = min(float(MOST), self._left + (now - self._since) / EVERY)
+        self._since = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        self._asked[name] = True
+        return True
+
+
 def seldom(original: _Function, now: Callable[[], float] = time.monotonic) -> _Function:
     """`_get_provider_jwks`, which asks once for each unknown key, and for a few of them at most.
 
     Requests with the same new key at once wait for the first one's answer.
     """
-    asked: TTLCache[tuple[Any, str], bool] = TTLCache(4096, REST, timer=now)
-    # The last keys of each provider: asking anew begins with forgetting them.
-    good: TTLCache[Any, Any] = TTLCache(32, LAST, timer=now)
-    left: dict[Any, tuple[float, float]] = {}
-    locks: dict[Any, threading.Lock] = {}
-
-    def may(provider: Any, name: str) -> bool:
-        """Whether a lookup is due. Under the lock of its provider."""
-        if (provider, name) in asked:
-            return False
-        count, since = left.get(provider, (float(MOST), now()))
-        count = min(float(MOST), count + (now() - since) / EVERY)
-        left[provider] = (count - 1 if count >= 1 else count, now())
-        if count < 1:
-            return False
-        asked[provider, name] = True
-        return True
+    lookups: dict[Any, _Lookups] = {}
+    # The last keys of each provider, and until when: asking anew begins with forgetting them.
+    good: dict[Any, tuple[Any, float]] = {}
 
     def known(provider: Any, *, anew: bool = False) -> Any:
+        kept, until = good.get(provider.id, (None, 0.0))
         try:
             found = original(provider, force_refresh=anew)
         except Exception:
-            if provider.id not in good:
+            if now() >= until:
                 raise
-            return good[provider.id]
-        if good.get(provider.id) is not found:
-            good[provider.id] = found
+            return kept
+        if found is not kept:
+            good[provider.id] = (found, now() + LAST)
         return found
 
     def keys(provider: Any, force_refresh: bool = False) -> Any:
         name = getattr(_named, "key", None)
         if not force_refresh or name is None:
             return known(provider)
-        lock = locks.setdefault(provider.id, threading.Lock())
-        if not lock.acquire(timeout=WAIT):
+        mine = lookups.get(provider.id) or lookups.setdefault(provider.id, _Lookups(now))
+        if not mine.lock.acquire(timeout=WAIT):
             return known(provider)
         try:
-            return known(provider, anew=may(provider.id, name))
+            return known(provider, anew=mine.due(name))
         finally:
-            lock.release()
+            mine.lock.release()
 
     return keys
