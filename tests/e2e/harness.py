@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,13 +34,31 @@ WORKLOADS = tuple(name for name, workload in DEFINED.items() if not isinstance(w
 SERVICES = tuple(name for name, workload in DEFINED.items() if isinstance(workload.runs, Service))
 
 
+def _mine() -> list[int]:
+    """The ports of this worker of pytest-xdist, in no order.
+
+    They lie below those that connections get for themselves and those of Kubernetes' nodes: a stack listens on its
+    ports a minute after they were chosen.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = list(range(12000 + first, 30000, workers))
+    secrets.SystemRandom().shuffle(ports)
+    return ports
+
+
+_PORTS = _mine()
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now; held together, so that they differ."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports that nothing listens on now, and that no test was given before."""
+    found: list[int] = []
+    while len(found) < count:
+        port = _PORTS.pop()
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("", port))
+            found.append(port)
+    return found
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import mlflow_oidc_auth.user as user_module
@@ -66,7 +67,8 @@ def bring(
         if refusal == LAST != held.kept.refusal:
             _log.warning("%s is the only active administrator, and in no administrators' group any more", username)
         refusal = said.refusal or refusal
-        held.write(said, refusal)
+        # Said again by an older token: the record stays as new as it is.
+        held.write(replace(said, issued=held.kept.issued) if said.is_tried_again(held.kept) else said, refusal)
     return refusal
 
 

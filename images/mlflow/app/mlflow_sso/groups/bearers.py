@@ -11,7 +11,7 @@ from mlflow_oidc_auth.config import config
 from mlflow_oidc_auth.utils import group_detection
 
 from mlflow_sso.groups import accounts, record
-from mlflow_sso.groups.words import LAST, OUT, STRANGER, Rank, Words
+from mlflow_sso.groups.words import OUT, STRANGER, Rank, Words
 
 # Seconds before somebody whom the plugin keeps as the last administrator is tried again.
 _REST = 10.0
@@ -53,7 +53,7 @@ def _is_due(username: str, row: Any, said: Words, trusted: bool) -> bool:
     if not trusted:
         # It changes whether its owner comes in, and nothing else.
         return (said.rank is Rank.STRANGER) != (kept.refusal in OUT)
-    if not (kept.refusal == LAST and said.is_kept(kept)):
+    if not said.is_tried_again(kept):
         return True
     with _lock:
         return _tried.setdefault(username, True) if username not in _tried else False

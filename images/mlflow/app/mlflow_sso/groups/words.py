@@ -62,14 +62,19 @@ class Words:
         """
         if self.until <= now or not self.issued:
             return False
-        if self.is_kept(kept):
-            return kept.refusal == LAST
+        if self.is_tried_again(kept):
+            return True
+        if (self.issued, self.digest) == (kept.issued, kept.digest):
+            return False
         mine, other = (self.issued, -self.rank, self.digest), (kept.issued, -kept.rank, kept.digest)
         return mine > other or kept.issued > now + LEEWAY
 
-    def is_kept(self, kept: "Kept") -> bool:
-        """Whether this is what is kept."""
-        return (self.issued, self.digest) == (kept.issued, kept.digest)
+    def is_tried_again(self, kept: "Kept") -> bool:
+        """Whether this says what is kept already, and the plugin kept its owner from becoming it.
+
+        A token of before the record counts too: Keycloak may have been asked since, and said the same.
+        """
+        return kept.refusal == LAST and self.digest == kept.digest and self.issued <= kept.issued
 
 
 @dataclass(frozen=True)
