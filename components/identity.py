@@ -52,3 +52,8 @@ def mail_password(value: str) -> Secret:
 def provider_secret(alias: str, value: str) -> Secret:
     """The secret of Keycloak's client at another identity provider."""
     return Secret(f"provider-{alias}-secret", value=value)
+
+
+def directory_password(name: str, value: str) -> Secret:
+    """The password with which Keycloak searches an LDAP directory."""
+    return Secret(f"ldap-{name}-password", value=value)

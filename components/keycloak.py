@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from components.identity import PROVISIONER_CLIENT_ID, PROVISIONER_SECRET
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
+from components.realm.ldap import servers
 from components.realm.providers import ways_out as provider_places
 from components.secret import given_secret
 from platforms.secrets import Change, ExpressionQuoted, Secret, SecretText
@@ -158,9 +159,10 @@ def keycloak_workloads(settings: Settings) -> tuple[Workload, ...]:
 
 
 def _others(realm: Realm) -> tuple[Outside, ...]:
-    """The mail server and the identity providers that a realm asks."""
+    """The mail server, the identity providers and the directories that a realm asks."""
     asked = [(realm.mail.host, realm.mail.port)] if realm.mail else []
     asked += [place for one in realm.identity_providers for place in provider_places(one)]
+    asked += [place for one in realm.ldap for place in servers(one)]
     return tuple(Outside(host, port) for host, port in dict.fromkeys(asked))
 
 

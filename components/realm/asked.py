@@ -1,8 +1,8 @@
 """What a realm has that the provider's functions do not tell, asked of Keycloak's admin API.
 
 `dataSourceKeycloakRealm` (v6.13) leaves the mail server out: it has no place for one field of it, and drops the whole.
-`GetUserByUsername` looks among the first hundred names that contain a name, and tells of no links to other identity
-providers, all of which `UpdateUser` takes away that are not named.
+There is no function for directories. `GetUserByUsername` looks among the first hundred names that contain a name, and
+tells of no links to other identity providers, all of which `UpdateUser` takes away that are not named.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import IO, Any
 import pulumi
 
 from components.keycloak import AdminLogin
+from components.realm.ldap import PROVIDER, REACHED, STORAGE, failed, kept_login, reason, trials
 from settings.types import is_loopback
 
 _SECONDS = 30
@@ -37,6 +38,7 @@ _TOKEN = {
     "authTokenScope": "scope",
 }
 _LINK = ("identityProvider", "userId", "userName")
+_DIRECTORY_SWITCHES = ("enabled", "syncRegistrations", "usePasswordModifyExtendedOp", "validatePasswordPolicy")
 # How the provider writes several values of one attribute (`mapFromUserToData`).
 _BETWEEN = "##"
 
@@ -70,13 +72,56 @@ class Asked:
         links = self._get(f"/users/{rows[0]['id']}/federated-identity", secret)
         return person_input(rows[0], links)
 
-    def _get(self, path: str, secret: str) -> Any:
+    def directories(self, secret: str) -> set[str]:
+        """The names of the directories that there are."""
+        return {str(row["name"]) for row in self._directories(secret)}
+
+    def directory(self, secret: str, name: str, config: Mapping[str, str], password: str) -> dict[str, Any]:
+        """A directory in the words of the provider, for what the stack does not declare; empty where there is none.
+
+        Raises pulumi.RunError where Keycloak does not reach it as it is declared, or is not let in. One that answered
+        as this before may be silent today, or have another password by now.
+        """
+        rows = [row for row in self._directories(secret) if row["name"] == name]
+        if len(rows) > 1:
+            raise pulumi.RunError(f"realm.ldap: {name}: expected one directory of this name in Keycloak, and not two")
+        there: Mapping[str, list[str]] = rows[0].get("config", {}) if rows else {}
+        same = bool(rows) and all(
+            "".join(there.get(key) or ()) == config.get(key, "") for key in ("connectionUrl", "authType", "bindDn")
+        )
+        for trial in trials(config, password):
+            refusal = self._tried(secret, trial)
+            if not refusal:
+                continue
+            if same and (trial["action"] == REACHED or self._tried(secret, {**trial, **kept_login(rows[0]["id"])})):
+                break
+            key, value, expected = failed(name, trial["action"], config, refusal)
+            raise pulumi.RunError(f"{key}: {value}: {expected}; nothing of the directory was changed.")
+        return directory_input(there)
+
+    def _directories(self, secret: str) -> list[Mapping[str, Any]]:
+        asked = urllib.parse.urlencode({"type": STORAGE})
+        return [row for row in self._get(f"/components?{asked}", secret) or () if row["providerId"] == PROVIDER]
+
+    def _tried(self, secret: str, trial: Mapping[str, str]) -> str:
+        """Why a trial failed; empty where it did not."""
+        try:
+            self._get("/testLDAPConnection", secret, json.dumps(trial).encode())
+        except urllib.error.HTTPError as error:
+            return reason(error.read())
+        return ""
+
+    def _get(self, path: str, secret: str, sent: bytes | None = None) -> Any:
+        """The answer at a path of the realm; empty where there is nothing. Raises HTTPError for what was sent alone."""
         try:
             headers = {"Authorization": f"Bearer {self._bearer(secret)}"}
-            return self._ask(f"{self._url}/admin/realms/{self._realm}{path}", headers=headers)
+            headers |= {"Content-Type": "application/json"} if sent else {}
+            return self._ask(f"{self._url}/admin/realms/{self._realm}{path}", sent, headers)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return {}
+            if sent and error.code == 400:
+                raise
             raise self._unanswered(error) from None
         except (OSError, ValueError, KeyError) as error:
             raise self._unanswered(error) from None
@@ -96,7 +141,7 @@ class Asked:
         # An origin of the settings: https, or http of this machine.
         request = urllib.request.Request(url, data, dict(headers or {}))  # noqa: S310
         with self._opener.open(request, timeout=_SECONDS) as answer:
-            return json.load(answer)
+            return {} if answer.status == 204 else json.load(answer)
 
     def _unanswered(self, error: Exception) -> Exception:
         reason = getattr(error, "reason", None) or error
@@ -135,3 +180,21 @@ def person_input(found: Mapping[str, Any], links: list[Mapping[str, str]]) -> di
         "attributes": {key: _BETWEEN.join(values) for key, values in found.get("attributes", {}).items()},
         "federatedIdentities": [{key: link.get(key, "") for key in _LINK} for link in links],
     }
+
+
+def directory_input(found: Mapping[str, list[str]]) -> dict[str, Any]:
+    """A directory's configuration in the provider's words, as far as the stack does not declare it."""
+    flat = {key: values[0] for key, values in found.items() if values}
+    told: dict[str, Any] = {
+        key: flat[key] for key in ("debug", "krbPrincipalAttribute", "relativeCreateDn") if key in flat
+    }
+    told |= {key: int(flat[key]) for key in ("priority", "batchSizeForSync") if key in flat}
+    told |= {key: flat[key] == "true" for key in _DIRECTORY_SWITCHES if key in flat}
+    if flat.get("allowKerberosAuthentication") == "true":
+        told["kerberos"] = {
+            "kerberosRealm": flat.get("kerberosRealm", ""),
+            "serverPrincipal": flat.get("serverPrincipal", ""),
+            "keyTab": flat.get("keyTab", ""),
+            "useKerberosForPasswordAuthentication": flat.get("useKerberosForPasswordAuthentication") == "true",
+        }
+    return told

@@ -14,6 +14,7 @@ from typing import Any
 
 from components.identity import account_username
 from components.keycloak import SERVER
+from components.realm.ldap import STORAGE, as_component
 from components.realm.providers import as_import, mappers_as_import
 from components.realm.spec import (
     AUDIENCE_MAPPER,
@@ -34,6 +35,7 @@ OPTIONAL_SCOPES = ("address", "microprofile-jwt", "offline_access", "organizatio
 # Where the password of the mail server stands, beside lists of those who have one.
 _MAIL = ("smtpServer", "password")
 _PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
+COMPONENTS = "components"
 IMPORT_PATH = "/opt/keycloak/data/import/realm.json"
 
 
@@ -52,7 +54,9 @@ def importing_workloads(
     names = _variables(spec.realm, kept)
     document = _without_others(kept, names.values()) if imported else ""
     if not document:
-        tree = realm_import(spec.realm, lambda secret: f"${{{names[secret.name]}}}")
+        # Directories come there later (`stackctl.realm`), once they were tried.
+        realm = replace(spec.realm, directories=())
+        tree = realm_import(realm, lambda secret: f"${{{names[secret.name]}}}")
         document = json.dumps(tree, indent=2, sort_keys=True) + "\n"
     used = {
         names[secret.name]: SecretText.of(ImportQuoted(secret))
@@ -211,6 +215,9 @@ def _declared_alone(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> di
     if spec.providers:
         found[_PROVIDERS] = [as_import(one, placeholder(one.secret)) for one in spec.providers]
         found[_MAPPERS] = [mapper for one in spec.providers for mapper in mappers_as_import(one)]
+    if spec.directories:
+        described = [as_component(one, placeholder(one.password) if one.password else "") for one in spec.directories]
+        found[COMPONENTS] = {STORAGE: described}
     if spec.events is not None:
         found |= {
             "eventsEnabled": True,

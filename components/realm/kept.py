@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import pulumi
 import pulumi_keycloak as keycloak
-from pulumi_keycloak import openid
+from pulumi_keycloak import ldap, openid
 from pydantic.alias_generators import to_camel
 
 _Made = TypeVar("_Made", bound=pulumi.CustomResource)
@@ -113,6 +113,16 @@ GROUP = Kind(
 ROLE = Kind(keycloak.Role, keycloak.RoleArgs, "keycloak:index/getRole:getRole", ("realm_id", "client_id", "name"))
 # `Asked.person` looks it up.
 USER = Kind(keycloak.User, keycloak.UserArgs, "", ("realm_id", "username"))
+# `Asked.directory` looks it up. A login that is not declared is none: Keycloak shows asterisks for a password.
+FEDERATION = Kind(
+    ldap.UserFederation,
+    ldap.UserFederationArgs,
+    "",
+    ("realm_id", "name"),
+    apart=frozenset({"bind_dn", "bind_credential"}),
+    # The order in which directories are asked for somebody.
+    first=frozenset({"priority"}),
+)
 # Looks a resource up, by the inputs that it is asked by.
 Look = Callable[[Kind[Any], Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 

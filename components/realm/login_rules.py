@@ -27,6 +27,7 @@ _OF_THE_REALM = {
     "languages": "languages",
     "mail": "mail",
     "events": "events",
+    "ldap": "ldap",
 }
 _MIXED = (
     f"{PEOPLES_LENGTH} signs with {MIXTURE.lower} small letters, {MIXTURE.upper} capitals, {MIXTURE.digits} digits and "
@@ -97,6 +98,9 @@ def fetched(settings: Settings, known: Known) -> Iterator[Wrong]:
     realm = settings.realm
     if realm.identity_providers and known.values("realm.identityProviders"):
         yield Wrong(("realm.identityProviders",), "", expected)
+    for i, one in enumerate(realm.ldap):
+        if one.bind_password and known.values(f"realm.ldap[{i}].bindPassword"):
+            yield Wrong((f"realm.ldap[{i}].bindPassword",), "[secret]", expected)
     if realm.mail and realm.mail.password and known.values("realm.mail.password"):
         yield Wrong(("realm.mail.password",), "[secret]", expected)
 

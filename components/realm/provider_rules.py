@@ -46,7 +46,7 @@ def _addresses(one: IdentityProvider, where: str, settings: Settings, known: Kno
         elif (
             value is not None
             and urlsplit(value).scheme == "http"
-            and _is_for_others(settings, known)
+            and is_for_others(settings, known)
             and known.values(key)
         ):
             yield Wrong((key,), value, "expected https outside dev: tokens and the client's secret go there")
@@ -57,7 +57,8 @@ def _addresses(one: IdentityProvider, where: str, settings: Settings, known: Kno
             yield Wrong((f"{where}.tenant",), one.tenant, "expected none: only entra has tenants")
 
 
-def _is_for_others(settings: Settings, known: Known) -> bool:
+def is_for_others(settings: Settings, known: Known) -> bool:
+    """Whether the stack is known to be for more than its maker's own machine."""
     return known.values("environment") and settings.environment is not Environment.DEV
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pulumi
@@ -11,7 +9,11 @@ import pulumi_keycloak as keycloak
 from pulumi_keycloak import openid
 
 from components.realm.asked import Asked
-from components.realm.kept import CLIENT, GROUP, REALM, ROLE, USER, Kind, look_up, make
+from components.realm.kept import CLIENT, GROUP, REALM, ROLE, USER, Kind, make
+from components.realm.ldap import Directory
+from components.realm.ldap_resources import make_directory
+from components.realm.looks import Looks
+from components.realm.mail_resources import mail_server, mail_there
 from components.realm.provider_resources import make_provider
 from components.realm.spec import (
     AUDIENCE_MAPPER,
@@ -20,7 +22,6 @@ from components.realm.spec import (
     MANAGEMENT,
     VIEW_PEOPLE,
     Client,
-    Mail,
 )
 from components.stack import StackSpec
 from platforms.quantities import go_duration
@@ -67,6 +68,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         self._keycloak, self._removed_with, self._ready = provider, removed_with, ready
         self._secret = secrets.value(spec.admin.client_secret)
         self._asked = Asked(spec.keycloak.admin_url, spec.admin, realm.name)
+        self._look = Looks(provider, self._asked, self._secret)
         self._child = self._inside(self)
         self._spec = realm
         self._realm_id = self._make_realm()
@@ -97,6 +99,8 @@ class KeycloakRealm(pulumi.ComponentResource):
                 self._child,
                 self._inside,
             )
+        for directory in realm.directories:
+            self._make_directory(directory)
         self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
 
     def _inside(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -104,13 +108,6 @@ class KeycloakRealm(pulumi.ComponentResource):
 
     def _make(self, kind: Kind[_Made], name: str, options: pulumi.ResourceOptions, /, **declared: Any) -> _Made:
         return make(kind, self._logical(name), options, self._look, self._ready, **declared)
-
-    async def _look(self, kind: Kind[Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What Keycloak has of a resource. Not in a preview."""
-        if kind is not USER:
-            return await look_up(kind, self._keycloak, keys)
-        secret = await self._secret.future()
-        return await asyncio.to_thread(self._asked.person, secret or "", keys["username"])
 
     def _make_realm(self) -> pulumi.Output[str]:
         realm, ready = self._spec, self._ready
@@ -164,40 +161,31 @@ class KeycloakRealm(pulumi.ComponentResource):
             )
             if realm.languages
             else None,
-            smtp_server=self._mail_server(realm.mail) if realm.mail else self._mail_there(),
+            smtp_server=self._mail_server(),
         )
         return made.id
 
-    def _mail_server(self, mail: Mail) -> keycloak.RealmSmtpServerArgs:
-        config = mail.config
-        login = (
-            keycloak.RealmSmtpServerAuthArgs(username=config["user"], password=self._secrets.value(mail.password))
-            if mail.password
-            else None
-        )
-        return keycloak.RealmSmtpServerArgs(
-            host=config["host"],
-            port=config["port"],
-            from_=config["from"],
-            from_display_name=config["fromDisplayName"] or None,
-            reply_to=config["replyTo"] or None,
-            starttls=config["starttls"] == "true",
-            ssl=config["ssl"] == "true",
-            auth=login,
-        )
+    def _mail_server(self) -> keycloak.RealmSmtpServerArgs | pulumi.Output[Any] | None:
+        """The declared one, or the one that somebody set in Keycloak; a preview asks no server."""
+        mail = self._spec.mail
+        if mail:
+            return mail_server(mail, self._secrets.value(mail.password) if mail.password else None)
+        return None if pulumi.runtime.is_dry_run() else mail_there(self._asked, self._secret, self._ready)
 
-    def _mail_there(self) -> pulumi.Output[Any] | None:
-        """The mail server that somebody set in Keycloak; a preview asks no server."""
-        if pulumi.runtime.is_dry_run():
-            return None
-        known = pulumi.Output.unsecret(pulumi.Output.all(self._secret, self._ready))
-
-        async def look(secret: str) -> Any:
-            return await asyncio.to_thread(self._asked.mail_server, secret)
-
-        return known.apply(lambda both: look(both[0])).apply(
-            lambda found: pulumi.Output.secret(found) if found else found
-        )
+    def _make_directory(self, found: Directory) -> None:
+        password = self._secrets.value(found.password) if found.password else None
+        self._look.directories[found.name] = make_directory(
+            found,
+            self._logical(f"directory-{found.name}"),
+            self._realm_id,
+            password,
+            self._groups,
+            self._child,
+            self._inside,
+            self._look.directory(found, password),
+            self._ready,
+            len(self._look.directories),
+        ).id
 
     def _keep_events(self, events: Events) -> None:
         keycloak.RealmEvents(
@@ -384,6 +372,7 @@ class KeycloakRealm(pulumi.ComponentResource):
                     value=self._secrets.value(user.password), temporary=user.temporary
                 ),
             )
+            self._look.people.append(made.id)
             if user.groups:
                 keycloak.UserGroups(
                     self._logical(f"user-{user.username}-membership"),

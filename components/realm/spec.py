@@ -20,6 +20,7 @@ from components.identity import (
     mail_password,
     user_password,
 )
+from components.realm.ldap import Directory, directory
 from components.realm.providers import Provider, provider
 from platforms.secrets import Secret
 from settings import Environment, Settings, allows_direct_access_grants, ends_leavers, reveal, wants_sample_users
@@ -118,6 +119,7 @@ class RealmSpec:
     password_policy, remember_me, reset_password, languages, mail, events: None where nobody declared them; what is in
         Keycloak stays then.
     providers: other identity providers, whose people log in through this realm.
+    directories: LDAP directories, whose people log in with the passwords that they have there.
     closed: Keycloak's own clients at which nobody may try passwords past the browser and what it asks for besides:
         `admin-cli` takes direct access grants in every new realm. They ask for consent, with which Keycloak refuses
         such a grant (`ResourceOwnerPasswordCredentialsGrantType`: "Client requires user consent").
@@ -145,6 +147,7 @@ class RealmSpec:
     mail: Mail | None = None
     events: Events | None = None
     providers: tuple[Provider, ...] = ()
+    directories: tuple[Directory, ...] = ()
     groups_client_name: str = "Roles of the groups of MLflow"
     signature_algorithm: str = "RS256"
     security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
@@ -204,9 +207,10 @@ class RealmSpec:
 
     @property
     def for_others(self) -> tuple[Secret, ...]:
-        """Secrets that Keycloak logs in elsewhere with, and shows to nobody: those of mail and of other providers."""
+        """Secrets that Keycloak logs in elsewhere with, and shows to nobody: those of mail, providers, directories."""
         mail = (self.mail.password,) if self.mail and self.mail.password else ()
-        return (*mail, *(one.secret for one in self.providers))
+        directories = (one.password for one in self.directories if one.password)
+        return (*mail, *(one.secret for one in self.providers), *directories)
 
 
 def realm_spec(settings: Settings) -> RealmSpec:
@@ -262,6 +266,7 @@ def realm_spec(settings: Settings) -> RealmSpec:
         mail=_mail(realm.mail) if realm.mail else None,
         events=realm.events,
         providers=tuple(map(provider, realm.identity_providers)),
+        directories=tuple(map(directory, realm.ldap)),
     )
 
 

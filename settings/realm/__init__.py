@@ -1,6 +1,7 @@
 """The settings of the Keycloak realm that MLflow trusts."""
 
+from settings.realm.ldap import Ldap
 from settings.realm.model import Events, Lifetimes, Mail, Realm
 from settings.realm.providers import IdentityProvider
 
-__all__ = ["Events", "IdentityProvider", "Lifetimes", "Mail", "Realm"]
+__all__ = ["Events", "IdentityProvider", "Ldap", "Lifetimes", "Mail", "Realm"]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from settings.realm.ldap import Ldap
 from settings.realm.policy import password_policy
 from settings.realm.providers import IdentityProvider
 from settings.types import Group, GroupName, Host, Name, Password, Scope, Seconds, TcpPort
@@ -125,6 +126,7 @@ class Realm(Group):
     mail: Mail | None = Field(None, description="A mail server, for links to another password and for notices")
     events: Events | None = Field(None, description="Keep logins, and changes by administrators, for the console")
     identity_providers: tuple[IdentityProvider, ...] = Field((), description="Other providers whose people log in here")
+    ldap: tuple[Ldap, ...] = Field((), description="Directories whose people log in here with their passwords there")
     lifetimes: Lifetimes = Lifetimes()
     groups: Groups = Groups()
     users: tuple[User, ...] = ()

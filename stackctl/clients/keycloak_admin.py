@@ -7,7 +7,7 @@ stack's provisioner service account by the client credentials grant, never as a 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,8 @@ import requests
 from mlflow_sso_client import bounds
 from mlflow_sso_client.errors import AccessError, CredentialsError, NotAdminError, UnknownNameError
 from mlflow_sso_client.web import KEYCLOAK, Web
+
+from components.realm.ldap import reason
 
 PAGE = 100
 # Seconds before a request is repeated that a server answered 5xx: connections to a database that was away are
@@ -94,8 +96,13 @@ class KeycloakAdmin:
 
     # Plain requests below /admin/realms/<realm>.
 
-    def request(self, method: str, path: str, *, what: str = "", **more: Any) -> requests.Response:
-        """Ask `path` of the realm. `what` names the thing asked for, in the message of a 404."""
+    def request(
+        self, method: str, path: str, *, what: str = "", expected: Collection[int] = (), **more: Any
+    ) -> requests.Response:
+        """Ask `path` of the realm. `what` names the thing asked for, in the message of a 404.
+
+        expected: refusals that are answers, too.
+        """
         for attempt in (1, 2):
             headers = {"Authorization": f"Bearer {self._login()}"}
             url = f"/admin/realms/{quote(self.realm_name, safe='')}{path}"
@@ -105,6 +112,8 @@ class KeycloakAdmin:
                 break
             # A restarted server may not know the token any more.
             self._token_until = 0.0
+        if answer.status_code in expected:
+            return answer
         if answer.status_code == 404:
             raise UnknownNameError(
                 f"Keycloak has no {what or path} in realm {self.realm_name}", "check the name (`stackctl users`)"
@@ -133,6 +142,11 @@ class KeycloakAdmin:
             first += PAGE
 
     # What the realm has.
+
+    def try_directory(self, trial: Mapping[str, str]) -> str:
+        """Why Keycloak cannot do with a directory what it is asked to try; empty where it can."""
+        answer = self.request("POST", "/testLDAPConnection", expected=(400,), json=trial)
+        return reason(answer.content) if answer.status_code == 400 else ""
 
     def realm(self) -> dict[str, Any]:
         return dict(self.get("", what=f"realm {self.realm_name}"))

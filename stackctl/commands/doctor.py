@@ -24,6 +24,7 @@ from stackctl.commands.common import (
 # Each registers its checks, in this order.
 from stackctl.doctor import (
     checks_containers,
+    checks_directory,
     checks_edge,
     checks_login,
     checks_mail,
@@ -37,7 +38,16 @@ from stackctl.doctor.registry import Report, examine, not_examined
 from stackctl.people.connection import Where
 from stackctl.progress import printable, say
 
-CHECKED_BY = (checks_containers, checks_names, checks_stores, checks_login, checks_mail, checks_tokens, checks_edge)
+CHECKED_BY = (
+    checks_containers,
+    checks_names,
+    checks_stores,
+    checks_login,
+    checks_mail,
+    checks_directory,
+    checks_tokens,
+    checks_edge,
+)
 
 
 def doctor(

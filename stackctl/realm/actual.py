@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from components.realm.ldap import STORAGE
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 
 
@@ -17,7 +18,7 @@ class Actual:
 
     def forget(self) -> None:
         """Reads everything anew: something was made or removed."""
-        for part in ("realm", "groups", "clients", "scopes", "providers"):
+        for part in ("realm", "groups", "clients", "scopes", "providers", "directories"):
             self.__dict__.pop(part, None)
 
     @cached_property
@@ -46,6 +47,15 @@ class Actual:
     def provider_mappers(self, alias: str) -> list[Mapping[str, Any]]:
         return list(self.admin.get(f"/identity-provider/instances/{alias}/mappers"))
 
+    @cached_property
+    def directories(self) -> dict[str, Mapping[str, Any]]:
+        """The components that keep people, by name: LDAP directories, and others that somebody made."""
+        return {row["name"]: row for row in self.admin.get("/components", type=STORAGE)}
+
+    def inner(self, component: str) -> list[Mapping[str, Any]]:
+        """The components inside of one, by its id."""
+        return list(self.admin.get("/components", parent=component))
+
     def members(self, group: str) -> list[str]:
         """The user names of a group's members."""
         return [row["username"] for row in self.admin.pages(f"/groups/{self.groups[group]['id']}/members")]
@@ -54,6 +64,11 @@ class Actual:
         """The whole representation of a person; None where there is none of that name."""
         rows = self.admin.get("/users", username=username, exact="true", briefRepresentation="false")
         return dict(rows[0]) if rows else None
+
+    def of_address(self, email: str) -> str | None:
+        """The name of whoever has an address; None where nobody has it."""
+        rows = self.admin.get("/users", email=email, exact="true")
+        return str(rows[0]["username"]) if rows else None
 
     def links(self, user: str) -> list[Mapping[str, Any]]:
         """The other identity providers that a person, by id, comes from."""

@@ -7,7 +7,7 @@ import hashlib
 from stackctl.realm.step import Tree, said, same
 
 # What Keycloak shows as asterisks, by what it is in.
-_SECRETS = frozenset({("smtpServer", "password"), ("config", "clientSecret")})
+_SECRETS = frozenset({("smtpServer", "password"), ("config", "clientSecret"), ("config", "bindCredential")})
 # Slow, since a person may have chosen it (RFC 7914, section 2; the parameters are those of its section 12).
 _COST = {"n": 16384, "r": 8, "p": 1}
 

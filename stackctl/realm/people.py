@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from problems import Problem
 from stackctl.realm.actual import Actual
@@ -24,23 +25,27 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
 def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
     """People who are declared no more."""
     for name in sorted(by("username", _persons(before)).keys() - by("username", _persons(wanted)).keys()):
-        found = actual.person(name)
+        found = _ours(actual, name)
         if found is not None:
             yield Step(f"user {name}", ("is removed",), partial(remove, actual, f"/users/{found['id']}", name))
 
 
 def strangers(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Problem]:
-    """People of other identity providers who have a name that is declared anew, for a person or a service account."""
+    """People of other providers and directories who have a name that is declared anew, for somebody or for a client."""
     known = {user["username"] for user in before.get("users", ())}
     for user in wanted["users"]:
         name, client = user["username"], user.get("serviceAccountClientId")
         if name in known or client in actual.clients:
             continue
         found = actual.person(name)
-        if found is not None and (client or actual.links(found["id"])):
+        if found is not None and (client or found.get("federationLink") or actual.links(found["id"])):
             key = f"realm.serviceAccounts: {client}" if client else f"realm.users: {name}"
             expected = "expected another name, or that account removed in Keycloak: it was not made by these settings"
             yield Problem(key, f"user {name}, who is there", expected)
+        other = actual.of_address(user["email"]) if found is None and user.get("email") else None
+        if other is not None and other not in known:
+            expected = f"expected an address that nobody has in Keycloak: it is that of {other}"
+            yield Problem(f"realm.users: {name}: email", user["email"], expected)
 
 
 def _people(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
@@ -60,11 +65,17 @@ def _people(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
             told = {key: user.get(key, False if key == "emailVerified" else "") for key in fields}
             changes = tuple(said(key, then.get(key), user.get(key)) for key in fields)
             yield Step(f"user {name}", changes, partial(_tell, actual, name, told))
-        yield from _memberships(f"user {name}", user, then, actual, partial(actual.person, name))
+        yield from _memberships(f"user {name}", user, then, actual, partial(_ours, actual, name))
+
+
+def _ours(actual: Actual, name: str) -> dict[str, Any] | None:
+    """A person of Keycloak's own. One of a directory is that one's, which Keycloak may write to, and delete from."""
+    found = actual.person(name)
+    return found if found is None or not found.get("federationLink") else None
 
 
 def _tell(actual: Actual, name: str, fields: Tree) -> None:
-    found = actual.person(name)
+    found = _ours(actual, name)
     if found is not None:
         actual.send("PUT", f"/users/{found['id']}", {**found, **fields}, what=f"user {name}")
 

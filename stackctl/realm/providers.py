@@ -29,7 +29,8 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
         alias = one["alias"]
         where, now = f"identity provider {alias}", actual.providers.get(alias)
         if now is None:
-            yield Step(where, ("is made",), partial(make, actual, "/identity-provider/instances", one))
+            made = partial(make, actual, "/identity-provider/instances", one)
+            yield Step(where, ("is made",), made, partial(_remembered, alias))
         else:
             # One that was switched off stays so.
             one = {key: value for key, value in one.items() if key != "enabled"}  # noqa: PLW2901
@@ -46,6 +47,11 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
                     where, (*changes, *words), partial(put, actual, f"/identity-provider/instances/{alias}", document)
                 )
         yield from _mappers(alias, wanted, before, actual)
+
+
+def _remembered(alias: str, before: Tree, declared: Tree) -> Tree:
+    found = by("alias", before.get(_PROVIDERS, ())) | {alias: by("alias", declared[_PROVIDERS])[alias]}
+    return {**before, _PROVIDERS: list(found.values())}
 
 
 def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:

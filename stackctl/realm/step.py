@@ -15,11 +15,16 @@ _LONGEST = 100
 
 @dataclass(frozen=True)
 class Step:
-    """where: what it is about. changes: what it does to that, for people. take: does it."""
+    """where: what it is about. changes: what it does to that, for people. take: does it.
+
+    remember: adds what it makes to a declaration, for the next time, where only what was declared before is the
+    stack's own.
+    """
 
     where: str
     changes: tuple[str, ...]
     take: Callable[[], None] = field(repr=False, compare=False)
+    remember: Callable[[Tree, Tree], Tree] | None = field(default=None, repr=False, compare=False)
 
 
 def make(actual: Actual, path: str, document: Tree) -> None:

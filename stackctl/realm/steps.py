@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from problems import Problem, StackError
-from stackctl.realm import clients, people, providers, roles
+from stackctl.realm import clients, directories, people, providers, roles
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner
 from stackctl.realm.step import Step, Tree, gone, make, remove, said, same
@@ -18,7 +18,7 @@ from stackctl.realm.step import Step, Tree, gone, make, remove, said, same
 # Of an import: what is no setting of the realm itself.
 _PARTS = frozenset({
     "realm", "groups", "clients", "users", "roles", "clientScopeMappings", "identityProviders",
-    "identityProviderMappers",
+    "identityProviderMappers", "components",
 })  # fmt: skip
 
 
@@ -39,7 +39,10 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> list[Step]:
         *clients.mappers(wanted, before, actual),
         *providers.steps(wanted, before, actual),
         *people.steps(wanted, before, actual),
+        # Keycloak refuses a new person whose name somebody there has.
+        *directories.steps(wanted, before, actual),
         *people.removals(wanted, before, actual),
+        *directories.removals(wanted, before, actual),
         *providers.removals(wanted, before, actual),
         *clients.removals(wanted, before, actual),
         *_removals(wanted, before, actual),
@@ -75,7 +78,8 @@ def _refuse_losses(wanted: Tree, before: Tree, actual: Actual) -> None:
 
 def _refuse_strangers(wanted: Tree, before: Tree, actual: Actual) -> None:
     """Names that are declared anew are not those of somebody who came from elsewhere, and chose them."""
-    problems = [*people.strangers(wanted, before, actual), *providers.others(wanted, before, actual)]
+    others = (people.strangers, providers.others, directories.others)
+    problems = [problem for look in others for problem in look(wanted, before, actual)]
     if problems:
         raise StackError("What is there under these names is not the stack's; nothing was changed.", problems)
 

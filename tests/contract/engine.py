@@ -215,7 +215,11 @@ def run_program(
 
         return pulumi.Output.from_input(collect())
 
-    asked = Mock(mail_server=lambda _: mail, person=lambda _, name: there.get(("person", name), _PERSON))
+    asked = Mock(
+        mail_server=lambda _: mail,
+        person=lambda _, name: there.get(("person", name), _PERSON),
+        directory=lambda _, name, *__: there.get(("directory", name), NOTHING),
+    )
     with patch("components.realm.resources.Asked", return_value=asked):
         whole()
     return done

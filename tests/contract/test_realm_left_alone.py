@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel, to_snake
 
 from components.keycloak import AdminLogin
 from components.realm import kept
-from components.realm.asked import Asked, mail_input, person_input
+from components.realm.asked import Asked, directory_input, mail_input, person_input
 from platforms.secrets import Secret
 from tests.contract.engine import There, fresh_run
 from tests.samples import settings
@@ -24,6 +24,7 @@ from tests.samples import settings
 REALM = "keycloak:index/realm:Realm"
 CLIENT = "keycloak:openid/client:Client"
 USER = "keycloak:index/user:User"
+FEDERATION = "keycloak:ldap/userFederation:UserFederation"
 FUNCTIONS: dict[str, Any] = {
     kept.REALM.read: keycloak.get_realm,
     kept.CLIENT.read: openid.get_client,
@@ -106,6 +107,30 @@ def test_a_person_is_told_in_the_providers_words() -> None:
     # What no input says is lost with the next update.
     written = {to_camel(name) for name in kept.USER.undeclared({})} - {"initialPassword"}
     assert written <= {*told, "realmId", "email", "emailVerified", "firstName", "lastName", "requiredActions"}
+
+
+def test_a_directory_stays_off_and_its_password_is_secret() -> None:
+    ldap = {
+        "name": "acme", "urls": ["ldaps://ldap.x.io"], "usersDn": "dc=x", "groupsDn": "dc=x",
+        "bindDn": "cn=k,dc=x", "bindPassword": "operators-own-ldap", "groups": {"ml": "mlflow-users"},
+    }  # fmt: skip
+    sample = settings({"realm": {"ldap": [ldap]}})
+    found = fresh_run(sample, there={("directory", "acme"): {"enabled": False, "priority": 3}})
+    made = found.of_type(FEDERATION)["directory-acme"]
+    assert (made.inputs["enabled"], made.inputs["priority"], made.inputs["vendor"]) == (False, 3, "OTHER")
+    assert "bindCredential" in made.secret
+    mappers = found.of_type("keycloak:ldap/customMapper:CustomMapper")
+    assert mappers["directory-acme-group mlflow-users"].inputs["config"]["groups.path"] == "/mlflow-users"
+    # What no input says is lost with the next update.
+    written = {to_camel(name) for name in kept.FEDERATION.undeclared({})} - made.inputs.keys()
+    every = {
+        "batchSizeForSync": ["9"],
+        "debug": ["false"],
+        "krbPrincipalAttribute": ["k"],
+        "relativeCreateDn": ["ou=x"],
+    }
+    every |= {"allowKerberosAuthentication": ["true"]}
+    assert written <= directory_input({**every, **{key: ["true"] for key in written - every.keys()}}).keys()
 
 
 def test_the_mail_servers_login_is_secret() -> None:

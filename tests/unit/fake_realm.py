@@ -6,6 +6,8 @@ import itertools
 from copy import deepcopy
 from typing import Any
 
+from mlflow_sso_client.errors import AccessError
+
 from stackctl.clients.keycloak_admin import RealmClient
 
 _LISTS = {"/groups": "groups", "/clients": "clients", "/users": "users"}
@@ -18,6 +20,7 @@ class FakeRealm:
         """tree: a realm import that was imported."""
         self._ids = (f"id-{number}" for number in itertools.count())
         apart = {*_LISTS.values(), "roles", "clientScopeMappings", "identityProviders", "identityProviderMappers"}
+        apart.add("components")
         self.settings = {key: deepcopy(value) for key, value in tree.items() if key not in apart}
         self.lists: dict[str, dict[str, dict[str, Any]]] = {part: {} for part in _LISTS.values()}
         self.accounts: dict[str, dict[str, Any]] = {}
@@ -42,6 +45,7 @@ class FakeRealm:
         # Identity providers by their aliases, and what leads their people to groups.
         self.providers = {one["alias"]: deepcopy(one) for one in tree.get("identityProviders", ())}
         self.provider_mappers = [{**m, "id": next(self._ids)} for m in tree.get("identityProviderMappers", ())]
+        self.components = Components()
         scopes = {name for client in tree["clients"] for name in client["defaultClientScopes"]}
         self.scopes = {name: f"scope-{name}" for name in sorted(scopes | {"offline_access"})}
 
@@ -85,10 +89,13 @@ class FakeRealm:
         if path == "/client-scopes":
             return [{"name": name, "id": found} for name, found in self.scopes.items()]
         if path == "/users":
-            return [deepcopy(u) for u in self.lists["users"].values() if u["username"] == params["username"]]
+            asked = {key: value for key, value in params.items() if key in ("username", "email")}
+            return [deepcopy(u) for u in self.lists["users"].values() if asked.items() <= u.items()]
         steps = path.split("/")[1:]
         if steps[0] == "identity-provider":
             return self._shown(steps)
+        if steps[:1] == ["components"]:
+            return self.components.shown(**params)
         if steps[-1] == "federated-identity":
             return self.lists["users"][steps[1]].get("federatedIdentities", [])
         if steps[-1] == "roles":
@@ -100,7 +107,9 @@ class FakeRealm:
     def request(self, method: str, path: str, *, what: str = "", json: Any = None) -> None:
         self.calls.append(f"{method} {path}")
         steps = path.split("/")[1:]
-        if method == "POST" and path in _LISTS:
+        if steps[:1] == ["components"]:
+            self.components.asked(method, steps, deepcopy(json))
+        elif method == "POST" and path in _LISTS:
             self._post(path, deepcopy(json))
         elif path.startswith("/identity-provider/"):
             self._provide(method, steps[2:], deepcopy(json))
@@ -132,6 +141,9 @@ class FakeRealm:
             self.accounts.pop(steps[1], None)
         else:
             self._put(steps[0], steps[1], deepcopy(json))
+
+    def try_directory(self, trial: dict[str, str]) -> str:
+        return self.components.tried(trial)
 
     def _shown(self, steps: list[str]) -> list[dict[str, Any]]:
         """Providers without their secrets, or the mappers of one."""
@@ -173,3 +185,43 @@ class FakeRealm:
         elif method == "PUT":
             rest.append(deepcopy(document))
         client["protocolMappers"] = rest
+
+
+class Components:
+    """LDAP directories and what is inside of them.
+
+    answers: what a trial of an action says, if it fails. broken: the name of a mapper that Keycloak does not take.
+    """
+
+    def __init__(self) -> None:
+        self.all: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, str] = {}
+        self.broken = ""
+
+    def tried(self, trial: dict[str, str]) -> str:
+        return self.answers.get(trial["action"], "")
+
+    def shown(self, type: str = "", parent: str = "") -> list[dict[str, Any]]:
+        found = [one for one in self.all.values() if parent in ("", one.get("parentId"))]
+        found = deepcopy([one for one in found if type in ("", one["providerType"])])
+        for one in found:
+            if "bindCredential" in one["config"]:
+                one["config"]["bindCredential"] = ["**********"]
+        return found
+
+    def asked(self, method: str, steps: list[str], document: Any) -> None:
+        if method == "POST":
+            if document["name"] == self.broken:
+                raise AccessError("Keycloak refused POST /components (500 no)", "see its log")
+            name = f"{document.get('parentId', 'component')}-{document['name']}"
+            self.all[name] = {**document, "id": name}
+            if document["providerId"] == "ldap":
+                # One that Keycloak makes by itself.
+                own = {"name": "creation date", "providerId": "user-attribute-ldap-mapper", "config": {}}
+                self.asked("POST", steps, {**own, "parentId": name, "providerType": "mapper"})
+        elif method == "DELETE":
+            self.all = {key: one for key, one in self.all.items() if steps[1] not in (key, one.get("parentId"))}
+        else:
+            mine = self.all[steps[1]]
+            config = {**mine["config"], **document["config"]}
+            self.all[steps[1]] = {**mine, "config": {key: value for key, value in config.items() if value}}

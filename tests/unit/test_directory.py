@@ -56,6 +56,24 @@ def test_members_of_groups_and_of_those_within_and_none_who_is_disabled(server: 
     assert server.times(TOKEN) == 1
 
 
+def test_nobody_is_fetched_from_another_directory(server: Fake, people: Directory) -> None:
+    """Whoever of those has an account is asked about by name."""
+    server.routes[f"GET {REALM}/groups/id-users/children"] = 200, [group("/users/there")]
+    server.routes[f"GET {REALM}/groups/id-there/children"] = 200, []
+    there, sizes = [{**one(number), "federationLink": "ldap"} for number in range(9)], []
+
+    def page(asked: Asked) -> tuple[int, object]:
+        sizes.append(int(asked.query["max"]))
+        return 200, there[: sizes[-1]]
+
+    server.routes[f"GET {REALM}/groups/id-there/members"] = page
+    assert people.members(GROUPS) == {}
+    assert sizes == [1]
+    server.routes[f"GET {REALM}/users/p-1"] = 200, there[1]
+    server.routes[f"GET {REALM}/users/p-1/groups"] = 200, [group("/users/there")]
+    assert people.person("p-1", GROUPS) == Person(True, frozenset({"users"}), elsewhere=True)
+
+
 def test_all_pages_are_read(server: Fake, people: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory, "_PAGE", 3)
     rows = [one(number) for number in range(7)]

@@ -152,6 +152,14 @@ def test_all_at_once_are_not_turned_out() -> None:
     assert len(due(People(), *accounts[:4])) == 4
 
 
+def test_all_whom_another_directory_disabled_are_turned_out_in_the_end() -> None:
+    """Keycloak says so of everybody there while that one does not answer: it is no sign of another realm."""
+    accounts = [known(f"p{number}", kept(USERS)) for number in range(5)]
+    looking = looks(People(**{f"p{number}": person(enabled=False, elsewhere=True) for number in range(5)}))
+    assert looking.due(accounts, NOW) == ([], "")
+    assert len(looking.due(accounts, NOW + 301)[0]) == 5
+
+
 def test_what_was_seen_counts_as_of_the_begin_and_is_news_when_it_is_said() -> None:
     ((_, said),), _ = looks(People()).due([known("ann", kept(USERS))], NOW)
     assert said.issued == NOW

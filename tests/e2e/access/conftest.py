@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Stack
+from tests.e2e.harness import Client, Stack
 from tests.e2e.people import Person
 
 # Seconds an access token lives here: short, so that a test sees several of them.
 LIFETIME = 15
 # Seconds a session lives here in any case.
 LONGEST = 3600
+# Seconds an access token lives where each test waits for the next one.
+SHORTER = 10
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +54,21 @@ def bob(short: Stack, tmp_path: Path) -> Iterator[Person]:
 def laptop(short: Stack, tmp_path: Path) -> Person:
     """Alice on a machine without the stack's state."""
     return Person(short, "alice", tmp_path / "laptop", laptop=True)
+
+
+@pytest.fixture(scope="session")
+def short_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A stack whose access tokens are short-lived and whose MLflow is two processes, which have to agree."""
+    made = Stack.make(
+        "compose",
+        tmp_path_factory.mktemp("groups"),
+        # A page's session is renewed as the token ends, and not a minute before.
+        mlflow={"workers": 2, "env": {"OIDC_SESSION_EXPIRY_LEEWAY_SECONDS": "0"}},
+        realm={
+            "lifetimes": {"accessTokenSeconds": SHORTER},
+            "groups": {"admins": ["mlflow-admins"], "users": ["mlflow-users", "mlflow-analysts"]},
+            "serviceAccounts": [{"clientId": "ci", "groups": ["mlflow-users"]}],
+        },
+    )
+    with made.running():
+        yield Client(made.outputs())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -93,6 +94,18 @@ class Somebody:
         made = self.client.mlflow(f"{V2}/users/current/tokens", self.token(), "POST", json=body)
         assert made.status_code in (200, 201), made.text
         return str(made.json()["token"])
+
+    def offline(self) -> Callable[[], str]:
+        """What an offline token makes of its owner, as a program finds it that renews its token at each call."""
+        login = {"client_id": str(self.client.outputs["cli_client_id"])}
+        form = {"grant_type": "password", "username": self.name, "password": self.secret}
+        kept = self.client.grant(scope="openid offline_access", **login, **form).json()["refresh_token"]
+
+        def ask() -> str:
+            answer = self.client.grant(grant_type="refresh_token", refresh_token=kept, **login)
+            return self.bearer(answer.json()["access_token"]) if answer.status_code == 200 else REFUSED
+
+        return ask
 
     def browser(self) -> Browser:
         """A browser with MLflow's pages open."""

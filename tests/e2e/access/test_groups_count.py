@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -13,96 +13,34 @@ import pytest
 import requests
 
 from components.realm.spec import GROUPS_MAPPER
+from tests.e2e.access.happening import (
+    ADMINISTRATOR,
+    ADMINS,
+    BEFORE,
+    EVENTS,
+    LIFETIME,
+    LOOK,
+    OTHERS,
+    SILENT,
+    USERS,
+    alice,
+    client,
+    demoted,
+    keycloak,
+    left,
+    moved,
+    promoted,
+    some,
+)
 from tests.e2e.access.somebody import REFUSED, Somebody
-from tests.e2e.asking import V2, Person, person
-from tests.e2e.harness import Client, Stack, eventually
+from tests.e2e.asking import V2, Person
+from tests.e2e.harness import Client, eventually
 from tests.e2e.keycloak import KeycloakAdmin
 from tests.e2e.keycloak import claims as claims_of
 
 # One worker of pytest-xdist, and so one stack, for all of these.
 pytestmark = pytest.mark.xdist_group("groups")
-
-LIFETIME = 10
-# Seconds after which MLflow has asked Keycloak who is there.
-LOOK = 60
-ADMINS, USERS, OTHERS = "mlflow-admins", "mlflow-users", "mlflow-analysts"
-ADMINISTRATOR = "administrator"
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A stack whose access tokens are short-lived and whose MLflow is two processes, which have to agree."""
-    made = Stack.make(
-        "compose",
-        tmp_path_factory.mktemp("groups"),
-        # A page's session is renewed as the token ends, and not a minute before.
-        mlflow={"workers": 2, "env": {"OIDC_SESSION_EXPIRY_LEEWAY_SECONDS": "0"}},
-        realm={
-            "lifetimes": {"accessTokenSeconds": LIFETIME},
-            "groups": {"admins": [ADMINS], "users": [USERS, OTHERS]},
-            "serviceAccounts": [{"clientId": "ci", "groups": [USERS]}],
-        },
-    )
-    with made.running():
-        yield Client(made.outputs())
-
-
-@pytest.fixture(scope="module")
-def keycloak(client: Client) -> KeycloakAdmin:
-    return KeycloakAdmin(client.outputs)
-
-
-@pytest.fixture
-def alice(client: Client) -> Person:
-    """An administrator, with a token of now."""
-    return person(client, "alice")
-
-
-@pytest.fixture
-def some(client: Client, keycloak: KeycloakAdmin, alice: Person) -> Iterator[Callable[..., Somebody]]:
-    """Makes somebody new, whose account in MLflow goes when the test ends."""
-    made: list[Somebody] = []
-
-    def make(group: str = USERS, kind: str = "person") -> Somebody:
-        made.append(getattr(Somebody, kind)(client, keycloak, group))
-        return made[-1]
-
-    yield make
-    helper = person(client, "alice")
-    for one in made:
-        helper.ask("DELETE", f"{V2}/users", {"username": one.name})
-
-
-def _left(one: Somebody) -> None:
-    one.leave(USERS)
-
-
-def _demoted(one: Somebody) -> None:
-    one.leave(ADMINS)
-    one.join(USERS)
-
-
-def _promoted(one: Somebody) -> None:
-    one.join(ADMINS)
-
-
-def _moved(one: Somebody) -> None:
-    one.leave(USERS)
-    one.join(OTHERS)
-
-
-# What happens, what somebody was before, and what they are afterwards.
-EVENTS: dict[str, tuple[Callable[[Somebody], None], str, str]] = {
-    "left": (_left, USERS, REFUSED),
-    "demoted": (_demoted, ADMINS, USERS),
-    "promoted": (_promoted, USERS, ADMINISTRATOR),
-    "moved": (_moved, USERS, OTHERS),
-    "disabled": (Somebody.disable, USERS, REFUSED),
-    "deleted": (Somebody.delete, USERS, REFUSED),
-}
-# Nobody comes with a new token then, and so nobody says anything of the account.
-SILENT = ("disabled", "deleted")
-BEFORE = {ADMINS: ADMINISTRATOR, USERS: USERS}
+__all__ = ["alice", "client", "keycloak", "some"]
 
 
 def _bearer(one: Somebody) -> Callable[[], str]:
@@ -221,7 +159,7 @@ def test_the_account_that_looks_sees_people_and_nothing_else(client: Client, key
 def test_a_refusal_says_why(some: Callable[..., Somebody], client: Client) -> None:
     one = some()
     one.bearer()
-    _left(one)
+    left(one)
     answer = client.mlflow(f"{V2}/users/current", one.token())
     assert (answer.status_code, "none of the groups" in answer.text) == (401, True)
 
@@ -230,7 +168,7 @@ def test_who_is_in_again_comes_in_again(some: Callable[..., Somebody]) -> None:
     one = some()
     personal, browser = one.personal_token(), one.browser()
     time.sleep(1.1)
-    _left(one)
+    left(one)
     assert one.bearer() == REFUSED
     assert (one.personal(personal), one.pages(browser)) == (REFUSED, REFUSED)
     one.join(USERS)
@@ -245,7 +183,7 @@ def test_a_login_says_it_for_the_other_credentials(some: Callable[..., Somebody]
     one = some()
     personal = one.personal_token()
     time.sleep(1.1)
-    _left(one)
+    left(one)
     with pytest.raises(AssertionError):
         assert one.pages(one.browser()) == USERS
     assert one.personal(personal) == REFUSED
@@ -261,7 +199,7 @@ def test_an_older_token_undoes_nothing(some: Callable[..., Somebody]) -> None:
     older = one.token()
     assert one.bearer(older) == ADMINISTRATOR
     time.sleep(1.1)
-    _demoted(one)
+    demoted(one)
     newer = one.token()
     found: dict[str, set[str]] = {older: set(), newer: set()}
     assert one.bearer(newer) == USERS
@@ -283,7 +221,7 @@ def test_the_newest_of_many_tokens_wins_in_all_processes(some: Callable[..., Som
     one = some()
     one.bearer()
     tokens = []
-    for happen in (_left, _promoted, _demoted, _moved):
+    for happen in (left, promoted, demoted, moved):
         time.sleep(1.1)
         happen(one)
         tokens.append(one.token())
@@ -304,10 +242,10 @@ def test_the_last_administrator_is_kept_and_not_let_in(some: Callable[..., Someb
     password = helper.client.outputs["users"]["alice"]["password"]
     her = Somebody(helper.client, helper.keycloak, "alice", found["id"], password)
     time.sleep(1.1)
-    _demoted(her)
+    demoted(her)
     try:
         assert her.bearer() == USERS
-        _demoted(helper)
+        demoted(helper)
         answer = helper.client.mlflow(f"{V2}/users/current", helper.token())
         assert (answer.status_code, "only administrator" in answer.text) == (401, True)
         assert helper.personal(personal) == REFUSED
@@ -377,7 +315,7 @@ def test_an_account_that_was_switched_off_stays_off(some: Callable[..., Somebody
     one.bearer()
     assert alice.ask("PATCH", f"{V2}/users/{one.name}/active", {"active": False}).status_code == 200
     time.sleep(1.1)
-    _promoted(one)
+    promoted(one)
     assert one.bearer() == REFUSED
     assert alice.ask("PATCH", f"{V2}/users/{one.name}/active", {"active": True}).status_code == 200
     assert one.bearer() == ADMINISTRATOR

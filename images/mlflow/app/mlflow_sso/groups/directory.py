@@ -65,7 +65,11 @@ class Directory:
         self._roles: dict[str, frozenset[str]] = {}
 
     def members(self, groups: tuple[str, ...]) -> dict[str, set[str]]:
-        """The groups of everybody who is in one of these, or in a group within, and may log in, by the person's id."""
+        """The groups of everybody who is in one of these, or in a group within, and may log in, by the person's id.
+
+        Not of those whose group within is another directory's: Keycloak would fetch everybody there for the answer,
+        and keep them, while they log in for the first time.
+        """
         self._roles = {}
         found: dict[str, set[str]] = {}
         for name in groups:
@@ -73,6 +77,8 @@ class Directory:
             if top is None:
                 raise DirectoryError(f"there is no group {name}")
             for group, roles in self._within(top, self._given(top), _DEEP):
+                if group != top["id"] and self._is_of_another(group):
+                    continue
                 for row in self._pages(f"/groups/{group}/members", briefRepresentation="true"):
                     if row.get("enabled"):
                         found.setdefault(row["id"], set()).update(roles.intersection(groups))
@@ -96,6 +102,10 @@ class Directory:
             for depth in range(2, len(above)):
                 named |= self._above("/".join(above[:depth]))
         return Person(bool(row.get("enabled")), frozenset(named.intersection(groups)), bool(row.get("federationLink")))
+
+    def _is_of_another(self, group: str) -> bool:
+        rows = self._get(f"/groups/{group}/members", first="0", max="1", briefRepresentation="false") or []
+        return any(row.get("federationLink") for row in rows)
 
     def _given(self, group: dict[str, Any]) -> frozenset[str]:
         """The roles that a group has itself."""

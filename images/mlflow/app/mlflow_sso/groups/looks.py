@@ -46,6 +46,8 @@ class Looks:
         present = self.directory.members(self.names)
         found: list[tuple[Known, Words]] = []
         troubles: list[str] = []
+        # Whom another directory has disabled: that many of them are no sign of another realm.
+        elsewhere: set[int] = set()
         for account in accounts:
             if account.is_service_account and not account.kept.issued:
                 # Made by hand, for programs whose tokens never told of a group.
@@ -59,7 +61,7 @@ class Looks:
                 continue
             # Whom the lists do not show, or show otherwise than tokens did, is asked about: roles may be given besides.
             try:
-                said = self._asked(account, began)
+                said = self._asked(account, began, elsewhere)
             except DirectoryError as error:
                 troubles.append(str(error))
                 if len(troubles) == _FAILURES:
@@ -67,11 +69,14 @@ class Looks:
                 continue
             if said is not None and not _agrees(said, account.kept):
                 found.append((account, said))
-        _refuse_all(accounts, found)
+        _refuse_all(accounts, [each for each in found if each[0].id not in elsewhere])
         return found, troubles[0] if troubles else ""
 
-    def _asked(self, account: Known, began: int) -> Words | None:
-        """What is known of the owner; None where that has to be seen for longer."""
+    def _asked(self, account: Known, began: int, elsewhere: set[int]) -> Words | None:
+        """What is known of the owner; None where that has to be seen for longer.
+
+        elsewhere: where the account is noted, if another directory has disabled the owner.
+        """
         people = [self.directory.person(subject, self.names) for subject in account.subjects]
         here = [person for person in people if person is not None and person.enabled]
         if here:
@@ -81,6 +86,8 @@ class Looks:
         if doubted and began - self._doubted.setdefault(account.username, began) < _PATIENCE:
             return None
         self._doubted.pop(account.username, None)
+        if doubted:
+            elsewhere.add(account.id)
         return self._words(next((person for person in people if person is not None), None), began)
 
     def _words(self, person: Person | None, began: int) -> Words:

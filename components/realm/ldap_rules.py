@@ -1,0 +1,102 @@
+"""Rules about LDAP directories: what Keycloak takes, and nobody could log in with, or everybody could read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from urllib.parse import urlsplit
+
+from components.realm.provider_rules import is_for_others
+from settings import Settings
+from settings.known import Known
+from settings.realm import Ldap
+from settings.types import is_loopback
+from settings.wrong import Wrong
+
+
+def directories(settings: Settings, known: Known) -> Iterator[Wrong]:
+    found = settings.realm.ldap
+    for i, one in enumerate(found):
+        where = f"realm.ldap[{i}]"
+        yield from _servers(one, where, settings, known)
+        yield from _login(one, where, known)
+        yield from _groups(one, where, settings, known)
+        twice = [j for j in range(i) if found[j].name == one.name]
+        keys = (f"realm.ldap[{twice[0]}].name" if twice else "", f"{where}.name")
+        if twice and known.values(*keys):
+            yield Wrong(keys, one.name, "expected each name once")
+
+
+def _servers(one: Ldap, where: str, settings: Settings, known: Known) -> Iterator[Wrong]:
+    key = f"{where}.urls"
+    if not known.values(key):
+        return
+    secure = {urlsplit(url).scheme == "ldaps" for url in one.urls}
+    hosts = [urlsplit(url).hostname or "" for url in one.urls]
+    ours = settings.keycloak.existing is None and known.presence("keycloak.existing")
+    if ours and any(map(is_loopback, hosts)):
+        yield Wrong((key,), ", ".join(one.urls), "expected names that containers reach: localhost is each one itself")
+    if len(secure) > 1:
+        yield Wrong((key,), ", ".join(one.urls), "expected ldaps:// for all of them, or ldap:// for all")
+    elif not known.values(f"{where}.startTls"):
+        return
+    elif secure == {True} and one.start_tls:
+        yield Wrong((f"{where}.startTls",), "true", "expected none with ldaps://, which is TLS from the first byte")
+    elif secure == {False} and not one.start_tls and is_for_others(settings, known):
+        expected = "expected ldaps://, or startTls, outside dev: every password would be readable on the way"
+        yield Wrong((key,), ", ".join(one.urls), expected)
+
+
+def _login(one: Ldap, where: str, known: Known) -> Iterator[Wrong]:
+    parts = {"bindDn": one.bind_dn, "bindPassword": one.bind_password}
+    missing = [name for name, value in parts.items() if value is None]
+    if not known.presence(*(f"{where}.{name}" for name in parts)):
+        return
+    if len(missing) == 1:
+        yield Wrong((f"{where}.{missing[0]}",), "", "required with the other part of the login, and not given")
+    elif missing and one.kind == "ad" and known.values(f"{where}.kind"):
+        yield Wrong((f"{where}.bindDn",), "", "required with kind: ad, which tells nobody nothing, and not given")
+    elif one.writable and one.trust_email and known.values(f"{where}.writable", f"{where}.trustEmail"):
+        expected = "expected none with writable: people would verify addresses by writing them"
+        yield Wrong((f"{where}.trustEmail",), "true", expected)
+    elif missing and one.writable and known.values(f"{where}.writable"):
+        yield Wrong((f"{where}.bindDn",), "", "required with writable, and not given")
+
+
+def _groups(one: Ldap, where: str, settings: Settings, known: Known) -> Iterator[Wrong]:
+    if one.groups and one.groups_dn is None and known.values(f"{where}.groups") and known.presence(f"{where}.groupsDn"):
+        yield Wrong((f"{where}.groupsDn",), "", "required with groups, and not given")
+    if one.kind == "ad" and one.members_by == "name" and known.values(f"{where}.kind", f"{where}.membersBy"):
+        yield Wrong((f"{where}.membersBy",), "name", "expected dn with kind: ad, whose groups name members so")
+    if not known.values("realm.groups.admins", "realm.groups.users"):
+        return
+    declared = {*settings.realm.groups.admins, *settings.realm.groups.users}
+    yield from _names(one, where, {group.casefold() for group in declared}, known)
+    for key, named in {"groups": one.groups.values(), "defaultGroups": one.default_groups}.items():
+        unknown = sorted({group for group in named if group not in declared})
+        if unknown and known.values(f"{where}.{key}"):
+            yield Wrong((f"{where}.{key}",), ", ".join(unknown), f"expected some of {', '.join(sorted(declared))}")
+
+
+def _names(one: Ldap, where: str, declared: Collection[str], known: Known) -> Iterator[Wrong]:
+    """The names that groups have there."""
+    key = f"{where}.groups"
+    if not known.values(key):
+        return
+    for name, leads in one.groups.items():
+        last = _last(name)
+        # Where its place is gone, Keycloak takes it for the one of its name at the top (`GroupLDAPStorageMapper`).
+        if last.casefold() in declared and last.casefold() != leads.casefold():
+            yield Wrong((key,), name, f"expected no group called as another one here: {last}, which leads to {leads}")
+        if "=" in name and one.groups_dn and known.values(f"{where}.groupsDn") and not _is_below(name, one.groups_dn):
+            yield Wrong((key,), name, f"expected a name, or a distinguished name below groupsDn ({one.groups_dn})")
+
+
+def _last(name: str) -> str:
+    """The name of a group by its distinguished name, or by that itself."""
+    return re.split(r"(?<!\\),", name)[0].partition("=")[2].strip() if "=" in name else name
+
+
+def _is_below(name: str, place: str) -> bool:
+    parts, end = ([part.strip().casefold() for part in re.split(r"(?<!\\),", one)] for one in (name, place))
+    return len(parts) > len(end) and parts[-len(end) :] == end

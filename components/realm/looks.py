@@ -1,0 +1,58 @@
+"""What a Keycloak has of the resources of a realm, asked in an update, in an order in which nobody waits for ever.
+
+People are made before a directory that is new: Keycloak refuses a name that somebody there has. Where a directory is
+there and does not let Keycloak in, Keycloak says nothing of anybody: then people wait for the update of the directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components.realm.asked import Asked
+from components.realm.kept import USER, Kind, Look, look_up
+from components.realm.ldap import Directory
+
+
+class Looks:
+    """Asks with the provider, or what the provider cannot tell, of `asked`. secret: of the account that asks.
+
+    people, directories: the ids of those that are declared, once they are made or updated.
+    """
+
+    def __init__(self, provider: pulumi.ProviderResource, asked: Asked, secret: pulumi.Output[str]) -> None:
+        self._provider, self._asked, self._secret = provider, asked, secret
+        self.people: list[pulumi.Output[str]] = []
+        self.directories: dict[str, pulumi.Output[str]] = {}
+
+    async def __call__(self, kind: Kind[Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What Keycloak has of a resource. Not in a preview."""
+        if kind is not USER:
+            return await look_up(kind, self._provider, keys)
+        secret = await self._secret.future() or ""
+        try:
+            return await asyncio.to_thread(self._asked.person, secret, keys["username"])
+        except pulumi.RunError:
+            there = await asyncio.to_thread(self._asked.directories, secret) if self.directories else set()
+            if not self.directories or not there >= self.directories.keys():
+                raise
+        for made in self.directories.values():
+            await made.future()
+        return await asyncio.to_thread(self._asked.person, secret, keys["username"])
+
+    def directory(self, found: Directory, password: pulumi.Output[str] | None) -> Look:
+        """Looks a directory up after Keycloak has tried it."""
+
+        async def look(_: Kind[Any], __: Mapping[str, Any]) -> Mapping[str, Any]:
+            secret = await self._secret.future() or ""
+            login = await password.future() or "" if password is not None else ""
+            there = await asyncio.to_thread(self._asked.directory, secret, found.name, found.config, login)
+            if not there:
+                for made in self.people:
+                    await made.future()
+            return there
+
+        return look

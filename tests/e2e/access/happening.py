@@ -1,0 +1,81 @@
+"""People and service accounts of a stack whose tokens are short-lived, and what can happen to them in Keycloak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.access.somebody import REFUSED, Somebody
+from tests.e2e.asking import V2, Person, person
+from tests.e2e.harness import Client
+from tests.e2e.keycloak import KeycloakAdmin
+
+LIFETIME = 10
+# Seconds after which MLflow has asked Keycloak who is there.
+LOOK = 60
+ADMINS, USERS, OTHERS = "mlflow-admins", "mlflow-users", "mlflow-analysts"
+ADMINISTRATOR = "administrator"
+
+
+@pytest.fixture(scope="module")
+def client(short_lived: Client) -> Client:
+    return short_lived
+
+
+@pytest.fixture(scope="module")
+def keycloak(client: Client) -> KeycloakAdmin:
+    return KeycloakAdmin(client.outputs)
+
+
+@pytest.fixture
+def alice(client: Client) -> Person:
+    """An administrator, with a token of now."""
+    return person(client, "alice")
+
+
+@pytest.fixture
+def some(client: Client, keycloak: KeycloakAdmin, alice: Person) -> Iterator[Callable[..., Somebody]]:
+    """Makes somebody new, whose account in MLflow goes when the test ends."""
+    made: list[Somebody] = []
+
+    def make(group: str = USERS, kind: str = "person") -> Somebody:
+        made.append(getattr(Somebody, kind)(client, keycloak, group))
+        return made[-1]
+
+    yield make
+    helper = person(client, "alice")
+    for one in made:
+        helper.ask("DELETE", f"{V2}/users", {"username": one.name})
+
+
+def left(one: Somebody) -> None:
+    one.leave(USERS)
+
+
+def demoted(one: Somebody) -> None:
+    one.leave(ADMINS)
+    one.join(USERS)
+
+
+def promoted(one: Somebody) -> None:
+    one.join(ADMINS)
+
+
+def moved(one: Somebody) -> None:
+    one.leave(USERS)
+    one.join(OTHERS)
+
+
+# What happens, what somebody was before, and what they are afterwards.
+EVENTS: dict[str, tuple[Callable[[Somebody], None], str, str]] = {
+    "left": (left, USERS, REFUSED),
+    "demoted": (demoted, ADMINS, USERS),
+    "promoted": (promoted, USERS, ADMINISTRATOR),
+    "moved": (moved, USERS, OTHERS),
+    "disabled": (Somebody.disable, USERS, REFUSED),
+    "deleted": (Somebody.delete, USERS, REFUSED),
+}
+# Nobody comes with a new token then, and so nobody says anything of the account.
+SILENT = ("disabled", "deleted")
+BEFORE = {ADMINS: ADMINISTRATOR, USERS: USERS}
