@@ -210,6 +210,8 @@ def render(
         chosen = TARGETS[context.settings.platform]
         chosen.write(context, out / stack)
         say(f"Wrote {chosen.written(out / stack)}.")
+        if context.settings.realm.ldap:
+            say("The directories of realm.ldap are in none of these files: `stackctl up` makes them in the realm.")
 
 
 @app.command("forward")

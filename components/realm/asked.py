@@ -38,7 +38,7 @@ _TOKEN = {
     "authTokenScope": "scope",
 }
 _LINK = ("identityProvider", "userId", "userName")
-_DIRECTORY_SWITCHES = ("enabled", "syncRegistrations", "usePasswordModifyExtendedOp", "validatePasswordPolicy")
+_DIRECTORY_SWITCHES = ("enabled", "syncRegistrations", "validatePasswordPolicy")
 # How the provider writes several values of one attribute (`mapFromUserToData`).
 _BETWEEN = "##"
 

@@ -65,13 +65,15 @@ def directory(settings: Ldap) -> Directory:
             **bind,
             "usersDn": settings.users_dn,
             "searchScope": "2",
-            "customUserSearchFilter": settings.user_filter or ("(objectCategory=person)" if ad else "(objectClass=*)"),
+            "customUserSearchFilter": _people(settings.user_filter, ad=ad),
             "userObjectClasses": ", ".join(classes),
             "usernameLDAPAttribute": username,
-            "rdnLDAPAttribute": "cn" if ad else username,
+            "rdnLDAPAttribute": settings.rdn_attribute or ("cn" if ad else username),
             "uuidLDAPAttribute": settings.id_attribute or ("objectGUID" if ad else "entryUUID"),
             "editMode": "WRITABLE" if settings.writable else "READ_ONLY",
             "importEnabled": "true",
+            # Else a changed password is written as it was typed, and OpenLDAP keeps it so (RFC 3062).
+            "usePasswordModifyExtendedOp": _said(not ad),
             "trustEmail": _said(settings.trust_email),
             "pagination": "true",
             # Keycloak refuses both: a connection that was encrypted later cannot be handed on.
@@ -86,6 +88,13 @@ def directory(settings: Ldap) -> Directory:
         password=directory_password(settings.name, password) if bind and password is not None else None,
         mappers=dict(_mappers(settings, username)),
     )
+
+
+def _people(condition: str | None, *, ad: bool) -> str:
+    """The filter of those who may log in. Computers have the classes of people in Active Directory."""
+    if not ad:
+        return condition or "(objectClass=*)"
+    return f"(&(objectCategory=person){condition})" if condition else "(objectCategory=person)"
 
 
 def servers(settings: Ldap) -> Iterator[tuple[str, int]]:
@@ -135,7 +144,8 @@ def _group(settings: Ldap, username: str, group: str, names: list[str]) -> dict[
         "group.object.classes": settings.group_class or ("group" if ad else "groupOfNames"),
         "membership.ldap.attribute": settings.member_attribute,
         "membership.attribute.type": "DN" if settings.members_by == "dn" else "UID",
-        "membership.user.ldap.attribute": username,
+        # Those of a posixGroup name the uid, whatever people log in with (RFC 2307, section 3).
+        "membership.user.ldap.attribute": username if settings.members_by == "dn" else "uid",
         "memberof.ldap.attribute": "memberOf",
         "user.roles.retrieve.strategy": strategy,
         # Nothing here changes a group there.

@@ -57,6 +57,7 @@ def make_directory(
         edit_mode=config["editMode"],
         import_enabled=True,
         trust_email=config["trustEmail"] == "true",
+        use_password_modify_extended_op=config["usePasswordModifyExtendedOp"] == "true",
         pagination=True,
         connection_pooling=config["connectionPooling"] == "true",
         connection_timeout=_duration(config["connectionTimeout"]),

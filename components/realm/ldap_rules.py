@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from components.realm.provider_rules import is_for_others
 from settings import Settings
 from settings.known import Known
-from settings.realm import Ldap
+from settings.realm import Ldap, dn
 from settings.types import is_loopback
 from settings.wrong import Wrong
 
@@ -54,6 +53,9 @@ def _login(one: Ldap, where: str, known: Known) -> Iterator[Wrong]:
         return
     if len(missing) == 1:
         yield Wrong((f"{where}.{missing[0]}",), "", "required with the other part of the login, and not given")
+    elif not missing and one.kind == "ldap" and "=" not in (one.bind_dn or "") and known.values(f"{where}.kind"):
+        expected = "expected a distinguished name: only with kind: ad there are others"
+        yield Wrong((f"{where}.bindDn",), one.bind_dn or "", expected)
     elif missing and one.kind == "ad" and known.values(f"{where}.kind"):
         yield Wrong((f"{where}.bindDn",), "", "required with kind: ad, which tells nobody nothing, and not given")
     elif one.writable and one.trust_email and known.values(f"{where}.writable", f"{where}.trustEmail"):
@@ -66,6 +68,8 @@ def _login(one: Ldap, where: str, known: Known) -> Iterator[Wrong]:
 def _groups(one: Ldap, where: str, settings: Settings, known: Known) -> Iterator[Wrong]:
     if one.groups and one.groups_dn is None and known.values(f"{where}.groups") and known.presence(f"{where}.groupsDn"):
         yield Wrong((f"{where}.groupsDn",), "", "required with groups, and not given")
+    if one.member_attribute.casefold() == "memberuid" and one.members_by == "dn" and known.values(f"{where}.membersBy"):
+        yield Wrong((f"{where}.membersBy",), "dn", "expected name with memberUid, which holds login names")
     if one.kind == "ad" and one.members_by == "name" and known.values(f"{where}.kind", f"{where}.membersBy"):
         yield Wrong((f"{where}.membersBy",), "name", "expected dn with kind: ad, whose groups name members so")
     if not known.values("realm.groups.admins", "realm.groups.users"):
@@ -84,19 +88,10 @@ def _names(one: Ldap, where: str, declared: Collection[str], known: Known) -> It
     if not known.values(key):
         return
     for name, leads in one.groups.items():
-        last = _last(name)
+        last = dn.parts(name)[0][1] if "=" in name else name.casefold()
         # Where its place is gone, Keycloak takes it for the one of its name at the top (`GroupLDAPStorageMapper`).
-        if last.casefold() in declared and last.casefold() != leads.casefold():
+        if last in declared and last != leads.casefold():
             yield Wrong((key,), name, f"expected no group called as another one here: {last}, which leads to {leads}")
-        if "=" in name and one.groups_dn and known.values(f"{where}.groupsDn") and not _is_below(name, one.groups_dn):
-            yield Wrong((key,), name, f"expected a name, or a distinguished name below groupsDn ({one.groups_dn})")
-
-
-def _last(name: str) -> str:
-    """The name of a group by its distinguished name, or by that itself."""
-    return re.split(r"(?<!\\),", name)[0].partition("=")[2].strip() if "=" in name else name
-
-
-def _is_below(name: str, place: str) -> bool:
-    parts, end = ([part.strip().casefold() for part in re.split(r"(?<!\\),", one)] for one in (name, place))
-    return len(parts) > len(end) and parts[-len(end) :] == end
+        place = one.groups_dn if known.values(f"{where}.groupsDn") else None
+        if "=" in name and place and not dn.leads_below(name, place):
+            yield Wrong((key,), name, f"expected a name, or a distinguished name below groupsDn ({place})")

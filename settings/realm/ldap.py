@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from settings.realm.providers import Alias, ClientSecret, Leads
+from settings.realm import dn
+from settings.realm.providers import Alias, ClientSecret
 from settings.types import Group, GroupName
 
 # The ports of URLs that name none (RFC 4516, section 2; IANA's registry of service names for ldaps).
@@ -40,28 +41,59 @@ def _is_ipv6(value: str) -> bool:
 
 
 def _dn(value: str) -> str:
-    """A distinguished name, roughly (RFC 4514): the directory judges the rest."""
-    if not re.match(r"[A-Za-z0-9.-]+ *= *\S", value) or not value.isprintable():
-        raise ValueError("expected a distinguished name such as ou=people,dc=acme,dc=example")
-    return value.strip()
+    """A distinguished name (RFC 4514)."""
+    try:
+        dn.parts(value)
+    except ValueError:
+        raise ValueError("expected a distinguished name such as ou=people,dc=acme,dc=example") from None
+    return value
+
+
+def _bind(value: str) -> str:
+    """As whom Keycloak searches: Active Directory knows two other ways to say it (MS-ADTS, section 5.1.1.1.1)."""
+    if re.fullmatch(r"[^@\\\s]+@[^@\\\s]+|[^@\\\s]+\\[^@\\\s]+", value):
+        return value
+    try:
+        dn.parts(value)
+    except ValueError:
+        expected = "expected a distinguished name; with kind: ad also name@acme.example or ACME\\name"
+        raise ValueError(expected) from None
+    return value
 
 
 def _filter(value: str) -> str:
-    """A search filter in its parentheses (RFC 4515, section 3), as Keycloak takes one."""
-    depth = 0
-    for i, sign in enumerate(value):
-        depth += (sign == "(") - (sign == ")")
-        if depth < 0 or (depth == 0 and i < len(value) - 1):
-            break
-    else:
-        if depth == 0 and value.startswith("(") and "=" in value and value.isprintable():
-            return value
-    raise ValueError("expected one filter in parentheses, such as (&(objectClass=person)(l=Berlin))")
+    """A search filter (RFC 4515, section 3) in one line."""
+    joined = "".join(line.strip() for line in value.splitlines())
+    if not joined.isprintable() or not dn.is_filter(joined):
+        raise ValueError(
+            "expected one filter in parentheses, such as (&(objectClass=person)(l=Berlin)); a parenthesis in a value "
+            "is written \\28 or \\29"
+        )
+    return joined
+
+
+def _groups(value: dict[str, str]) -> dict[str, str]:
+    """Names of groups there, or distinguished names. A directory takes small letters and capitals for one."""
+    known: dict[object, str] = {}
+    for name in value:
+        if not name or not name.isprintable() or name != name.strip():
+            raise ValueError(f"expected names without space around them, and not {name!r}")
+        try:
+            same: object = tuple(dn.parts(name)) if "=" in name else name.casefold()
+        except ValueError:
+            expected = "expected a name, or a distinguished name (a name with = in it has to be written as one)"
+            raise ValueError(f"{expected}, and not {name}") from None
+        if same in known:
+            raise ValueError(f"expected each group there once: {known[same]} and {name} are one")
+        known[same] = name
+    return value
 
 
 LdapUrl = Annotated[str, AfterValidator(_server)]
 Dn = Annotated[str, AfterValidator(_dn)]
+BindName = Annotated[str, AfterValidator(_bind)]
 Filter = Annotated[str, AfterValidator(_filter)]
+GroupsThere = Annotated[dict[str, GroupName], AfterValidator(_groups)]
 # A name of an attribute or of an object class (RFC 4512, section 1.4).
 Descriptor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,126}$")]
 Period = Annotated[int, Field(ge=60, le=31536000)]
@@ -78,16 +110,21 @@ class Ldap(Group):
         description="Its servers, the next where one does not answer: ldaps://, or ldap:// with startTls"
     )
     start_tls: bool = Field(False, description="With ldap://: TLS before anything is said")
-    bind_dn: Dn | None = Field(None, description="As whom Keycloak searches; none: as nobody")
+    bind_dn: BindName | None = Field(
+        None, description="As whom Keycloak searches; with ad also name@domain; none: as nobody"
+    )
     bind_password: ClientSecret | None = Field(None, description="The password with it")
     users_dn: Dn = Field(description="People are below this entry")
     user_filter: Filter | None = Field(
-        None, description="Which of them may log in; default: all, with ad (objectCategory=person)"
+        None, description="Which of them may log in; default: all. With ad always people alone (objectCategory=person)"
     )
     user_classes: tuple[Descriptor, ...] = Field(
         (), description="Object classes of people; default: inetOrgPerson, with ad user"
     )
     username_attribute: Descriptor | None = Field(None, description="Their login name; default: uid, ad sAMAccountName")
+    rdn_attribute: Descriptor | None = Field(
+        None, description="What their distinguished names begin with; default: their login name, with ad cn"
+    )
     id_attribute: Descriptor | None = Field(
         None, description="What never changes of them; default: entryUUID, with ad objectGUID"
     )
@@ -101,7 +138,7 @@ class Ldap(Group):
     members_by: Literal["dn", "name"] = Field(
         "dn", description="name: members are named by their login name (memberUid)"
     )
-    groups: Leads = Field(
+    groups: GroupsThere = Field(
         {}, description="Groups there, by name or distinguished name, each with the group of realm.groups it leads to"
     )
     default_groups: tuple[GroupName, ...] = Field((), description="Groups of everybody who comes from there")
