@@ -8,6 +8,7 @@ from collections.abc import Iterator
 # A pair that stands for a sign or an octet, or any other sign (RFC 4514, section 3).
 _SIGN = re.compile(r"\\(?:[0-9A-Fa-f]{2}|[ \"#+,;<=>\\])|[^\\]", re.DOTALL)
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)*")
+_DEEPEST = 50
 _SIMPLE = re.compile(r"[^()=]+=[^()]*")
 
 
@@ -56,19 +57,19 @@ def is_filter(text: str) -> bool:
     """Whether a text is one search filter in parentheses (RFC 4515, section 3)."""
     try:
         return _after(text, 0) == len(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
 
 
-def _after(text: str, start: int) -> int:
-    """Where a filter ends. Raises ValueError for what is none."""
-    if text[start : start + 1] != "(":
+def _after(text: str, start: int, depth: int = 0) -> int:
+    """Where a filter ends. Raises ValueError for what is none, and for more within each other than anybody reads."""
+    if text[start : start + 1] != "(" or depth > _DEEPEST:
         raise ValueError(start)
     kind, end = text[start + 1 : start + 2], start + 2
     if kind in ("&", "|", "!"):
         inner = 0
         while text[end : end + 1] == "(":
-            end, inner = _after(text, end), inner + 1
+            end, inner = _after(text, end, depth + 1), inner + 1
         if inner == 0 or (kind == "!" and inner > 1):
             raise ValueError(start)
     else:
