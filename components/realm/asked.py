@@ -21,7 +21,7 @@ from typing import IO, Any
 import pulumi
 
 from components.keycloak import AdminLogin
-from components.realm.ldap import PROVIDER, REACHED, STORAGE, failed, kept_login, reason, trials
+from components.realm.ldap import PROVIDER, REACHED, STORAGE, failed, flat, kept_login, reason, trials
 from settings.types import is_loopback
 
 _SECONDS = 30
@@ -86,9 +86,8 @@ class Asked:
         if len(rows) > 1:
             raise pulumi.RunError(f"realm.ldap: {name}: expected one directory of this name in Keycloak, and not two")
         there: Mapping[str, list[str]] = rows[0].get("config", {}) if rows else {}
-        same = bool(rows) and all(
-            "".join(there.get(key) or ()) == config.get(key, "") for key in ("connectionUrl", "authType", "bindDn")
-        )
+        known = flat(there)
+        same = bool(rows) and all(known.get(key) == config.get(key) for key in ("connectionUrl", "authType", "bindDn"))
         for trial in trials(config, password):
             refusal = self._tried(secret, trial)
             if not refusal:
@@ -184,17 +183,17 @@ def person_input(found: Mapping[str, Any], links: list[Mapping[str, str]]) -> di
 
 def directory_input(found: Mapping[str, list[str]]) -> dict[str, Any]:
     """A directory's configuration in the provider's words, as far as the stack does not declare it."""
-    flat = {key: values[0] for key, values in found.items() if values}
+    config = flat(found)
     told: dict[str, Any] = {
-        key: flat[key] for key in ("debug", "krbPrincipalAttribute", "relativeCreateDn") if key in flat
+        key: config[key] for key in ("debug", "krbPrincipalAttribute", "relativeCreateDn") if key in config
     }
-    told |= {key: int(flat[key]) for key in ("priority", "batchSizeForSync") if key in flat}
-    told |= {key: flat[key] == "true" for key in _DIRECTORY_SWITCHES if key in flat}
-    if flat.get("allowKerberosAuthentication") == "true":
+    told |= {key: int(config[key]) for key in ("priority", "batchSizeForSync") if key in config}
+    told |= {key: config[key] == "true" for key in _DIRECTORY_SWITCHES if key in config}
+    if config.get("allowKerberosAuthentication") == "true":
         told["kerberos"] = {
-            "kerberosRealm": flat.get("kerberosRealm", ""),
-            "serverPrincipal": flat.get("serverPrincipal", ""),
-            "keyTab": flat.get("keyTab", ""),
-            "useKerberosForPasswordAuthentication": flat.get("useKerberosForPasswordAuthentication") == "true",
+            "kerberosRealm": config.get("kerberosRealm", ""),
+            "serverPrincipal": config.get("serverPrincipal", ""),
+            "keyTab": config.get("keyTab", ""),
+            "useKerberosForPasswordAuthentication": config.get("useKerberosForPasswordAuthentication") == "true",
         }
     return told

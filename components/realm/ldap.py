@@ -195,6 +195,11 @@ def as_component(found: Directory, password: str) -> dict[str, Any]:
     }
 
 
+def flat(config: Mapping[str, list[str]]) -> dict[str, str]:
+    """A component's configuration without its lists, each of which has one value."""
+    return {key: values[0] for key, values in config.items() if values}
+
+
 # What a trial can find, each with what Keycloak is asked to try (`testLDAPConnection`).
 REACHED, LET_IN = "testConnection", "testAuthentication"
 # For a secret that Keycloak has (`ComponentRepresentation.SECRET_VALUE`).

@@ -13,8 +13,6 @@ from components.realm.kept import FEDERATION, Look, make
 from components.realm.ldap import MAPPER, Directory
 from platforms.quantities import go_duration
 
-_TRUSTSTORE = {"always": "ALWAYS", "never": "NEVER", "ldapsOnly": "ONLY_FOR_LDAPS"}
-
 
 def make_directory(
     found: Directory,
@@ -44,11 +42,11 @@ def make_directory(
         vendor=config["vendor"].upper(),
         connection_url=config["connectionUrl"],
         start_tls=config["startTls"] == "true",
-        use_truststore_spi=_TRUSTSTORE[config["useTruststoreSpi"]],
+        use_truststore_spi="ALWAYS",
         bind_dn=config.get("bindDn"),
         bind_credential=password,
         users_dn=config["usersDn"],
-        search_scope="SUBTREE" if config["searchScope"] == "2" else "ONE_LEVEL",
+        search_scope="SUBTREE",
         custom_user_search_filter=config["customUserSearchFilter"],
         user_object_classes=config["userObjectClasses"].split(", "),
         username_ldap_attribute=config["usernameLDAPAttribute"],

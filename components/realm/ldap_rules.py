@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
-from components.realm.provider_rules import is_for_others
+from components.realm.elsewhere import declared_groups, each_once, is_for_others, named_groups
 from settings import Settings
 from settings.known import Known
 from settings.realm import Ldap, dn
@@ -20,10 +20,10 @@ def directories(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield from _servers(one, where, settings, known)
         yield from _login(one, where, known)
         yield from _groups(one, where, settings, known)
-        twice = [j for j in range(i) if found[j].name == one.name]
-        keys = (f"realm.ldap[{twice[0]}].name" if twice else "", f"{where}.name")
-        if twice and known.values(*keys):
-            yield Wrong(keys, one.name, "expected each name once")
+        if one.writable and one.trust_email and known.values(f"{where}.writable", f"{where}.trustEmail"):
+            expected = "expected none with writable: people would verify addresses by writing them"
+            yield Wrong((f"{where}.trustEmail",), "true", expected)
+    yield from each_once("realm.ldap", "name", [one.name for one in found], known)
 
 
 def _servers(one: Ldap, where: str, settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -58,9 +58,6 @@ def _login(one: Ldap, where: str, known: Known) -> Iterator[Wrong]:
         yield Wrong((f"{where}.bindDn",), one.bind_dn or "", expected)
     elif missing and one.kind == "ad" and known.values(f"{where}.kind"):
         yield Wrong((f"{where}.bindDn",), "", "required with kind: ad, which tells nobody nothing, and not given")
-    elif one.writable and one.trust_email and known.values(f"{where}.writable", f"{where}.trustEmail"):
-        expected = "expected none with writable: people would verify addresses by writing them"
-        yield Wrong((f"{where}.trustEmail",), "true", expected)
     elif missing and one.writable and known.values(f"{where}.writable"):
         yield Wrong((f"{where}.bindDn",), "", "required with writable, and not given")
 
@@ -72,14 +69,11 @@ def _groups(one: Ldap, where: str, settings: Settings, known: Known) -> Iterator
         yield Wrong((f"{where}.membersBy",), "dn", "expected name with memberUid, which holds login names")
     if one.kind == "ad" and one.members_by == "name" and known.values(f"{where}.kind", f"{where}.membersBy"):
         yield Wrong((f"{where}.membersBy",), "name", "expected dn with kind: ad, whose groups name members so")
-    if not known.values("realm.groups.admins", "realm.groups.users"):
-        return
-    declared = {*settings.realm.groups.admins, *settings.realm.groups.users}
-    yield from _names(one, where, {group.casefold() for group in declared}, known)
-    for key, named in {"groups": one.groups.values(), "defaultGroups": one.default_groups}.items():
-        unknown = sorted({group for group in named if group not in declared})
-        if unknown and known.values(f"{where}.{key}"):
-            yield Wrong((f"{where}.{key}",), ", ".join(unknown), f"expected some of {', '.join(sorted(declared))}")
+    declared = declared_groups(settings, known)
+    if declared is not None:
+        yield from _names(one, where, {group.casefold() for group in declared}, known)
+        named = {"groups": one.groups.values(), "defaultGroups": one.default_groups}
+        yield from named_groups(where, named, declared, known)
 
 
 def _names(one: Ldap, where: str, declared: Collection[str], known: Known) -> Iterator[Wrong]:

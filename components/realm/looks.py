@@ -36,8 +36,10 @@ class Looks:
         try:
             return await asyncio.to_thread(self._asked.person, secret, keys["username"])
         except pulumi.RunError:
-            there = await asyncio.to_thread(self._asked.directories, secret) if self.directories else set()
-            if not self.directories or not there >= self.directories.keys():
+            if not self.directories:
+                raise
+            there = await asyncio.to_thread(self._asked.directories, secret)
+            if not there >= self.directories.keys():
                 raise
         for made in self.directories.values():
             await made.future()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from settings import Environment, Settings
+from components.realm.elsewhere import declared_groups, each_once, is_for_others, named_groups
+from settings import Settings
 from settings.known import Known
 from settings.realm import IdentityProvider
 from settings.wrong import Wrong
@@ -26,10 +27,7 @@ def providers(settings: Settings, known: Known) -> Iterator[Wrong]:
         where = f"realm.identityProviders[{i}]"
         yield from _addresses(one, where, settings, known)
         yield from _groups(one, where, settings, known)
-        twice = [j for j in range(i) if found[j].alias == one.alias]
-        keys = (f"realm.identityProviders[{twice[0]}].alias" if twice else "", f"{where}.alias")
-        if twice and known.values(*keys):
-            yield Wrong(keys, one.alias, "expected each alias once")
+    yield from each_once("realm.identityProviders", "alias", [one.alias for one in found], known)
 
 
 def _addresses(one: IdentityProvider, where: str, settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -57,20 +55,11 @@ def _addresses(one: IdentityProvider, where: str, settings: Settings, known: Kno
             yield Wrong((f"{where}.tenant",), one.tenant, "expected none: only entra has tenants")
 
 
-def is_for_others(settings: Settings, known: Known) -> bool:
-    """Whether the stack is known to be for more than its maker's own machine."""
-    return known.values("environment") and settings.environment is not Environment.DEV
-
-
 def _groups(one: IdentityProvider, where: str, settings: Settings, known: Known) -> Iterator[Wrong]:
-    groups = settings.realm.groups
-    if known.values("realm.groups.admins", "realm.groups.users"):
-        declared = {*groups.admins, *groups.users}
-        for key, named in {"groups": one.groups.values(), "defaultGroups": one.default_groups}.items():
-            unknown = sorted({group for group in named if group not in declared})
-            if unknown and known.values(f"{where}.{key}"):
-                expected = f"expected some of {', '.join(sorted(declared))}"
-                yield Wrong((f"{where}.{key}",), ", ".join(unknown), expected)
+    declared = declared_groups(settings, known)
+    if declared is not None:
+        named = {"groups": one.groups.values(), "defaultGroups": one.default_groups}
+        yield from named_groups(where, named, declared, known)
     default = f"{where}.defaultGroups"
     google = one.kind == "google" or urlsplit(one.issuer or "").hostname == "accounts.google.com"
     if one.default_groups and google and known.values(f"{where}.kind", f"{where}.issuer", default):

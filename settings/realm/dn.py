@@ -17,10 +17,7 @@ def parts(name: str) -> list[tuple[str, str]]:
 
     Raises ValueError for what is none (RFC 4514, section 2), and for one with two attributes in a part.
     """
-    found = [_part(part) for part in _split(name)]
-    if not found:
-        raise ValueError("a distinguished name without parts")
-    return found
+    return [_part(part) for part in _split(name)]
 
 
 def leads_below(name: str, place: str) -> bool:

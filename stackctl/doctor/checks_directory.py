@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.realm.ldap import PROVIDER, REACHED, STORAGE, kept_login, trials
+from components.realm.ldap import PROVIDER, REACHED, STORAGE, flat, kept_login, trials
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
 from stackctl.doctor.registry import Needs, check
@@ -25,7 +25,7 @@ def directory(seen: Observed) -> Iterator[Finding]:
             cause = "the last `up` could not use it, or somebody removed it in Keycloak; nobody of it can log in"
             yield Finding("directory", evidence, cause, f"stackctl up --stack {seen.stack}")
             continue
-        config = {key: values[0] for key, values in found["config"].items() if values}
+        config = flat(found["config"])
         for trial in trials(config, ""):
             reason = seen.realm_admin.try_directory({**trial, **kept_login(found["id"])})
             if not reason:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from mlflow_sso_client.errors import AccessError
 
 from components.realm.document import COMPONENTS
-from components.realm.ldap import MAPPER, PROVIDER, STORAGE, failed, trials
+from components.realm.ldap import MAPPER, PROVIDER, STORAGE, failed, flat, trials
 from problems import Problem
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner
@@ -35,7 +35,7 @@ def silent(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Problem]:
     """
     for name, one in _declared(wanted).items():
         if any(True for _ in _each(name, one, wanted, before, actual)):
-            config = _flat(one)
+            config = flat(one["config"])
             for trial in trials(config, config.get("bindCredential", "")):
                 reason = actual.admin.try_directory(trial)
                 if reason:
@@ -63,10 +63,12 @@ def _each(name: str, one: Tree, wanted: Tree, before: Tree, actual: Actual) -> I
         yield Step(where, ("is made",), partial(_make, actual, one, place), partial(_remembered, name))
         return
     then = _declared(before).get(name, {})
-    config, words = inner("config", _flat(now), _flat(one), _flat(then), wanted["realm"])
+    config, words = inner(
+        "config", flat(now.get("config", {})), flat(one["config"]), flat(then.get("config", {})), wanted["realm"]
+    )
     if words:
         # What is no more is said as nothing: Keycloak keeps what it is not told of.
-        gone = dict.fromkeys(_flat(now).keys() - config.keys(), ())
+        gone = dict.fromkeys(flat(now.get("config", {})).keys() - config.keys(), ())
         document = {**now, "config": {key: [value] for key, value in config.items()} | {key: [] for key in gone}}
         yield Step(where, tuple(words), partial(put, actual, f"{_PATH}/{now['id']}", document))
     declared = [_inside(mapper, now["id"]) for mapper in _mappers(one)]
@@ -110,9 +112,3 @@ def _declared(tree: Tree) -> dict[str, Any]:
 
 def _mappers(one: Tree) -> list[Tree]:
     return list(one.get("subComponents", {}).get(MAPPER, ()))
-
-
-def _flat(one: Tree) -> dict[str, str]:
-    """A component's configuration without its lists, each of which has one value."""
-    config: Mapping[str, list[str]] = one.get("config", {})
-    return {key: values[0] for key, values in config.items() if values}

@@ -1,4 +1,4 @@
-"""Mappers of a realm's clients and of its identity providers, which differ in the name of their kind alone."""
+"""Mappers of clients, of identity providers and of directories, which differ in the name of their kind alone."""
 
 from __future__ import annotations
 

@@ -63,6 +63,10 @@ NOT_IN_DEV: Tree = {
         ({"groups": {"CN=ml , OU=groups, DC=acme, DC=example": "mlflow-users"}}, []),
         ({"kind": "ad", "membersBy": "name"}, ["[0].membersBy"]),
         ({"writable": True, "trustEmail": True}, ["[0].trustEmail"]),
+        (
+            {"writable": True, "trustEmail": True, "bindDn": None, "bindPassword": None},
+            ["[0].bindDn", "[0].trustEmail"],
+        ),
         ({"urls": ["ldaps://[1.2]"]}, ["[0].urls[0]"]),
         ({"urls": ["ldaps://[2001:db8::1]:636"]}, []),
         ({"groups": {"cn=ml\\2C,OU = groups,dc=acme,dc=example": "mlflow-users"}}, []),

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.e2e.access.conftest import SHORTER as LIFETIME
 from tests.e2e.access.somebody import REFUSED, Somebody
 from tests.e2e.asking import V2, Person, person
 from tests.e2e.harness import Client
 from tests.e2e.keycloak import KeycloakAdmin
 
-LIFETIME = 10
 # Seconds after which MLflow has asked Keycloak who is there.
 LOOK = 60
 ADMINS, USERS, OTHERS = "mlflow-admins", "mlflow-users", "mlflow-analysts"
 ADMINISTRATOR = "administrator"
+__all__ = ["LIFETIME"]
 
 
 @pytest.fixture(scope="module")
