@@ -171,7 +171,7 @@ def _variables(settings: Settings) -> dict[str, str]:
     env = {
         "KC_DB_URL": database.jdbc_url,
         "KC_DB_USERNAME": database.role,
-        # A few connections are plenty for one server and keep its memory small.
+        # A few connections are plenty for one server and keep its memory small. Logins that wait hold up to 15.
         "KC_DB_POOL_MAX_SIZE": "20",
         "KC_HOSTNAME": settings.keycloak.url,
         "KC_HOSTNAME_BACKCHANNEL_DYNAMIC": "true",

@@ -26,10 +26,13 @@ SEED_SOURCES = ("postgres", "keycloak", "mlflow")
 # where the dumps differ, and not where the program alone does. This first one is the digest that the tags had from the
 # program's text, so that stacks made before keep their containers.
 SEED_GENERATION = {"stackctl/seed.py": [False, "e7bfcfe400ddb6e85c00756e24a56249016f72b26896c0ceb875a5f0f880cc36"]}
-# The files of MLflow's image that its schemas depend on, and the tags of the first images whose schemas have a digest:
-# stacks made before this was looked at keep their containers of Postgres.
-_SCHEMA_FILES = ("requirements.txt", "heads.py")
-_FIRST_SCHEMAS = {"5c6e89167cf6": "mlflow-sso/mlflow:11.0.2-b2b52a2d1d4e"}
+# The files of an image that its schemas depend on, and the tags of the first images whose schemas have a digest: stacks
+# made before this was looked at keep their containers of Postgres.
+_SCHEMA_FILES: Mapping[str, tuple[str, ...]] = {"keycloak": (), "mlflow": ("requirements.txt", "heads.py")}
+_FIRST_SCHEMAS = {
+    "5c6e89167cf6": "mlflow-sso/mlflow:11.0.2-b2b52a2d1d4e",
+    "608db4474415": "mlflow-sso/keycloak:26.7.3-e30a7b69a58f",
+}
 
 
 def load_versions(root: Path = ROOT) -> Versions:
@@ -106,14 +109,15 @@ def image_ref(
 def _seed_source(component: str, version: str | None, known: Versions) -> str:
     """What the seed depends on of an image that it is made from.
 
-    MLflow's schemas follow from its packages, those of its variants excepted. What its image serves beside them changes
-    more often, and Postgres must not be made anew for it.
+    MLflow's schemas follow from its packages, those of its variants excepted, and Keycloak's from its version. What the
+    images have beside them changes more often, and Postgres must not be made anew for it.
     """
     ref = image_ref(component, known.plain(component, version), versions=known)
-    if component != "mlflow":
+    if component not in _SCHEMA_FILES:
         return ref
     row = known.row(component, known.plain(component, version))
-    files = {name: path for name, path in context_files(known.root, component, row).items() if name in _SCHEMA_FILES}
+    context = context_files(known.root, component, row)
+    files = {name: path for name, path in context.items() if name in _SCHEMA_FILES[component]}
     base = base_ref(row.debian, versions=known)
     digest = _digest({"entry": row.content(), "base": base}, files)
     return _FIRST_SCHEMAS.get(digest, f"{ref.rpartition('-')[0]}-{digest}")

@@ -43,6 +43,8 @@ STARTED_ANEW: Mapping[str, frozenset[str]] = {
         }
     ),
 }
+# Those that start anew for another image alone.
+ANOTHER_IMAGE: Mapping[str, str] = {"keycloak": "logins of one person at once wait for each other"}
 # Programs that start anew in some stacks alone: what their secrets are spelt by was wrong for some values.
 _SPELT = "a password in a Secret of others with $$, ${, quotes or spaces in it did not arrive as it is"
 SPELT_ANEW: Mapping[tuple[str, str], str] = {

@@ -22,7 +22,7 @@ from settings import ROOT, Settings
 from tests.contract.engine import GENERATED, run_program, text
 from tests.contract.frozen.recording import Objects, View, line
 from tests.contract.frozen.recording import views as every_view
-from tests.contract.leaves import ADDED, ALLOWED, COME, GONE, REACHED, SHARED, SPELT_ANEW, STARTED_ANEW
+from tests.contract.leaves import ADDED, ALLOWED, ANOTHER_IMAGE, COME, GONE, REACHED, SHARED, SPELT_ANEW, STARTED_ANEW
 from tests.contract.more import MORE, add_components
 from tests.samples import OPERATORS_OWN
 
@@ -30,7 +30,8 @@ FROZEN = Path(__file__).parent / "frozen"
 RELEASES = sorted(path.name for path in FROZEN.iterdir() if any(path.glob("*.jsonl")))
 _TOLD = frozenset().union(SHARED, *STARTED_ANEW.values())
 _NAMES = "|".join(STARTED_ANEW)
-_DIGESTS = re.compile(rf"\b((?:{_NAMES})-secrets|mlflow-sso/(?:{_NAMES}):[0-9.]+)-[0-9a-f]{{10,12}}\b")
+_IMAGES = "|".join({*STARTED_ANEW, *ANOTHER_IMAGE})
+_DIGESTS = re.compile(rf"\b((?:{_NAMES})-secrets|mlflow-sso/(?:{_IMAGES}):[0-9.]+)-[0-9a-f]{{10,12}}\b")
 # The kinds of which nothing may change, and what people lose if something does.
 _PODS = "its pods are made anew, and nobody is served meanwhile"
 _CONTAINER = "its container is made anew, and nobody is served meanwhile"

@@ -17,7 +17,7 @@ import pytest
 
 from settings import ROOT
 from stackctl.engines import pulumi_cli
-from tests.contract.leaves import GONE, STARTED_ANEW
+from tests.contract.leaves import ANOTHER_IMAGE, GONE, STARTED_ANEW
 from tests.e2e.asking import person
 from tests.e2e.cluster import cluster_or_skip, get, has_istio
 from tests.e2e.harness import Client, Stack, docker, inspect
@@ -102,6 +102,7 @@ def generated(stack: Stack) -> Found:
                 continue
             program = resource["urn"].rpartition("::")[2].partition("-")[0]
             anew = program in STARTED_ANEW and resource["type"].endswith((":Container", ":Secret"))
+            anew |= program in ANOTHER_IMAGE and resource["type"].endswith(":Container")
             for urn in (resource["urn"], *resource.get("aliases", ())):
                 found[urn] = ("" if anew else resource.get("id", ""), secret)
     assert found, "no password was found"
@@ -134,10 +135,12 @@ def work(client: Client) -> str:
 def starts_anew(key: str) -> bool:
     """Whether a release notes say that this part of a stack is started anew (tests/contract/test_frozen.py)."""
     kind, _, name = key.partition(" ")
+    programs = {*STARTED_ANEW, *ANOTHER_IMAGE}
     if kind == "container":
-        return any(name.endswith(f"-{program}") for program in STARTED_ANEW)
-    parts = [f"{program}-" for program in STARTED_ANEW]
-    return kind in ("Pod", "Secret") and name.startswith(tuple(parts))
+        return any(name.endswith(f"-{program}") for program in programs)
+    if kind == "Pod":
+        return name.startswith(tuple(f"{program}-" for program in programs))
+    return kind == "Secret" and name.startswith(tuple(f"{program}-" for program in STARTED_ANEW))
 
 
 def changes(before: Found, after: Found) -> dict[str, tuple[Any, Any]]:

@@ -53,7 +53,7 @@ def test_a_tag_names_the_component_and_its_version() -> None:
         ("images/mlflow/Dockerfile", {"mlflow"}),
         ("images/mlflow/app/mlflow_sso/served.py", {"mlflow"}),
         ("images/mlflow/heads.py", {"mlflow", "postgres-seeded"}),
-        ("images/keycloak/entrypoint", {"keycloak", "postgres-seeded"}),
+        ("images/keycloak/entrypoint", {"keycloak"}),
         ("images/seed/Dockerfile", {"postgres-seeded"}),
         ("images/mlflow/requirements-11.0.2.txt", {"mlflow", "postgres-seeded"}),
         ("images/base/Dockerfile", EVERY),
