@@ -8,7 +8,7 @@ from components.mlflow import own_variables
 from components.plugin.lines import plugin_profile
 from components.plugin.refusals import lacking, overrides
 from components.realm.ldap_rules import directories
-from components.realm.login_rules import fetched, mail, passwords, somebody_elses
+from components.realm.login_rules import fetched, mail, passwords, second_factor, somebody_elses
 from components.realm.provider_rules import providers
 from components.realm.rules import addresses, names
 from settings import Settings
@@ -27,4 +27,6 @@ def _plugin(settings: Settings, known: Known) -> Iterator[Wrong]:
     yield from overrides(settings.mlflow, known, own_variables(settings, profile), profile.ignored)
 
 
-RULES: tuple[Rule, ...] = (_plugin, names, addresses, passwords, mail, providers, directories, fetched, somebody_elses)
+RULES: tuple[Rule, ...] = (
+    _plugin, names, addresses, passwords, second_factor, mail, providers, directories, fetched, somebody_elses,
+)  # fmt: skip

@@ -32,6 +32,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is written as an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 # The ports of URLs that name none (RFC 9110, sections 4.2.1 and 4.2.2).
 SCHEME_PORTS = {"http": 80, "https": 443}
 

@@ -25,6 +25,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from components.realm.document import comes_later
 from components.stack import redacted
 from platforms.select import inventory
 from platforms.threads import side_by_side
@@ -210,8 +211,9 @@ def render(
         chosen = TARGETS[context.settings.platform]
         chosen.write(context, out / stack)
         say(f"Wrote {chosen.written(out / stack)}.")
-        if context.settings.realm.ldap:
-            say("The directories of realm.ldap are in none of these files: `stackctl up` makes them in the realm.")
+        apart = [key for key, found in comes_later(context.spec.realm).items() if found]
+        if apart:
+            say(f"{' and '.join(apart)} are in none of these files: `stackctl up` makes them in the realm.")
 
 
 @app.command("forward")

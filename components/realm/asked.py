@@ -49,6 +49,8 @@ class Asked:
     def __init__(self, url: str, login: AdminLogin, realm: str) -> None:
         self._url, self._login, self._realm = url, login, realm
         self._token, self._until, self._lock = "", 0.0, threading.Lock()
+        self._providers: bool | None = None
+        self._once = threading.Lock()
         host = urllib.parse.urlsplit(url).hostname or ""
         # Go's client, which the provider has, keeps loopback addresses from proxies too.
         proxies = urllib.request.ProxyHandler({} if is_loopback(host) else None)
@@ -69,8 +71,20 @@ class Asked:
         rows = self._get(f"/users?{asked}", secret)
         if not rows:
             return {}
-        links = self._get(f"/users/{rows[0]['id']}/federated-identity", secret)
+        links = self._get(f"/users/{rows[0]['id']}/federated-identity", secret) if self._has_providers(secret) else []
         return person_input(rows[0], links)
+
+    def _has_providers(self, secret: str) -> bool:
+        """Whether anybody can come from another provider. Asked once for all people."""
+        with self._once:
+            if self._providers is None:
+                self._providers = bool(self._get("/identity-provider/instances?max=1&briefRepresentation=true", secret))
+            return self._providers
+
+    def action(self, secret: str, alias: str) -> dict[str, Any]:
+        """What people can be asked to do at a login, in the words of the provider; empty where Keycloak has it not."""
+        found = self._get(f"/authentication/required-actions/{alias}", secret)
+        return {key: found[key] for key in ("name", "defaultAction", "priority", "config") if key in found}
 
     def directories(self, secret: str) -> set[str]:
         """The names of the directories that there are."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from components.identity import account_username
 from components.keycloak import SERVER
+from components.realm.flows import as_import as flows_as_import
 from components.realm.ldap import STORAGE, as_component
 from components.realm.providers import as_import, mappers_as_import
 from components.realm.spec import (
@@ -35,7 +36,7 @@ OPTIONAL_SCOPES = ("address", "microprofile-jwt", "offline_access", "organizatio
 # Where the password of the mail server stands, beside lists of those who have one.
 _MAIL = ("smtpServer", "password")
 _PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
-COMPONENTS = "components"
+COMPONENTS, ACTIONS = "components", "requiredActions"
 IMPORT_PATH = "/opt/keycloak/data/import/realm.json"
 
 
@@ -54,8 +55,7 @@ def importing_workloads(
     names = _variables(spec.realm, kept)
     document = _without_others(kept, names.values()) if imported else ""
     if not document:
-        # Directories come there later (`stackctl.realm`), once they were tried.
-        realm = replace(spec.realm, directories=())
+        realm = replace(spec.realm, directories=(), factors=None)
         tree = realm_import(realm, lambda secret: f"${{{names[secret.name]}}}")
         document = json.dumps(tree, indent=2, sort_keys=True) + "\n"
     used = {
@@ -74,6 +74,14 @@ def importing_workloads(
         else workload
         for workload in spec.workloads
     )
+
+
+def comes_later(realm: RealmSpec) -> dict[str, bool]:
+    """By their keys the parts that no import has, and whether this realm has them. `stackctl.realm` makes them.
+
+    Directories come there once they were tried, and login flows would take the place of all of Keycloak's own.
+    """
+    return {"realm.ldap": bool(realm.directories), "realm.secondFactor": realm.factors is not None}
 
 
 def _without_others(kept: str, variables: Iterable[str]) -> str:
@@ -218,6 +226,12 @@ def _declared_alone(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> di
     if spec.directories:
         described = [as_component(one, placeholder(one.password) if one.password else "") for one in spec.directories]
         found[COMPONENTS] = {STORAGE: described}
+    if spec.factors is not None:
+        found |= {
+            ACTIONS: [{"alias": alias, "enabled": enabled} for alias, enabled in spec.factors.actions.items()],
+            **spec.factors.passkeys,
+            **flows_as_import(spec.factors.flows),
+        }
     if spec.events is not None:
         found |= {
             "eventsEnabled": True,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -30,17 +30,24 @@ _MANNERS = frozenset({"import_", "internal_id", "terraform_deletion_protection"}
 _NOT_FOUND = re.compile(r"error sending GET request to \S+: 404 ")
 
 
+class Part(dict[str, Any]):
+    """An input with inputs in it, by the provider's names, of which others stay as Keycloak has them.
+
+    A preview, which does not know those, leaves it out of the comparison.
+    """
+
+
 @dataclass(frozen=True)
 class Kind(Generic[_Made]):
     """A kind of resource that the provider can also look up.
 
-    read: the token of the function that does. keys: the inputs that it is asked by.
+    read: the token of the function that does; empty where somebody else does. keys: the inputs that it is asked by.
+    asked: whether Keycloak is asked. It need not be where all that is declared never changes: no update writes it.
     missing: what it says of one that it does not find, with these inputs in it; empty where that is the answer 404.
     blocks: inputs with inputs in them, by the names that the function returns them under, and their arguments.
     apart: inputs that are never taken from there.
     first: inputs that are written once, and are those of Keycloak from then on.
     beside: inputs that somebody else looks up.
-    question: makes of these inputs what the function is asked.
     """
 
     resource: type[_Made]
@@ -52,7 +59,7 @@ class Kind(Generic[_Made]):
     apart: frozenset[str] = frozenset()
     first: frozenset[str] = frozenset()
     beside: frozenset[str] = frozenset()
-    question: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+    asked: bool = True
 
     def undeclared(self, declared: Mapping[str, Any]) -> tuple[str, ...]:
         """The inputs that a declaration does not name."""
@@ -100,19 +107,12 @@ CLIENT = Kind(
     # Whoever changed it in Keycloak did so because it leaked.
     first=frozenset({"client_secret"}),
 )
-GROUP = Kind(
-    keycloak.Group,
-    keycloak.GroupArgs,
-    "keycloak:index/getGroup:getGroup",
-    ("realm_id", "name"),
-    "group not found at path: /{name}",
-    # The groups of the stack are at the top. A search by name tells of no attributes.
-    apart=frozenset({"parent_id"}),
-    question=lambda asked: {"realmId": asked["realmId"], "groupPath": f"/{asked['name']}"},
-)
-ROLE = Kind(keycloak.Role, keycloak.RoleArgs, "keycloak:index/getRole:getRole", ("realm_id", "client_id", "name"))
-# `Asked.person` looks it up.
-USER = Kind(keycloak.User, keycloak.UserArgs, "", ("realm_id", "username"))
+# The stack's own, which has roles and nothing else.
+OWNER = replace(CLIENT, asked=False, first=frozenset[str]())
+GROUP = Kind(keycloak.Group, keycloak.GroupArgs, "", ("realm_id", "name"), asked=False)
+ROLE = Kind(keycloak.Role, keycloak.RoleArgs, "", ("realm_id", "client_id", "name"), asked=False)
+# `Asked.person` looks it up, while the realm is looked up as well.
+USER = Kind(keycloak.User, keycloak.UserArgs, "", ("username",))
 # `Asked.directory` looks it up. A login that is not declared is none: Keycloak shows asterisks for a password.
 FEDERATION = Kind(
     ldap.UserFederation,
@@ -123,6 +123,8 @@ FEDERATION = Kind(
     # The order in which directories are asked for somebody.
     first=frozenset({"priority"}),
 )
+# `Asked.action` looks it up.
+ACTION = Kind(keycloak.RequiredAction, keycloak.RequiredActionArgs, "", ("realm_id", "alias"))
 # Looks a resource up, by the inputs that it is asked by.
 Look = Callable[[Kind[Any], Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
@@ -143,14 +145,18 @@ def make(
     """
     declared = {name: value for name, value in declared.items() if value is not None}
     names = (*kind.undeclared(declared), *sorted(kind.first & declared.keys()))
-    if pulumi.runtime.is_dry_run():
+    if pulumi.runtime.is_dry_run() or not kind.asked:
         others = sorted(kind.beside - declared.keys())
+        others += [name for name, value in declared.items() if isinstance(value, Part)]
         ignored = pulumi.ResourceOptions(ignore_changes=[to_camel(name) for name in (*names, *others)])
         return kind.resource(logical, opts=pulumi.ResourceOptions.merge(options, ignored), **declared)
     keys = pulumi.Output.all(**{to_camel(key): declared[key] for key in kind.keys})
     asked = pulumi.Output.all(keys, ready)
     there: pulumi.Output[Mapping[str, Any]] = asked.apply(lambda both: look(kind, both[0]))
     found = {name: there.apply(partial(_value, kind, name)) for name in names}
+    for name, part in declared.items():
+        if isinstance(part, Part):
+            found[name] = there.apply(partial(_completed, kind, name, part))
     for once in kind.first & declared.keys():
         found[once] = pulumi.Output.all(found[once], declared[once]).apply(lambda values: values[0] or values[1])
     return kind.resource(logical, opts=options, **{**declared, **found})
@@ -159,9 +165,7 @@ def make(
 async def look_up(kind: Kind[Any], provider: pulumi.ProviderResource, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """What Keycloak has, by the provider's names; nothing where it has none."""
     try:
-        found = await pulumi.runtime.invoke_async(
-            kind.read, kind.question(asked), pulumi.InvokeOptions(provider=provider)
-        )
+        found = await pulumi.runtime.invoke_async(kind.read, dict(asked), pulumi.InvokeOptions(provider=provider))
     except Exception as error:  # The SDK raises no other one.
         words = str(error)
         if _NOT_FOUND.search(words) or (kind.missing and kind.missing.format_map(asked) in words):
@@ -177,6 +181,10 @@ def _value(kind: Kind[Any], name: str, there: Mapping[str, Any]) -> Any:
         return _block(there.get(returned), arguments) or None
     found = there.get(to_camel(name))
     return None if found in _DEFAULTS else found
+
+
+def _completed(kind: Kind[Any], name: str, part: Part, there: Mapping[str, Any]) -> dict[str, Any]:
+    return {**(_value(kind, name, there) or {}), **part}
 
 
 def _block(found: Any, arguments: type) -> dict[str, Any]:

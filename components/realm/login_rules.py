@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator
 from itertools import cycle, islice
+from urllib.parse import urlsplit
 
 from components.identity import PEOPLES_LENGTH
 from components.realm.spec import sample_address
@@ -14,7 +15,7 @@ from settings.derived import SAMPLE_USERS
 from settings.known import Known
 from settings.model import Platform
 from settings.realm.policy import unmet
-from settings.types import is_loopback
+from settings.types import is_address, is_loopback
 from settings.wrong import Wrong
 
 _POLICY = "realm.passwordPolicy"
@@ -28,6 +29,7 @@ _OF_THE_REALM = {
     "mail": "mail",
     "events": "events",
     "ldap": "ldap",
+    "secondFactor": "second_factor",
 }
 _MIXED = (
     f"{PEOPLES_LENGTH} signs with {MIXTURE.lower} small letters, {MIXTURE.upper} capitals, {MIXTURE.digits} digits and "
@@ -85,6 +87,34 @@ def mail(settings: Settings, known: Known) -> Iterator[Wrong]:
     if settings.keycloak.existing is None and is_loopback(server.host) and known.values("realm.mail.host"):
         expected = "expected a name that containers reach: localhost is each container itself"
         yield Wrong(("realm.mail.host",), server.host, expected)
+
+
+def second_factor(settings: Settings, known: Known) -> Iterator[Wrong]:
+    declared, where = settings.realm.second_factor, "realm.secondFactor"
+    if declared is None:
+        return
+    kinds = (f"{where}.oneTimeCodes", f"{where}.passkeys")
+    host = urlsplit(settings.keycloak.url).hostname or ""
+    # Browsers make an address of 127.1 as well.
+    if (
+        declared.passkeys
+        and (is_address(host) or host.rpartition(".")[2].isdigit())
+        and known.values("keycloak.url", kinds[1])
+    ):
+        # WebAuthn Level 3, section 5.1.3: the effective domain of the page has to be a valid domain.
+        expected = "expected a host name, such as localhost, with passkeys: browsers make none for an address"
+        yield Wrong(("keycloak.url", kinds[1]), settings.keycloak.url, expected)
+    nothing = not declared.one_time_codes and not declared.passkeys
+    if declared.required != "nobody" and nothing and known.values(*kinds, f"{where}.required"):
+        expected = f"expected nobody, or one of {' and '.join(kinds)} true: nobody could log in"
+        yield Wrong((f"{where}.required",), declared.required, expected)
+    others = "realm.identityProviders"
+    if declared.required != "nobody" and settings.realm.identity_providers and known.values(f"{where}.required"):
+        expected = (
+            f"expected nobody with {others}: at a first login there Keycloak links an account here by its password or "
+            "by mail, without the factor"
+        )
+        yield Wrong((f"{where}.required",), declared.required, expected)
 
 
 def fetched(settings: Settings, known: Known) -> Iterator[Wrong]:

@@ -7,32 +7,49 @@ there and does not let Keycloak in, Keycloak says nothing of anybody: then peopl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pulumi
 
 from components.realm.asked import Asked
-from components.realm.kept import USER, Kind, Look, look_up
+from components.realm.kept import ACTION, CLIENT, REALM, USER, Kind, Look, look_up
 from components.realm.ldap import Directory
 
 
 class Looks:
     """Asks with the provider, or what the provider cannot tell, of `asked`. secret: of the account that asks.
 
+    built_in: the ids of clients that Keycloak gives every realm.
     people, directories: the ids of those that are declared, once they are made or updated.
     """
 
-    def __init__(self, provider: pulumi.ProviderResource, asked: Asked, secret: pulumi.Output[str]) -> None:
-        self._provider, self._asked, self._secret = provider, asked, secret
+    def __init__(
+        self,
+        provider: pulumi.ProviderResource,
+        asked: Asked,
+        secret: pulumi.Output[str],
+        built_in: Collection[str] = (),
+    ) -> None:
+        self._provider, self._asked, self._secret, self._built_in = provider, asked, secret, built_in
+        self._new = False
         self.people: list[pulumi.Output[str]] = []
         self.directories: dict[str, pulumi.Output[str]] = {}
 
     async def __call__(self, kind: Kind[Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
         """What Keycloak has of a resource. Not in a preview."""
-        if kind is not USER:
+        if kind is REALM:
+            found = await look_up(kind, self._provider, keys)
+            # What waits for the realm needs no look in one that this update makes: nothing of the stack's is there.
+            self._new = not found
+            return found
+        if self._new and kind is CLIENT and keys["clientId"] not in self._built_in:
+            return {}
+        if kind not in (USER, ACTION):
             return await look_up(kind, self._provider, keys)
         secret = await self._secret.future() or ""
+        if kind is ACTION:
+            return await asyncio.to_thread(self._asked.action, secret, keys["alias"])
         try:
             return await asyncio.to_thread(self._asked.person, secret, keys["username"])
         except pulumi.RunError:

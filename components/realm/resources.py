@@ -9,7 +9,9 @@ import pulumi_keycloak as keycloak
 from pulumi_keycloak import openid
 
 from components.realm.asked import Asked
-from components.realm.kept import CLIENT, GROUP, REALM, ROLE, USER, Kind, make
+from components.realm.flow_resources import make_flows, passkeys
+from components.realm.flows import Factors
+from components.realm.kept import ACTION, CLIENT, GROUP, OWNER, REALM, ROLE, USER, Kind, make
 from components.realm.ldap import Directory
 from components.realm.ldap_resources import make_directory
 from components.realm.looks import Looks
@@ -68,7 +70,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         self._keycloak, self._removed_with, self._ready = provider, removed_with, ready
         self._secret = secrets.value(spec.admin.client_secret)
         self._asked = Asked(spec.keycloak.admin_url, spec.admin, realm.name)
-        self._look = Looks(provider, self._asked, self._secret)
+        self._look = Looks(provider, self._asked, self._secret, realm.closed)
         self._child = self._inside(self)
         self._spec = realm
         self._realm_id = self._make_realm()
@@ -77,6 +79,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             for group in realm.groups
         }
         self._clients: dict[str, openid.Client] = {}
+        self._roles: list[keycloak.Role] = []
         # Every client's tokens name MLflow's own, so that one is declared first.
         for client in sorted(realm.clients, key=lambda client: client.client_id != realm.audience):
             self._make_client(client)
@@ -86,22 +89,28 @@ class KeycloakRealm(pulumi.ComponentResource):
         for client_id in realm.closed:
             self._close_client(client_id)
         self._make_users()
+        self._make_others()
+        self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
+
+    def _make_others(self) -> None:
+        """What stands in a realm where it was declared alone."""
+        realm = self._spec
+        if realm.factors:
+            self._make_factors(realm.factors)
         if realm.events:
             self._keep_events(realm.events)
         for one in realm.providers:
-            secret = secrets.value(one.secret)
             make_provider(
                 one,
                 self._logical(f"provider-{one.alias}"),
                 self._realm_id,
-                secret,
+                self._secrets.value(one.secret),
                 self._groups,
                 self._child,
                 self._inside,
             )
         for directory in realm.directories:
             self._make_directory(directory)
-        self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
 
     def _inside(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=parent, provider=self._keycloak, deleted_with=self._removed_with)
@@ -162,7 +171,9 @@ class KeycloakRealm(pulumi.ComponentResource):
             if realm.languages
             else None,
             smtp_server=self._mail_server(),
+            web_authn_passwordless_policy=passkeys(realm.factors) if realm.factors else None,
         )
+        self._realm = made
         return made.id
 
     def _mail_server(self) -> keycloak.RealmSmtpServerArgs | pulumi.Output[Any] | None:
@@ -171,6 +182,13 @@ class KeycloakRealm(pulumi.ComponentResource):
         if mail:
             return mail_server(mail, self._secrets.value(mail.password) if mail.password else None)
         return None if pulumi.runtime.is_dry_run() else mail_there(self._asked, self._secret, self._ready)
+
+    def _make_factors(self, factors: Factors) -> None:
+        # Keycloak has them by itself, and keeps them.
+        stays = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(retain_on_delete=True))
+        for alias, enabled in factors.actions.items():
+            self._make(ACTION, f"action-{alias}", stays, realm_id=self._realm_id, alias=alias, enabled=enabled)
+        make_flows(factors.flows, self._logical, self._realm, self._child, self._inside, self._roles)
 
     def _make_directory(self, found: Directory) -> None:
         password = self._secrets.value(found.password) if found.password else None
@@ -265,7 +283,7 @@ class KeycloakRealm(pulumi.ComponentResource):
     def _make_roles(self) -> None:
         """The client's role that stands for each group, in the tokens of every client."""
         owner = self._make(
-            CLIENT,
+            OWNER,
             f"client-{self._spec.groups_client}",
             self._child,
             realm_id=self._realm_id,
@@ -288,6 +306,7 @@ class KeycloakRealm(pulumi.ComponentResource):
                 client_id=owner.id,
                 name=group,
             )
+            self._roles.append(role)
             keycloak.GroupRoles(
                 self._logical(f"group-{group}-roles"),
                 realm_id=self._realm_id,

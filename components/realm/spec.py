@@ -20,6 +20,7 @@ from components.identity import (
     mail_password,
     user_password,
 )
+from components.realm.flows import Factors, factors
 from components.realm.ldap import Directory, directory
 from components.realm.providers import Provider, provider
 from platforms.secrets import Secret
@@ -120,6 +121,7 @@ class RealmSpec:
         Keycloak stays then.
     providers: other identity providers, whose people log in through this realm.
     directories: LDAP directories, whose people log in with the passwords that they have there.
+    factors: what people prove beside their passwords; None where nobody declared it.
     closed: Keycloak's own clients at which nobody may try passwords past the browser and what it asks for besides:
         `admin-cli` takes direct access grants in every new realm. They ask for consent, with which Keycloak refuses
         such a grant (`ResourceOwnerPasswordCredentialsGrantType`: "Client requires user consent").
@@ -148,6 +150,7 @@ class RealmSpec:
     events: Events | None = None
     providers: tuple[Provider, ...] = ()
     directories: tuple[Directory, ...] = ()
+    factors: Factors | None = None
     groups_client_name: str = "Roles of the groups of MLflow"
     signature_algorithm: str = "RS256"
     security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
@@ -267,6 +270,9 @@ def realm_spec(settings: Settings) -> RealmSpec:
         events=realm.events,
         providers=tuple(map(provider, realm.identity_providers)),
         directories=tuple(map(directory, realm.ldap)),
+        factors=factors(realm.second_factor, [f"{groups_client(realm.client_id)}.{one}" for one in realm.groups.admins])
+        if realm.second_factor
+        else None,
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from settings.realm.ldap import Ldap
 from settings.realm.policy import password_policy
 from settings.realm.providers import IdentityProvider
+from settings.realm.second_factor import SecondFactor
 from settings.types import Group, GroupName, Host, Name, Password, Scope, Seconds, TcpPort
 
 PasswordPolicy = Annotated[str, AfterValidator(password_policy)]
@@ -127,6 +128,9 @@ class Realm(Group):
     events: Events | None = Field(None, description="Keep logins, and changes by administrators, for the console")
     identity_providers: tuple[IdentityProvider, ...] = Field((), description="Other providers whose people log in here")
     ldap: tuple[Ldap, ...] = Field((), description="Directories whose people log in here with their passwords there")
+    second_factor: SecondFactor | None = Field(
+        None, description="One-time codes and passkeys, and of whom one of them is required"
+    )
     lifetimes: Lifetimes = Lifetimes()
     groups: Groups = Groups()
     users: tuple[User, ...] = ()

@@ -26,6 +26,7 @@ from stackctl.doctor import (
     checks_containers,
     checks_directory,
     checks_edge,
+    checks_factors,
     checks_login,
     checks_mail,
     checks_names,
@@ -45,6 +46,7 @@ CHECKED_BY = (
     checks_login,
     checks_mail,
     checks_directory,
+    checks_factors,
     checks_tokens,
     checks_edge,
 )

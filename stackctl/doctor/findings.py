@@ -42,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "keycloak-admin": "The service account that manages the realm cannot log in",
     "mail-server": "Keycloak cannot send mail",
     "directory": "Keycloak cannot use an LDAP directory",
+    "second-factor": "Keycloak does not ask for the second factor that is required",
     "groups-claim": "Tokens do not say which groups their user is in",
     "group-names": "MLflow and Keycloak do not mean the same groups",
     "group-roles": "Tokens name a group for others than those in it, or for nobody",

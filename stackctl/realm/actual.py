@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from components.realm.ldap import STORAGE
 from stackctl.clients.keycloak_admin import KeycloakAdmin
@@ -18,7 +19,7 @@ class Actual:
 
     def forget(self) -> None:
         """Reads everything anew: something was made or removed."""
-        for part in ("realm", "groups", "clients", "scopes", "providers", "directories"):
+        for part in ("realm", "groups", "clients", "scopes", "providers", "directories", "flows", "actions"):
             self.__dict__.pop(part, None)
 
     @cached_property
@@ -55,6 +56,28 @@ class Actual:
     def inner(self, component: str) -> list[Mapping[str, Any]]:
         """The components inside of one, by its id."""
         return list(self.admin.get("/components", parent=component))
+
+    @cached_property
+    def flows(self) -> dict[str, Mapping[str, Any]]:
+        """The login flows at the top, by alias."""
+        return {row["alias"]: row for row in self.admin.get("/authentication/flows")}
+
+    def flow(self, identifier: str) -> dict[str, Any]:
+        """A login flow, by its id."""
+        return dict(self.admin.get(f"/authentication/flows/{identifier}"))
+
+    def executions(self, flow: str) -> list[dict[str, Any]]:
+        """The steps of a login flow, by its alias, in their order, and with them those of the flows in it."""
+        return list(self.admin.get(f"/authentication/flows/{quote(flow, safe='')}/executions"))
+
+    def flow_config(self, identifier: str) -> dict[str, str]:
+        """The configuration of a step, by its id; nothing for none."""
+        return dict(self.admin.get(f"/authentication/config/{identifier}").get("config", {})) if identifier else {}
+
+    @cached_property
+    def actions(self) -> dict[str, Mapping[str, Any]]:
+        """What people can be asked to do at a login, by alias."""
+        return {row["alias"]: row for row in self.admin.get("/authentication/required-actions")}
 
     def members(self, group: str) -> list[str]:
         """The user names of a group's members."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+from components.realm.flows import BUILT_IN
 from problems import Problem, StackError
-from stackctl.realm import clients, directories, people, providers, roles
+from stackctl.realm import clients, directories, flows, people, providers, roles
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner
 from stackctl.realm.step import Step, Tree, gone, make, remove, said, same
@@ -18,8 +19,12 @@ from stackctl.realm.step import Step, Tree, gone, make, remove, said, same
 # Of an import: what is no setting of the realm itself.
 _PARTS = frozenset({
     "realm", "groups", "clients", "users", "roles", "clientScopeMappings", "identityProviders",
-    "identityProviderMappers", "components",
+    "identityProviderMappers", "components", "authenticationFlows", "authenticatorConfig", "requiredActions",
+    *BUILT_IN,
 })  # fmt: skip
+# What Keycloak takes together: it passes over a part of it, and has defaults for what is not said
+# (`RepresentationToModel.getWebAuthnPolicyPasswordless`).
+_PASSKEYS = "webAuthnPolicyPasswordless"
 
 
 def steps(wanted: Tree, before: Tree, actual: Actual) -> list[Step]:
@@ -37,6 +42,8 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> list[Step]:
         *clients.steps(wanted, before, actual),
         *roles.steps(wanted, actual),
         *clients.mappers(wanted, before, actual),
+        # They ask for roles, and let everybody pass where there is none of that name.
+        *flows.steps(wanted, actual),
         *providers.steps(wanted, before, actual),
         *people.steps(wanted, before, actual),
         # Keycloak refuses a new person whose name somebody there has.
@@ -47,6 +54,7 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> list[Step]:
         *clients.removals(wanted, before, actual),
         *_removals(wanted, before, actual),
         *roles.removals(wanted, before, actual),
+        *flows.removals(wanted, actual),
     ]
 
 
@@ -96,6 +104,8 @@ def _settings(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
         elif not same(now, new):
             changes.append(said(key, now, new))
             document[key] = new
+    if any(key.startswith(_PASSKEYS) for key in document):
+        document = {key: value for key, value in actual.realm.items() if key.startswith(_PASSKEYS)} | document
     if document:
         yield Step("settings", tuple(changes), partial(actual.send, "PUT", "", document))
 

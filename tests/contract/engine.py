@@ -84,9 +84,7 @@ class Run:
 
 # What an update may ask of a server that is there then; a preview asks none. Of a client, there is Keycloak's own.
 _ASKED = frozenset({
-    "keycloak:index/getGroup:getGroup",
     "keycloak:index/getRealm:getRealm",
-    "keycloak:index/getRole:getRole",
     "keycloak:openid/getClient:getClient",
 })  # fmt: skip
 # What a server has, by the token and a name that it is asked for; and of anybody whom it does not name, as of a realm,
@@ -218,6 +216,7 @@ def run_program(
     asked = Mock(
         mail_server=lambda _: mail,
         person=lambda _, name: there.get(("person", name), _PERSON),
+        action=lambda _, alias: there.get(("action", alias), NOTHING),
         directory=lambda _, name, *__: there.get(("directory", name), NOTHING),
     )
     with patch("components.realm.resources.Asked", return_value=asked):

@@ -28,12 +28,10 @@ FEDERATION = "keycloak:ldap/userFederation:UserFederation"
 FUNCTIONS: dict[str, Any] = {
     kept.REALM.read: keycloak.get_realm,
     kept.CLIENT.read: openid.get_client,
-    kept.GROUP.read: keycloak.get_group,
-    kept.ROLE.read: keycloak.get_role,
 }
 # Inputs that count as a resource is made, and never after.
 ONCE = {"initial_password"}
-KINDS = (kept.REALM, kept.CLIENT, kept.GROUP, kept.ROLE)
+KINDS = (kept.REALM, kept.CLIENT)
 SAMPLE = settings({"realm": {"users": [{"username": "carol", "groups": ["mlflow-users"]}]}})
 # What a company set in the console.
 POLICY = "length(12) and notUsername"
@@ -187,6 +185,30 @@ def test_a_preview_asks_nothing_and_compares_what_is_declared() -> None:
     assert "enabled" in user.ignored
 
 
+@pytest.mark.parametrize(
+    ("kind", "token"), [(kept.GROUP, "keycloak:index/group:Group"), (kept.ROLE, "keycloak:index/role:Role")]
+)
+def test_what_no_update_writes_is_not_asked_for(kind: kept.Kind[Any], token: str) -> None:
+    """All that is declared of it is what it is found by; the console's attributes and descriptions are passed over."""
+    made = fresh_run(SAMPLE, there=CONSOLE).of_type(token)
+    assert made
+    for one in made.values():
+        assert one.inputs.keys() == {to_camel(key) for key in kind.keys}
+        assert {to_camel(name) for name in kind.undeclared(dict.fromkeys(kind.keys))} <= set(one.ignored)
+
+
+def test_a_realm_that_this_update_makes_is_asked_for_once() -> None:
+    absent: There = {
+        (kept.REALM.read, "mlflow"): {},
+        (kept.CLIENT.read, "mlflow"): {"clientSecret": LEAKED},
+        (kept.CLIENT.read, "admin-cli"): {"description": "Keycloak's"},
+    }
+    found = fresh_run(SAMPLE, there=absent)
+    assert found.of_type(CLIENT)["client-mlflow"].inputs["clientSecret"] != LEAKED
+    closed = found.of_type(CLIENT)["client-admin-cli"].inputs
+    assert closed["description"] == "Keycloak's", "it comes with the realm"
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.__name__)
 def test_every_input_has_the_name_that_the_provider_knows(kind: kept.Kind[Any]) -> None:
     names = kind.undeclared({})
@@ -218,13 +240,7 @@ def look(kind: kept.Kind[Any], words: str, monkeypatch: pytest.MonkeyPatch, **as
     ("kind", "asked", "words"),
     [
         (kept.REALM, {}, "error sending GET request to /admin/realms/mlflow: 404 Not Found. Response body: {}"),
-        (
-            kept.ROLE,
-            {"name": "e"},
-            "error sending GET request to /admin/realms/mlflow/x: 404 Not Found. Response body: ",
-        ),
         (kept.CLIENT, {"clientId": "mlflow-cli"}, "* openid client with name mlflow-cli does not exist"),
-        (kept.GROUP, {"name": "404 {x}"}, "* group not found at path: /404 {x}"),
     ],
 )
 def test_what_is_not_there_is_made_as_declared(
@@ -241,3 +257,39 @@ def test_a_keycloak_that_cannot_be_asked_stops_the_update(
     keys = dict.fromkeys(("realm", "realmId", "clientId", "username", "name"), name)
     with pytest.raises(Exception, match="503"):
         look(kind, f"error sending GET request to /{name}: 503 Service Unavailable", monkeypatch, **keys)
+
+
+def test_a_flow_is_in_use_once_it_is_whole_and_takes_its_steps_along() -> None:
+    sample = settings({"realm": {"secondFactor": {"passkeys": True, "required": "administrators"}}})
+    found = fresh_run(sample)
+    (bindings,) = found.of_type("keycloak:authentication/bindings:Bindings").values()
+    tops = found.of_type("keycloak:authentication/flow:Flow")
+    steps = [
+        urn
+        for kind in ("subflow:Subflow", "execution:Execution", "executionConfig:ExecutionConfig")
+        for urn, one in found.resources.items()
+        if one.type == f"keycloak:authentication/{kind}"
+    ]
+    assert len(tops) == 3
+    assert bindings.depends >= set(steps)
+    assert bindings.inputs.keys() == {"realmId", "browserFlow", "directGrantFlow", "resetCredentialsFlow"}
+    urns = {urn for urn, one in found.resources.items() if one.name in tops}
+    assert {found.resources[urn].deleted_with for urn in steps} == urns
+    roles = {urn for urn, one in found.resources.items() if one.type == "keycloak:index/role:Role"}
+    assert all(found.resources[urn].depends >= roles for urn in urns), "who has none would not be asked"
+
+
+def test_what_else_is_said_of_passkeys_and_of_actions_stays() -> None:
+    there: There = {
+        (kept.REALM.read, "mlflow"): {"webAuthnPasswordlessPolicy": [{"relyingPartyEntityName": "Acme"}]},
+        ("action", "CONFIGURE_TOTP"): {"name": "Ours", "priority": 7, "defaultAction": True},
+    }
+    found = fresh_run(settings({"realm": {"secondFactor": {"oneTimeCodes": False}}}), there=there)
+    policy = found.of_type(REALM)["realm"].inputs["webAuthnPasswordlessPolicy"]
+    assert policy == {
+        "relyingPartyEntityName": "Acme", "passwordlessPasskeysEnabled": False,
+        "userVerificationRequirement": "required", "requireResidentKey": "Yes",
+    }  # fmt: skip
+    action = found.of_type("keycloak:index/requiredAction:RequiredAction")["action-CONFIGURE_TOTP"]
+    assert (action.inputs["enabled"], action.inputs["name"], action.inputs["defaultAction"]) == (False, "Ours", True)
+    assert action.retained

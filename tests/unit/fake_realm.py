@@ -9,6 +9,7 @@ from typing import Any
 from mlflow_sso_client.errors import AccessError
 
 from stackctl.clients.keycloak_admin import RealmClient
+from tests.unit.fake_flows import Flows
 
 _LISTS = {"/groups": "groups", "/clients": "clients", "/users": "users"}
 
@@ -20,7 +21,7 @@ class FakeRealm:
         """tree: a realm import that was imported."""
         self._ids = (f"id-{number}" for number in itertools.count())
         apart = {*_LISTS.values(), "roles", "clientScopeMappings", "identityProviders", "identityProviderMappers"}
-        apart.add("components")
+        apart |= {"components", "authenticationFlows", "authenticatorConfig", "requiredActions"}
         self.settings = {key: deepcopy(value) for key, value in tree.items() if key not in apart}
         self.lists: dict[str, dict[str, dict[str, Any]]] = {part: {} for part in _LISTS.values()}
         self.accounts: dict[str, dict[str, Any]] = {}
@@ -45,7 +46,7 @@ class FakeRealm:
         # Identity providers by their aliases, and what leads their people to groups.
         self.providers = {one["alias"]: deepcopy(one) for one in tree.get("identityProviders", ())}
         self.provider_mappers = [{**m, "id": next(self._ids)} for m in tree.get("identityProviderMappers", ())]
-        self.components = Components()
+        self.components, self.flows = Components(), Flows(self.settings)
         scopes = {name for client in tree["clients"] for name in client["defaultClientScopes"]}
         self.scopes = {name: f"scope-{name}" for name in sorted(scopes | {"offline_access"})}
 
@@ -96,6 +97,8 @@ class FakeRealm:
             return self._shown(steps)
         if steps[:1] == ["components"]:
             return self.components.shown(**params)
+        if steps[0] == "authentication":
+            return self.flows.shown(steps[1:])
         if steps[-1] == "federated-identity":
             return self.lists["users"][steps[1]].get("federatedIdentities", [])
         if steps[-1] == "roles":
@@ -109,6 +112,8 @@ class FakeRealm:
         steps = path.split("/")[1:]
         if steps[:1] == ["components"]:
             self.components.asked(method, steps, deepcopy(json))
+        elif steps[:1] == ["authentication"]:
+            self.flows.asked(method, steps[1:], deepcopy(json))
         elif method == "POST" and path in _LISTS:
             self._post(path, deepcopy(json))
         elif path.startswith("/identity-provider/"):

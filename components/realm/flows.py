@@ -1,0 +1,224 @@
+"""The login flows of a realm where a second factor is required, as data.
+
+Keycloak's own flows ask those for a second factor who have one. These ask everybody of whom one is required, and let
+those set one up who have none (`DefaultAuthenticationFlow.processSingleFlowExecutionModel`: a REQUIRED execution).
+What they are made of is in the guide "Server administration", chapter "Configuring authentication".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from settings.realm import SecondFactor
+
+BASIC = "basic-flow"
+REQUIRED, ALTERNATIVE, CONDITIONAL = "REQUIRED", "ALTERNATIVE", "CONDITIONAL"
+# Keycloak's names for kinds of credentials, and for what lets people set one up.
+CODE, PASSKEY = "otp", "webauthn-passwordless"
+CODE_ACTION, PASSKEY_ACTION = "CONFIGURE_TOTP", "webauthn-register-passwordless"
+# Which flow a realm uses for what, by the names of both in Keycloak, and which one it has by itself.
+BUILT_IN: Mapping[str, str] = {
+    "browserFlow": "browser",
+    "directGrantFlow": "direct grant",
+    "resetCredentialsFlow": "reset credentials",
+}
+_NAMES = {"browserFlow": "browser", "directGrantFlow": "password-grant", "resetCredentialsFlow": "reset"}
+_OURS = re.compile(rf"mlflow-({'|'.join(_NAMES.values())})-[0-9a-f]{{8}}(-old)?")
+_NO_CODE = "A one-time code is required, and none is set up: log in with a browser first"
+# Between several values of one entry of a configuration (`Constants.CFG_DELIMITER`).
+_AND = "##"
+# Between the places of two executions, as the built-in flows have it.
+_PLACE = 10
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One step of a flow. does: Keycloak's name of what it does. name: of the flow that it is, if it is one."""
+
+    does: str = ""
+    requirement: str = REQUIRED
+    config: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    steps: tuple[Execution, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A flow at the top. binding: what the realm uses it for. alias: its name, another one for other steps."""
+
+    binding: str
+    alias: str
+    steps: tuple[Execution, ...]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What a realm has of second factors. actions: what people can set up, by Keycloak's names, and whether."""
+
+    actions: Mapping[str, bool]
+    passkeys: Mapping[str, Any]
+    flows: tuple[Flow, ...]
+
+
+def factors(declared: SecondFactor, roles: Sequence[str]) -> Factors:
+    """roles: those of administrators, as `client.role`."""
+    return Factors(
+        {CODE_ACTION: declared.one_time_codes, PASSKEY_ACTION: declared.passkeys},
+        {
+            "webAuthnPolicyPasswordlessPasskeysEnabled": declared.passkeys,
+            # A passkey is two factors where the device asks who holds it (WebAuthn Level 3, section 5.8.6).
+            "webAuthnPolicyPasswordlessUserVerificationRequirement": "required",
+            # The login page asks for one before it knows who comes.
+            "webAuthnPolicyPasswordlessResidentKey": "required",
+        },
+        tuple(_flows(declared, roles)),
+    )
+
+
+def is_ours(alias: str) -> bool:
+    """Whether a flow was made here, by its alias."""
+    return bool(_OURS.fullmatch(alias))
+
+
+def alias_of(flow: str, name: str) -> str:
+    """The name of a flow inside of another one: Keycloak has each name once in a realm."""
+    return f"{flow}-{name}"
+
+
+def as_import(flows: Sequence[Flow]) -> dict[str, Any]:
+    """Flows in the words of a realm import."""
+    written: list[dict[str, Any]] = []
+    configs: list[dict[str, Any]] = []
+    for flow in flows:
+        _write(flow.alias, flow.alias, flow.steps, written, configs)
+    return {
+        "authenticationFlows": written,
+        "authenticatorConfig": configs,
+        **{flow.binding: flow.alias for flow in flows},
+    }
+
+
+def places(steps: Sequence[Execution]) -> Iterator[tuple[int, Execution]]:
+    """Each step of a flow with its priority: Keycloak takes the lowest first."""
+    for i, step in enumerate(steps):
+        yield (i + 1) * _PLACE, step
+
+
+def config_name(parent: str, place: int) -> str:
+    """What Keycloak calls the configuration of the step at a place of a flow."""
+    return f"{parent}-{place}"
+
+
+def _write(
+    top: str, alias: str, steps: Sequence[Execution], written: list[dict[str, Any]], configs: list[dict[str, Any]]
+) -> None:
+    executions: list[dict[str, Any]] = []
+    entry = {"alias": alias, "providerId": BASIC, "topLevel": top == alias, "builtIn": False}
+    written.append({**entry, "authenticationExecutions": executions})
+    for priority, step in places(steps):
+        common = {"requirement": step.requirement, "priority": priority}
+        if step.steps:
+            inner = alias_of(top, step.name)
+            executions.append({**common, "flowAlias": inner, "authenticatorFlow": True})
+            _write(top, inner, step.steps, written, configs)
+            continue
+        more = {}
+        if step.config:
+            more = {"authenticatorConfig": config_name(alias, priority)}
+            configs.append({"alias": config_name(alias, priority), "config": dict(step.config)})
+        executions.append({**common, "authenticator": step.does, "authenticatorFlow": False, **more})
+
+
+def _flows(declared: SecondFactor, roles: Sequence[str]) -> Iterator[Flow]:
+    if declared.required == "nobody":
+        return
+    of = () if declared.required == "everybody" else tuple(roles)
+    made = {
+        "browserFlow": _browser(declared, of),
+        "directGrantFlow": _password_grant(of),
+        "resetCredentialsFlow": _RESET,
+    }
+    for binding, steps in made.items():
+        plain = Flow(binding, "", steps)
+        named = hashlib.sha256(json.dumps(as_import([plain]), sort_keys=True).encode()).hexdigest()[:8]
+        yield replace(plain, alias=f"mlflow-{_NAMES[binding]}-{named}")
+
+
+def _browser(declared: SecondFactor, roles: Sequence[str]) -> tuple[Execution, ...]:
+    """Keycloak's own flow but for Kerberos, organizations and kinds of second factors that are not declared.
+
+    roles: of whom a second factor is required; empty for everybody.
+    """
+    # Whoever has none sets up a code, which works on every machine; a passkey where codes are off.
+    first = _KINDS[CODE if declared.one_time_codes else PASSKEY]
+    sets_up = [
+        Execution(
+            name=f"sets-up{f'-{i + 1}' if role else ''}",
+            requirement=CONDITIONAL,
+            steps=(*([_has(role)] if role else []), _not_used(*_KINDS), Execution(first)),
+        )
+        for i, role in enumerate(roles or [""])
+    ]
+    forms = Execution(
+        name="forms", requirement=ALTERNATIVE, steps=(Execution("auth-username-password-form"), _HAS_ONE, *sets_up)
+    )
+    return (Execution("auth-cookie", ALTERNATIVE), Execution("identity-provider-redirector", ALTERNATIVE), forms)
+
+
+def _password_grant(roles: Sequence[str]) -> tuple[Execution, ...]:
+    """A code is asked for in the parameter `totp`. Each is good once, so that no two steps may ask for it."""
+    password = (Execution("direct-grant-validate-username"), Execution("direct-grant-validate-password"))
+    if not roles:
+        return (*password, _code("everybody"))
+    administrators = (
+        Execution(
+            name=f"administrators-{i + 1}",
+            requirement=CONDITIONAL,
+            steps=(_has(role), *(_has(other, negate=True) for other in roles[:i]), _code(f"code-{i + 1}")),
+        )
+        for i, role in enumerate(roles)
+    )
+    has_one = (*(_has(role, negate=True) for role in roles), Execution("conditional-user-configured"))
+    others = Execution(name="others", requirement=CONDITIONAL, steps=(*has_one, Execution("direct-grant-validate-otp")))
+    return (*password, *administrators, others)
+
+
+def _code(name: str) -> Execution:
+    """A code, or no way in: Keycloak calls it an error of its own where somebody has none (26.7)."""
+    denied = Execution("deny-access-authenticator", ALTERNATIVE, config={"denyErrorMessage": _NO_CODE})
+    return Execution(name=name, steps=(Execution("direct-grant-validate-otp", ALTERNATIVE), denied))
+
+
+def _not_used(*kinds: str) -> Execution:
+    return Execution("conditional-credential", config={"credentials": _AND.join(kinds), "included": "false"})
+
+
+def _has(role: str, *, negate: bool = False) -> Execution:
+    return Execution("conditional-user-role", config={"condUserRole": role, "negate": str(negate).lower()})
+
+
+# What asks for each kind. One that was switched off counts where somebody has it: else a password would be enough to
+# set up the other one.
+_KINDS = {CODE: "auth-otp-form", PASSKEY: "webauthn-authenticator-passwordless"}
+_HAS_ONE = Execution(
+    name="has-one",
+    requirement=CONDITIONAL,
+    steps=(
+        _not_used(PASSKEY),
+        Execution("conditional-user-configured"),
+        *(Execution(one, ALTERNATIVE) for one in _KINDS.values()),
+    ),
+)
+# A link in a mail leads to another password, and to no login. Whoever has a factor is asked for it: whatever sent the
+# browser here can ask for another one to be set up afterwards (`kc_action`).
+_RESET = (
+    Execution("reset-credentials-choose-user"),
+    Execution("reset-credential-email", config={"force-login": "true"}),
+    _HAS_ONE,
+    Execution("reset-password"),
+)

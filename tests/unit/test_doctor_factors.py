@@ -1,0 +1,57 @@
+"""The doctor's look at the login flows that a realm uses."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from components.realm.document import realm_import
+from components.realm.flows import BUILT_IN
+from components.realm.spec import realm_spec
+from components.stack import stack_spec
+from stackctl.clients.keycloak_admin import KeycloakAdmin
+from stackctl.doctor.checks_factors import second_factor
+from stackctl.doctor.observed import Observed
+from stackctl.realm.actual import Actual
+from stackctl.realm.steps import steps
+from tests.samples import settings
+from tests.unit.doctor import observed
+from tests.unit.fake_realm import FakeRealm
+
+
+@pytest.mark.parametrize(
+    ("required", "other", "told"),
+    [
+        ("everybody", {}, None),
+        ("everybody", {"browserFlow": "browser"}, "browserFlow is browser"),
+        ("administrators", dict(BUILT_IN), "directGrantFlow is direct grant"),
+        ("nobody", dict(BUILT_IN), None),
+    ],
+)
+def test_flows_that_ask_for_less_are_told(required: str, other: dict[str, Any], told: str | None) -> None:
+    seen, realm = stack(required)
+    realm.settings |= other
+    found = list(second_factor(seen))
+    assert [one.id for one in found] == ["second-factor"] * (told is not None)
+    assert told is None or told in found[0].evidence
+
+
+def test_a_step_that_somebody_added_is_told() -> None:
+    seen, realm = stack("everybody")
+    alias = realm.settings["browserFlow"]
+    realm.request("POST", f"/authentication/flows/{alias}/executions/execution", json={"provider": "allow-access"})
+    (found,) = second_factor(seen)
+    assert alias in found.evidence
+
+
+def stack(required: str) -> tuple[Observed, FakeRealm]:
+    """A stack, and its realm after `up`."""
+    sample = settings({"realm": {"secondFactor": {"required": required}}})
+    wanted, none = (realm_import(realm_spec(one), lambda _: "x") for one in (sample, settings()))
+    realm = FakeRealm(none)
+    for step in steps(wanted, none, Actual(cast("KeycloakAdmin", realm))):
+        step.take()
+    seen = observed(settings=sample, spec=stack_spec(sample))
+    seen.__dict__["realm_admin"] = realm
+    return seen, realm
