@@ -7,6 +7,7 @@ import re
 import time
 from html import unescape
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
@@ -37,11 +38,29 @@ class App:
 class Pages:
     """Keycloak's pages for somebody who logs in to MLflow, one form after the other."""
 
-    def __init__(self, client: Client, username: str, password: str) -> None:
+    def __init__(self, client: Client, **more: str) -> None:
+        """more: what is asked for beside a login."""
         self._client = client
         self.http = requests.Session()
-        self._answer = self.http.get(f"{client.outputs['mlflow_url']}/login", timeout=TIMEOUT)
+        self.start(**more)
+
+    def start(self, **more: str) -> None:
+        login = self.http.get(f"{self._client.outputs['mlflow_url']}/login", timeout=TIMEOUT, allow_redirects=False)
+        self._follow(self.http.get(login.headers["Location"], params=more, timeout=TIMEOUT, allow_redirects=False))
+
+    def log_in(self, username: str, password: str) -> Pages:
         self.send(username=username, password=password)
+        return self
+
+    def open(self, url: str) -> None:
+        self._follow(self.http.get(url, timeout=TIMEOUT, allow_redirects=False))
+
+    def forget_password(self, username: str) -> None:
+        """By way of the link on the login page."""
+        found = re.search(r'href="([^"]*reset-credentials[^"]*)"', self.text)
+        assert found, "no link for a forgotten password"
+        self.open(urljoin(self._answer.url, unescape(found[1])))
+        self.send(username=username)
 
     @property
     def text(self) -> str:
@@ -55,9 +74,11 @@ class Pages:
         found = {
             "set up a code": 'id="totpSecret"',
             "set up a passkey": "registerByWebAuthn",
-            "a passkey": 'id="webauth"',
             "a code": 'name="otp"',
+            "another password": 'name="password-new"',
+            # A passkey may stand in its place.
             "a password": 'name="password"',
+            "a passkey": 'id="webauth"',
         }
         return next((what for what, sign in found.items() if sign in self.text), self.text)
 
@@ -68,16 +89,20 @@ class Pages:
         page = next((one for one in forms if all(f'name="{name}"' in one for name in form)), "")
         action = re.search(r'<form[^>]*action="([^"]+)"', page)
         assert action, f"no such form, but {self.asks}"
-        # Keycloak marks its cookies Secure on loopback too, as browsers allow; `requests` would hold them back.
+        data = {**_hidden(page), **form}
+        self._follow(self.http.post(unescape(action[1]), data=data, timeout=TIMEOUT, allow_redirects=False))
+
+    def _follow(self, answer: requests.Response) -> None:
+        while answer.is_redirect:
+            self._unmark()
+            answer = self.http.get(answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False)
+        self._unmark()
+        self._answer = answer
+
+    def _unmark(self) -> None:
+        """Keycloak marks its cookies Secure on loopback too, as browsers allow; `requests` would hold them back."""
         for cookie in self.http.cookies:
             cookie.secure = False
-        self._answer = self.http.post(
-            unescape(action[1]), data={**_hidden(page), **form}, timeout=TIMEOUT, allow_redirects=False
-        )
-        while self._answer.is_redirect:
-            for cookie in self.http.cookies:
-                cookie.secure = False
-            self._answer = self.http.get(self._answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False)
 
     def set_up_code(self) -> App:
         app = App(_hidden(self.text)["totpSecret"])

@@ -18,6 +18,7 @@ from components.realm.flows import BUILT_IN, is_ours
 from tests.e2e.browser import PATIENCE, Browser, chromium
 from tests.e2e.harness import Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
+from tests.e2e.mail_sink import Mailbox, mailbox
 from tests.e2e.second_factor import App, Pages, add_passkeys
 from tests.e2e.test_browser import LOGIN
 
@@ -27,8 +28,16 @@ REALM: dict[str, Any] = {"users": [CAROL], "secondFactor": FACTOR}
 
 
 @pytest.fixture(scope="module")
-def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack.make(engine, tmp_path_factory.mktemp("factor"), realm=deepcopy(REALM)).running() as made:
+def mail() -> Iterator[Mailbox]:
+    with mailbox() as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def stack(engine: str, mail: Mailbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    server = {"host": mail.host, "port": mail.port, "sender": "ml@example.com", "encryption": "none"}
+    realm = {**deepcopy(REALM), "mail": server, "resetPassword": True}
+    with Stack.make(engine, tmp_path_factory.mktemp("factor"), realm=realm).running() as made:
         yield made
 
 
@@ -59,7 +68,7 @@ def password_of(client: Client, username: str) -> str:
 
 
 def log_in(client: Client, username: str) -> Pages:
-    return Pages(client, username, password_of(client, username))
+    return Pages(client).log_in(username, password_of(client, username))
 
 
 def grant(client: Client, username: str, **more: str) -> int:
@@ -142,6 +151,24 @@ def open_login(browser: Browser, client: Client) -> None:
     browser.open(client.outputs["mlflow_url"])
     browser.click_text(LOGIN)
     browser.wait_url(client.outputs["issuer_url"])
+
+
+@pytest.mark.parametrize("more", [{}, {"kc_action": "CONFIGURE_TOTP"}], ids=["plainly", "with another code"])
+def test_a_mailbox_is_not_both_factors(client: Client, app: App, mail: Mailbox, more: dict[str, str]) -> None:
+    """Whoever reads alice's mail neither comes in nor sets up a code of their own."""
+    pages = Pages(client, **more)
+    pages.forget_password("alice")
+    pages.open(mail.link("alice@example.com"))
+    assert pages.asks == "a code"
+    pages.send(otp="000000")
+    assert pages.asks == "a code"
+    if not more:
+        pages.send(otp=app.code())
+        assert pages.asks == "another password"
+        password = password_of(client, "alice")
+        pages.send(**{"password-new": password, "password-confirm": password})
+        pages.start()
+        assert pages.asks == "a password", "a link in a mail is no login"
 
 
 def test_nothing_is_left_to_do(stack: Stack) -> None:
