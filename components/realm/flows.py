@@ -150,7 +150,7 @@ def _flows(declared: SecondFactor, roles: Sequence[str]) -> Iterator[Flow]:
 
 
 def _browser(declared: SecondFactor, roles: Sequence[str]) -> tuple[Execution, ...]:
-    """Keycloak's own flow but for Kerberos, organizations and kinds of second factors that are not declared.
+    """Keycloak's own flow but for Kerberos, organizations and other kinds of second factors.
 
     roles: of whom a second factor is required; empty for everybody.
     """

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from mlflow_sso_client.errors import AccessError
+from mlflow_sso_client.errors import AccessError, UnknownNameError
 
 from components.realm.document import ACTIONS
 from components.realm.flows import BASIC, BUILT_IN, is_ours
@@ -155,6 +155,9 @@ def _remove(actual: Actual, alias: str, flow: str) -> None:
 def _delete(actual: Actual, alias: str, flow: str) -> None:
     try:
         actual.send("DELETE", f"{_PATH}/{flow}", what=alias)
+    except UnknownNameError:
+        # A step before this one has removed it.
+        pass
     except AccessError as error:
         # A client or an identity provider may use it, by somebody's choice. It is in nobody's way.
         say(f"The login flow {alias} stays ({error.cause}): choose another one in Keycloak where it is used.")
