@@ -213,7 +213,7 @@ def render(
         say(f"Wrote {chosen.written(out / stack)}.")
         apart = [key for key, found in comes_later(context.spec.realm).items() if found]
         if apart:
-            say(f"{' and '.join(apart)} are in none of these files: `stackctl up` makes them in the realm.")
+            say(f"Not in these files: {', '.join(apart)}. `stackctl up` brings it into the realm.")
 
 
 @app.command("forward")

@@ -226,6 +226,12 @@ def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:
     answer = web.ask("POST", provider.token_endpoint, data=form)
     if answer.status_code == 200:
         return _tokens(web, answer)
+    if form["grant_type"] == "password" and answer.status_code == 401 and _is_page(answer):
+        # A page for people (`DenyAccessAuthenticator`): the password was right.
+        raise CredentialsError(
+            f"Keycloak refuses a password alone for {who}",
+            "a second factor is required: use `mlflow-sso login` or --browser",
+        )
     document = web.object(answer)
     error, description = str(document.get("error", "")), str(document.get("error_description", ""))
     if form["grant_type"] in ("refresh_token", "authorization_code"):
@@ -234,7 +240,8 @@ def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:
         )
     if error == "invalid_grant" and "credentials" in description.lower():
         raise CredentialsError(
-            f"Keycloak refuses {who}: wrong name or password", "check both, and whether it is locked"
+            f"Keycloak refuses {who}: wrong name or password, or a one-time code is needed",
+            "check both, and whether it is locked; where there is a code, use `mlflow-sso login` or --browser",
         )
     if error == "unauthorized_client" and form["grant_type"] == "password":
         raise RefusedError(
@@ -243,6 +250,10 @@ def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:
     if error in ("invalid_client", "unauthorized_client"):
         raise CredentialsError(f"Keycloak refuses {who} ({description or error})", "check the client's id and secret")
     raise CredentialsError(f"Keycloak refuses {who} ({description or error})", "ask an administrator")
+
+
+def _is_page(answer: requests.Response) -> bool:
+    return str(answer.headers.get("Content-Type", "")).startswith("text/html")
 
 
 def _error(provider: Provider, answer: requests.Response) -> str:

@@ -29,7 +29,7 @@ BUILT_IN: Mapping[str, str] = {
 }
 _NAMES = {"browserFlow": "browser", "directGrantFlow": "password-grant", "resetCredentialsFlow": "reset"}
 _OURS = re.compile(rf"mlflow-({'|'.join(_NAMES.values())})-[0-9a-f]{{8}}(-old)?")
-_NO_CODE = "A one-time code is required, and none is set up: log in with a browser first"
+_NO_CODE = "A second factor is required: log in with a browser"
 # Between several values of one entry of a configuration (`Constants.CFG_DELIMITER`).
 _AND = "##"
 # Between the places of two executions, as the built-in flows have it.

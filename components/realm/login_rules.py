@@ -11,7 +11,7 @@ from components.identity import PEOPLES_LENGTH
 from components.realm.spec import sample_address
 from platforms.secrets import MIXTURE
 from settings import ENCRYPTED, Settings, reveal, wants_sample_users
-from settings.derived import SAMPLE_USERS
+from settings.derived import SAMPLE_USERS, groups_client
 from settings.known import Known
 from settings.model import Platform
 from settings.realm.policy import unmet
@@ -19,6 +19,7 @@ from settings.types import is_address, is_loopback
 from settings.wrong import Wrong
 
 _POLICY = "realm.passwordPolicy"
+MOST_DOTS = 24
 # What is written to the realm itself, by what it is called in `Realm`.
 _OF_THE_REALM = {
     "displayName": "display_name",
@@ -90,31 +91,49 @@ def mail(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 
 def second_factor(settings: Settings, known: Known) -> Iterator[Wrong]:
-    declared, where = settings.realm.second_factor, "realm.secondFactor"
+    declared = settings.realm.second_factor
     if declared is None:
         return
-    kinds = (f"{where}.oneTimeCodes", f"{where}.passkeys")
+    codes, keys, required = (f"realm.secondFactor.{name}" for name in ("oneTimeCodes", "passkeys", "required"))
     host = urlsplit(settings.keycloak.url).hostname or ""
-    # Browsers make an address of 127.1 as well.
-    if (
-        declared.passkeys
-        and (is_address(host) or host.rpartition(".")[2].isdigit())
-        and known.values("keycloak.url", kinds[1])
-    ):
-        # WebAuthn Level 3, section 5.1.3: the effective domain of the page has to be a valid domain.
-        expected = "expected a host name, such as localhost, with passkeys: browsers make none for an address"
-        yield Wrong(("keycloak.url", kinds[1]), settings.keycloak.url, expected)
-    nothing = not declared.one_time_codes and not declared.passkeys
-    if declared.required != "nobody" and nothing and known.values(*kinds, f"{where}.required"):
-        expected = f"expected nobody, or one of {' and '.join(kinds)} true: nobody could log in"
-        yield Wrong((f"{where}.required",), declared.required, expected)
-    others = "realm.identityProviders"
-    if declared.required != "nobody" and settings.realm.identity_providers and known.values(f"{where}.required"):
+    # Browsers make an address of 127.1 as well. WebAuthn Level 3, section 5.1.3: the page's domain has to be valid.
+    address = is_address(host) or host.rpartition(".")[2].isdigit()
+    if declared.passkeys and address and known.values("keycloak.url", keys):
+        expected = "expected a host name in keycloak.url, such as localhost: browsers make no passkeys for an address"
+        yield Wrong(("keycloak.url", keys), settings.keycloak.url, expected)
+    if declared.required == "nobody" or not known.values(required):
+        return
+    if not declared.one_time_codes and not declared.passkeys and known.values(codes, keys):
+        yield Wrong((required,), declared.required, f"expected {codes} or {keys} true with it: nobody could set one up")
+    if settings.realm.identity_providers:
         expected = (
-            f"expected nobody with {others}: at a first login there Keycloak links an account here by its password or "
-            "by mail, without the factor"
+            "expected nobody with realm.identityProviders: at a first login there Keycloak links an account here by "
+            "its password or by mail, without the factor"
         )
-        yield Wrong((f"{where}.required",), declared.required, expected)
+        yield Wrong((required,), declared.required, expected)
+    grants = "realm.directAccessGrants"
+    alone = declared.required == "everybody" and not declared.one_time_codes
+    if alone and settings.realm.direct_access_grants and known.values(grants, codes):
+        yield Wrong((grants,), "true", f"expected false with {required} and without {codes}: a passkey needs a browser")
+    if declared.required == "administrators":
+        yield from _unknown_roles(settings, known)
+
+
+def _unknown_roles(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """Roles that Keycloak would take for another client's, or for none: then nobody is asked for a factor.
+
+    It tries every dot of `client.role`, from the right, 25 times at most (`KeycloakModelUtils.getRoleFromString`).
+    """
+    realm = settings.realm
+    owner = groups_client(realm.client_id)
+    many = [group for group in realm.groups.admins if f"{owner}.{group}".count(".") > MOST_DOTS]
+    if many and known.values("realm.groups.admins", "realm.clientId"):
+        expected = f"expected names with fewer dots: {MOST_DOTS} at most with the client {owner} before them"
+        yield Wrong(("realm.groups.admins",), ", ".join(many), expected)
+    for i, account in enumerate(realm.service_accounts):
+        key = f"realm.serviceAccounts[{i}].clientId"
+        if account.client_id.startswith(f"{owner}.") and known.values(key, "realm.clientId"):
+            yield Wrong((key,), account.client_id, f"expected a name that does not begin with {owner}.")
 
 
 def fetched(settings: Settings, known: Known) -> Iterator[Wrong]:

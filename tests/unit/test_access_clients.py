@@ -238,6 +238,18 @@ def test_direct_grants_that_are_off_are_named(server: Fake, provider: oidc.Provi
         oidc.password_grant(provider, "mlflow-cli", "bob", "secret", offline=False)
 
 
+def test_a_password_alone_that_is_not_enough_is_told_so(
+    provider: oidc.Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keycloak answers with a page for people (`DenyAccessAuthenticator`)."""
+    answer = requests.Response()
+    answer.status_code, answer._content = 401, b"<html>Access denied</html>"
+    answer.headers["Content-Type"] = "text/html;charset=utf-8"
+    monkeypatch.setattr("mlflow_sso_client.web.Web.ask", lambda *_, **__: answer)
+    with pytest.raises(CredentialsError, match="a password alone for user bob; a second factor is required"):
+        oidc.password_grant(provider, "mlflow-cli", "bob", "secret", offline=False)
+
+
 def test_an_unknown_session_id_is_an_error() -> None:
     with pytest.raises(UnknownNameError, match="no session x"):
         sessions.by_id([], "x")

@@ -45,6 +45,17 @@ def test_a_step_that_somebody_added_is_told() -> None:
     assert alias in found.evidence
 
 
+def test_what_leads_past_the_flows_is_told() -> None:
+    seen, realm = stack("administrators")
+    realm.providers["github"] = {"alias": "github", "enabled": True, "config": {}}
+    client = realm.named("clients", "clientId", "mlflow-cli")
+    client["authenticationFlowBindingOverrides"] = {"browser": "some-flow"}
+    told = [one.evidence for one in second_factor(seen)]
+    assert len(told) == 2
+    assert "people of github" in told[0]
+    assert "mlflow-cli has login flows of its own" in told[1]
+
+
 def stack(required: str) -> tuple[Observed, FakeRealm]:
     """A stack, and its realm after `up`."""
     sample = settings({"realm": {"secondFactor": {"required": required}}})

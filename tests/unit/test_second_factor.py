@@ -25,6 +25,7 @@ Tree = dict[str, Any]
 TWO = {"groups": {"admins": ["ml admins", "owners"], "users": ["researchers"]}}
 ADMINISTRATORS: Tree = {"passkeys": True, "required": "administrators"}
 EVERYBODY: Tree = {"required": "everybody"}
+KEYS_ALONE: Tree = {"oneTimeCodes": False, "passkeys": True, "required": "everybody"}
 GOOGLE: Tree = {"alias": "google", "kind": "google", "clientId": "c", "clientSecret": "operators-own"}
 
 
@@ -302,6 +303,20 @@ def test_what_else_is_said_of_an_action_stays() -> None:
         ),
         ({"realm": {"secondFactor": EVERYBODY, "identityProviders": [GOOGLE]}}, {"realm.secondFactor.required"}),
         ({"realm": {"secondFactor": {"passkeys": True}, "identityProviders": [GOOGLE]}}, set()),
+        (
+            {"realm": {"secondFactor": KEYS_ALONE, "directAccessGrants": True}},
+            {"realm.directAccessGrants"},
+        ),
+        ({"realm": {"secondFactor": KEYS_ALONE}}, set()),
+        ({"realm": {"secondFactor": EVERYBODY, "directAccessGrants": True}}, set()),
+        (
+            {"realm": {"secondFactor": ADMINISTRATORS, "serviceAccounts": [{"clientId": "mlflow-groups.ml"}]}},
+            {"realm.serviceAccounts[0].clientId"},
+        ),
+        (
+            {"realm": {"secondFactor": ADMINISTRATORS, "groups": {"admins": [".".join("a" * 26)], "users": ["u"]}}},
+            {"realm.groups.admins"},
+        ),
     ],
 )
 def test_what_nobody_could_log_in_with_is_refused_by_key(config: Tree, keys: set[str]) -> None:
