@@ -28,11 +28,12 @@ def steps(wanted: Tree, actual: Actual) -> Iterator[Step]:
             path = f"{_ACTIONS_PATH}/{one['alias']}"
             changes = (said("enabled", action.get("enabled"), one["enabled"]),)
             yield Step(f"required action {one['alias']}", changes, partial(put, actual, path, {**action, **one}))
+    other = changed(wanted, actual)
     for flow in _at_top(wanted):
         where, alias = f"login flow {flow['alias']}", flow["alias"]
         if alias not in actual.flows:
             yield Step(where, ("is made",), partial(_make, actual, alias, wanted))
-        elif alias in changed(wanted, actual):
+        elif alias in other:
             # One in use cannot be removed, and its people log in meanwhile.
             yield Step(where, ("is made anew",), partial(_make_anew, actual, alias, wanted))
     uses = {key: wanted[key] for key in BUILT_IN if key in wanted and actual.realm.get(key) != wanted[key]}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 from mlflow_sso_client.errors import AccessError
 
-from stackctl.clients.keycloak_admin import RealmClient
+from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmClient
+from stackctl.realm.actual import Actual
+from stackctl.realm.steps import steps
 from tests.unit.fake_flows import Flows
 
 _LISTS = {"/groups": "groups", "/clients": "clients", "/users": "users"}
@@ -230,3 +232,12 @@ class Components:
             mine = self.all[steps[1]]
             config = {**mine["config"], **document["config"]}
             self.all[steps[1]] = {**mine, "config": {key: value for key, value in config.items() if value}}
+
+
+def apply(realm: FakeRealm, wanted: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    """Takes the steps that lead a realm to its declaration, and returns what they say."""
+    found = steps(wanted, before, Actual(cast("KeycloakAdmin", realm)))
+    said = [f"{step.where}: {'; '.join(step.changes)}" for step in found]
+    for step in found:
+        step.take()
+    return said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -10,14 +10,11 @@ from components.realm.document import realm_import
 from components.realm.flows import BUILT_IN
 from components.realm.spec import realm_spec
 from components.stack import stack_spec
-from stackctl.clients.keycloak_admin import KeycloakAdmin
 from stackctl.doctor.checks_factors import second_factor
 from stackctl.doctor.observed import Observed
-from stackctl.realm.actual import Actual
-from stackctl.realm.steps import steps
 from tests.samples import settings
 from tests.unit.doctor import observed
-from tests.unit.fake_realm import FakeRealm
+from tests.unit.fake_realm import FakeRealm, apply
 
 
 @pytest.mark.parametrize(
@@ -61,8 +58,7 @@ def stack(required: str) -> tuple[Observed, FakeRealm]:
     sample = settings({"realm": {"secondFactor": {"required": required}}})
     wanted, none = (realm_import(realm_spec(one), lambda _: "x") for one in (sample, settings()))
     realm = FakeRealm(none)
-    for step in steps(wanted, none, Actual(cast("KeycloakAdmin", realm))):
-        step.take()
+    apply(realm, wanted, none)
     seen = observed(settings=sample, spec=stack_spec(sample))
     seen.__dict__["realm_admin"] = realm
     return seen, realm

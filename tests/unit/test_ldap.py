@@ -25,7 +25,7 @@ from stackctl.realm.directories import silent
 from stackctl.realm.fingerprint import fingerprint
 from stackctl.realm.steps import steps
 from tests.samples import settings
-from tests.unit.fake_realm import FakeRealm
+from tests.unit.fake_realm import FakeRealm, apply
 
 Tree = dict[str, Any]
 LDAP: Tree = {
@@ -141,14 +141,6 @@ def test_the_password_is_in_no_file_and_keycloak_may_go_there() -> None:
         ("ldap.acme.example", 636),
         ("ldap2.acme.example", 1636),
     }
-
-
-def apply(realm: FakeRealm, wanted: Tree, before: Tree) -> list[str]:
-    found = steps(wanted, before, Actual(cast("KeycloakAdmin", realm)))
-    said = [f"{step.where}: {'; '.join(step.changes)}" for step in found]
-    for step in found:
-        step.take()
-    return said
 
 
 def kept(tree: Tree) -> Tree:

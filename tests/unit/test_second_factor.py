@@ -19,7 +19,7 @@ from stackctl.realm.actual import Actual
 from stackctl.realm.steps import steps
 from tests.samples import settings
 from tests.unit.fake_flows import BROWSER
-from tests.unit.fake_realm import FakeRealm
+from tests.unit.fake_realm import FakeRealm, apply
 
 Tree = dict[str, Any]
 TWO = {"groups": {"admins": ["ml admins", "owners"], "users": ["researchers"]}}
@@ -46,14 +46,6 @@ def flow(tree: Tree, binding: str, alias: str = "") -> list[Any]:
             config = configs.get(step.get("authenticatorConfig", ""), {})
             found.append((step["requirement"], step["authenticator"], *map(str, config.values())))
     return found
-
-
-def apply(realm: FakeRealm, wanted: Tree, before: Tree) -> list[str]:
-    found = steps(wanted, before, Actual(cast("KeycloakAdmin", realm)))
-    said = [f"{step.where}: {'; '.join(step.changes)}" for step in found]
-    for step in found:
-        step.take()
-    return said
 
 
 def refused(config: Tree) -> dict[str, str]:
