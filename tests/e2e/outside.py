@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
+import random
 import shutil
 import subprocess
 import sys
@@ -29,11 +29,7 @@ def server() -> Iterator[Server | None]:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         yield None
         return
-    name = f"t{secrets.token_hex(4)}"
-    # Of TEST-NET-2 (RFC 5737): four addresses for the two ends.
-    first = 4 * secrets.randbelow(63)
-    here, there = f"198.51.100.{first + 1}", f"198.51.100.{first + 2}"
-    _ip("netns", "add", name)
+    name, here, there = _claim()
     try:
         _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
         _ip("address", "add", f"{here}/30", "dev", name)
@@ -52,6 +48,17 @@ def server() -> Iterator[Server | None]:
     finally:
         # The cable goes with one of its ends.
         _ip("netns", "delete", name)
+
+
+def _claim() -> tuple[str, str, str]:
+    """A namespace, and an address at each end of its cable, which no other run on this machine has."""
+    # Four addresses each of TEST-NET-2 (RFC 5737).
+    for first in random.sample(range(0, 256, 4), 64):
+        name = f"outside{first}"
+        # It fails where the name is taken.
+        if subprocess.run(("ip", "netns", "add", name), capture_output=True, check=False).returncode == 0:
+            return name, f"198.51.100.{first + 1}", f"198.51.100.{first + 2}"
+    raise RuntimeError("every address of TEST-NET-2 is taken; `ip netns list` shows by what")
 
 
 def _ip(*words: str) -> None:

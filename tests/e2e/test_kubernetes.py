@@ -22,6 +22,7 @@ from tests.e2e.cluster import (
     kubectl,
     lacking,
     namespace,
+    reaches,
     run_pod,
     until,
 )
@@ -140,7 +141,7 @@ def test_an_undeclared_caller_reaches_nothing(k8s: Stack) -> None:
         mlflow = get("pods", "-n", k8s.physical, "-l", "mlflow-sso.component=mlflow")["items"][0]["metadata"]["name"]
         for service, port in (("postgres", 5432), ("redis", 6379), ("keycloak", 8080)):
             host = address(k8s.physical, service)
-            assert connects(k8s.physical, mlflow, host, port), f"mlflow does not reach {service}"
+            reaches(k8s.physical, mlflow, host, port)
             assert not connects(elsewhere, "stranger", host, port), f"another namespace reaches {service}"
             assert not connects(k8s.physical, "neighbour", host, port), f"an undeclared neighbour reaches {service}"
         assert not connects(elsewhere, "stranger", address(k8s.physical, "mlflow"), 5000)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from stackctl.engines import pulumi_cli
-from tests.e2e.cluster import cluster_or_skip, connects, enforces_policies, get, kubectl, namespace, until
+from tests.e2e.cluster import cluster_or_skip, connects, enforces_policies, get, kubectl, namespace, reaches, until
 from tests.e2e.harness import Stack
 from tests.e2e.throwaway import EXIT_CODE, IMAGE, KEPT, SMALL, SWEPT, Throwaway, build
 
@@ -93,7 +93,7 @@ def overfull(up: Throwaway) -> str:
 
 def test_a_port_is_open_to_who_calls_it_and_to_nobody_else(up: Throwaway, server: tuple[str, int]) -> None:
     where, own = up.stack.physical, serving(up.stack)
-    assert connects(where, own["asker"], "keeper", 8080)
+    reaches(where, own["asker"], "keeper", 8080)
     with namespace(scrapers(up.stack)) as other:
         kubectl(
             "run", "asking", "-n", other, f"--image={IMAGE}", "--image-pull-policy=IfNotPresent", "--", "sleep", "99"
@@ -101,14 +101,14 @@ def test_a_port_is_open_to_who_calls_it_and_to_nobody_else(up: Throwaway, server
         kubectl("wait", "-n", other, "pod/asking", "--for=condition=Ready", "--timeout=60s")
         if not enforces_policies(other, "asking"):
             pytest.skip("the cluster enforces no NetworkPolicy")
-        until(lambda: connects(other, "asking", f"keeper.{where}", 9000), "metrics are read", 20)
+        reaches(other, "asking", f"keeper.{where}", 9000)
         assert not connects(other, "asking", f"keeper.{where}", 8080), "what reads metrics reads nothing else"
     assert not connects(where, own["asker"], "keeper", 9000), "another port of the same program"
     address = pods(up.stack, "keeper")[0]["status"]["podIP"]
     for host in ("keeper", address):
         assert not connects(where, own["stranger"], host, 8080)
     # The way out is one address and one port, of one program.
-    assert connects(where, own["asker"], *server)
+    reaches(where, own["asker"], *server)
     assert not connects(where, own["asker"], server[0], 10250), "another port of the same server"
     for name in ("stranger", "keeper"):
         assert not connects(where, own[name], *server), name
