@@ -58,6 +58,8 @@ def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) ->
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
     site = checked.prepare(scope)
     secrets = Secrets("secrets", scope)
+    # The engine makes one after the other, and Keycloak's provider waits for this one.
+    secrets.value(spec.admin.client_secret)
     site.share(spec.shared(platform.inside), secrets)
     components = {workload.name: Component(workload, site, secrets, scope) for workload in spec.workloads}
     keycloak = components.get(KEYCLOAK)
