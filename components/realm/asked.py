@@ -57,9 +57,7 @@ class Asked:
         # Every CA of the machine takes 45 ms to read; without them a context trusts nobody.
         secured = urllib.parse.urlsplit(url).scheme == "https"
         context = ssl.create_default_context() if secured else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._opener = urllib.request.build_opener(
-            proxies, urllib.request.HTTPSHandler(context=context), _NoRedirect()
-        )
+        self._opener = urllib.request.build_opener(proxies, urllib.request.HTTPSHandler(context=context), _NoRedirect())
 
     def mail_server(self, secret: str) -> dict[str, Any] | None:
         """What the realm's resource has to say for the realm to keep its mail server; None for none.

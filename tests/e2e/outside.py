@@ -55,9 +55,10 @@ def _claim() -> tuple[str, str, str]:
     # Four addresses each of TEST-NET-2 (RFC 5737).
     for first in random.sample(range(0, 256, 4), 64):
         name = f"outside{first}"
-        # It fails where the name is taken.
-        if subprocess.run(("ip", "netns", "add", name), capture_output=True, check=False).returncode == 0:
+        made = subprocess.run(("ip", "netns", "add", name), stderr=subprocess.PIPE, text=True, check=False)
+        if made.returncode == 0:
             return name, f"198.51.100.{first + 1}", f"198.51.100.{first + 2}"
+        assert "File exists" in made.stderr, made.stderr
     raise RuntimeError("every address of TEST-NET-2 is taken; `ip netns list` shows by what")
 
 
