@@ -9,6 +9,7 @@ from components.realm.elsewhere import declared_groups, each_once, is_for_others
 from settings import Settings
 from settings.known import Known
 from settings.realm import IdentityProvider
+from settings.realm.providers import GITLAB
 from settings.wrong import Wrong
 
 # What only a provider of the kind oidc is told, by its name in `IdentityProvider`.
@@ -19,6 +20,9 @@ _NEEDED = {
     "jwksUrl": "jwks_url",
 }
 _OPTIONAL = {"userInfoUrl": "user_info_url", "logoutUrl": "logout_url"}
+# Where everybody may have an account, by the host of the issuer, and what tells a company's people from others there.
+_EVERYBODYS = {"accounts.google.com": ("Google", "your-domain.example"), "gitlab.com": ("gitlab.com", "your-group")}
+_OPEN_TO_ALL = {"google": "https://accounts.google.com", "gitlab": GITLAB}
 
 
 def providers(settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -37,7 +41,7 @@ def _addresses(one: IdentityProvider, where: str, settings: Settings, known: Kno
         key, value = f"{where}.{name}", getattr(one, field)
         if not known.presence(key):
             continue
-        if one.kind != "oidc" and value is not None:
+        if one.kind != "oidc" and value is not None and (one.kind, name) != ("gitlab", "issuer"):
             yield Wrong((key,), value, f"expected none with kind: {one.kind}, which knows it")
         elif one.kind == "oidc" and value is None and name in _NEEDED:
             yield Wrong((key,), "", "required with kind: oidc, and not given")
@@ -61,7 +65,10 @@ def _groups(one: IdentityProvider, where: str, settings: Settings, known: Known)
         named = {"groups": one.groups.values(), "defaultGroups": one.default_groups}
         yield from named_groups(where, named, declared, known)
     default = f"{where}.defaultGroups"
-    google = one.kind == "google" or urlsplit(one.issuer or "").hostname == "accounts.google.com"
-    if one.default_groups and google and known.values(f"{where}.kind", f"{where}.issuer", default):
-        expected = "expected none with Google, where everybody has an account; groups: {your-domain.example: ...}"
+    if not one.default_groups or not known.values(f"{where}.kind", f"{where}.issuer", default):
+        return
+    host = urlsplit(one.issuer or _OPEN_TO_ALL.get(one.kind, "")).hostname
+    name, instead = _EVERYBODYS.get(str(host), ("", ""))
+    if name:
+        expected = f"expected none with {name}, where everybody has an account; groups: {{{instead}: ...}}"
         yield Wrong((default,), ", ".join(one.default_groups), expected)

@@ -13,12 +13,13 @@ from components.identity import provider_secret
 from platforms.secrets import Secret
 from settings import reveal
 from settings.realm import IdentityProvider
+from settings.realm.providers import GITLAB
 from settings.types import port_of
 
 FIRST_LOGIN = "first broker login"
 MAPPER = "oidc-advanced-group-idp-mapper"
 EVERYBODY = "oidc-hardcoded-group-idp-mapper"
-_DEFAULT_CLAIMS = {"oidc": "groups", "entra": "roles", "google": "hd"}
+_DEFAULT_CLAIMS = {"oidc": "groups", "entra": "roles", "google": "hd", "gitlab": "groups"}
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,17 @@ def _addresses(settings: IdentityProvider) -> dict[str, str]:
             "tokenUrl": "https://oauth2.googleapis.com/token",
             "jwksUrl": "https://www.googleapis.com/oauth2/v3/certs",
             "userInfoUrl": "https://openidconnect.googleapis.com/v1/userinfo",
+        }
+    elif settings.kind == "gitlab":
+        # GitLab, "GitLab as OpenID Connect identity provider": its endpoints by its own discovery document.
+        base = (settings.issuer or GITLAB).rstrip("/")
+        found = {
+            "issuer": base,
+            "authorizationUrl": f"{base}/oauth/authorize",
+            "tokenUrl": f"{base}/oauth/token",
+            "jwksUrl": f"{base}/oauth/discovery/keys",
+            # It tells of groups here alone, and not in its ID tokens.
+            "userInfoUrl": f"{base}/oauth/userinfo",
         }
     else:
         found = {

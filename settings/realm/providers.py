@@ -13,6 +13,8 @@ from settings.types import Group, GroupName, Password, Scope, Url
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
+# The one where everybody may have an account.
+GITLAB = "https://gitlab.com"
 # The directory of everybody's own Microsoft account (Microsoft, "OpenID Connect on the Microsoft identity platform").
 _CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
@@ -56,12 +58,14 @@ class IdentityProvider(Group):
     """A provider of OpenID Connect whose people may log in here."""
 
     alias: Alias = Field(description="Its name in Keycloak, and in the redirect URI that it has to know")
-    kind: Literal["oidc", "entra", "google"] = Field(
-        "oidc", description="entra and google know their URLs; oidc is told them"
+    kind: Literal["oidc", "entra", "google", "gitlab"] = Field(
+        "oidc", description="entra, google and gitlab know their URLs; oidc is told them"
     )
     display_name: str = Field("", description="What its button on the login page says; default: the alias")
     tenant: Tenant | None = Field(None, description="With entra: the id of the directory")
-    issuer: Issuer | None = Field(None, description="With oidc: the `iss` of its tokens")
+    issuer: Issuer | None = Field(
+        None, description="With oidc: the `iss` of its tokens; with gitlab: its URL, default https://gitlab.com"
+    )
     authorization_url: Url | None = Field(None, description="With oidc: where browsers log in")
     token_url: Url | None = Field(None, description="With oidc: where Keycloak gets tokens")
     jwks_url: Url | None = Field(None, description="With oidc: its keys")

@@ -16,16 +16,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.e2e.keycloak import claims
 
 
-def _base64(data: bytes) -> str:
+def encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _number(value: int) -> str:
-    return _base64(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+def number(value: int) -> str:
+    return encoded(value.to_bytes((value.bit_length() + 7) // 8, "big"))
 
 
-def _unsigned(header: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
-    return ".".join(_base64(json.dumps(part).encode()) for part in (header, payload))
+def unsigned(header: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
+    return ".".join(encoded(json.dumps(part).encode()) for part in (header, payload))
 
 
 class Forger:
@@ -37,16 +37,16 @@ class Forger:
         self._true = next(key for key in public if key["kid"] == self._header["kid"])
         self._own = rsa.generate_private_key(65537, 2048)
         numbers = self._own.public_key().public_numbers()
-        self._jwk = {"kty": "RSA", "alg": "RS256", "use": "sig", "n": _number(numbers.n), "e": _number(numbers.e)}
+        self._jwk = {"kty": "RSA", "alg": "RS256", "use": "sig", "n": number(numbers.n), "e": number(numbers.e)}
 
     def _by_own_key(self, **header: Any) -> str:
-        text = _unsigned({**self._header, **header}, self._payload)
-        return f"{text}.{_base64(self._own.sign(text.encode(), padding.PKCS1v15(), SHA256()))}"
+        text = unsigned({**self._header, **header}, self._payload)
+        return f"{text}.{encoded(self._own.sign(text.encode(), padding.PKCS1v15(), SHA256()))}"
 
     def _by_public_key(self, secret: bytes, alg: str) -> str:
         """The realm's public key as a secret that both sides share."""
-        text = _unsigned({**self._header, "alg": alg}, self._payload)
-        return f"{text}.{_base64(hmac.digest(secret, text.encode(), hashlib.sha256))}"
+        text = unsigned({**self._header, "alg": alg}, self._payload)
+        return f"{text}.{encoded(hmac.digest(secret, text.encode(), hashlib.sha256))}"
 
     def _secrets(self) -> Iterator[tuple[str, bytes]]:
         n, e = (int.from_bytes(base64.urlsafe_b64decode(self._true[part] + "=="), "big") for part in ("n", "e"))
@@ -61,7 +61,7 @@ class Forger:
     def all(self) -> Iterator[tuple[str, str]]:
         """Each forged token, by what is wrong with it."""
         for alg in ("none", "None", "NONE", "nOnE", "", None, 0, ["RS256"]):
-            text = _unsigned({**self._header, "alg": alg}, self._payload)
+            text = unsigned({**self._header, "alg": alg}, self._payload)
             yield f"alg {alg!r}, no signature", f"{text}."
             yield f"alg {alg!r}, some signature", f"{text}.AAAA"
         for name, secret in self._secrets():
@@ -92,6 +92,6 @@ class Forger:
             yield f"kid {trick!r}", self._by_own_key(kid=trick)
         yield "an extension that has to be understood", self._by_own_key(crit=["exp"], b64=False)
         yield "another type", self._by_own_key(typ="at+jwt", cty="JWT")
-        yield "an empty signature", _unsigned(self._header, self._payload) + "."
-        yield "two parts", _unsigned(self._header, self._payload)
-        yield "five parts", _unsigned(self._header, self._payload) + ".a.b.c"
+        yield "an empty signature", unsigned(self._header, self._payload) + "."
+        yield "two parts", unsigned(self._header, self._payload)
+        yield "five parts", unsigned(self._header, self._payload) + ".a.b.c"

@@ -1,4 +1,4 @@
-"""People of another identity provider log in: a second realm stands for it, with groups of its own names."""
+"""People of other identity providers log in: of a second realm with groups of its own names, and of a GitLab."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
+from tests.e2e import gitlab
+from tests.e2e.gitlab import GitLab
 from tests.e2e.harness import TIMEOUT, Stack, free_ports
 from tests.e2e.keycloak import KeycloakAdmin
 
@@ -21,8 +23,14 @@ PEOPLE = {"eve": ["ML Admins (all)"], "finn": ["ml-users"], "gail": ["ml-users",
 GROUPS = {"ML Admins (all)": "mlflow-admins", "ml-users": "mlflow-users", "data+science": "mlflow-users"}
 
 
+@pytest.fixture(scope="module")
+def lab() -> Iterator[GitLab]:
+    with gitlab.gitlab() as found:
+        yield found
+
+
 @pytest.fixture(scope="module", params=["compose", pytest.param("pulumi", marks=pytest.mark.pulumi)])
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lab: GitLab) -> Iterator[Stack]:
     mlflow, port = free_ports(2)
     public, inside = f"http://localhost:{port}/realms/partner", "http://keycloak:8080/realms/partner"
     provider = {
@@ -37,9 +45,18 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         "trustEmail": True,
         "groups": GROUPS,
     }
+    other = {
+        "alias": "lab",
+        "kind": "gitlab",
+        "displayName": "Our GitLab",
+        "issuer": f"{lab.url}/",
+        "clientId": gitlab.CLIENT,
+        "clientSecret": gitlab.SECRET,
+        "groups": {"acme/ml": "mlflow-users", "acme/ml/leads": "mlflow-admins"},
+    }
     urls = {"mlflow": {"url": f"http://localhost:{mlflow}"}, "keycloak": {"url": f"http://localhost:{port}"}}
     made = Stack.make(
-        request.param, tmp_path_factory.mktemp("partner"), **urls, realm={"identityProviders": [provider]}
+        request.param, tmp_path_factory.mktemp("partner"), **urls, realm={"identityProviders": [provider, other]}
     )
     with made.running():
         make_partner(KeycloakAdmin(made.outputs()), made.outputs()["identity_providers"]["partner"]["redirect_uri"])
@@ -72,31 +89,36 @@ def make_partner(keycloak: KeycloakAdmin, redirect_uri: str) -> None:
     )  # fmt: skip
 
 
+def follow(browser: requests.Session, url: str, **form: str) -> requests.Response:
+    """To where it ends. Keycloak marks its cookies Secure on loopback too, and `requests` would hold them back."""
+    answer = browser.request("POST" if form else "GET", url, data=form, timeout=TIMEOUT, allow_redirects=False)
+    for cookie in browser.cookies:
+        cookie.secure = False
+    while answer.is_redirect:
+        answer = browser.get(answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False)
+        for cookie in browser.cookies:
+            cookie.secure = False
+    return answer
+
+
+def press(stack: Stack, browser: requests.Session, alias: str, label: str) -> requests.Response:
+    """Where the button of a provider leads."""
+    page = follow(browser, f"{stack.outputs()['mlflow_url']}/login")
+    button = re.search(rf'<a[^>]*id="social-{alias}"[^>]*href="([^"]+)"', page.text, re.DOTALL)
+    button = button or re.search(rf'href="(/realms/[^"]*/broker/{alias}/login[^"]*)"', page.text)
+    assert button, page.text[:3000]
+    assert label in page.text
+    return follow(browser, urljoin(page.url, unescape(button[1])))
+
+
 def log_in(stack: Stack, name: str) -> tuple[requests.Session, requests.Response]:
     """What a person does: the button, the other page, and back; with where it ends."""
     browser = requests.Session()
-
-    def follow(url: str, **form: str) -> requests.Response:
-        # Keycloak marks its cookies Secure on loopback too, as browsers allow; `requests` would hold them back.
-        answer = browser.request("POST" if form else "GET", url, data=form, timeout=TIMEOUT, allow_redirects=False)
-        for cookie in browser.cookies:
-            cookie.secure = False
-        while answer.is_redirect:
-            answer = browser.get(answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False)
-            for cookie in browser.cookies:
-                cookie.secure = False
-        return answer
-
-    page = follow(f"{stack.outputs()['mlflow_url']}/login")
-    button = re.search(r'<a[^>]*id="social-partner"[^>]*href="([^"]+)"', page.text, re.DOTALL)
-    button = button or re.search(r'href="(/realms/[^"]*/broker/partner/login[^"]*)"', page.text)
-    assert button, page.text[:3000]
-    assert "Partner Inc." in page.text
-    there = follow(urljoin(page.url, unescape(button[1])))
+    there = press(stack, browser, "partner", "Partner Inc.")
     assert "/realms/partner/" in there.url
     action = re.search(r'action="([^"]+)"', there.text)
     assert action, there.text[:3000]
-    return browser, follow(unescape(action[1]), username=name, password=PASSWORD)
+    return browser, follow(browser, unescape(action[1]), username=name, password=PASSWORD)
 
 
 def current(stack: Stack, browser: requests.Session) -> dict[str, Any]:
@@ -135,14 +157,35 @@ def test_what_the_partner_takes_away_is_gone_at_the_next_login(stack: Stack) -> 
     assert current(stack, browser)["is_admin"] is False
 
 
+@pytest.mark.parametrize(
+    ("groups", "is_admin"), [(["acme", "acme/ml"], False), (["acme/ml/leads", "acme/ml"], True), (["acme/ml"], False)]
+)
+def test_a_person_of_gitlab_has_the_rights_of_its_paths(
+    stack: Stack, lab: GitLab, groups: list[str], is_admin: bool
+) -> None:
+    """It tells of them in no ID token."""
+    lab.groups, browser = groups, requests.Session()
+    page = press(stack, browser, "lab", "Our GitLab")
+    assert page.url.startswith(stack.outputs()["mlflow_url"]), page.url
+    found = current(stack, browser)
+    assert (found["username"], found["is_admin"]) == ("lara", is_admin)
+
+
+def test_a_path_that_only_begins_like_one_is_another(stack: Stack, lab: GitLab) -> None:
+    lab.groups, browser = ["acme", "acme/ml2", "x/acme/ml"], requests.Session()
+    press(stack, browser, "lab", "Our GitLab")
+    url = f"{stack.outputs()['mlflow_url']}/ajax-api/2.0/mlflow/users/current"
+    assert browser.get(url, timeout=TIMEOUT, allow_redirects=False).status_code in {302, 401, 403}
+
+
 def test_a_second_up_changes_nothing_and_another_name_is_taken(stack: Stack) -> None:
     said = stack.up().stderr
     assert "identity provider" not in said
-    (provider,) = stack.config["realm"]["identityProviders"]
+    provider, _ = stack.config["realm"]["identityProviders"]
     provider["displayName"] = "Partner AG"
     stack.up()
     keycloak, realm = KeycloakAdmin(stack.outputs()), f"/{stack.outputs()['realm']}"
-    (found,) = keycloak.get(f"{realm}/identity-provider/instances")
+    found = keycloak.get(f"{realm}/identity-provider/instances/partner")
     assert (found["displayName"], found["config"]["clientSecret"]) == ("Partner AG", "**********")
     page = requests.Session().get(f"{stack.outputs()['mlflow_url']}/login", timeout=TIMEOUT)
     assert "Partner AG" in page.text

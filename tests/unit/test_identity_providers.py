@@ -44,6 +44,10 @@ GOOGLE: Tree = {
     "alias": "google", "kind": "google", "clientId": "c", "clientSecret": "operators-own-google",
     "groups": {"acme.example": "mlflow-users"},
 }  # fmt: skip
+GITLAB: Tree = {
+    "alias": "gitlab", "kind": "gitlab", "clientId": "c", "clientSecret": "operators-own-gitlab",
+    "groups": {"acme/ml": "mlflow-users"},
+}  # fmt: skip
 URLS = ("issuer", "authorizationUrl", "tokenUrl", "jwksUrl")
 
 
@@ -81,6 +85,27 @@ def test_entra_and_google_know_their_addresses_and_claims() -> None:
         assert one["config"]["disableUserInfo"] == "false"
     mappers = declared(ENTRA, GOOGLE)["identityProviderMappers"]
     assert [json.loads(one["config"]["claims"])[0]["key"] for one in mappers] == ["roles", "hd"]
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ({}, "https://gitlab.com"),
+        ({"issuer": "https://git.acme.example:8443/lab/"}, "https://git.acme.example:8443/lab"),
+    ],
+)
+def test_gitlab_knows_its_addresses_by_its_own(given: Tree, base: str) -> None:
+    found = declared({**GITLAB, **given})
+    (one,), (mapper,) = found["identityProviders"], found["identityProviderMappers"]
+    config = one["config"]
+    # GitLab's discovery document, `/.well-known/openid-configuration`.
+    assert [config[key] for key in (*URLS, "userInfoUrl")] == [
+        base, f"{base}/oauth/authorize", f"{base}/oauth/token", f"{base}/oauth/discovery/keys", f"{base}/oauth/userinfo"
+    ]  # fmt: skip
+    (claim,) = json.loads(mapper["config"]["claims"])
+    assert claim["key"] == "groups"
+    for path, fits in (("acme/ml", True), ("acme/ml/x", False), ("x/acme/ml", False), ("acme", False)):
+        assert bool(re.fullmatch(claim["value"], path)) == fits
 
 
 def test_each_group_has_one_mapper_which_matches_its_values_and_no_others() -> None:
@@ -149,7 +174,7 @@ class TestSteps:
         [
             ((), (OIDC,)),
             ((OIDC,), ()),
-            ((OIDC,), (ENTRA, GOOGLE)),
+            ((OIDC,), (ENTRA, GOOGLE, GITLAB)),
             ((OIDC,), ({**OIDC, "groups": {"x": "mlflow-users"}},)),
         ],
     )
@@ -212,7 +237,11 @@ class TestSteps:
 @pytest.mark.parametrize(
     ("providers", "keys"),
     [
-        ([OIDC, ENTRA, GOOGLE], []),
+        ([OIDC, ENTRA, GOOGLE, GITLAB], []),
+        ([{**GITLAB, "defaultGroups": ["mlflow-users"]}], ["[0].defaultGroups"]),
+        ([{**GITLAB, "issuer": "https://gitlab.com/", "defaultGroups": ["mlflow-users"]}], ["[0].defaultGroups"]),
+        ([{**GITLAB, "issuer": "https://git.acme.example", "defaultGroups": ["mlflow-users"]}], []),
+        ([{**GITLAB, "tokenUrl": "https://x.example", "tenant": "x"}], ["[0].tenant", "[0].tokenUrl"]),
         ([OIDC, {**OIDC, "alias": "acme"}], ["[0].alias and [1].alias"]),
         ([{"alias": "a", "clientId": "c", "clientSecret": "s"}],
          ["[0].authorizationUrl", "[0].issuer", "[0].jwksUrl", "[0].tokenUrl"]),
