@@ -53,10 +53,13 @@ def port_of(url: str) -> int:
     return SCHEME_PORTS[parts.scheme] if parts.port is None else parts.port
 
 
-def _web_host(parts: SplitResult) -> str | None:
-    """The host of an http(s) URL; None for another one, and for one with a query or credentials."""
-    strange = parts.scheme not in ("http", "https") or parts.query or parts.fragment or parts.username
-    return None if strange else parts.hostname or None
+def _web_host(value: str, parts: SplitResult) -> str | None:
+    """The host of an http(s) URL; None for another one, and for one with a query, credentials or blanks.
+
+    `urlsplit` passes over tabs and ends of lines, and tells no empty query from none.
+    """
+    strange = parts.scheme not in ("http", "https") or "@" in parts.netloc or set("?#") & set(value)
+    return None if strange or not value.isprintable() or " " in value else parts.hostname or None
 
 
 def _origin(value: str) -> str:
@@ -67,7 +70,7 @@ def _origin(value: str) -> str:
         port_ok = parts.port is None or 0 < parts.port < 65536
     except ValueError:
         raise ValueError(expected) from None
-    name = _web_host(parts)
+    name = _web_host(value, parts)
     if name is None or not port_ok or parts.path not in ("", "/"):
         raise ValueError(expected)
     if parts.scheme == "http" and not is_loopback(name):
@@ -97,7 +100,7 @@ def _base(value: str) -> str:
     except ValueError:
         raise ValueError(expected) from None
     path = whole.path.rstrip("/")
-    if _web_host(whole) is None:
+    if _web_host(value, whole) is None:
         raise ValueError(expected)
     if not path:
         return _origin(value)
@@ -188,7 +191,7 @@ def _url(value: str) -> str:
     expected = "expected a URL such as https://service.example.com, without query or credentials"
     try:
         parts = urlsplit(value)
-        known = _web_host(parts) is not None and (parts.port is None or parts.port > 0)
+        known = _web_host(value, parts) is not None and (parts.port is None or parts.port > 0)
     except ValueError:
         known = False
     if not known:

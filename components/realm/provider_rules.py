@@ -42,7 +42,7 @@ def _addresses(one: IdentityProvider, where: str, settings: Settings, known: Kno
         if not known.presence(key):
             continue
         if one.kind != "oidc" and value is not None and (one.kind, name) != ("gitlab", "issuer"):
-            yield Wrong((key,), value, f"expected none with kind: {one.kind}, which knows it")
+            yield Wrong((key,), value, f"expected none with kind: {one.kind}, which has URLs of its own")
         elif one.kind == "oidc" and value is None and name in _NEEDED:
             yield Wrong((key,), "", "required with kind: oidc, and not given")
         elif (
@@ -68,7 +68,7 @@ def _groups(one: IdentityProvider, where: str, settings: Settings, known: Known)
     if not one.default_groups or not known.values(f"{where}.kind", f"{where}.issuer", default):
         return
     host = urlsplit(one.issuer or _OPEN_TO_ALL.get(one.kind, "")).hostname
-    name, instead = _EVERYBODYS.get(str(host), ("", ""))
+    name, instead = _EVERYBODYS.get(str(host).rstrip("."), ("", ""))
     if name:
-        expected = f"expected none with {name}, where everybody has an account; groups: {{{instead}: ...}}"
+        expected = f"expected none with {name}, where everybody may have an account; groups: {{{instead}: ...}}"
         yield Wrong((default,), ", ".join(one.default_groups), expected)

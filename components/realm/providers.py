@@ -14,7 +14,7 @@ from platforms.secrets import Secret
 from settings import reveal
 from settings.realm import IdentityProvider
 from settings.realm.providers import GITLAB
-from settings.types import port_of
+from settings.types import SCHEME_PORTS, port_of
 
 FIRST_LOGIN = "first broker login"
 MAPPER = "oidc-advanced-group-idp-mapper"
@@ -96,7 +96,7 @@ def _addresses(settings: IdentityProvider) -> dict[str, str]:
         }
     elif settings.kind == "gitlab":
         # GitLab, "GitLab as OpenID Connect identity provider": its endpoints by its own discovery document.
-        base = (settings.issuer or GITLAB).rstrip("/")
+        base = _canonical(settings.issuer or GITLAB)
         found = {
             "issuer": base,
             "authorizationUrl": f"{base}/oauth/authorize",
@@ -116,6 +116,13 @@ def _addresses(settings: IdentityProvider) -> dict[str, str]:
         }
     given = {key: value for key, value in found.items() if value}
     return {**given, "disableUserInfo": "false" if "userInfoUrl" in given else "true"}
+
+
+def _canonical(url: str) -> str:
+    """As a server spells its own address: an issuer is compared letter by letter."""
+    parts = urlsplit(url)
+    authority = parts.netloc.lower().removesuffix(f":{SCHEME_PORTS[parts.scheme]}")
+    return f"{parts.scheme}://{authority}{parts.path.rstrip('/')}"
 
 
 def _mappers(settings: IdentityProvider) -> Iterator[tuple[str, Mapping[str, str]]]:

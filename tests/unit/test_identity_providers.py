@@ -240,6 +240,10 @@ class TestSteps:
         ([OIDC, ENTRA, GOOGLE, GITLAB], []),
         ([{**GITLAB, "defaultGroups": ["mlflow-users"]}], ["[0].defaultGroups"]),
         ([{**GITLAB, "issuer": "https://gitlab.com/", "defaultGroups": ["mlflow-users"]}], ["[0].defaultGroups"]),
+        ([{**OIDC, "issuer": "https://gitlab.com.", "defaultGroups": ["mlflow-users"]}], ["[0].defaultGroups"]),
+        *(([{**OIDC, "issuer": f"https://gitlab.com{end}", "defaultGroups": ["mlflow-users"]}], ["[0].issuer"])
+          for end in (" ", "\t", "\x1f", "\n", "?", "#", "/ ")),
+        *(([{**OIDC, "tokenUrl": f"https://{who}@id.example/t"}], ["[0].tokenUrl"]) for who in ("", ":p", "a:p", "a")),
         ([{**GITLAB, "issuer": "https://git.acme.example", "defaultGroups": ["mlflow-users"]}], []),
         ([{**GITLAB, "tokenUrl": "https://x.example", "tenant": "x"}], ["[0].tenant", "[0].tokenUrl"]),
         ([OIDC, {**OIDC, "alias": "acme"}], ["[0].alias and [1].alias"]),
