@@ -53,6 +53,14 @@ def port_of(url: str) -> int:
     return SCHEME_PORTS[parts.scheme] if parts.port is None else parts.port
 
 
+def origin_of(parts: SplitResult) -> str:
+    """The origin of an http or https URL as servers spell it, without its scheme's own port (RFC 6454, section 6.2)."""
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    port = "" if parts.port in (None, SCHEME_PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
 def _web_host(value: str, parts: SplitResult) -> str | None:
     """The host of an http(s) URL; None for another one, and for one with a query, credentials or blanks.
 
@@ -75,9 +83,7 @@ def _origin(value: str) -> str:
         raise ValueError(expected)
     if parts.scheme == "http" and not is_loopback(name):
         raise ValueError("expected https: http is for loopback names only (localhost, *.localhost, 127.0.0.1)")
-    host = f"[{name}]" if ":" in name else name
-    port = "" if parts.port in (None, SCHEME_PORTS[parts.scheme]) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
+    return origin_of(parts)
 
 
 # The first parts of paths that MLflow and its plugin answer themselves (`flask.url_map` and the routers, 3.17.2 and

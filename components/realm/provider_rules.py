@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from components.realm.elsewhere import declared_groups, each_once, is_for_others, named_groups
+from components.realm.providers import issuer_of
 from settings import Settings
 from settings.known import Known
 from settings.realm import IdentityProvider
-from settings.realm.providers import GITLAB
 from settings.wrong import Wrong
 
 # What only a provider of the kind oidc is told, by its name in `IdentityProvider`.
@@ -22,7 +22,6 @@ _NEEDED = {
 _OPTIONAL = {"userInfoUrl": "user_info_url", "logoutUrl": "logout_url"}
 # Where everybody may have an account, by the host of the issuer, and what tells a company's people from others there.
 _EVERYBODYS = {"accounts.google.com": ("Google", "your-domain.example"), "gitlab.com": ("gitlab.com", "your-group")}
-_OPEN_TO_ALL = {"google": "https://accounts.google.com", "gitlab": GITLAB}
 
 
 def providers(settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -67,7 +66,7 @@ def _groups(one: IdentityProvider, where: str, settings: Settings, known: Known)
     default = f"{where}.defaultGroups"
     if not one.default_groups or not known.values(f"{where}.kind", f"{where}.issuer", default):
         return
-    host = urlsplit(one.issuer or _OPEN_TO_ALL.get(one.kind, "")).hostname
+    host = urlsplit(issuer_of(one)).hostname
     name, instead = _EVERYBODYS.get(str(host).rstrip("."), ("", ""))
     if name:
         expected = f"expected none with {name}, where everybody may have an account; groups: {{{instead}: ...}}"

@@ -13,8 +13,7 @@ from components.identity import provider_secret
 from platforms.secrets import Secret
 from settings import reveal
 from settings.realm import IdentityProvider
-from settings.realm.providers import GITLAB
-from settings.types import SCHEME_PORTS, port_of
+from settings.types import origin_of, port_of
 
 FIRST_LOGIN = "first broker login"
 MAPPER = "oidc-advanced-group-idp-mapper"
@@ -73,6 +72,11 @@ def ways_out(settings: IdentityProvider) -> Iterator[tuple[str, int]]:
             yield host, port_of(addresses[name])
 
 
+def issuer_of(settings: IdentityProvider) -> str:
+    """What its tokens call it; empty where nobody says."""
+    return _addresses(settings).get("issuer", "")
+
+
 def _addresses(settings: IdentityProvider) -> dict[str, str]:
     if settings.kind == "entra":
         # Microsoft, "OpenID Connect on the Microsoft identity platform": one directory's endpoints, version 2.0.
@@ -96,7 +100,9 @@ def _addresses(settings: IdentityProvider) -> dict[str, str]:
         }
     elif settings.kind == "gitlab":
         # GitLab, "GitLab as OpenID Connect identity provider": its endpoints by its own discovery document.
-        base = _canonical(settings.issuer or GITLAB)
+        # An issuer is compared letter by letter with the one that the server calls itself.
+        parts = urlsplit(settings.issuer or "https://gitlab.com")
+        base = origin_of(parts) + parts.path.rstrip("/")
         found = {
             "issuer": base,
             "authorizationUrl": f"{base}/oauth/authorize",
@@ -116,13 +122,6 @@ def _addresses(settings: IdentityProvider) -> dict[str, str]:
         }
     given = {key: value for key, value in found.items() if value}
     return {**given, "disableUserInfo": "false" if "userInfoUrl" in given else "true"}
-
-
-def _canonical(url: str) -> str:
-    """As a server spells its own address: an issuer is compared letter by letter."""
-    parts = urlsplit(url)
-    authority = parts.netloc.lower().removesuffix(f":{SCHEME_PORTS[parts.scheme]}")
-    return f"{parts.scheme}://{authority}{parts.path.rstrip('/')}"
 
 
 def _mappers(settings: IdentityProvider) -> Iterator[tuple[str, Mapping[str, str]]]:

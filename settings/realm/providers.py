@@ -13,8 +13,6 @@ from settings.types import Group, GroupName, Password, Scope, Url
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
-# The one where everybody may have an account.
-GITLAB = "https://gitlab.com"
 # The directory of everybody's own Microsoft account (Microsoft, "OpenID Connect on the Microsoft identity platform").
 _CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
 

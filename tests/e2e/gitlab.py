@@ -5,7 +5,6 @@ People are logged in there already. Their groups stand in what it tells at `/oau
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import secrets
@@ -51,10 +50,10 @@ class GitLab:
     def tokens(self, form: dict[str, str]) -> dict[str, Any] | None:
         """What a code is good for; None for whoever is not the one that it was given to (RFC 7636, section 4.6)."""
         asked = self.codes.pop(form.get("code", ""), None)
-        proof = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest()).rstrip(b"=")
+        proof = encoded(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT, SECRET) or asked is None:
             return None
-        if asked.get("code_challenge") != proof.decode():
+        if asked.get("code_challenge") != proof:
             return None
         now = int(time.time())
         claims = {**self.person(), "iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 120}

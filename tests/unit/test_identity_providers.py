@@ -92,6 +92,8 @@ def test_entra_and_google_know_their_addresses_and_claims() -> None:
     [
         ({}, "https://gitlab.com"),
         ({"issuer": "https://git.acme.example:8443/lab/"}, "https://git.acme.example:8443/lab"),
+        ({"issuer": "HTTPS://Git.Acme.example:443/Lab"}, "https://git.acme.example/Lab"),
+        ({"issuer": "https://[2001:DB8::1]:8443"}, "https://[2001:db8::1]:8443"),
     ],
 )
 def test_gitlab_knows_its_addresses_by_its_own(given: Tree, base: str) -> None:
