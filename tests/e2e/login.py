@@ -11,6 +11,21 @@ import requests
 from tests.e2e.harness import TIMEOUT, Client
 
 
+def _unmark(browser: requests.Session) -> None:
+    """Keycloak marks its cookies Secure on loopback too, as browsers allow; `requests` would hold them back."""
+    for cookie in browser.cookies:
+        cookie.secure = False
+
+
+def followed(browser: requests.Session, answer: requests.Response) -> requests.Response:
+    """Where an answer leads in the end."""
+    _unmark(browser)
+    while answer.is_redirect:
+        answer = browser.get(answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False)
+        _unmark(browser)
+    return answer
+
+
 def submit_login(
     browser: requests.Session, url: str, query: Mapping[str, str], username: str, password: str
 ) -> requests.Response:
@@ -18,9 +33,7 @@ def submit_login(
     page = browser.get(url, params=dict(query), timeout=TIMEOUT)
     action = re.search(r'action="([^"]+)"', page.text)
     assert action, f"{page.url} {page.status_code}: {page.text[:500]}"
-    # Keycloak marks its cookies Secure on loopback too, as browsers allow; `requests` would hold them back.
-    for cookie in browser.cookies:
-        cookie.secure = False
+    _unmark(browser)
     form = {"username": username, "password": password}
     return browser.post(unescape(action[1]), data=form, timeout=TIMEOUT, allow_redirects=False)
 

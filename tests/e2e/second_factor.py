@@ -14,6 +14,7 @@ from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticator
 
 from tests.e2e.browser import Browser
 from tests.e2e.harness import TIMEOUT, Client
+from tests.e2e.login import followed
 
 # Seconds that a code is shown for, and how many before and after it Keycloak takes (its default policy).
 PERIOD, AROUND = 30, 1
@@ -93,16 +94,7 @@ class Pages:
         self._follow(self.http.post(unescape(action[1]), data=data, timeout=TIMEOUT, allow_redirects=False))
 
     def _follow(self, answer: requests.Response) -> None:
-        while answer.is_redirect:
-            self._unmark()
-            answer = self.http.get(answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False)
-        self._unmark()
-        self._answer = answer
-
-    def _unmark(self) -> None:
-        """Keycloak marks its cookies Secure on loopback too, as browsers allow; `requests` would hold them back."""
-        for cookie in self.http.cookies:
-            cookie.secure = False
+        self._answer = followed(self.http, answer)
 
     def set_up_code(self) -> App:
         app = App(_hidden(self.text)["totpSecret"])

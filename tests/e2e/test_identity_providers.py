@@ -15,6 +15,7 @@ from tests.e2e import gitlab
 from tests.e2e.gitlab import GitLab
 from tests.e2e.harness import TIMEOUT, Stack, free_ports
 from tests.e2e.keycloak import KeycloakAdmin
+from tests.e2e.login import followed
 
 PASSWORD = "of-a-person-elsewhere"
 SECRET = "of-keycloak-at-the-partner"
@@ -90,15 +91,9 @@ def make_partner(keycloak: KeycloakAdmin, redirect_uri: str) -> None:
 
 
 def follow(browser: requests.Session, url: str, **form: str) -> requests.Response:
-    """To where it ends. Keycloak marks its cookies Secure on loopback too, and `requests` would hold them back."""
+    """To where it ends."""
     answer = browser.request("POST" if form else "GET", url, data=form, timeout=TIMEOUT, allow_redirects=False)
-    for cookie in browser.cookies:
-        cookie.secure = False
-    while answer.is_redirect:
-        answer = browser.get(answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False)
-        for cookie in browser.cookies:
-            cookie.secure = False
-    return answer
+    return followed(browser, answer)
 
 
 def press(stack: Stack, browser: requests.Session, alias: str, label: str) -> requests.Response:
