@@ -216,3 +216,66 @@ def test_artifacts_in_the_place_of_the_server_are_written_and_read(bob: Person) 
     assert bob.ask("POST", f"{AJAX2}/upload-artifact?run_uuid={run}&path=a.txt", data=b"mine").status_code == 200
     assert bob.must("GET", f"{V2}/artifacts/list?run_id={run}")["files"][0]["path"] == "a.txt"
     assert bob.ask("GET", f"/get-artifact?run_uuid={run}&path=a.txt").content == b"mine"
+
+
+def _model(person: Person, experiment: str) -> str:
+    made = person.must("POST", f"{V2}/logged-models", {"experiment_id": experiment, "name": "a-model"})
+    return str(made["model"]["info"]["model_id"])
+
+
+def _naming(person: Person, run: str, model: str) -> dict[str, int]:
+    """What is answered to each request that names a logged model beside a run."""
+    metric = {"key": f"m{secrets.token_hex(4)}", "value": 1, "timestamp": 1, "step": 1, "model_id": model}
+    bodies: dict[str, dict[str, object]] = {
+        "log-inputs": {"models": [{"model_id": model}]},
+        "outputs": {"models": [{"model_id": model, "step": 1}]},
+        "log-metric": metric,
+        "log-batch": {"metrics": [metric]},
+    }
+    asked = {path: person.ask("POST", f"{V2}/runs/{path}", {"run_id": run, **body}) for path, body in bodies.items()}
+    return {path: answer.status_code for path, answer in asked.items()}
+
+
+def test_a_run_names_only_models_that_its_writer_may_use(alice: Person, bob: Person, hidden: Hidden) -> None:
+    own = bob.experiment()
+    run, mine = bob.run(own), _model(bob, own)
+    for theirs in (_model(alice, hidden.experiment), f"m-{'0' * 32}"):
+        assert set(_naming(bob, run, theirs).values()) == {403}
+        both = [{"model_id": mine}, {"model_id": theirs}]
+        assert bob.ask("POST", f"{V2}/runs/log-inputs", {"run_id": run, "models": both}).status_code == 403
+    shown = bob.must("GET", f"{V2}/runs/get?run_id={run}")["run"]
+    assert not shown.get("inputs", {}).get("model_inputs")
+    assert not shown.get("outputs", {}).get("model_outputs")
+    assert set(_naming(bob, run, mine).values()) == {200}
+    lent = alice.experiment()
+    alice.must("POST", f"{V2}/permissions/users/bob/experiments/{lent}", {"permission": "READ"})
+    answers = _naming(bob, run, _model(alice, lent))
+    assert answers.pop("log-inputs") == 200, "a run may use what its writer may read"
+    assert set(answers.values()) == {403}
+
+
+def test_a_hidden_scorer_is_not_run(alice: Person, bob: Person) -> None:
+    """Also by who may read its experiment: a grant of its own takes the place of that."""
+    lent, word = alice.experiment(), f"s{secrets.token_hex(6)}"
+    alice.must("POST", f"{V2}/permissions/users/bob/experiments/{lent}", {"permission": "EDIT"})
+    serial = json.dumps({
+        "name": word, "description": None, "aggregations": [], "is_session_level_scorer": False,
+        "mlflow_version": "3.17.2", "serialization_version": 1, "builtin_scorer_class": "Safety",
+        "builtin_scorer_pydantic_data": {"name": word, "required_columns": ["inputs", "outputs"], "model": "openai:/x"},
+    })  # fmt: skip
+    alice.must("POST", f"{V3}/scorers/register", {"experiment_id": lent, "name": word, "serialized_scorer": serial})
+    trace = new_trace()
+    assert alice.trace(lent, trace).status_code == 200
+    named = {"scorer_name": word, "scorer_version": 1, "serialized_scorer": serial}
+    invoked = {"experiment_id": lent, "trace_ids": [trace], **named}
+    evaluated = {"experiment_id": lent, "trace_ids": [trace], "serialized_scorers": [serial], "scorer_versions": [1]}
+    paths = {f"{AJAX3}/scorer/invoke": invoked, f"{AJAX3}/genai/evaluate/invoke": evaluated}
+    grant = f"{V2}/permissions/users/bob/scorers/{lent}/{word}"
+    assert alice.ask("POST", grant, {"permission": "NO_PERMISSIONS"}).status_code == 201
+    for path, body in paths.items():
+        answer = bob.ask("POST", path, body)
+        assert (answer.status_code, "scorer" in answer.text) == (403, True), answer.text
+    alice.must("PATCH", grant, {"permission": "READ"})
+    for path, body in paths.items():
+        answer = bob.ask("POST", path, body)
+        assert answer.status_code != 403, answer.text
