@@ -159,10 +159,8 @@ class StackSpec:
             shown["people"] = {"client_id": realm.people.client_id, "client_secret": realm.people.secret}
         if realm.providers:
             # What each of them has to know of Keycloak.
-            shown["identity_providers"] = {
-                one.alias: {"redirect_uri": f"{self.keycloak.issuer}/broker/{one.alias}/endpoint"}
-                for one in realm.providers
-            }
+            issuer = self.keycloak.issuer
+            shown["identity_providers"] = {one.alias: one.told(issuer) for one in realm.providers}
         if self.keycloak_is_ours:
             shown["admin"] = {"username": self.admin_username, "password": self.admin_password}
         return shown

@@ -116,7 +116,8 @@ def _owners(realm: RealmSpec) -> list[tuple[tuple[str, str], Secret]]:
     clients = [(("clients", client_id), secret) for client_id, secret in realm.with_secrets]
     people = [(("users", user.username), user.password) for user in realm.users]
     mail = [(_MAIL, realm.mail.password)] if realm.mail and realm.mail.password else []
-    return [*clients, *people, *mail, *(((_PROVIDERS, one.alias), one.secret) for one in realm.providers)]
+    providers = [((_PROVIDERS, one.alias), one.secret) for one in realm.providers if one.secret]
+    return [*clients, *people, *mail, *providers]
 
 
 def _variables(realm: RealmSpec, kept: str) -> dict[str, str]:
@@ -221,7 +222,7 @@ def _declared_alone(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> di
         password = {"password": placeholder(spec.mail.password)} if spec.mail.password else {}
         found["smtpServer"] = {**{key: value for key, value in spec.mail.config.items() if value}, **password}
     if spec.providers:
-        found[_PROVIDERS] = [as_import(one, placeholder(one.secret)) for one in spec.providers]
+        found[_PROVIDERS] = [as_import(one, placeholder) for one in spec.providers]
         found[_MAPPERS] = [mapper for one in spec.providers for mapper in mappers_as_import(one)]
     if spec.directories:
         described = [as_component(one, placeholder(one.password) if one.password else "") for one in spec.directories]

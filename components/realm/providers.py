@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.identity import provider_secret
+from components.realm import saml
 from platforms.secrets import Secret
 from settings import reveal
 from settings.realm import IdentityProvider
@@ -18,37 +19,52 @@ from settings.types import origin_of, port_of
 FIRST_LOGIN = "first broker login"
 MAPPER = "oidc-advanced-group-idp-mapper"
 EVERYBODY = "oidc-hardcoded-group-idp-mapper"
-_DEFAULT_CLAIMS = {"oidc": "groups", "entra": "roles", "google": "hd", "gitlab": "groups"}
+_DEFAULT_CLAIMS = {"oidc": "groups", "entra": "roles", "google": "hd", "gitlab": "groups", "saml": "groups"}
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """What is done with somebody who comes from a provider. kind and config: Keycloak's."""
+
+    kind: str
+    config: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Provider:
-    """A provider of OpenID Connect.
+    """A provider of OpenID Connect or SAML.
 
-    config: Keycloak's, but for the secret. mappers: by name, what leads people to groups.
+    kind: Keycloak's, oidc or saml. config: Keycloak's, but for the secret, which SAML has none of. mappers: by name,
+    what tells of people and leads them to groups.
     """
 
     alias: str
     display_name: str
+    kind: str
     trust_email: bool
     config: Mapping[str, str]
-    secret: Secret
-    mappers: Mapping[str, Mapping[str, str]]
+    secret: Secret | None
+    mappers: Mapping[str, Mapper]
 
-    @property
-    def kinds(self) -> dict[str, str]:
-        """The kind of each mapper, by its name."""
-        return {name: MAPPER if "claims" in config else EVERYBODY for name, config in self.mappers.items()}
+    def told(self, issuer: str) -> dict[str, str]:
+        """What the provider has to know of Keycloak, whose realm is at `issuer`."""
+        endpoint = f"{issuer}/broker/{self.alias}/endpoint"
+        if self.kind == "oidc":
+            return {"redirect_uri": endpoint}
+        metadata = {"entity_id": self.config.get("entityId", issuer), "metadata_url": f"{endpoint}/descriptor"}
+        return {"redirect_uri": endpoint, **metadata}
 
 
 def provider(settings: IdentityProvider) -> Provider:
-    return Provider(
+    secret = reveal(settings.client_secret)
+    found = Provider(
         alias=settings.alias,
         display_name=settings.display_name or settings.alias,
+        kind="oidc",
         trust_email=settings.trust_email,
         config={
             **_addresses(settings),
-            "clientId": settings.client_id,
+            "clientId": settings.client_id or "",
             "clientAuthMethod": "client_secret_post",
             "defaultScope": settings.scopes,
             "validateSignature": "true",
@@ -58,15 +74,19 @@ def provider(settings: IdentityProvider) -> Provider:
             # What a person is called there is read again at each login.
             "syncMode": "FORCE",
         },
-        secret=provider_secret(settings.alias, reveal(settings.client_secret) or ""),
+        secret=provider_secret(settings.alias, secret) if secret else None,
         mappers=dict(_mappers(settings)),
     )
+    if settings.saml:
+        return replace(found, kind="saml", config=saml.config(settings.saml, settings.client_id))
+    return found
 
 
 def ways_out(settings: IdentityProvider) -> Iterator[tuple[str, int]]:
     """The hosts and ports that Keycloak itself asks."""
-    addresses = _addresses(settings)
-    for name in ("tokenUrl", "jwksUrl", "userInfoUrl", "logoutUrl"):
+    asked = settings.saml.metadata_url if settings.saml else None
+    addresses = {"metadata": asked} if asked else _addresses(settings)
+    for name in ("metadata", "tokenUrl", "jwksUrl", "userInfoUrl", "logoutUrl"):
         host = urlsplit(addresses.get(name, "")).hostname
         if host:
             yield host, port_of(addresses[name])
@@ -124,19 +144,22 @@ def _addresses(settings: IdentityProvider) -> dict[str, str]:
     return {**given, "disableUserInfo": "false" if "userInfoUrl" in given else "true"}
 
 
-def _mappers(settings: IdentityProvider) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _mappers(settings: IdentityProvider) -> Iterator[tuple[str, Mapper]]:
     """One for each group here: whoever has none of its values leaves it at the next login."""
     claim = settings.groups_claim or _DEFAULT_CLAIMS[settings.kind]
-    # A dot leads into a claim, but for one in the name of a claim, as in a URL.
-    claim = claim.replace(".", r"\.") if "://" in claim else claim
+    kind, place = (saml.GROUP_MAPPER, "attribute") if settings.saml else (MAPPER, "claim")
+    # A dot leads into a claim, but for one in the name of a claim, as in a URL. An attribute is called as it is.
+    claim = claim.replace(".", r"\.") if "://" in claim and not settings.saml else claim
+    if settings.saml:
+        yield from ((name, Mapper(known, config)) for name, known, config in saml.mappers(settings.saml))
     for group in sorted(set(settings.groups.values())):
         values = sorted(value for value, leads in settings.groups.items() if leads == group)
         # Keycloak compares texts or a list of them, the latter entry by entry.
         pattern = "|".join(map(_quoted, values))
-        claims = [{"key": claim, "value": pattern}]
-        yield f"group {group}", _config(group, claims=json.dumps(claims), **{"are.claim.values.regex": "true"})
+        matched = {f"{place}s": json.dumps([{"key": claim, "value": pattern}]), f"are.{place}.values.regex": "true"}
+        yield f"group {group}", Mapper(kind, _config(group, **matched))
     for group in sorted(settings.default_groups):
-        yield f"everybody {group}", _config(group)
+        yield f"everybody {group}", Mapper(EVERYBODY, _config(group))
 
 
 def _config(group: str, **more: str) -> dict[str, str]:
@@ -148,17 +171,18 @@ def _quoted(value: str) -> str:
     return re.sub(r"([^A-Za-z0-9_-])", r"\\\1", value)
 
 
-def as_import(found: Provider, placeholder: str) -> dict[str, Any]:
+def as_import(found: Provider, placeholder: Callable[[Secret], str]) -> dict[str, Any]:
+    secret = {"clientSecret": placeholder(found.secret)} if found.secret else {}
     return {
         "alias": found.alias,
         "displayName": found.display_name,
-        "providerId": "oidc",
+        "providerId": found.kind,
         "enabled": True,
         "trustEmail": found.trust_email,
         "storeToken": False,
         "linkOnly": False,
         "firstBrokerLoginFlowAlias": FIRST_LOGIN,
-        "config": {**found.config, "clientSecret": placeholder},
+        "config": {**found.config, **secret},
     }
 
 
@@ -167,8 +191,8 @@ def mappers_as_import(found: Provider) -> list[dict[str, Any]]:
         {
             "name": name,
             "identityProviderAlias": found.alias,
-            "identityProviderMapper": found.kinds[name],
-            "config": dict(config),
+            "identityProviderMapper": mapper.kind,
+            "config": dict(mapper.config),
         }
-        for name, config in found.mappers.items()
+        for name, mapper in found.mappers.items()
     ]

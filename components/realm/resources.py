@@ -104,7 +104,7 @@ class KeycloakRealm(pulumi.ComponentResource):
                 one,
                 self._logical(f"provider-{one.alias}"),
                 self._realm_id,
-                self._secrets.value(one.secret),
+                self._secrets.value(one.secret) if one.secret else None,
                 self._groups,
                 self._child,
                 self._inside,

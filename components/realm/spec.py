@@ -212,8 +212,9 @@ class RealmSpec:
     def for_others(self) -> tuple[Secret, ...]:
         """Secrets that Keycloak logs in elsewhere with, and shows to nobody: those of mail, providers, directories."""
         mail = (self.mail.password,) if self.mail and self.mail.password else ()
+        providers = (one.secret for one in self.providers if one.secret)
         directories = (one.password for one in self.directories if one.password)
-        return (*mail, *(one.secret for one in self.providers), *directories)
+        return (*mail, *providers, *directories)
 
 
 def realm_spec(settings: Settings) -> RealmSpec:

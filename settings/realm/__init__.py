@@ -3,6 +3,7 @@
 from settings.realm.ldap import Ldap
 from settings.realm.model import Events, Lifetimes, Mail, Realm
 from settings.realm.providers import IdentityProvider
+from settings.realm.saml import Saml
 from settings.realm.second_factor import SecondFactor
 
-__all__ = ["Events", "IdentityProvider", "Ldap", "Lifetimes", "Mail", "Realm", "SecondFactor"]
+__all__ = ["Events", "IdentityProvider", "Ldap", "Lifetimes", "Mail", "Realm", "Saml", "SecondFactor"]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
+from settings.realm.saml import Saml
 from settings.types import Group, GroupName, Password, Scope, Url
 
 # A part of the redirect URI, and what the console calls the provider by.
@@ -53,11 +54,11 @@ Claim = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 
 
 class IdentityProvider(Group):
-    """A provider of OpenID Connect whose people may log in here."""
+    """A provider of OpenID Connect or SAML whose people may log in here."""
 
     alias: Alias = Field(description="Its name in Keycloak, and in the redirect URI that it has to know")
-    kind: Literal["oidc", "entra", "google", "gitlab"] = Field(
-        "oidc", description="entra, google and gitlab know their URLs; oidc is told them"
+    kind: Literal["oidc", "entra", "google", "gitlab", "saml"] = Field(
+        "oidc", description="entra, google and gitlab know their URLs; oidc is told them; saml is told all by saml"
     )
     display_name: str = Field("", description="What its button on the login page says; default: the alias")
     tenant: Tenant | None = Field(None, description="With entra: the id of the directory")
@@ -69,12 +70,17 @@ class IdentityProvider(Group):
     jwks_url: Url | None = Field(None, description="With oidc: its keys")
     user_info_url: Url | None = Field(None, description="With oidc: what it tells of people besides; none: nothing")
     logout_url: Url | None = Field(None, description="With oidc: where a logout goes on; none: it ends here")
-    client_id: Annotated[str, StringConstraints(min_length=1)] = Field(description="Keycloak's client there")
-    client_secret: ClientSecret = Field(description="Its secret")
-    scopes: Scope = Field("openid email profile", description="What Keycloak asks for, separated by spaces")
+    client_id: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        None, description="Keycloak's client there; with saml: its entity ID there, default the realm's URL"
+    )
+    client_secret: ClientSecret | None = Field(None, description="Its secret; with saml: none")
+    scopes: Scope = Field(
+        "openid email profile", description="What Keycloak asks for, separated by spaces; with saml: nothing"
+    )
+    saml: Saml | None = Field(None, description="With saml: where it is, and what it tells of people")
     trust_email: bool = Field(False, description="Take its e-mail addresses for verified ones")
     groups_claim: Claim | None = Field(
-        None, description="The claim that decides; default: groups, with entra roles, with google hd"
+        None, description="The claim or attribute that decides; default: groups, with entra roles, with google hd"
     )
     groups: Leads = Field({}, description="Values of that claim, each with the group of realm.groups that it leads to")
     default_groups: tuple[GroupName, ...] = Field((), description="Groups of everybody who comes from there")

@@ -15,11 +15,15 @@ _PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
 
 
 def others(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Problem]:
-    """Providers that somebody made in Keycloak under an alias that is declared anew."""
+    """Providers that somebody made in Keycloak under an alias that is declared anew, and those of another kind."""
     known = by("alias", before.get(_PROVIDERS, ()))
     for i, one in enumerate(wanted.get(_PROVIDERS, ())):
-        if one["alias"] not in known and one["alias"] in actual.providers:
+        there = actual.providers.get(one["alias"])
+        if there and one["alias"] not in known:
             expected = "expected another alias, or that provider removed in Keycloak: it was not made by these settings"
+            yield Problem(f"realm.identityProviders[{i}].alias", one["alias"], expected)
+        elif there and there["providerId"] != one["providerId"]:
+            expected = f"expected another alias: the people of this one are known by {there['providerId']}"
             yield Problem(f"realm.identityProviders[{i}].alias", one["alias"], expected)
 
 

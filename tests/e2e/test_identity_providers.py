@@ -1,9 +1,9 @@
-"""People of other identity providers log in: of a second realm with groups of its own names, and of a GitLab."""
+"""People of other identity providers log in: of a second realm, by OpenID Connect and by SAML, and of a GitLab."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import unescape
 from typing import Any
 from urllib.parse import urljoin
@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from tests.e2e import gitlab
+from tests.e2e import gitlab, saml
 from tests.e2e.gitlab import GitLab
 from tests.e2e.harness import TIMEOUT, Stack, free_ports
 from tests.e2e.keycloak import KeycloakAdmin
@@ -19,8 +19,11 @@ from tests.e2e.login import followed
 
 PASSWORD = "of-a-person-elsewhere"
 SECRET = "of-keycloak-at-the-partner"
+METADATA = "/protocol/saml/descriptor"
 # The groups of each person there, by the names that the partner has for them.
 PEOPLE = {"eve": ["ML Admins (all)"], "finn": ["ml-users"], "gail": ["ml-users", "ML Admins (all)"], "hugo": []}
+# Those who come by SAML.
+OTHERS = {"sam": ["ML Admins (all)"], "sue": ["ml-users"], "sid": []}
 GROUPS = {"ML Admins (all)": "mlflow-admins", "ml-users": "mlflow-users", "data+science": "mlflow-users"}
 
 
@@ -55,16 +58,26 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         "clientSecret": gitlab.SECRET,
         "groups": {"acme/ml": "mlflow-users", "acme/ml/leads": "mlflow-admins"},
     }
+    there = f"{public}/protocol/saml"
+    corporate: dict[str, Any] = {
+        "alias": "corp",
+        "kind": "saml",
+        "displayName": "Corporate login",
+        "saml": {"entityId": public, "loginUrl": there, "logoutUrl": there, "metadataUrl": f"{inside}{METADATA}"},
+        "trustEmail": True,
+        "groupsClaim": "urn:acme:groups",
+        "groups": GROUPS,
+    }
     urls = {"mlflow": {"url": f"http://localhost:{mlflow}"}, "keycloak": {"url": f"http://localhost:{port}"}}
-    made = Stack.make(
-        request.param, tmp_path_factory.mktemp("partner"), **urls, realm={"identityProviders": [provider, other]}
-    )
+    realm = {"identityProviders": [provider, other, corporate]}
+    made = Stack.make(request.param, tmp_path_factory.mktemp("partner"), **urls, realm=realm)
     with made.running():
-        make_partner(KeycloakAdmin(made.outputs()), made.outputs()["identity_providers"]["partner"]["redirect_uri"])
+        make_partner(KeycloakAdmin(made.outputs()), made.outputs()["identity_providers"])
         yield made
 
 
-def make_partner(keycloak: KeycloakAdmin, redirect_uri: str) -> None:
+def make_partner(keycloak: KeycloakAdmin, told: dict[str, dict[str, str]]) -> None:
+    redirect_uri = told["partner"]["redirect_uri"]
     mapper = {
         "name": "groups",
         "protocol": "openid-connect",
@@ -78,19 +91,22 @@ def make_partner(keycloak: KeycloakAdmin, redirect_uri: str) -> None:
             "firstName": name.capitalize(), "lastName": "Elsewhere", "groups": [f"/{group}" for group in groups],
             "credentials": [{"type": "password", "value": PASSWORD}],
         }
-        for name, groups in PEOPLE.items()
+        for name, groups in {**PEOPLE, **OTHERS}.items()
     ]  # fmt: skip
     keycloak.call(
         "POST", "", json={
             "realm": "partner", "enabled": True, "sslRequired": "none",
             "groups": [{"name": group} for group in GROUPS],
-            "clients": [{**client, "protocolMappers": [mapper], "attributes": {"pkce.code.challenge.method": "S256"}}],
+            "clients": [
+                {**client, "protocolMappers": [mapper], "attributes": {"pkce.code.challenge.method": "S256"}},
+                saml.client(told["corp"]),
+            ],
             "users": people,
         },
     )  # fmt: skip
 
 
-def follow(browser: requests.Session, url: str, **form: str) -> requests.Response:
+def follow(browser: requests.Session, url: str, form: Mapping[str, str] | None = None) -> requests.Response:
     """To where it ends."""
     answer = browser.request("POST" if form else "GET", url, data=form, timeout=TIMEOUT, allow_redirects=False)
     return followed(browser, answer)
@@ -111,9 +127,21 @@ def log_in(stack: Stack, name: str) -> tuple[requests.Session, requests.Response
     browser = requests.Session()
     there = press(stack, browser, "partner", "Partner Inc.")
     assert "/realms/partner/" in there.url
+    return browser, at_the_partner(browser, there, name)
+
+
+def at_the_partner(browser: requests.Session, there: requests.Response, name: str) -> requests.Response:
+    """The login on the partner's page."""
     action = re.search(r'action="([^"]+)"', there.text)
     assert action, there.text[:3000]
-    return browser, follow(browser, unescape(action[1]), username=name, password=PASSWORD)
+    return follow(browser, unescape(action[1]), {"username": name, "password": PASSWORD})
+
+
+def by_saml(stack: Stack, browser: requests.Session, name: str) -> tuple[str, dict[str, str]]:
+    """Where the partner's answer is sent to, and what it is."""
+    there = press(stack, browser, "corp", "Corporate login")
+    assert "/realms/partner/" in there.url
+    return saml.form(at_the_partner(browser, there, name))
 
 
 def current(stack: Stack, browser: requests.Session) -> dict[str, Any]:
@@ -121,6 +149,11 @@ def current(stack: Stack, browser: requests.Session) -> dict[str, Any]:
     answer = browser.get(url, timeout=TIMEOUT)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
+
+
+def outside(stack: Stack, browser: requests.Session) -> bool:
+    url = f"{stack.outputs()['mlflow_url']}/ajax-api/2.0/mlflow/users/current"
+    return browser.get(url, timeout=TIMEOUT, allow_redirects=False).status_code in {302, 401, 403}
 
 
 @pytest.mark.parametrize(("name", "is_admin"), [("eve", True), ("finn", False), ("gail", True)])
@@ -139,8 +172,7 @@ def test_a_person_of_the_partner_comes_in_with_the_rights_of_its_groups(
 
 def test_who_is_in_none_of_the_groups_is_refused(stack: Stack) -> None:
     browser, _ = log_in(stack, "hugo")
-    url = f"{stack.outputs()['mlflow_url']}/ajax-api/2.0/mlflow/users/current"
-    assert browser.get(url, timeout=TIMEOUT, allow_redirects=False).status_code in {302, 401, 403}
+    assert outside(stack, browser)
 
 
 def test_what_the_partner_takes_away_is_gone_at_the_next_login(stack: Stack) -> None:
@@ -169,23 +201,83 @@ def test_a_person_of_gitlab_has_the_rights_of_its_paths(
 def test_a_path_that_only_begins_like_one_is_another(stack: Stack, lab: GitLab) -> None:
     lab.groups, browser = ["acme", "acme/ml2", "x/acme/ml"], requests.Session()
     press(stack, browser, "lab", "Our GitLab")
-    url = f"{stack.outputs()['mlflow_url']}/ajax-api/2.0/mlflow/users/current"
-    assert browser.get(url, timeout=TIMEOUT, allow_redirects=False).status_code in {302, 401, 403}
+    assert outside(stack, browser)
+
+
+@pytest.mark.parametrize(("name", "is_admin"), [("sam", True), ("sue", False)])
+def test_a_person_comes_in_by_saml(stack: Stack, name: str, is_admin: bool) -> None:
+    browser = requests.Session()
+    page = follow(browser, *by_saml(stack, browser, name))
+    assert page.url.startswith(stack.outputs()["mlflow_url"]), page.text[:3000]
+    found = current(stack, browser)
+    assert (found["username"], found["is_admin"]) == (name, is_admin)
+    keycloak, realm = KeycloakAdmin(stack.outputs()), f"/{stack.outputs()['realm']}"
+    (user,) = keycloak.get(f"{realm}/users?username={name}&exact=true")
+    assert (user["email"], user["firstName"]) == (f"{name}@partner.example", name.capitalize())
+    groups = {group["name"] for group in keycloak.get(f"{realm}/users/{user['id']}/groups")}
+    assert groups == {GROUPS[group] for group in OTHERS[name]}
+    # Who logs out here is logged out there, and asked for the password again.
+    follow(browser, f"{stack.outputs()['mlflow_url']}/logout")
+    follow(browser, *by_saml(stack, browser, name))
+    assert current(stack, browser)["username"] == name
+
+
+def test_who_comes_by_saml_without_a_group_is_refused(stack: Stack) -> None:
+    browser = requests.Session()
+    follow(browser, *by_saml(stack, browser, "sid"))
+    assert outside(stack, browser)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        (r"<(\w+:)?Signature .*?</(\w+:)?Signature>", ""),
+        (">sid<", ">sam<"),
+        (r"(<saml:AttributeStatement>)", r'\1<saml:Attribute Name="urn:acme:groups">'
+         r"<saml:AttributeValue>ML Admins (all)</saml:AttributeValue></saml:Attribute>"),
+        ("Issuer>http", "Issuer>https"),
+        (r"<saml:Audience>[^<]+<", "<saml:Audience>http://other.example<"),
+    ],
+    ids=["unsigned", "another-person", "another-group", "another-provider", "for-another"],
+)  # fmt: skip
+def test_an_answer_that_somebody_altered_is_refused(stack: Stack, pattern: str, instead: str) -> None:
+    browser = requests.Session()
+    action, fields = by_saml(stack, browser, "sid")
+    assert follow(browser, action, saml.altered(fields, pattern, instead)).status_code == 400
+    assert outside(stack, browser)
+
+
+def test_an_answer_is_for_the_browser_that_asked(stack: Stack) -> None:
+    browser = requests.Session()
+    action, fields = by_saml(stack, browser, "sam")
+    thief = requests.Session()
+    assert follow(thief, action, fields).status_code == 400
+    # Nor for a login that nobody asked for.
+    assert follow(thief, action, {"SAMLResponse": fields["SAMLResponse"]}).status_code == 400
+    assert outside(stack, thief)
 
 
 def test_a_second_up_changes_nothing_and_another_name_is_taken(stack: Stack) -> None:
     said = stack.up().stderr
     assert "identity provider" not in said
-    provider, _ = stack.config["realm"]["identityProviders"]
+    provider, _, corporate = stack.config["realm"]["identityProviders"]
     provider["displayName"] = "Partner AG"
     stack.up()
     keycloak, realm = KeycloakAdmin(stack.outputs()), f"/{stack.outputs()['realm']}"
     found = keycloak.get(f"{realm}/identity-provider/instances/partner")
     assert (found["displayName"], found["config"]["clientSecret"]) == ("Partner AG", "**********")
+    assert not any(one["storeToken"] for one in keycloak.get(f"{realm}/identity-provider/instances"))
     page = requests.Session().get(f"{stack.outputs()['mlflow_url']}/login", timeout=TIMEOUT)
     assert "Partner AG" in page.text
     provider["displayName"] = "Partner Inc."
+    there = corporate["saml"]
+    there["certificates"] = [saml.certificate(f"{there['entityId']}{METADATA}")]
+    del there["metadataUrl"]
     stack.up()
     # The secret is still the right one.
     browser, _ = log_in(stack, "finn")
     assert current(stack, browser)["username"] == "finn"
+    # The provider's own key is one that was told.
+    browser = requests.Session()
+    follow(browser, *by_saml(stack, browser, "sue"))
+    assert current(stack, browser)["username"] == "sue"

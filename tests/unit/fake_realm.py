@@ -156,7 +156,11 @@ class FakeRealm:
         """Providers without their secrets, or the mappers of one."""
         if steps[-1] == "mappers":
             return [deepcopy(one) for one in self.provider_mappers if one["identityProviderAlias"] == steps[2]]
-        return [{**one, "config": {**one["config"], "clientSecret": "**********"}} for one in self.providers.values()]
+        hidden = [one["config"].keys() & {"clientSecret"} for one in self.providers.values()]
+        return [
+            {**one, "config": {**one["config"], **dict.fromkeys(names, "**********")}}
+            for one, names in zip(self.providers.values(), hidden, strict=True)
+        ]
 
     def _provide(self, method: str, steps: list[str], document: Any) -> None:
         if "mappers" in steps:

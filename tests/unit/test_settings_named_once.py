@@ -39,6 +39,11 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "clientSecret": "operators-own-google",
     },
 }
+SAML = {
+    "entityId": "https://id.example.com/saml",
+    "loginUrl": "https://id.example.com/login",
+    "metadataUrl": "https://id.example.com/metadata",
+}
 STORES = {"gcs": {"bucket": "models"}, "azure": {"account": "models", "container": "runs"}}
 INGRESS = {**OUTSIDE, "kubernetes": {"ingress": {"issuer": "letsencrypt", "annotations": {"a": "b"}}}}
 
@@ -52,6 +57,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         "everything": everything(tmp_path_factory.mktemp("pem")),
         "elsewhere": elsewhere(),
         "mail": {"realm": {"mail": {"host": "mail.example.com", "sender": "ml@example.com"}}},
+        "saml": {"realm": {"identityProviders": [{"alias": "saml", "kind": "saml", "saml": dict(SAML)}]}},
         "open": {
             "docker": {"bindAddress": "0.0.0.0"},
             "mlflow": {"url": "https://m.example.com", "tls": {"proxy": True, "trustedProxies": ["10.0.0.7"]}},
