@@ -166,8 +166,15 @@ class KeycloakAdmin:
     def user(self, user_id: str) -> RealmUser:
         return _user(self.get(f"/users/{user_id}", what=f"user {user_id}"))
 
-    def user_groups(self, user_id: str) -> list[str]:
-        return sorted(row["name"] for row in self.pages(f"/users/{user_id}/groups"))
+    def memberships(self, user_id: str) -> dict[str, str]:
+        """The ids of the groups that somebody is in, by their paths without the first slash."""
+        return {row["path"].removeprefix("/"): row["id"] for row in self.pages(f"/users/{user_id}/groups")}
+
+    def join(self, user_id: str, group_id: str) -> None:
+        self.request("PUT", f"/users/{user_id}/groups/{group_id}", what="group or user")
+
+    def leave(self, user_id: str, group_id: str) -> None:
+        self.request("DELETE", f"/users/{user_id}/groups/{group_id}", what="group or user")
 
     def groups(self) -> list[str]:
         """The names of the top-level groups."""

@@ -1,10 +1,10 @@
-"""`users [list]`, `groups` and `service-accounts`: what is declared against what there is; and `users enable`."""
+"""`users [list]`, `groups` and `service-accounts`: what is declared against what there is; `users mend | enable`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from mlflow_sso_client.errors import AccessError, RefusedError
@@ -16,12 +16,14 @@ from stackctl.commands.common import (
     ConfigOption,
     OutputOption,
     StackOption,
+    YesOption,
+    confirm,
     reported,
     show_rows,
 )
 from stackctl.commands.options import about_a_stack
 from stackctl.context import Context, load
-from stackctl.people import drift, revocation
+from stackctl.people import drift, mending, revocation
 from stackctl.people.connection import Access, Where, resolve
 from stackctl.progress import say
 
@@ -31,7 +33,9 @@ GROUP_COLUMNS = ("name", "declared", "keycloak", "members", "drift")
 Compare = Callable[[RealmSpec, Mapping[str, drift.Actual], Mapping[str, PluginUser] | None], list[drift.Row]]
 
 
-users_app = typer.Typer(help="People: as declared, in Keycloak, and in MLflow; and to let them in again.")
+users_app = typer.Typer(
+    help="People: as declared, in Keycloak, and in MLflow; to mend what differs, and to let them in again."
+)
 
 
 @users_app.callback(invoke_without_command=True)
@@ -41,7 +45,7 @@ def users(
     output: OutputOption = TABLE,
     config_file: ConfigOption = None,
 ) -> None:
-    """People: `list`, which is what is done without a command, and `enable USER`."""
+    """People: `list`, which is what is done without a command, `mend [USER]...` and `enable USER`."""
     command = context.invoked_subcommand
     if command is None:
         list_users(stack, output, config_file)
@@ -60,8 +64,52 @@ def list_users(stack: StackOption = "dev", output: OutputOption = TABLE, config_
     with reported():
         access, context = _where(stack, config_file)
         rows = _accounts(access, context, drift.keycloak_users(access.keycloak_admin()), drift.user_rows)
-        show_rows(rows, ACCOUNT_COLUMNS, output)
+        show_rows([row.data() for row in rows], ACCOUNT_COLUMNS, output)
     _exit(rows)
+
+
+@users_app.command()
+def mend(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[USER]...", help="These alone.")] = None,
+    undeclared: Annotated[
+        bool, typer.Option("--undeclared", help="Take people who are not declared out of the groups, too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    yes: YesOption = False,
+    stack: StackOption = "dev",
+    config_file: ConfigOption = None,
+) -> None:
+    """Bring people to their declaration: groups, and accounts of MLflow that Keycloak does not know any more.
+
+    Exit code 1 when something is left that a person has to decide.
+    """
+    with reported():
+        access, context = _where(stack, config_file)
+        keycloak, realm = access.keycloak_admin(), context.spec.realm
+        actual = drift.keycloak_users(keycloak)
+        rows = _accounts(access, context, actual, drift.user_rows)
+        _known(names or (), rows)
+        rows = [row for row in rows if not names or row.name in names]
+        found = mending.mends(rows, actual, keycloak, access.mlflow(), undeclared=undeclared)
+        taken = [one for one in found if one.action]
+        mending.refuse_none_left(realm, rows, actual, taken)
+        for one in found:
+            say(f"{one.name}: {'' if one.action else 'left: '}{one.words}")
+        if taken and not dry_run:
+            confirm(f"Change {len(taken)} thing(s) of {', '.join(sorted({one.name for one in taken}))}", yes=yes)
+            for one in taken:
+                one.take()
+            say(f"{len(taken)} thing(s) changed. Groups count at the next token.")
+        if not found:
+            say("Nothing differs.")
+        if len(taken) < len(found) or (taken and dry_run):
+            raise typer.Exit(1)
+
+
+def _known(names: Sequence[str], rows: Sequence[drift.Row]) -> None:
+    unknown = sorted({*names} - {row.name for row in rows})
+    if unknown:
+        raise RefusedError(f"there is no user {', '.join(unknown)}", "`stackctl users` lists them; nothing was changed")
 
 
 @users_app.command()
@@ -85,7 +133,7 @@ def service_accounts(
         access, context = _where(stack, config_file)
         actual = drift.keycloak_service_accounts(access.keycloak_admin())
         rows = _accounts(access, context, actual, drift.service_account_rows)
-        show_rows(rows, ACCOUNT_COLUMNS, output)
+        show_rows([row.data() for row in rows], ACCOUNT_COLUMNS, output)
     _exit(rows)
 
 
@@ -95,7 +143,7 @@ def groups(stack: StackOption = "dev", output: OutputOption = TABLE, config_file
         access, context = _where(stack, config_file)
         rows = drift.group_rows(context.spec.realm, drift.keycloak_members(access.keycloak_admin()))
         show_rows(rows, GROUP_COLUMNS, output)
-    _exit(rows)
+    _tell([row["name"] for row in rows if row["drift"]])
 
 
 def _where(stack: str, config_file: Path | None) -> tuple[Access, Context]:
@@ -105,18 +153,27 @@ def _where(stack: str, config_file: Path | None) -> tuple[Access, Context]:
 
 
 def _accounts(
-    access: Access, context: Context, actual: Mapping[str, drift.Actual], compare: Compare
-) -> list[dict[str, Any]]:
+    access: Access,
+    context: Context,
+    actual: Mapping[str, drift.Actual],
+    compare: Compare,
+) -> list[drift.Row]:
+    claim = context.settings.mlflow.username_claim
     try:
-        known = drift.plugin_users(access.mlflow())
+        known = drift.plugin_users(access.mlflow(), access.keycloak_admin(), claim)
+        if known is None:
+            say(f"What MLflow has is left out: it names people by the claim {claim}, which Keycloak's list has not")
     except AccessError as error:
         say(f"What MLflow has is left out: {error}")
         known = None
-    return [row.data() for row in compare(context.spec.realm, actual, known)]
+    return compare(context.spec.realm, actual, known)
 
 
-def _exit(rows: Sequence[Mapping[str, Any]]) -> None:
-    differing = [row["name"] for row in rows if row["drift"]]
+def _exit(rows: Sequence[drift.Row]) -> None:
+    _tell([row.name for row in rows if row.drift])
+
+
+def _tell(differing: Sequence[str]) -> None:
     if differing:
         say(f"Different from what is declared: {', '.join(differing)}.")
         raise typer.Exit(1)

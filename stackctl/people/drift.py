@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.identity import SERVICE_ACCOUNT_PREFIX
 from components.realm.spec import RealmSpec
-from stackctl.clients.keycloak_admin import KeycloakAdmin
+from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmUser
 from stackctl.clients.mlflow_api import MlflowApi, PluginUser
 
 
 @dataclass(frozen=True)
 class Actual:
-    """An account as Keycloak has it."""
+    """An account as Keycloak has it.
+
+    groups: their paths, without the first slash. Whoever is in a group below another one is in that one.
+    """
 
     enabled: bool
     groups: tuple[str, ...]
+    id: str = ""
+    email: str = ""
+
+    @property
+    def within(self) -> set[str]:
+        """The top-level groups that the account is in."""
+        return {group.partition("/")[0] for group in self.groups}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it is declared, and what takes it away.
+
+    joins, leaves: groups that the account is to be in, and those that it is not. deactivates: MLflow's account.
+    undeclared: it counts for one only if those whom nobody declared are meant, too.
+    instead: what a person does, where none of these does it.
+    """
+
+    words: str
+    joins: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    deactivates: bool = False
+    undeclared: bool = False
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,14 +60,27 @@ class Row:
     keycloak: bool
     groups: tuple[str, ...]
     mlflow: str | None = None
-    drift: tuple[str, ...] = field(default=())
+    drift: tuple[Difference, ...] = field(default=())
+    # The name of MLflow's account, where there is one.
+    account: str = ""
+
+    @property
+    def words(self) -> list[str]:
+        return [one.words for one in self.drift]
 
     def data(self) -> dict[str, Any]:
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            "name": self.name,
+            "declared": self.declared,
+            "keycloak": self.keycloak,
+            "groups": list(self.groups),
+            "mlflow": self.mlflow,
+            "drift": self.words,
+        }
 
 
 def user_rows(spec: RealmSpec, actual: Mapping[str, Actual], plugin: Mapping[str, PluginUser] | None) -> list[Row]:
-    """People. `actual` and `plugin` go by username."""
+    """People by their user names in Keycloak. plugin: by those too, where MLflow's account is one of theirs."""
     declared = {user.username: user.groups for user in spec.users}
     known = None if plugin is None else {n: u for n, u in plugin.items() if not n.startswith(SERVICE_ACCOUNT_PREFIX)}
     return _rows(spec, declared, actual, known)
@@ -71,48 +111,55 @@ def _rows(
     rows = []
     for name in sorted({*declared, *actual, *(plugin or {})}):
         there, known = actual.get(name), (plugin or {}).get(name)
-        drift: list[str] = []
+        drift: list[Difference] = []
         if name in declared and there is None:
-            drift.append("declared, and not in Keycloak")
+            instead = "make the account in Keycloak, or take it out of the settings"
+            drift.append(Difference("declared, and not in Keycloak", instead=instead))
         elif there is not None:
             drift += _membership(spec, name, declared, there)
         if known is not None:
             drift += _plugin(known, there, spec)
         role = None if plugin is None else "" if known is None else "administrator" if known.is_admin else "user"
         groups = there.groups if there else ()
-        rows.append(Row(name, name in declared, there is not None, groups, role, tuple(drift)))
+        account = known.username if known else ""
+        rows.append(Row(name, name in declared, there is not None, groups, role, tuple(drift), account))
     return rows
 
 
-def _membership(spec: RealmSpec, name: str, declared: Mapping[str, Sequence[str]], there: Actual) -> Iterable[str]:
-    ours = [group for group in there.groups if group in spec.groups]
+def _membership(
+    spec: RealmSpec, name: str, declared: Mapping[str, Sequence[str]], there: Actual
+) -> Iterable[Difference]:
+    ours = [group for group in spec.groups if group in there.within]
     if name not in declared:
         # The realm may hold people who have nothing to do with MLflow.
         if ours:
-            yield f"in {', '.join(ours)}, and not declared"
+            words, instead = f"in {', '.join(ours)}, and not declared", "--undeclared takes them out"
+            yield Difference(words, leaves=tuple(ours), undeclared=True, instead=instead)
         return
     if not there.enabled:
-        yield "disabled in Keycloak"
-    missing = [group for group in declared[name] if group not in there.groups]
+        yield Difference("disabled in Keycloak", instead=f"`stackctl users enable {name}`")
+    missing = tuple(group for group in declared[name] if group not in there.within)
     if missing:
-        yield f"not in {', '.join(missing)}"
-    more = [group for group in ours if group not in declared[name]]
+        yield Difference(f"not in {', '.join(missing)}", joins=missing)
+    more = tuple(group for group in ours if group not in declared[name])
     if more:
-        yield f"also in {', '.join(more)}"
+        yield Difference(f"also in {', '.join(more)}", leaves=more)
 
 
-def _plugin(known: PluginUser, there: Actual | None, spec: RealmSpec) -> Iterable[str]:
+def _plugin(known: PluginUser, there: Actual | None, spec: RealmSpec) -> Iterable[Difference]:
     if known.active is False:
         return
     if there is None:
         works = "refused if anybody ever logged in to it" if spec.people else "personal tokens still work"
-        yield f"active in MLflow, and not in Keycloak: {works}"
+        yield Difference(f"active in MLflow, and not in Keycloak: {works}", deactivates=True)
         return
-    should = any(group in spec.admin_groups for group in there.groups)
+    should = any(group in there.within for group in spec.admin_groups)
     if known.is_admin and not should:
-        yield "administrator of MLflow, and in no group of administrators"
+        words, instead = "administrator of MLflow, and in no group of administrators", "ends at their next token"
+        yield Difference(words, instead=instead)
     elif should and not known.is_admin:
-        yield "in a group of administrators, and MLflow will know at the next token"
+        words = "in a group of administrators, and MLflow will know at the next token"
+        yield Difference(words, instead="they log in")
 
 
 def group_rows(spec: RealmSpec, members: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -130,7 +177,7 @@ def group_rows(spec: RealmSpec, members: Mapping[str, Sequence[str]]) -> list[di
 
 
 def keycloak_users(admin: KeycloakAdmin) -> dict[str, Actual]:
-    return {user.username: Actual(user.enabled, tuple(admin.user_groups(user.id))) for user in admin.users()}
+    return {user.username: _actual(admin, user, user.enabled) for user in admin.users()}
 
 
 def keycloak_service_accounts(admin: KeycloakAdmin) -> dict[str, Actual]:
@@ -139,8 +186,12 @@ def keycloak_service_accounts(admin: KeycloakAdmin) -> dict[str, Actual]:
         if client.service_account:
             account = admin.service_account(client)
             enabled = client.enabled and account.enabled
-            found[client.client_id] = Actual(enabled, tuple(admin.user_groups(account.id)))
+            found[client.client_id] = _actual(admin, account, enabled)
     return found
+
+
+def _actual(admin: KeycloakAdmin, user: RealmUser, enabled: bool) -> Actual:
+    return Actual(enabled, tuple(sorted(admin.memberships(user.id))), user.id, user.email)
 
 
 def keycloak_members(admin: KeycloakAdmin) -> dict[str, list[str]]:
@@ -150,5 +201,16 @@ def keycloak_members(admin: KeycloakAdmin) -> dict[str, list[str]]:
     }
 
 
-def plugin_users(mlflow: MlflowApi) -> dict[str, PluginUser]:
-    return {user.username: user for user in mlflow.users()}
+def plugin_users(mlflow: MlflowApi, admin: KeycloakAdmin, claim: str) -> dict[str, PluginUser] | None:
+    """MLflow's accounts by the user names in Keycloak, where they are of somebody there, or else by their own.
+
+    claim: what names them (`mlflow.usernameClaim`). None where Keycloak's list cannot say who is meant.
+    """
+    accounts = {user.username: user for user in mlflow.users()}
+    if claim == "preferred_username":
+        return accounts
+    if claim not in ("email", "sub"):
+        return None
+    there = [*admin.users(), *(admin.service_account(one) for one in admin.clients() if one.service_account)]
+    owners = {(one.id if claim == "sub" else one.email.lower()): one.username for one in there}
+    return {owners.get(name, name): user for name, user in accounts.items()}

@@ -232,8 +232,24 @@ class TestUsers:
         assert {row["name"] for row in rows} == {"alice", "bob"}
         assert json.loads(run("users", "list", "--output", "json", code=1).stdout) == rows
 
+    def test_mend_says_what_it_would_do_and_does_it_when_it_is_told(self, administrated: Fake) -> None:
+        groups = "GET /admin/realms/mlflow/groups"
+        administrated.routes[groups] = 200, [{"name": "mlflow-users", "id": "u"}, {"name": "mlflow-admins", "id": "a"}]
+        administrated.routes["PUT /admin/realms/mlflow/users/1/groups/u"] = 204, ""
+        told = run("users", "mend", "bob", "--dry-run", code=1).stderr
+        assert "bob: joins mlflow-users" in told
+        assert "bob: left: disabled in Keycloak: `stackctl users enable bob`" in told
+        assert "needs a yes" in run("users", "mend", "bob", code=2).stderr
+        assert not [one for one in administrated.asked if one.method == "PUT"]
+        assert "1 thing(s) changed" in run("users", "mend", "bob", "--yes", code=1).stderr
+        (asked,) = (one for one in administrated.asked if one.method == "PUT")
+        assert asked.path.endswith("/users/1/groups/u")
+
+    def test_mend_knows_whom_it_is_told(self, administrated: Fake) -> None:
+        assert "no user nobody" in run("users", "mend", "nobody", "--yes", code=2).stderr
+
     @pytest.mark.parametrize("option", [("--stack", "other"), ("--output", "json"), ("--config-file", "/dev/null")])
-    @pytest.mark.parametrize("command", [("list",), ("enable", "bob")])
+    @pytest.mark.parametrize("command", [("list",), ("enable", "bob"), ("mend", "bob")])
     def test_an_option_in_front_of_the_command_is_not_passed_over(
         self, command: tuple[str, ...], option: tuple[str, str], administrated: Fake
     ) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import pytest
+
 from components.realm.spec import RealmSpec, realm_spec
 from settings import parse
-from stackctl.clients.mlflow_api import PluginUser
+from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmClient, RealmUser
+from stackctl.clients.mlflow_api import MlflowApi, PluginUser
 from stackctl.people import drift
 from stackctl.people.drift import Actual
 
@@ -22,7 +27,7 @@ def user(name: str, *, admin: bool = False, active: bool | None = True) -> Plugi
 
 def people(actual: dict[str, Actual], *plugin: PluginUser) -> dict[str, tuple[str, ...]]:
     rows = drift.user_rows(spec(), {"alice": ALICE, "bob": BOB, **actual}, {p.username: p for p in plugin})
-    return {row.name: row.drift for row in rows if row.drift}
+    return {row.name: tuple(row.words) for row in rows if row.drift}
 
 
 def test_what_is_as_declared_shows_no_drift() -> None:
@@ -39,7 +44,7 @@ def test_membership_that_differs_is_drift() -> None:
 
 def test_a_declared_user_who_is_gone_is_drift() -> None:
     rows = drift.user_rows(spec(), {"alice": ALICE}, None)
-    assert {row.name: row.drift for row in rows if row.drift} == {"bob": ("declared, and not in Keycloak",)}
+    assert {row.name: row.words for row in rows if row.drift} == {"bob": ["declared, and not in Keycloak"]}
     assert [row.mlflow for row in rows] == [None, None]
 
 
@@ -50,6 +55,33 @@ def test_what_mlflow_still_believes_is_drift() -> None:
     assert people({}, user("carol"))["carol"][0].startswith("active in MLflow, and not in Keycloak")
     assert people({}, user("carol", active=False)) == {}
     assert "alice" in people({}, user("alice"))
+
+
+@pytest.mark.parametrize(("claim", "name"), [("sub", "id-of-bob"), ("email", "bob@example.com")])
+def test_accounts_that_another_claim_names_are_of_their_people(claim: str, name: str) -> None:
+    machine = RealmUser("id-of-ci", "service-account-ci", True, "ci@example.com", 0)
+
+    class Servers:
+        def users(self) -> list[Any]:
+            return [RealmUser("id-of-bob", "bob", True, "Bob@example.com", 0)]
+
+        def clients(self) -> list[RealmClient]:
+            return [RealmClient("uuid", "ci", True, True, {})]
+
+        def service_account(self, _: RealmClient) -> RealmUser:
+            return machine
+
+    class Mlflow:
+        def users(self) -> list[PluginUser]:
+            other = machine.id if claim == "sub" else machine.email
+            return [user(name), user(other), user("somebody")]
+
+    keycloak, mlflow = cast(KeycloakAdmin, Servers()), cast(MlflowApi, Mlflow())
+    known = drift.plugin_users(mlflow, keycloak, claim)
+    assert known is not None
+    assert {key: one.username for key, one in known.items()}["bob"] == name
+    assert known.keys() == {"bob", "service-account-ci", "somebody"}
+    assert drift.plugin_users(mlflow, keycloak, "nickname") is None
 
 
 def test_service_accounts_are_compared_by_their_client_whatever_its_case() -> None:

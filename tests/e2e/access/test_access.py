@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -14,9 +15,10 @@ import pytest
 import requests
 
 from settings import ROOT
+from stackctl.clients.keycloak_admin import KeycloakAdmin
 from tests.e2e.access.conftest import LIFETIME, LONGEST
 from tests.e2e.harness import TIMEOUT, docker
-from tests.e2e.people import Browser, Person
+from tests.e2e.people import Browser, Person, keycloak_of
 
 # One worker of pytest-xdist, and so one stack, for all of these.
 pytestmark = pytest.mark.xdist_group("access")
@@ -234,6 +236,47 @@ class TestRevokeEverything:
     def test_nobody_of_that_name(self, alice: Person) -> None:
         alice.log_in()
         assert "nobody-here" in alice.run("revoke", "nobody-here", "--everything", "--yes", code=5).stderr
+
+
+class TestMend:
+    @staticmethod
+    def groups(keycloak: KeycloakAdmin, name: str) -> set[str]:
+        return set(keycloak.memberships(keycloak.find_user(name).id))
+
+    def test_a_declared_user_is_in_the_declared_groups_again(self, alice: Person, bob: Person) -> None:
+        alice.log_in()
+        keycloak = keycloak_of(alice.stack.outputs())
+        ids = {row["name"]: row["id"] for row in keycloak.pages("/groups")}
+        user = keycloak.find_user("bob").id
+        keycloak.join(user, ids["mlflow-admins"])
+        keycloak.leave(user, ids["mlflow-users"])
+        told = alice.run("users", "list", code=1).stdout
+        assert "not in mlflow-users" in told
+        alice.run("users", "mend", "bob", "--dry-run", code=1)
+        assert self.groups(keycloak, "bob") == {"mlflow-admins"}
+        alice.run("users", "mend", "bob", "--yes")
+        assert self.groups(keycloak, "bob") == {"mlflow-users"}
+        assert "Nothing differs" in alice.run("users", "mend", "bob").stderr
+
+    def test_an_account_of_somebody_who_is_gone_ends(self, alice: Person, bob: Person) -> None:
+        alice.log_in()
+        keycloak, name = keycloak_of(alice.stack.outputs()), f"guest-{secrets.token_hex(4)}"
+        known = {"firstName": "G", "lastName": "Uest", "email": f"{name}@example.com", "emailVerified": True}
+        password = {"type": "password", "value": bob.password, "temporary": False}
+        keycloak.request("POST", "/users", json={"username": name, "enabled": True, "credentials": [password], **known})
+        user = keycloak.find_user(name).id
+        keycloak.join(user, next(row["id"] for row in keycloak.pages("/groups") if row["name"] == "mlflow-users"))
+        bob.run("login", "--username", name, "--password-stdin", given=bob.password + "\n")
+        token = bob.token()
+        assert bob.mlflow(token) == 200
+        assert "--undeclared" in alice.run("users", "mend", name, "--yes", code=1).stderr
+        assert self.groups(keycloak, name) == {"mlflow-users"}
+        alice.run("users", "mend", name, "--undeclared", "--yes")
+        assert self.groups(keycloak, name) == set()
+        keycloak.request("DELETE", f"/users/{user}")
+        assert "is deactivated in MLflow" in alice.run("users", "mend", name, "--yes").stderr
+        assert bob.mlflow(token) == 401
+        assert "Nothing differs" in alice.run("users", "mend", name).stderr
 
 
 LONG_JOB = """
