@@ -56,8 +56,10 @@ def importing_workloads(
     document = _without_others(kept, names.values()) if imported else ""
     if not document:
         realm = replace(spec.realm, directories=(), factors=None)
-        tree = realm_import(realm, lambda secret: f"${{{names[secret.name]}}}")
-        document = json.dumps(tree, indent=2, sort_keys=True) + "\n"
+        tree = realm_import(realm, lambda secret: f"\0{names[secret.name]}\0")
+        # Keycloak puts variables in before it reads the document, also where a text has their sign by itself.
+        text = json.dumps(tree, indent=2, sort_keys=True).replace("${", r"\u0024{") + "\n"
+        document = re.sub(r"\\u0000(\w+)\\u0000", r"${\1}", text)
     used = {
         names[secret.name]: SecretText.of(ImportQuoted(secret))
         for _, secret in _owners(spec.realm)

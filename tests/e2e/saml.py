@@ -11,6 +11,9 @@ import requests
 
 from tests.e2e.harness import TIMEOUT
 
+# A name of a kind that Microsoft has.
+NAME = "http://schemas.acme.example/claims/name"
+
 
 def client(told: dict[str, str]) -> dict[str, Any]:
     """Keycloak as a client of the provider, which takes signed requests of it alone. told: the stack's output."""
@@ -20,7 +23,6 @@ def client(told: dict[str, str]) -> dict[str, Any]:
         "saml.server.signature": "true",
         "saml.assertion.signature": "true",
         "saml.authnstatement": "true",
-        "saml_name_id_format": "username",
         "saml_single_logout_service_url_redirect": told["redirect_uri"],
     }
     groups = {
@@ -38,6 +40,8 @@ def client(told: dict[str, str]) -> dict[str, Any]:
         }
         for name in ("email", "firstName", "lastName")
     ]
+    named = {"user.attribute": "username", "attribute.name": NAME}
+    properties.append({**properties[0], "name": "username", "config": named})
     return {
         "clientId": told["entity_id"], "protocol": "saml", "redirectUris": [told["redirect_uri"]],
         "frontchannelLogout": True, "attributes": attributes, "protocolMappers": [groups, *properties],

@@ -111,6 +111,21 @@ def test_attributes_tell_of_people() -> None:
     assert "username" not in {one["name"] for one in declared(SAML)["identityProviderMappers"]}
 
 
+def test_keycloak_reads_a_template_as_it_is() -> None:
+    """It would take the name of an attribute for that of a variable, and what follows a colon for a value."""
+    name = "http://schemas.acme.example/name"
+    spec = stack_spec(
+        settings({"realm": {"identityProviders": [saml(usernameAttribute=name)], "displayName": "${HOME}"}})
+    )
+    server = next(one for one in importing_workloads(spec) if one.name == "keycloak")
+    (text,) = [file.content for file in server.files if file.path.endswith("realm.json")]
+    assert not re.findall(r"\$\{(?!REALM_\w+\})", text)
+    tree = json.loads(text)
+    templates = [one["config"].get("template") for one in tree["identityProviderMappers"]]
+    assert f"${{ATTRIBUTE.{name}}}" in templates
+    assert tree["displayName"] == "${HOME}"
+
+
 def test_people_may_be_known_by_an_attribute() -> None:
     (found,) = declared(saml(nameIdFormat="transient", subjectAttribute="eppn"))["identityProviders"]
     assert (found["config"]["principalType"], found["config"]["principalAttribute"]) == ("ATTRIBUTE", "eppn")
