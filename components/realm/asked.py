@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http.client import HTTPMessage
 from typing import IO, Any
 
@@ -82,6 +82,28 @@ class Asked:
             if self._providers is None:
                 self._providers = bool(self._get("/identity-provider/instances?max=1&briefRepresentation=true", secret))
             return self._providers
+
+    def lost(self, secret: str, owner: str, groups: Collection[str], people: Collection[str]) -> list[str]:
+        """In words the groups that would be removed with somebody or something in them.
+
+        Those of the stack have a role of the client `owner`. groups: those that stay. people: user names of whom the
+        stack declares, who go where they are declared.
+        """
+        clients = self._get(f"/clients?{urllib.parse.urlencode({'clientId': owner})}", secret)
+        roles = self._get(f"/clients/{clients[0]['id']}/roles", secret) if clients else []
+        found = []
+        for name in sorted({str(role["name"]) for role in roles} - {*groups}):
+            asked = urllib.parse.urlencode({"search": name, "exact": "true", "briefRepresentation": "false"})
+            for row in self._get(f"/groups?{asked}", secret):
+                if row["name"] != name:
+                    continue
+                members = [one["username"] for one in self._get(f"/groups/{row['id']}/members", secret)]
+                others, inside = sorted({*members} - {*people}), row.get("subGroupCount", 0)
+                if others or inside:
+                    some = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
+                    shown = f"{len(others)} member(s){f' ({some})' if some else ''}, {inside} group(s) in it"
+                    found.append(f"realm.groups: {name}, which is no longer declared: {shown}")
+        return found
 
     def action(self, secret: str, alias: str) -> dict[str, Any]:
         """What people can be asked to do at a login, in the words of the provider; empty where Keycloak has it not."""

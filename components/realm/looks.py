@@ -7,20 +7,22 @@ there and does not let Keycloak in, Keycloak says nothing of anybody: then peopl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 
+from components.identity import account_username
 from components.realm.asked import Asked
 from components.realm.kept import ACTION, CLIENT, REALM, USER, Kind, Look, look_up
 from components.realm.ldap import Directory
+from components.realm.spec import RealmSpec
 
 
 class Looks:
     """Asks with the provider, or what the provider cannot tell, of `asked`. secret: of the account that asks.
 
-    built_in: the ids of clients that Keycloak gives every realm.
+    realm: what is declared.
     people, directories: the ids of those that are declared, once they are made or updated.
     """
 
@@ -29,9 +31,9 @@ class Looks:
         provider: pulumi.ProviderResource,
         asked: Asked,
         secret: pulumi.Output[str],
-        built_in: Collection[str] = (),
+        realm: RealmSpec,
     ) -> None:
-        self._provider, self._asked, self._secret, self._built_in = provider, asked, secret, built_in
+        self._provider, self._asked, self._secret, self._realm = provider, asked, secret, realm
         self._new = False
         self.people: list[pulumi.Output[str]] = []
         self.directories: dict[str, pulumi.Output[str]] = {}
@@ -39,11 +41,12 @@ class Looks:
     async def __call__(self, kind: Kind[Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
         """What Keycloak has of a resource. Not in a preview."""
         if kind is REALM:
-            found = await look_up(kind, self._provider, keys)
+            asked = look_up(kind, self._provider, keys)
+            found: Mapping[str, Any] = (await asyncio.gather(asked, self.refuse_losses()))[0]
             # What waits for the realm needs no look in one that this update makes: nothing of the stack's is there.
             self._new = not found
             return found
-        if self._new and kind is CLIENT and keys["clientId"] not in self._built_in:
+        if self._new and kind is CLIENT and keys["clientId"] not in self._realm.closed:
             return {}
         if kind not in (USER, ACTION):
             return await look_up(kind, self._provider, keys)
@@ -61,6 +64,29 @@ class Looks:
         for made in self.directories.values():
             await made.future()
         return await asyncio.to_thread(self._asked.person, secret, keys["username"])
+
+    def unlost(self, ready: pulumi.Output[Any] | None) -> pulumi.Output[str]:
+        """The name of a realm that the stack did not make. ready: what has to be known before a server is asked."""
+        if pulumi.runtime.is_dry_run():
+            return pulumi.Output.from_input(self._realm.name)
+
+        async def name(_: object) -> str:
+            await self.refuse_losses()
+            return self._realm.name
+
+        return pulumi.Output.from_input(ready).apply(name)
+
+    async def refuse_losses(self) -> None:
+        """Raises pulumi.RunError where a group would be removed with its members: the engine asks nobody for them."""
+        realm, secret = self._realm, await self._secret.future() or ""
+        people = {
+            *(user.username for user in realm.users),
+            *(account_username(client.client_id) for client in realm.accounts),
+        }
+        lost = await asyncio.to_thread(self._asked.lost, secret, realm.groups_client, realm.groups, people)
+        if lost:
+            expected = "expected none: declare it beside the new one, give them another group, and then take it out"
+            raise pulumi.RunError(f"{'; '.join(lost)}: {expected}; nothing was changed in the realm.")
 
     def directory(self, found: Directory, password: pulumi.Output[str] | None) -> Look:
         """Looks a directory up after Keycloak has tried it."""

@@ -70,7 +70,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         self._keycloak, self._removed_with, self._ready = provider, removed_with, ready
         self._secret = secrets.value(spec.admin.client_secret)
         self._asked = Asked(spec.keycloak.admin_url, spec.admin, realm.name)
-        self._look = Looks(provider, self._asked, self._secret, realm.closed)
+        self._look = Looks(provider, self._asked, self._secret, realm)
         self._child = self._inside(self)
         self._spec = realm
         self._realm_id = self._make_realm()
@@ -121,7 +121,7 @@ class KeycloakRealm(pulumi.ComponentResource):
     def _make_realm(self) -> pulumi.Output[str]:
         realm, ready = self._spec, self._ready
         if not realm.create:
-            return pulumi.Output.from_input(realm.name)
+            return self._look.unlost(ready)
         times, brute, headers = realm.lifetimes, realm.brute_force, realm.security_headers
         made = self._make(
             REALM,

@@ -115,6 +115,21 @@ def group_names(seen: Observed) -> Iterator[Finding]:
 
 
 @check(Needs.STACK)
+def group_grants(seen: Observed) -> Iterator[Finding]:
+    """Grants in MLflow for groups that no token names."""
+    view, inside = seen.mlflow, seen.inside
+    if view is None or inside is None:
+        return
+    known = {*view.user_groups, *view.admin_groups}
+    others = [f"{group} ({count})" for group, count in sorted(inside.grants.items()) if group not in known]
+    if others:
+        evidence = f"MLflow has grants for {', '.join(others)}; it lets in {', '.join(sorted(known)) or 'no group'}"
+        cause = "tokens name the groups of realm.groups alone, so nobody has these; was the group renamed there?"
+        fix = "realm.groups in the settings, or grant it to one of these on MLflow's pages and delete the other grant"
+        yield Finding("group-grants", evidence, cause, fix)
+
+
+@check(Needs.STACK)
 def group_roles(seen: Observed) -> Iterator[Finding]:
     """Whom tokens name a declared group for: those in it and below it, and nobody else."""
     if seen.realm_admin is None or seen.server_client is None or seen.spec is None:

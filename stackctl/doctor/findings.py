@@ -45,6 +45,7 @@ KINDS: Mapping[str, str] = {
     "second-factor": "Keycloak does not ask for the second factor that is required",
     "groups-claim": "Tokens do not say which groups their user is in",
     "group-names": "MLflow and Keycloak do not mean the same groups",
+    "group-grants": "MLflow has grants for groups that no token names",
     "group-roles": "Tokens name a group for others than those in it, or for nobody",
     "audience": "The audience of tokens is not checked, or does not match",
     "issuer": "The issuer of tokens is not checked, or does not match",

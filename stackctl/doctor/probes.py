@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -163,6 +164,21 @@ for name in names["databases"]:
         found[name] = ""
     except Exception as error:
         found[name] = type(error).__name__ + ": " + str(error)[:300]
+found["grants"] = {}
+try:
+    asked = psycopg2.connect(url, connect_timeout=5).cursor()
+    asked.execute(
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = ANY (current_schemas(false))"
+        " AND column_name = 'group_id' AND table_name <> 'user_groups'"
+    )
+    for (table,) in asked.fetchall():
+        asked.execute(
+            f'SELECT g.group_name, count(*) FROM "{table}" t JOIN groups g ON g.id = t.group_id GROUP BY g.group_name'
+        )
+        for group, count in asked.fetchall():
+            found["grants"][group] = found["grants"].get(group, 0) + count
+except Exception:
+    found["grants"] = {}
 print(json.dumps(found))
 """
 
@@ -173,11 +189,13 @@ class Inside:
 
     redis: None where it was not asked, since no one variable says where it is.
     databases: by the variable that says where each is.
+    grants: how many each group has in MLflow, by its name; none where the users' database does not tell.
     """
 
     discovery: Reply
     redis: str | None
     databases: dict[str, str]
+    grants: Mapping[str, int] = field(default_factory=dict)
 
 
 def look_inside(running: Running, mlflow: Instance, told: MlflowView) -> Inside | None:
@@ -197,4 +215,4 @@ def look_inside(running: Running, mlflow: Instance, told: MlflowView) -> Inside 
         told.discovery_url, reply["status"], reply.get("text", ""), error=error, untrusted="certificate verify" in error
     )
     databases = {name: " ".join(found[name].split()) for name in stores}
-    return Inside(discovery, found.get("redis"), databases)
+    return Inside(discovery, found.get("redis"), databases, found["grants"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import Mock, patch
@@ -184,9 +184,12 @@ def fresh_run(
     preview: bool = False,
     there: There = NOTHING,
     mail: Mapping[str, Any] | None = None,
+    lost: Sequence[str] = (),
 ) -> Run:
     """Run `deploy` to its end, whether or not equal settings were run before."""
-    return run_program(lambda: deploy(settings, PROJECT, stack), stack, preview=preview, there=there, mail=mail)
+    return run_program(
+        lambda: deploy(settings, PROJECT, stack), stack, preview=preview, there=there, mail=mail, lost=lost
+    )
 
 
 def run_program(
@@ -196,8 +199,12 @@ def run_program(
     preview: bool = False,
     there: There = NOTHING,
     mail: Mapping[str, Any] | None = None,
+    lost: Sequence[str] = (),
 ) -> Run:
-    """Run a program to its end; it returns its outputs. mail: the mail server that the realm has."""
+    """Run a program to its end; it returns its outputs.
+
+    mail: the mail server that the realm has. lost: groups that would go with their members.
+    """
     done, values = Run(), _Values(there, preview=preview)
     pulumi.runtime.set_mocks(values, PROJECT, stack, preview, monitor=_Monitor(done, values))
 
@@ -215,6 +222,7 @@ def run_program(
 
     asked = Mock(
         mail_server=lambda _: mail,
+        lost=lambda *_: [*lost],
         person=lambda _, name: there.get(("person", name), _PERSON),
         action=lambda _, alias: there.get(("action", alias), NOTHING),
         directory=lambda _, name, *__: there.get(("directory", name), NOTHING),

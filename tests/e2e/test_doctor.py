@@ -112,6 +112,24 @@ def test_users_groups_and_service_accounts_are_held_against_their_declaration(pa
     patient.admin.request("PUT", f"/users/{account.id}/groups/{groups['mlflow-users']}")
 
 
+def test_grants_that_nobody_has_are_found(patient: DockerPatient) -> None:
+    patient.sql(
+        """\\c oidc
+        INSERT INTO groups (group_name) VALUES ('former');
+        INSERT INTO experiment_group_permissions (experiment_id, group_id, permission)
+        SELECT '0', id, 'READ' FROM groups WHERE group_name = 'former'"""
+    )
+    try:
+        found = patient.examine()
+        assert set(found) == {"group-grants"}
+        assert "grants for former (1);" in found["group-grants"][0]["evidence"]
+    finally:
+        patient.sql(
+            """\\c oidc
+            DELETE FROM experiment_group_permissions; DELETE FROM groups WHERE group_name = 'former'"""
+        )
+
+
 def _failed(stack: Stack) -> Iterator[bool]:
     """Whether each container that is there to fail has failed, for which a busy machine takes its time."""
     flaps, starves, sulks = (inspect(stack.container(f"extra-{role}")) for role in ("flaps", "starves", "sulks"))

@@ -92,6 +92,27 @@ def test_pulumi_changes_a_realm_to_the_same(changed: Stack, tmp_path_factory: py
             made.config["realm"] |= change
         made.up()
         assert differences(snapshot(made.outputs()), snapshot(changed.outputs())) == []
+        keep_members(made)
+
+
+def keep_members(stack: Stack) -> None:
+    """A group that is declared no more goes once nobody is in it whom the settings did not put there."""
+    outputs = stack.outputs()
+    keycloak, realm = KeycloakAdmin(outputs), f"/{outputs['realm']}"
+    zoe = keycloak.make(f"{realm}/users", username="zoe", enabled=True, groups=["/scientists"])
+    before = snapshot(outputs)
+    stack.config["realm"] |= {
+        "groups": {**MORE_GROUPS, "users": ["mlflow-users"]},
+        "users": [CAROL, ERIN | {"groups": []}],
+        "serviceAccounts": [TRAINER | {"groups": []}, NIGHTLY | {"groups": []}],
+    }
+    done = stack.up(check=False)
+    assert done.returncode != 0
+    assert "realm.groups: scientists, which is no longer declared: 1 member(s) (zoe)" in done.stdout + done.stderr
+    assert differences(before, snapshot(stack.outputs())) == []
+    keycloak.remove(f"{realm}/users/{zoe}")
+    stack.up()
+    assert not keycloak.get(f"{realm}/groups?search=scientists&exact=true")
 
 
 def test_what_is_new_works(changed: Stack) -> None:

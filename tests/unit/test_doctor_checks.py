@@ -17,7 +17,7 @@ from components.stack import stack_spec
 from platforms.running import Answer, Instance, Trouble
 from platforms.secrets import SecretText
 from settings import PROJECT, from_files, parse
-from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores
+from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores, checks_tokens
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask
 from tests.unit.doctor import FakeRunning, ids, mlflow, observed
@@ -42,6 +42,18 @@ def test_redis_settings_beside_the_url_that_contradict_it_are_found() -> None:
     seen = observed(mlflow(CACHE_BACKEND="redis", CACHE_REDIS_URL="redis://:pw@redis:6379/0", REDIS_PORT="6380"))
     seen.inside = Inside(Reply("", 200), "", {})
     assert ids(checks_stores.redis(seen)) == ["redis-address"]
+
+
+@pytest.mark.parametrize(
+    ("grants", "told"),
+    [({}, ""), ({"users": 3, "admins": 1}, ""), ({"former": 2, "users": 1, "Admins": 1}, "Admins (1), former (2)")],
+)
+def test_grants_for_groups_that_no_token_names_are_found(grants: dict[str, int], told: str) -> None:
+    seen = observed(mlflow(OIDC_GROUP_NAME="users", OIDC_ADMIN_GROUP_NAME="admins"))
+    seen.inside = Inside(Reply("", 200), "", {}, grants)
+    found = list(checks_tokens.group_grants(seen))
+    assert [one.id for one in found] == (["group-grants"] if told else [])
+    assert all(f"grants for {told};" in one.evidence for one in found)
 
 
 @pytest.mark.parametrize(
