@@ -20,6 +20,8 @@ from tests.e2e.login import followed
 PASSWORD = "of-a-person-elsewhere"
 SECRET = "of-keycloak-at-the-partner"
 METADATA = "/protocol/saml/descriptor"
+# An import would put Keycloak's own variable there.
+LABEL = "Corporate login ${KC_DB_PASSWORD}"
 # The groups of each person there, by the names that the partner has for them.
 PEOPLE = {"eve": ["ML Admins (all)"], "finn": ["ml-users"], "gail": ["ml-users", "ML Admins (all)"], "hugo": []}
 # Those who come by SAML.
@@ -62,7 +64,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     corporate: dict[str, Any] = {
         "alias": "corp",
         "kind": "saml",
-        "displayName": "Corporate login",
+        "displayName": LABEL,
         "saml": {
             "entityId": public,
             "loginUrl": there,
@@ -227,6 +229,11 @@ def test_a_person_comes_in_by_saml(stack: Stack, name: str, is_admin: bool) -> N
     follow(browser, f"{stack.outputs()['mlflow_url']}/logout")
     follow(browser, *by_saml(stack, browser, name))
     assert current(stack, browser)["username"] == name
+
+
+def test_what_a_button_says_is_no_variable_of_keycloaks(stack: Stack) -> None:
+    keycloak, realm = KeycloakAdmin(stack.outputs()), f"/{stack.outputs()['realm']}"
+    assert keycloak.get(f"{realm}/identity-provider/instances/corp")["displayName"] == LABEL
 
 
 def test_who_comes_by_saml_without_a_group_is_refused(stack: Stack) -> None:
