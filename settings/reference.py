@@ -67,7 +67,7 @@ def _type(annotation: Any) -> str:
     if get_origin(bare) is tuple:
         return f"list of {_type(get_args(bare)[0])}"
     if get_origin(bare) is dict:
-        return "map of text"
+        return "map of maps of text" if get_origin(_bare(get_args(bare)[1])) is dict else "map of text"
     if get_origin(bare) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(bare))
     if isinstance(bare, type) and issubclass(bare, enum.StrEnum):

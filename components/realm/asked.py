@@ -110,6 +110,10 @@ class Asked:
         found = self._get(f"/authentication/required-actions/{alias}", secret)
         return {key: found[key] for key in ("name", "defaultAction", "priority", "config") if key in found}
 
+    def texts(self, secret: str, language: str) -> dict[str, str]:
+        """What pages and mails say in a language as somebody set it."""
+        return dict(self._get(f"/localization/{language}", secret))
+
     def directories(self, secret: str) -> set[str]:
         """The names of the directories that there are."""
         return {str(row["name"]) for row in self._directories(secret)}

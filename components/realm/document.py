@@ -36,7 +36,7 @@ OPTIONAL_SCOPES = ("address", "microprofile-jwt", "offline_access", "organizatio
 # Where the password of the mail server stands, beside lists of those who have one.
 _MAIL = ("smtpServer", "password")
 _PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
-COMPONENTS, ACTIONS = "components", "requiredActions"
+COMPONENTS, ACTIONS, TEXTS = "components", "requiredActions", "localizationTexts"
 IMPORT_PATH = "/opt/keycloak/data/import/realm.json"
 
 
@@ -220,6 +220,8 @@ def _declared_alone(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> di
             "supportedLocales": list(spec.languages),
             "defaultLocale": spec.languages[0],
         }
+    if spec.texts:
+        found[TEXTS] = {language: dict(texts) for language, texts in spec.texts.items()}
     if spec.mail is not None:
         password = {"password": placeholder(spec.mail.password)} if spec.mail.password else {}
         found["smtpServer"] = {**{key: value for key, value in spec.mail.config.items() if value}, **password}

@@ -125,6 +125,8 @@ FEDERATION = Kind(
 )
 # `Asked.action` looks it up.
 ACTION = Kind(keycloak.RequiredAction, keycloak.RequiredActionArgs, "", ("realm_id", "alias"))
+# `Asked.texts` looks them up, since its provider deletes those that it is not told of.
+TEXTS = Kind(keycloak.RealmLocalization, keycloak.RealmLocalizationArgs, "", ("realm_id", "locale"))
 # Looks a resource up, by the inputs that it is asked by.
 Look = Callable[[Kind[Any], Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 

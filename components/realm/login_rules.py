@@ -1,4 +1,4 @@
-"""Rules about logins to the realm: its passwords, its mail, and a realm that is somebody else's."""
+"""Rules about logins to the realm: its passwords, mail and texts, and a realm that is somebody else's."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from settings.derived import SAMPLE_USERS, groups_client
 from settings.known import Known
 from settings.model import Platform
 from settings.realm.policy import unmet
+from settings.realm.texts import is_message_key, language_tag, text_languages, wrong_in
 from settings.types import is_address, is_loopback
 from settings.wrong import Wrong
 
 _POLICY = "realm.passwordPolicy"
 MOST_DOTS = 24
+# Of all texts together, which stand in the import with up to six signs for one of theirs: an object of a cluster has
+# room for a mebibyte.
+_LONGEST = 100_000
+_SHOWN = 60
 # What is written to the realm itself, by what it is called in `Realm`.
 _OF_THE_REALM = {
     "displayName": "display_name",
@@ -27,6 +32,7 @@ _OF_THE_REALM = {
     "rememberMe": "remember_me",
     "resetPassword": "reset_password",
     "languages": "languages",
+    "texts": "texts",
     "mail": "mail",
     "events": "events",
     "ldap": "ldap",
@@ -88,6 +94,41 @@ def mail(settings: Settings, known: Known) -> Iterator[Wrong]:
     if settings.keycloak.existing is None and is_loopback(server.host) and known.values("realm.mail.host"):
         expected = "expected a name that containers reach: localhost is each container itself"
         yield Wrong(("realm.mail.host",), server.host, expected)
+
+
+def texts(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """What Keycloak would not find, would show without a part of it, or would fail at."""
+    realm = settings.realm
+    length = sum(len(text) for declared in realm.texts.values() for text in declared.values())
+    if length > _LONGEST:
+        expected = f"expected {_LONGEST} characters at most in all: a cluster takes no longer import"
+        yield Wrong(("realm.texts",), f"{length} characters", expected)
+    for language, declared in realm.texts.items():
+        key = f"realm.texts.{language}"
+        expected = _of_language(language, realm.languages, known)
+        if expected:
+            yield Wrong((key,), "", expected)
+        elif not declared and known.values(key):
+            yield Wrong((key,), "", "expected at least one text")
+        for message, text in declared.items():
+            expected = _of_key(message) or wrong_in(text)
+            if expected:
+                yield Wrong((f"{key}.{message}",), text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ...", expected)
+
+
+def _of_language(language: str, languages: tuple[str, ...], known: Known) -> str:
+    if language_tag(language) != language:
+        return "expected a language as Keycloak finds texts by it, such as de, pt-BR or zh-Hans"
+    found = text_languages(languages)
+    if language not in found and known.values("realm.languages"):
+        return f"expected one of {', '.join(found)}: realm.languages names no other one"
+    return ""
+
+
+def _of_key(message: str) -> str:
+    if is_message_key(message):
+        return ""
+    return "expected a key of Keycloak's messages, such as loginAccountTitle: letters, digits and . _ -"
 
 
 def second_factor(settings: Settings, known: Known) -> Iterator[Wrong]:
@@ -160,7 +201,7 @@ def somebody_elses(settings: Settings, known: Known) -> Iterator[Wrong]:
     if existing is None or existing.create_realm or not known.values("keycloak.existing.createRealm"):
         return
     for name, field in _OF_THE_REALM.items():
-        if getattr(settings.realm, field) not in (None, ()) and known.presence(f"realm.{name}"):
+        if getattr(settings.realm, field) not in (None, (), {}) and known.presence(f"realm.{name}"):
             expected = "expected none with keycloak.existing.createRealm: false, which leaves the realm as it is"
             yield Wrong((f"realm.{name}",), "", expected)
 

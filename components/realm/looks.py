@@ -14,7 +14,7 @@ import pulumi
 
 from components.identity import account_username
 from components.realm.asked import Asked
-from components.realm.kept import ACTION, CLIENT, REALM, USER, Kind, Look, look_up
+from components.realm.kept import ACTION, CLIENT, REALM, TEXTS, USER, Kind, Look, look_up
 from components.realm.ldap import Directory
 from components.realm.spec import RealmSpec
 
@@ -48,9 +48,11 @@ class Looks:
             return found
         if self._new and kind is CLIENT and keys["clientId"] not in self._realm.closed:
             return {}
-        if kind not in (USER, ACTION):
+        if kind not in (USER, ACTION, TEXTS):
             return await look_up(kind, self._provider, keys)
         secret = await self._secret.future() or ""
+        if kind is TEXTS:
+            return {"texts": await asyncio.to_thread(self._asked.texts, secret, keys["locale"])}
         if kind is ACTION:
             return await asyncio.to_thread(self._asked.action, secret, keys["alias"])
         try:

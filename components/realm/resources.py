@@ -11,7 +11,7 @@ from pulumi_keycloak import openid
 from components.realm.asked import Asked
 from components.realm.flow_resources import make_flows, passkeys
 from components.realm.flows import Factors
-from components.realm.kept import ACTION, CLIENT, GROUP, OWNER, REALM, ROLE, USER, Kind, make
+from components.realm.kept import ACTION, CLIENT, GROUP, OWNER, REALM, ROLE, TEXTS, USER, Kind, Part, make
 from components.realm.ldap import Directory
 from components.realm.ldap_resources import make_directory
 from components.realm.looks import Looks
@@ -72,6 +72,8 @@ class KeycloakRealm(pulumi.ComponentResource):
         self._asked = Asked(spec.keycloak.admin_url, spec.admin, realm.name)
         self._look = Looks(provider, self._asked, self._secret, realm)
         self._child = self._inside(self)
+        # Of what stays in Keycloak when nobody declares it any more.
+        self._staying = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(retain_on_delete=True))
         self._spec = realm
         self._realm_id = self._make_realm()
         self._groups = {
@@ -99,6 +101,9 @@ class KeycloakRealm(pulumi.ComponentResource):
             self._make_factors(realm.factors)
         if realm.events:
             self._keep_events(realm.events)
+        for language, texts in realm.texts.items():
+            named = {"realm_id": self._realm_id, "locale": language, "texts": Part(texts)}
+            self._make(TEXTS, f"texts-{language}", self._staying, **named)
         for one in realm.providers:
             make_provider(
                 one,
@@ -184,10 +189,9 @@ class KeycloakRealm(pulumi.ComponentResource):
         return None if pulumi.runtime.is_dry_run() else mail_there(self._asked, self._secret, self._ready)
 
     def _make_factors(self, factors: Factors) -> None:
-        # Keycloak has them by itself, and keeps them.
-        stays = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(retain_on_delete=True))
         for alias, enabled in factors.actions.items():
-            self._make(ACTION, f"action-{alias}", stays, realm_id=self._realm_id, alias=alias, enabled=enabled)
+            # Keycloak has them by itself, and keeps them.
+            self._make(ACTION, f"action-{alias}", self._staying, realm_id=self._realm_id, alias=alias, enabled=enabled)
         make_flows(factors.flows, self._logical, self._realm, self._child, self._inside, self._roles)
 
     def _make_directory(self, found: Directory) -> None:
@@ -214,7 +218,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             admin_events_enabled=events.changes,
             admin_events_details_enabled=events.changes,
             # Without the setting, what was kept is kept on.
-            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(retain_on_delete=True)),
+            opts=self._staying,
         )
 
     def _registered(self, client: Client, *, every_role: bool = False) -> openid.Client:

@@ -119,6 +119,7 @@ class RealmSpec:
         takes its tokens.
     password_policy, remember_me, reset_password, languages, mail, events: None where nobody declared them; what is in
         Keycloak stays then.
+    texts: what Keycloak's pages and mails say, by language and by the key of the message. Others stay.
     providers: other identity providers, whose people log in through this realm.
     directories: LDAP directories, whose people log in with the passwords that they have there.
     factors: what people prove beside their passwords; None where nobody declared it.
@@ -146,6 +147,7 @@ class RealmSpec:
     remember_me: bool | None = None
     reset_password: bool | None = None
     languages: tuple[str, ...] = ()
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     mail: Mail | None = None
     events: Events | None = None
     providers: tuple[Provider, ...] = ()
@@ -267,6 +269,7 @@ def realm_spec(settings: Settings) -> RealmSpec:
         remember_me=realm.remember_me,
         reset_password=realm.reset_password,
         languages=realm.languages,
+        texts=realm.texts,
         mail=_mail(realm.mail) if realm.mail else None,
         events=realm.events,
         providers=tuple(map(provider, realm.identity_providers)),

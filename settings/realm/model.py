@@ -124,6 +124,9 @@ class Realm(Group):
     languages: tuple[Language, ...] = Field(
         (), description="Languages of the login pages, the first for whoever asks for none of them"
     )
+    texts: dict[str, dict[str, str]] = Field(
+        {}, description="Texts of Keycloak's pages and mails: for a language the keys of its messages, each with a text"
+    )
     mail: Mail | None = Field(None, description="A mail server, for links to another password and for notices")
     events: Events | None = Field(None, description="Keep logins, and changes by administrators, for the console")
     identity_providers: tuple[IdentityProvider, ...] = Field((), description="Other providers whose people log in here")

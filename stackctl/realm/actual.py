@@ -79,6 +79,10 @@ class Actual:
         """What people can be asked to do at a login, by alias."""
         return {row["alias"]: row for row in self.admin.get("/authentication/required-actions")}
 
+    def texts(self, language: str) -> dict[str, str]:
+        """What pages and mails say in a language as somebody set it, by the keys of the messages."""
+        return dict(self.admin.get(f"/localization/{language}"))
+
     def members(self, group: str) -> list[str]:
         """The user names of a group's members."""
         return [row["username"] for row in self.admin.pages(f"/groups/{self.groups[group]['id']}/members")]

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+from components.realm.document import TEXTS
 from components.realm.flows import BUILT_IN
 from problems import Problem, StackError
-from stackctl.realm import clients, directories, flows, people, providers, roles
+from stackctl.realm import clients, directories, flows, people, providers, roles, texts
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner
 from stackctl.realm.step import Step, Tree, gone, make, remove, said, same
@@ -20,7 +21,7 @@ from stackctl.realm.step import Step, Tree, gone, make, remove, said, same
 _PARTS = frozenset({
     "realm", "groups", "clients", "users", "roles", "clientScopeMappings", "identityProviders",
     "identityProviderMappers", "components", "authenticationFlows", "authenticatorConfig", "requiredActions",
-    *BUILT_IN,
+    TEXTS, *BUILT_IN,
 })  # fmt: skip
 # What Keycloak takes together: it passes over a part of it, and has defaults for what is not said
 # (`RepresentationToModel.getWebAuthnPolicyPasswordless`).
@@ -38,6 +39,7 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> list[Step]:
     _refuse_strangers(wanted, before, actual)
     return [
         *_settings(wanted, before, actual),
+        *texts.steps(wanted, actual),
         *_groups(wanted, actual),
         *clients.steps(wanted, before, actual),
         *roles.steps(wanted, actual),

@@ -24,6 +24,7 @@ from tests.samples import settings
 REALM = "keycloak:index/realm:Realm"
 CLIENT = "keycloak:openid/client:Client"
 USER = "keycloak:index/user:User"
+TEXTS = "keycloak:index/realmLocalization:RealmLocalization"
 FEDERATION = "keycloak:ldap/userFederation:UserFederation"
 FUNCTIONS: dict[str, Any] = {
     kept.REALM.read: keycloak.get_realm,
@@ -293,3 +294,14 @@ def test_what_else_is_said_of_passkeys_and_of_actions_stays() -> None:
     action = found.of_type("keycloak:index/requiredAction:RequiredAction")["action-CONFIGURE_TOTP"]
     assert (action.inputs["enabled"], action.inputs["name"], action.inputs["defaultAction"]) == (False, "Ours", True)
     assert action.retained
+
+
+def test_texts_that_somebody_set_stay_beside_those_that_are_declared() -> None:
+    sample = settings({"realm": {"languages": ["de"], "texts": {"de": {"doLogIn": "Hinein"}}}})
+    there: There = {("texts", "de"): {"doLogIn": "Ours", "doLogOut": "Hinaus"}, ("texts", "en"): {"doLogIn": "In"}}
+    (made,) = fresh_run(sample, there=there).of_type(TEXTS).values()
+    assert (made.name, made.inputs["locale"]) == ("texts-de", "de")
+    assert made.inputs["texts"] == {"doLogIn": "Hinein", "doLogOut": "Hinaus"}, "the provider deletes all others"
+    assert made.retained, "it would delete them as well with its resource"
+    (planned,) = fresh_run(sample, preview=True).of_type(TEXTS).values()
+    assert (planned.inputs["texts"], planned.ignored) == ({"doLogIn": "Hinein"}, ("texts",))

@@ -87,6 +87,7 @@ def snapshot(outputs: Mapping[str, Any]) -> dict[str, Any]:
         "flows": by("alias", get("/authentication/flows")),
         "required actions": by("alias", get("/authentication/required-actions")),
         "user profile": get("/users/profile"),
+        "texts": {language: get(f"/localization/{language}") for language in get("/localization")},
         "components": sorted(f"{c['providerType']} {c['name']} {c.get('subType')}" for c in get("/components")),
     }
     return dict(_normal(found, _names_for_urls(outputs)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+import requests
 
-from tests.e2e.harness import Client, Stack, inspect
+from tests.e2e.harness import TIMEOUT, Client, Stack, inspect
 from tests.e2e.keycloak import KeycloakAdmin, lifetime
 from tests.e2e.test_realm import differences, snapshot
 
@@ -29,6 +31,15 @@ ERIN, MOVED = (
     CAROL | {"email": "c@example.com", "groups": ["scientists"]},
 )
 TRAINER, NIGHTLY = {"clientId": "trainer", "groups": ["scientists"]}, {"clientId": "nightly"}
+# Signs that an import, a line of text and a page could each take for something else.
+TEXTS = {
+    "de": {
+        "doLogIn": "Öffne Dich — 😀",
+        "loginAccountTitle": "Geht''s los?",
+        "termsText": "<p>Für 5$, $$ & 100%</p>\n",
+    },
+    "en": {"doLogIn": 'Open "up" \\ {0}'},
+}
 # What an operator changes, one after the other. Each is what a part of the realm is from then on.
 CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("shorter tokens", {"lifetimes": {"accessTokenSeconds": 120, "ssoIdleSeconds": 1200}}),
@@ -48,8 +59,8 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
         "rules for passwords",
         {"passwordPolicy": "length(12) and notUsername and passwordHistory(5)", "rememberMe": True},
     ),
-    ("languages", {"languages": ["de", "en"], "displayName": "Models of Acme"}),
-    ("events", {"events": {"days": 7}}),
+    ("languages", {"languages": ["de", "en"], "displayName": "Models of Acme", "texts": {"de": {"doLogIn": "Los"}}}),
+    ("events and texts", {"events": {"days": 7}, "texts": TEXTS}),
     ("mail", {"mail": MAIL, "resetPassword": True}),
     ("another name for mail", {"mail": MAIL | {"senderName": "Models", "password": "another-password-of-mail"}}),
 ]
@@ -124,6 +135,21 @@ def test_what_is_new_works(changed: Stack) -> None:
     token = answer.json()["access_token"]
     assert client.mlflow("/api/2.0/mlflow/experiments/search?max_results=1", token).status_code == 200
     assert lifetime(token) == 120
+
+
+def test_the_login_page_says_what_is_declared(changed: Stack) -> None:
+    for language, said in {"de": ("Öffne Dich — 😀", "Geht&#39;s los?"), "en": ("Open &quot;up&quot;",)}.items():
+        page = requests.get(login_url(changed.outputs()), params={"ui_locales": language}, timeout=TIMEOUT)
+        assert page.status_code == 200
+        assert [text for text in said if text not in page.text] == []
+
+
+def login_url(outputs: dict[str, Any]) -> str:
+    """Where Keycloak's own page for accounts sends a browser."""
+    account = f"{outputs['issuer_url']}/account/"
+    form = {"client_id": "account-console", "response_type": "code", "scope": "openid", "redirect_uri": account}
+    challenge = {"code_challenge": "x" * 43, "code_challenge_method": "S256"}
+    return f"{outputs['issuer_url']}/protocol/openid-connect/auth?{urlencode(form | challenge)}"
 
 
 def test_a_group_with_members_is_not_removed_and_nothing_else_is_changed(changed: Stack) -> None:

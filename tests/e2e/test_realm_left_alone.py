@@ -16,7 +16,8 @@ from tests.e2e.keycloak import KeycloakAdmin
 from tests.e2e.test_realm import differences, snapshot
 
 CAROL = {"username": "carol", "email": "carol@example.com", "groups": ["mlflow-users"]}
-REALM: dict[str, Any] = {"users": [CAROL], "lifetimes": {"accessTokenSeconds": 120}}
+TEXTS = {"en": {"doLogIn": "Enter"}}
+REALM: dict[str, Any] = {"users": [CAROL], "lifetimes": {"accessTokenSeconds": 120}, "texts": TEXTS}
 MAIL = {"host": "mail.example.com", "port": "25", "from": "ml@example.com", "auth": "true", "user": "ml"}
 # Of the realm, of MLflow's client, and of a person: settings of many kinds, none of which the stack declares.
 OF_THE_REALM: dict[str, Any] = {
@@ -64,6 +65,8 @@ def set_up(keycloak: KeycloakAdmin, realm: str) -> None:
     keycloak.call("PUT", realm, json=OF_THE_REALM)
     keycloak.make(f"{realm}/clients", clientId="wiki", publicClient=True, redirectUris=["https://wiki.example.com/*"])
     keycloak.make(f"{realm}/groups", name="wiki-users")
+    keycloak.call("POST", f"{realm}/localization/en", json={"loginAccountTitle": "Acme", "doLogOut": "Leave"})
+    keycloak.call("POST", f"{realm}/localization/de", json={"doLogIn": "Hinein"})
     (mlflow,) = keycloak.get(f"{realm}/clients?clientId=mlflow")
     more = {"attributes": {**mlflow["attributes"], **OF_ITS_ATTRIBUTES}}
     keycloak.call("PUT", f"{realm}/clients/{mlflow['id']}", json={**mlflow, **OF_THE_CLIENT, **more})
@@ -98,18 +101,24 @@ def secret(keycloak: KeycloakAdmin, realm: str) -> str:
 
 def test_it_is_there_after_a_change_of_what_is_declared(company: Stack) -> None:
     before = snapshot(company.outputs())
-    company.config["realm"] = REALM | {"lifetimes": {"accessTokenSeconds": 240}}
+    company.config["realm"] = REALM | {"lifetimes": {"accessTokenSeconds": 240}, "texts": {"en": {"doLogIn": "Go on"}}}
     company.write_config()
     done = company.stackctl("preview")
     shown = done.stdout + done.stderr
     if company.engine == "compose":
-        assert done.stdout.splitlines() == ["realm, settings: accessTokenLifespan: 120 -> 240"]
+        assert done.stdout.splitlines() == [
+            "realm, settings: accessTokenLifespan: 120 -> 240",
+            "realm, texts en: doLogIn: Enter -> Go on",
+        ]
     else:
         assert "accessTokenLifespan" in shown
         assert not [name for name in OF_THE_REALM if name in shown], shown
     assert snapshot(company.outputs()) == before, "a preview changes nothing"
     company.up()
-    assert differences(before, snapshot(company.outputs())) == ["/realm/accessTokenLifespan: 120 | 240"]
+    assert differences(before, snapshot(company.outputs())) == [
+        "/realm/accessTokenLifespan: 120 | 240",
+        "/texts/en/doLogIn: 'Enter' | 'Go on'",
+    ]
 
 
 def test_the_password_of_the_mail_server_is_there_too(company: Stack) -> None:
@@ -165,6 +174,17 @@ def test_a_refresh_puts_nothing_back(company: Stack) -> None:
     refresh(company)
     assert differences(before, snapshot(company.outputs())) == ["/realm/accessTokenLifespan: 240 | 180"]
     assert links(company) == ["console"]
+
+
+def test_texts_that_are_declared_no_more_stay(company: Stack) -> None:
+    before = snapshot(company.outputs())
+    assert before["texts"] == {
+        "de": {"doLogIn": "Hinein"},
+        "en": {"doLogIn": "Go on", "doLogOut": "Leave", "loginAccountTitle": "Acme"},
+    }
+    del company.config["realm"]["texts"]
+    company.up()
+    assert differences(before, snapshot(company.outputs())) == []
 
 
 def test_a_browser_is_sent_to_keycloak_at_once_and_a_program_is_not(company: Stack) -> None:

@@ -23,9 +23,10 @@ class FakeRealm:
         """tree: a realm import that was imported."""
         self._ids = (f"id-{number}" for number in itertools.count())
         apart = {*_LISTS.values(), "roles", "clientScopeMappings", "identityProviders", "identityProviderMappers"}
-        apart |= {"components", "authenticationFlows", "authenticatorConfig", "requiredActions"}
+        apart |= {"components", "authenticationFlows", "authenticatorConfig", "requiredActions", "localizationTexts"}
         self.settings = {key: deepcopy(value) for key, value in tree.items() if key not in apart}
         self.lists: dict[str, dict[str, dict[str, Any]]] = {part: {} for part in _LISTS.values()}
+        self.texts: dict[str, dict[str, str]] = deepcopy(tree.get("localizationTexts", {}))
         self.accounts: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
         # Roles of clients by their ids; and of a group or a client, `<id> <id of the roles' client>`, their names.
@@ -97,6 +98,8 @@ class FakeRealm:
         steps = path.split("/")[1:]
         if steps[0] == "identity-provider":
             return self._shown(steps)
+        if steps[0] == "localization":
+            return dict(self.texts.get(steps[1], {}))
         if steps[:1] == ["components"]:
             return self.components.shown(**params)
         if steps[0] == "authentication":
@@ -112,7 +115,9 @@ class FakeRealm:
     def request(self, method: str, path: str, *, what: str = "", json: Any = None) -> None:
         self.calls.append(f"{method} {path}")
         steps = path.split("/")[1:]
-        if steps[:1] == ["components"]:
+        if steps[:1] == ["localization"]:
+            self.texts[steps[1]] = {**self.texts.get(steps[1], {}), **json}
+        elif steps[:1] == ["components"]:
             self.components.asked(method, steps, deepcopy(json))
         elif steps[:1] == ["authentication"]:
             self.flows.asked(method, steps[1:], deepcopy(json))

@@ -32,14 +32,15 @@ DECLARED: dict[str, Any] = {
     "rememberMe": True,
     "resetPassword": True,
     "languages": ["de", "en"],
+    "texts": {"de": {"loginAccountTitle": "Bei Acme anmelden"}},
     "mail": {**MAIL, "senderName": "ML", "replyTo": "help@example.com"},
     "events": {"days": 7},
 }
 # What the import has for these, and for nothing else.
 KEYS = {
     "adminEventsDetailsEnabled", "adminEventsEnabled", "defaultLocale", "enabledEventTypes", "eventsEnabled",
-    "eventsExpiration", "internationalizationEnabled", "passwordPolicy", "rememberMe", "resetPasswordAllowed",
-    "smtpServer", "supportedLocales",
+    "eventsExpiration", "internationalizationEnabled", "localizationTexts", "passwordPolicy", "rememberMe",
+    "resetPasswordAllowed", "smtpServer", "supportedLocales",
 }  # fmt: skip
 
 
@@ -271,7 +272,16 @@ class TestRules:
         assert refused(config) == []
         config["realm"] = {**config.get("realm", {}), **DECLARED}
         found = refused(config)
-        expected = ["displayName", "events", "languages", "mail", "passwordPolicy", "rememberMe", "resetPassword"]
+        expected = [
+            "displayName",
+            "events",
+            "languages",
+            "mail",
+            "passwordPolicy",
+            "rememberMe",
+            "resetPassword",
+            "texts",
+        ]
         assert [one.partition(": ")[0] for one in sorted(found)] == [f"realm.{name}" for name in expected]
 
 

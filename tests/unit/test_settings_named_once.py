@@ -208,6 +208,7 @@ SAYS: dict[str, list[object]] = {
     "realm.ldap[].userFilter": ["objectClass=*", "(a=b))"],
     "realm.ldap[].groups": [{"x": "nosuch"}],
     "realm.languages": [["german"], ["de", "E N"]],
+    "realm.texts": [{"german": {"a": "x"}}, {"en": {}}, {"en": {"a b": "x"}}, {"en": {"a": ""}}, {"fr": {"a": "x"}}],
     "realm.mail.sender": ["nobody", ""],
     "realm.events.days": [0, "week"],
     "realm.scope": ["openid,email", "email"],

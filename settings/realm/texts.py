@@ -1,0 +1,57 @@
+"""Languages and texts of Keycloak's pages and mails, as far as it can use them.
+
+Measured with Keycloak 26.7.3: a text that Java's `MessageFormat` cannot read makes each page that has it an error 500.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Keycloak falls back on it at last, and has no other language where none is declared (`LocaleUtil`).
+ENGLISH = "en"
+_TAG = re.compile(r"([a-z]{2,3})(-[a-z]{4})?(-(?:[a-z]{2}|[0-9]{3}))?", re.IGNORECASE)
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+# Of `MessageFormat`: an apostrophe, braces that are quoted, and the place of a value.
+_READ = re.compile(r"''|'[^'{}]*[{}][^']*'|\{[0-9]\}")
+
+
+def language_tag(language: str) -> str:
+    """A language as Keycloak looks its texts up (Java's `Locale.toLanguageTag`); empty for what is none."""
+    found = _TAG.fullmatch(language)
+    if found is None:
+        return ""
+    name, script, region = found.groups(default="")
+    return name.lower() + script.title() + region.upper()
+
+
+def text_languages(languages: tuple[str, ...]) -> tuple[str, ...]:
+    """The languages whose texts Keycloak uses where it offers these: with their regions, without them, and English."""
+    tags = [tag for language in languages if (tag := language_tag(language))]
+    found = [name for tag in tags for name in (tag, *([tag.partition("-")[0]] if _has_region(tag) else []))]
+    return tuple(dict.fromkeys([*found, ENGLISH]))
+
+
+def _has_region(tag: str) -> bool:
+    found = _TAG.fullmatch(tag)
+    return bool(found and found[3])
+
+
+def is_message_key(key: str) -> bool:
+    """Whether a text is one that Keycloak's messages can be called by."""
+    return _KEY.fullmatch(key) is not None
+
+
+def wrong_in(text: str) -> str:
+    """What is expected of a text that Keycloak cannot show, or shows without a part of it; empty for any other."""
+    plain = _READ.sub("", text)
+    if not text.strip():
+        return "expected a text that is not empty"
+    if "${" in text:
+        return "expected none of ${: Keycloak puts another text there, or a variable of its container"
+    if any(not sign.isprintable() and sign not in "\n\t" for sign in text):
+        return "expected no control characters"
+    if "'" in plain:
+        return "expected '' for an apostrophe: Keycloak leaves a single one out, with which it quotes"
+    if "{" in plain or "}" in plain:
+        return "expected braces around the number of a value alone ({0}), or quoted ('{'): Keycloak's page would fail"
+    return ""
