@@ -243,6 +243,11 @@ def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:
             f"Keycloak refuses {who}: wrong name or password, or a one-time code is needed",
             "check both, and whether it is locked; where there is a code, use `mlflow-sso login` or --browser",
         )
+    if error == "invalid_grant" and "fully set up" in description.lower():
+        raise CredentialsError(
+            f"Keycloak refuses a password alone for {who}: it asks for something as they log in",
+            "log in once with a browser (`mlflow-sso login` or --browser), where it is said",
+        )
     if error == "unauthorized_client" and form["grant_type"] == "password":
         raise RefusedError(
             f"client {form['client_id']} allows no login by password", "use `mlflow-sso login` or --browser"

@@ -83,6 +83,13 @@ class TestBadInput:
         told = run("login", "--username", "bob", "--password-stdin", code=4, given="hunter2\n").stderr
         assert "wrong name or password" in told
 
+    def test_a_password_that_is_not_enough_yet(self, server: Fake) -> None:
+        server.routes[f"POST {REALM}/token"] = (
+            400, {"error": "invalid_grant", "error_description": "Account is not fully set up"},
+        )  # fmt: skip
+        told = run("login", "--username", "bob", "--password-stdin", code=4, given="hunter2\n").stderr
+        assert "log in once with a browser" in told
+
     def test_unknown_id(self, server: Fake) -> None:
         assert "no token with id 99" in run("tokens", "delete", "--token-id", "99", "--yes", code=5).stderr
 
