@@ -22,6 +22,7 @@ from components.realm.spec import (
     GROUPS_MAPPER,
     GROUPS_MAPPER_TYPE,
     MANAGEMENT,
+    TERMS,
     VIEW_PEOPLE,
     Client,
     RealmSpec,
@@ -57,6 +58,8 @@ def importing_workloads(
     if not document:
         realm = replace(spec.realm, directories=(), factors=None)
         tree = realm_import(realm, lambda secret: f"\0{names[secret.name]}\0")
+        # An import that names one action has no others.
+        tree.pop(ACTIONS, None)
         # Keycloak puts variables in before it reads the document, also where a text has their sign by itself.
         text = json.dumps(tree, indent=2, sort_keys=True).replace("${", r"\u0024{") + "\n"
         document = re.sub(r"\\u0000(\w+)\\u0000", r"${\1}", text)
@@ -81,9 +84,14 @@ def importing_workloads(
 def comes_later(realm: RealmSpec) -> dict[str, bool]:
     """By their keys the parts that no import has, and whether this realm has them. `stackctl.realm` makes them.
 
-    Directories come there once they were tried, and login flows would take the place of all of Keycloak's own.
+    Directories come there once they were tried. Login flows, and what a login asks for, would take the place of all of
+    Keycloak's own.
     """
-    return {"realm.ldap": bool(realm.directories), "realm.secondFactor": realm.factors is not None}
+    return {
+        "realm.ldap": bool(realm.directories),
+        "realm.secondFactor": realm.factors is not None,
+        "realm.terms": realm.terms is not None,
+    }
 
 
 def _without_others(kept: str, variables: Iterable[str]) -> str:
@@ -232,11 +240,9 @@ def _declared_alone(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> di
         described = [as_component(one, placeholder(one.password) if one.password else "") for one in spec.directories]
         found[COMPONENTS] = {STORAGE: described}
     if spec.factors is not None:
-        found |= {
-            ACTIONS: [{"alias": alias, "enabled": enabled} for alias, enabled in spec.factors.actions.items()],
-            **spec.factors.passkeys,
-            **flows_as_import(spec.factors.flows),
-        }
+        found |= {**spec.factors.passkeys, **flows_as_import(spec.factors.flows)}
+    if spec.actions:
+        found[ACTIONS] = [{"alias": alias, **declared} for alias, declared in spec.actions.items()]
     if spec.events is not None:
         found |= {
             "eventsEnabled": True,
@@ -257,8 +263,9 @@ def _people(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> list[dict[
             **({"firstName": user.first_name} if user.first_name else {}),
             **({"lastName": user.last_name} if user.last_name else {}),
             "credentials": [{"type": "password", "value": placeholder(user.password), "temporary": user.temporary}],
-            # An import gives no default roles by itself; the admin API does.
+            # An import gives no default roles by itself, and asks for no default action; the admin API does.
             "realmRoles": [f"default-roles-{spec.name}"],
+            **({"requiredActions": [TERMS]} if spec.terms else {}),
             "groups": [f"/{group}" for group in user.groups],
         }
         for user in spec.users

@@ -15,7 +15,7 @@ from settings.derived import SAMPLE_USERS, groups_client
 from settings.known import Known
 from settings.model import Platform
 from settings.realm.policy import unmet
-from settings.realm.texts import is_message_key, language_tag, text_languages, wrong_in
+from settings.realm.texts import ENGLISH, is_message_key, language_tag, text_languages, without_region, wrong_in
 from settings.types import is_address, is_loopback
 from settings.wrong import Wrong
 
@@ -33,6 +33,7 @@ _OF_THE_REALM = {
     "resetPassword": "reset_password",
     "languages": "languages",
     "texts": "texts",
+    "terms": "terms",
     "mail": "mail",
     "events": "events",
     "ldap": "ldap",
@@ -129,6 +130,27 @@ def _of_key(message: str) -> str:
     if is_message_key(message):
         return ""
     return "expected a key of Keycloak's messages, such as loginAccountTitle: letters, digits and . _ -"
+
+
+def terms(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """There are terms in every language of the login page: those of Keycloak say that there are none yet."""
+    realm = settings.realm
+    if realm.terms != "newcomers" or not known.values("realm.terms"):
+        return
+    for i, one in enumerate(realm.ldap):
+        key = f"realm.ldap[{i}].writable"
+        if not one.writable and known.values(key):
+            expected = (
+                "expected writable, or realm.terms: nobody: Keycloak asks everybody who comes from there for the first "
+                "time, cannot write down that they accept, and lets none of them in"
+            )
+            yield Wrong((key, "realm.terms"), "false", expected)
+    if not known.values("realm.texts", "realm.languages"):
+        return
+    tags = [language_tag(language) for language in realm.languages] or [ENGLISH]
+    for tag in filter(None, tags):
+        if not any("termsText" in realm.texts.get(one, {}) for one in (tag, without_region(tag))):
+            yield Wrong((f"realm.texts.{tag}.termsText",), "", "expected the text of realm.terms: Keycloak has none")
 
 
 def second_factor(settings: Settings, known: Known) -> Iterator[Wrong]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pulumi
 import pulumi_keycloak as keycloak
 from pulumi_keycloak import openid
+from pydantic.alias_generators import to_snake
 
 from components.realm.asked import Asked
 from components.realm.flow_resources import make_flows, passkeys
-from components.realm.flows import Factors
 from components.realm.kept import ACTION, CLIENT, GROUP, OWNER, REALM, ROLE, TEXTS, USER, Kind, Part, make
 from components.realm.ldap import Directory
 from components.realm.ldap_resources import make_directory
@@ -90,7 +91,9 @@ class KeycloakRealm(pulumi.ComponentResource):
             self._make_people(realm.people)
         for client_id in realm.closed:
             self._close_client(client_id)
-        self._make_users()
+        # Keycloak asks people for what it asks of everybody as they are made.
+        made = [self._make_action(alias, declared) for alias, declared in realm.actions.items()]
+        self._make_users(pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=made)))
         self._make_others()
         self.register_outputs({"realm": realm.name, "issuer": spec.keycloak.issuer})
 
@@ -98,7 +101,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         """What stands in a realm where it was declared alone."""
         realm = self._spec
         if realm.factors:
-            self._make_factors(realm.factors)
+            make_flows(realm.factors.flows, self._logical, self._realm, self._child, self._inside, self._roles)
         if realm.events:
             self._keep_events(realm.events)
         for language, texts in realm.texts.items():
@@ -188,11 +191,10 @@ class KeycloakRealm(pulumi.ComponentResource):
             return mail_server(mail, self._secrets.value(mail.password) if mail.password else None)
         return None if pulumi.runtime.is_dry_run() else mail_there(self._asked, self._secret, self._ready)
 
-    def _make_factors(self, factors: Factors) -> None:
-        for alias, enabled in factors.actions.items():
-            # Keycloak has them by itself, and keeps them.
-            self._make(ACTION, f"action-{alias}", self._staying, realm_id=self._realm_id, alias=alias, enabled=enabled)
-        make_flows(factors.flows, self._logical, self._realm, self._child, self._inside, self._roles)
+    def _make_action(self, alias: str, declared: Mapping[str, bool]) -> keycloak.RequiredAction:
+        """Keycloak has it by itself, and keeps it."""
+        named = {"realm_id": self._realm_id, "alias": alias, **{to_snake(key): said for key, said in declared.items()}}
+        return self._make(ACTION, f"action-{alias}", self._staying, **named)
 
     def _make_directory(self, found: Directory) -> None:
         password = self._secrets.value(found.password) if found.password else None
@@ -379,12 +381,12 @@ class KeycloakRealm(pulumi.ComponentResource):
             full_scope_allowed=True,
         )
 
-    def _make_users(self) -> None:
+    def _make_users(self, options: pulumi.ResourceOptions) -> None:
         for user in self._spec.users:
             made = self._make(
                 USER,
                 f"user-{user.username}",
-                self._child,
+                options,
                 realm_id=self._realm_id,
                 username=user.username,
                 email=user.email,

@@ -46,6 +46,8 @@ GROUPS_MAPPER, AUDIENCE_MAPPER = "declared-groups", "audience"
 GROUPS_MAPPER_TYPE = "oidc-usermodel-client-role-mapper"
 # Keycloak's own client whose roles are the rights to a realm, and the one to see its people and their groups.
 MANAGEMENT, VIEW_PEOPLE = "realm-management", "view-users"
+# What Keycloak calls the page with the terms of use, and remembers of somebody until they accepted.
+TERMS = "TERMS_AND_CONDITIONS"
 # Any port on a loopback address matches a redirect URI without one (RFC 8252, section 7.3).
 CLI_REDIRECT_URIS = ("http://127.0.0.1/callback", "http://localhost/callback")
 
@@ -119,6 +121,7 @@ class RealmSpec:
         takes its tokens.
     password_policy, remember_me, reset_password, languages, mail, events: None where nobody declared them; what is in
         Keycloak stays then.
+    terms: whether people who are made from then on accept the terms of use as they log in; None as above.
     texts: what Keycloak's pages and mails say, by language and by the key of the message. Others stay.
     providers: other identity providers, whose people log in through this realm.
     directories: LDAP directories, whose people log in with the passwords that they have there.
@@ -148,6 +151,7 @@ class RealmSpec:
     reset_password: bool | None = None
     languages: tuple[str, ...] = ()
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    terms: bool | None = None
     mail: Mail | None = None
     events: Events | None = None
     providers: tuple[Provider, ...] = ()
@@ -211,6 +215,16 @@ class RealmSpec:
         )
 
     @property
+    def actions(self) -> dict[str, dict[str, bool]]:
+        """What a login can ask of people, by Keycloak's names and in its words.
+
+        A default action is one that Keycloak asks of everybody who is made while it is one.
+        """
+        factors = self.factors.actions if self.factors else {}
+        terms = {} if self.terms is None else {TERMS: {"enabled": self.terms, "defaultAction": self.terms}}
+        return {alias: {"enabled": enabled} for alias, enabled in factors.items()} | terms
+
+    @property
     def for_others(self) -> tuple[Secret, ...]:
         """Secrets that Keycloak logs in elsewhere with, and shows to nobody: those of mail, providers, directories."""
         mail = (self.mail.password,) if self.mail and self.mail.password else ()
@@ -270,6 +284,7 @@ def realm_spec(settings: Settings) -> RealmSpec:
         reset_password=realm.reset_password,
         languages=realm.languages,
         texts=realm.texts,
+        terms=None if realm.terms is None else realm.terms == "newcomers",
         mail=_mail(realm.mail) if realm.mail else None,
         events=realm.events,
         providers=tuple(map(provider, realm.identity_providers)),

@@ -127,6 +127,11 @@ class Realm(Group):
     texts: dict[str, dict[str, str]] = Field(
         {}, description="Texts of Keycloak's pages and mails: for a language the keys of its messages, each with a text"
     )
+    terms: Literal["nobody", "newcomers"] | None = Field(
+        None,
+        description="Who accepts the terms of use as they log in: newcomers come, or are made, from then on;"
+        " needs termsText in texts",
+    )
     mail: Mail | None = Field(None, description="A mail server, for links to another password and for notices")
     events: Events | None = Field(None, description="Keep logins, and changes by administrators, for the console")
     identity_providers: tuple[IdentityProvider, ...] = Field((), description="Other providers whose people log in here")

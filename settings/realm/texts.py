@@ -27,13 +27,13 @@ def language_tag(language: str) -> str:
 def text_languages(languages: tuple[str, ...]) -> tuple[str, ...]:
     """The languages whose texts Keycloak uses where it offers these: with their regions, without them, and English."""
     tags = [tag for language in languages if (tag := language_tag(language))]
-    found = [name for tag in tags for name in (tag, *([tag.partition("-")[0]] if _has_region(tag) else []))]
-    return tuple(dict.fromkeys([*found, ENGLISH]))
+    return tuple(dict.fromkeys([*(name for tag in tags for name in (tag, without_region(tag))), ENGLISH]))
 
 
-def _has_region(tag: str) -> bool:
+def without_region(tag: str) -> str:
+    """Where Keycloak looks for a text next: with a region it leaves everything but the language's name out."""
     found = _TAG.fullmatch(tag)
-    return bool(found and found[3])
+    return found[1] if found and found[3] else tag
 
 
 def is_message_key(key: str) -> bool:

@@ -1,4 +1,4 @@
-"""`users [list]`, `groups` and `service-accounts`: what is declared against what there is; `users mend | enable`."""
+"""`users [list]`, `groups` and `service-accounts`: what is declared and what is; `users mend | enable | ask-terms`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stackctl.commands.common import (
 )
 from stackctl.commands.options import about_a_stack
 from stackctl.context import Context, load
-from stackctl.people import drift, mending, revocation
+from stackctl.people import drift, mending, revocation, terms
 from stackctl.people.connection import Access, Where, resolve
 from stackctl.progress import say
 
@@ -34,7 +34,7 @@ Compare = Callable[[RealmSpec, Mapping[str, drift.Actual], Mapping[str, PluginUs
 
 
 users_app = typer.Typer(
-    help="People: as declared, in Keycloak, and in MLflow; to mend what differs, and to let them in again."
+    help="People: as declared, in Keycloak, and in MLflow; to mend, to let in again, and to ask them."
 )
 
 
@@ -45,7 +45,7 @@ def users(
     output: OutputOption = TABLE,
     config_file: ConfigOption = None,
 ) -> None:
-    """People: `list`, which is what is done without a command, `mend [USER]...` and `enable USER`."""
+    """People: `list`, which is what is done without a command, `mend [USER]...`, `enable USER` and `ask-terms`."""
     command = context.invoked_subcommand
     if command is None:
         list_users(stack, output, config_file)
@@ -123,6 +123,29 @@ def enable(
         sides = resolve(where).sides()
         revocation.enable(sides, revocation.find(sides, username))
         say(f"{username} may log in again.")
+
+
+@users_app.command("ask-terms")
+@about_a_stack
+def ask_terms(
+    where: Where,
+    again: Annotated[bool, typer.Option("--again", help="Those too who accepted: the terms are others now.")] = False,
+    yes: YesOption = False,
+) -> None:
+    """Ask people who are there to accept the terms of use at their next login. `realm.terms` asks newcomers."""
+    with reported():
+        keycloak = resolve(where).keycloak_admin()
+        found = terms.find(keycloak, again=again)
+        if found.cannot:
+            say(f"{len(found.cannot)} person(s) of directories that Keycloak only reads cannot accept: not asked.")
+        if not found.to_ask:
+            say("There is nobody to ask.")
+            return
+        question = "until they accept in a browser, no password alone is taken from them"
+        confirm(f"Ask {len(found.to_ask)} person(s) to accept the terms; {question}", yes=yes)
+        for person in found.to_ask:
+            terms.ask(keycloak, person)
+        say(f"{len(found.to_ask)} person(s) are asked at their next login. Sessions and tokens that are there stay.")
 
 
 def service_accounts(

@@ -24,9 +24,13 @@ def steps(wanted: Tree, actual: Actual) -> Iterator[Step]:
     """Each flow is made whole before the realm uses it."""
     for one in wanted.get(ACTIONS, ()):
         action = actual.actions.get(one["alias"], {})
-        if action.get("enabled") != one["enabled"]:
+        changes = tuple(
+            said(key, action.get(key), one[key])
+            for key in sorted(one.keys() - {"alias"})
+            if action.get(key) != one[key]
+        )
+        if changes:
             path = f"{_ACTIONS_PATH}/{one['alias']}"
-            changes = (said("enabled", action.get("enabled"), one["enabled"]),)
             yield Step(f"required action {one['alias']}", changes, partial(put, actual, path, {**action, **one}))
     other = changed(wanted, actual)
     for flow in _at_top(wanted):

@@ -305,3 +305,15 @@ def test_texts_that_somebody_set_stay_beside_those_that_are_declared() -> None:
     assert made.retained, "it would delete them as well with its resource"
     (planned,) = fresh_run(sample, preview=True).of_type(TEXTS).values()
     assert (planned.inputs["texts"], planned.ignored) == ({"doLogIn": "Hinein"}, ("texts",))
+
+
+def test_people_are_made_once_keycloak_asks_newcomers_for_the_terms() -> None:
+    there: There = {("action", "TERMS_AND_CONDITIONS"): {"name": "Ours", "priority": 7}}
+    realm = {"terms": "newcomers", "texts": {"en": {"termsText": "Be kind."}}, "users": [{"username": "carol"}]}
+    found = fresh_run(settings({"realm": realm}), there=there)
+    urn, action = next((urn, one) for urn, one in found.resources.items() if one.name == "action-TERMS_AND_CONDITIONS")
+    inputs = {key: action.inputs[key] for key in ("enabled", "defaultAction", "name", "priority")}
+    assert (inputs, action.retained) == ({"enabled": True, "defaultAction": True, "name": "Ours", "priority": 7}, True)
+    people = found.of_type(USER)
+    assert people["user-carol"].depends >= {urn}
+    assert "requiredActions" not in people["user-carol"].inputs, "whoever accepted is not asked again"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,11 +14,13 @@ import requests
 
 from tests.e2e.harness import TIMEOUT, Client, Stack, inspect
 from tests.e2e.keycloak import KeycloakAdmin, lifetime
+from tests.e2e.login import followed, submit_login
 from tests.e2e.test_realm import differences, snapshot
 
 MAIL = {"host": "mail.example.com", "sender": "ml@example.com", "username": "ml", "password": "password-of-mail"}
 CAROL = {"username": "carol", "email": "carol@example.com", "firstName": "Carol", "groups": ["mlflow-users"]}
 DAVE = {"username": "dave", "groups": ["mlflow-users"]}
+TERMS = {"en": {"termsText": "<p>Be <b>kind</b>.</p>"}}
 REALM: dict[str, Any] = {
     "groups": {"admins": ["mlflow-admins"], "users": ["mlflow-users"]},
     "users": [CAROL, DAVE],
@@ -24,6 +28,8 @@ REALM: dict[str, Any] = {
         {"clientId": "trainer", "groups": ["mlflow-users"]},
         {"clientId": "old", "groups": ["mlflow-users"]},
     ],
+    "terms": "newcomers",
+    "texts": TERMS,
 }
 MORE_GROUPS = {"admins": ["mlflow-admins"], "users": ["mlflow-users", "scientists"]}
 ERIN, MOVED = (
@@ -31,6 +37,7 @@ ERIN, MOVED = (
     CAROL | {"email": "c@example.com", "groups": ["scientists"]},
 )
 TRAINER, NIGHTLY = {"clientId": "trainer", "groups": ["scientists"]}, {"clientId": "nightly"}
+GERMAN = {"de": {"termsText": "<p>Seid nett.</p>", "doLogIn": "Los"}}
 # Signs that an import, a line of text and a page could each take for something else.
 TEXTS = {
     "de": {
@@ -38,7 +45,7 @@ TEXTS = {
         "loginAccountTitle": "Geht''s los?",
         "termsText": "<p>Für 5$, $$ & 100%</p>\n",
     },
-    "en": {"doLogIn": 'Open "up" \\ {0}'},
+    "en": {**TERMS["en"], "doLogIn": 'Open "up" \\ {0}'},
 }
 # What an operator changes, one after the other. Each is what a part of the realm is from then on.
 CHANGES: list[tuple[str, dict[str, Any]]] = [
@@ -59,7 +66,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
         "rules for passwords",
         {"passwordPolicy": "length(12) and notUsername and passwordHistory(5)", "rememberMe": True},
     ),
-    ("languages", {"languages": ["de", "en"], "displayName": "Models of Acme", "texts": {"de": {"doLogIn": "Los"}}}),
+    ("languages", {"languages": ["de", "en"], "displayName": "Models of Acme", "texts": TERMS | GERMAN}),
     ("events and texts", {"events": {"days": 7}, "texts": TEXTS}),
     ("mail", {"mail": MAIL, "resetPassword": True}),
     ("another name for mail", {"mail": MAIL | {"senderName": "Models", "password": "another-password-of-mail"}}),
@@ -144,6 +151,48 @@ def test_the_login_page_says_what_is_declared(changed: Stack) -> None:
         assert [text for text in said if text not in page.text] == []
 
 
+def test_newcomers_accept_the_terms(changed: Stack) -> None:
+    """Whoever is declared was asked as they were made; somebody of the console is asked too."""
+    outputs = changed.outputs()
+    keycloak, realm = KeycloakAdmin(outputs), f"/{outputs['realm']}"
+    people = {one["username"]: one for one in keycloak.get(f"{realm}/users?max=100")}
+    assert {"TERMS_AND_CONDITIONS"} == {
+        action for name in ("carol", "erin") for action in people[name]["requiredActions"]
+    }
+    login = {"username": "newcomer", "password": "Password-of-nobody-1"}
+    credentials = [{"type": "password", "value": login["password"]}]
+    names = {"email": "new@example.com", "firstName": "New", "lastName": "Comer", "username": login["username"]}
+    made = keycloak.make(f"{realm}/users", **names, enabled=True, credentials=credentials, groups=["/mlflow-users"])
+    client = {"client_id": outputs["client_id"], "client_secret": outputs["client_secret"]}
+    grant = {"grant_type": "password", "scope": "openid", **client, **login}
+    try:
+        refused = Client(outputs).grant(**grant)
+        assert (refused.status_code, "not fully set up" in refused.text) == (400, True)
+        assert "error=access_denied" in answered(outputs, login, "cancel").headers["Location"]
+        assert "code=" in answered(outputs, login, "accept").headers["Location"]
+        assert Client(outputs).grant(**grant).status_code == 200
+        changed.up()
+        assert "nobody to ask" in changed.stackctl("users", "ask-terms", "--yes").stderr
+        assert Client(outputs).grant(**grant).status_code == 200, "nobody is asked twice"
+        assert "1 person(s) are asked" in changed.stackctl("users", "ask-terms", "--again", "--yes").stderr
+        assert Client(outputs).grant(**grant).status_code == 400
+        assert "code=" in answered(outputs, login, "accept").headers["Location"]
+        (told,) = keycloak.get(f"{realm}/users?username=newcomer&exact=true")
+        assert {key: told[key] for key in names} == names
+    finally:
+        keycloak.remove(f"{realm}/users/{made}")
+
+
+def answered(outputs: dict[str, Any], login: dict[str, str], answer: str) -> requests.Response:
+    """Where the page with the terms leads, in German."""
+    browser = requests.Session()
+    page = followed(browser, submit_login(browser, login_url(outputs), {"ui_locales": "de"}, **login))
+    assert "<p>Für 5$, $$ &amp; 100%</p>" in page.text
+    action = re.search(r'action="([^"]+)"', page.text)
+    assert action, page.text
+    return browser.post(unescape(action[1]), data={answer: "x"}, timeout=TIMEOUT, allow_redirects=False)
+
+
 def login_url(outputs: dict[str, Any]) -> str:
     """Where Keycloak's own page for accounts sends a browser."""
     account = f"{outputs['issuer_url']}/account/"
@@ -158,7 +207,7 @@ def test_a_group_with_members_is_not_removed_and_nothing_else_is_changed(changed
     keycloak = KeycloakAdmin(outputs)
     zoe = keycloak.make(f"/{outputs['realm']}/users", username="zoe", enabled=True, groups=["/scientists"])
     before, realm = deepcopy(changed.config), snapshot(outputs)
-    changed.config["realm"] |= {**REALM, "lifetimes": {"accessTokenSeconds": 60}}
+    changed.config["realm"] |= {**REALM, "texts": TEXTS, "lifetimes": {"accessTokenSeconds": 60}}
     try:
         for command in ("up", "preview"):
             changed.write_config()

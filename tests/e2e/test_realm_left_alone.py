@@ -149,11 +149,15 @@ def test_a_client_changes_with_what_was_set_in_it(company: Stack) -> None:
 
 def test_a_person_changes_and_stays_disabled(company: Stack) -> None:
     before = snapshot(company.outputs())
-    company.config["realm"] = company.config["realm"] | {"users": [CAROL | {"email": "c@example.com"}]}
+    terms = {"terms": "newcomers", "texts": {"en": {"doLogIn": "Go on", "termsText": "Be kind."}}}
+    company.config["realm"] |= {"users": [CAROL | {"email": "c@example.com"}], **terms}
     company.up()
     assert differences(before, snapshot(company.outputs())) == [
-        "/users/carol/email: 'carol@example.com' | 'c@example.com'"
-    ]
+        "/required actions/TERMS_AND_CONDITIONS/defaultAction: False | True",
+        "/required actions/TERMS_AND_CONDITIONS/enabled: False | True",
+        "/texts/en/termsText: '<absent>' | 'Be kind.'",
+        "/users/carol/email: 'carol@example.com' | 'c@example.com'",
+    ], "who is there already is asked nothing"
     assert links(company) == ["console"]
 
 
@@ -180,9 +184,9 @@ def test_texts_that_are_declared_no_more_stay(company: Stack) -> None:
     before = snapshot(company.outputs())
     assert before["texts"] == {
         "de": {"doLogIn": "Hinein"},
-        "en": {"doLogIn": "Go on", "doLogOut": "Leave", "loginAccountTitle": "Acme"},
+        "en": {"doLogIn": "Go on", "doLogOut": "Leave", "loginAccountTitle": "Acme", "termsText": "Be kind."},
     }
-    del company.config["realm"]["texts"]
+    del company.config["realm"]["texts"], company.config["realm"]["terms"]
     company.up()
     assert differences(before, snapshot(company.outputs())) == []
 

@@ -31,7 +31,11 @@ class Flows:
         self.configs: dict[str, dict[str, Any]] = {}
         self.actions = {
             alias: {"alias": alias, "name": alias, "enabled": enabled, "defaultAction": False, "priority": 10}
-            for alias, enabled in (("CONFIGURE_TOTP", True), ("webauthn-register-passwordless", True))
+            for alias, enabled in (
+                ("CONFIGURE_TOTP", True),
+                ("webauthn-register-passwordless", True),
+                ("TERMS_AND_CONDITIONS", False),
+            )
         }
         for alias in BROWSER.values():
             self._add(alias, top=True)

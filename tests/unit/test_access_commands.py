@@ -221,7 +221,7 @@ def administrated(server: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 class TestUsers:
-    """`users [list] | enable USER`."""
+    """`users [list] | enable USER | ask-terms`."""
 
     def test_enable_lets_a_user_in_again_on_both_sides(self, administrated: Fake) -> None:
         assert "bob may log in again." in run("users", "enable", "bob").stderr
@@ -233,6 +233,16 @@ class TestUsers:
     def test_enable_knows_the_user_it_is_told(self, administrated: Fake) -> None:
         assert "has a user nobody" in run("users", "enable", "nobody", code=5).stderr
         assert not [one for one in administrated.asked if one.method in ("PUT", "PATCH")]
+
+    def test_people_are_asked_for_the_terms_after_a_yes(self, administrated: Fake) -> None:
+        action = "/admin/realms/mlflow/authentication/required-actions/TERMS_AND_CONDITIONS"
+        administrated.routes[f"GET {action}"] = 200, {"enabled": True}
+        administrated.routes["GET /admin/realms/mlflow/components"] = 200, []
+        assert "Ask 1 person(s)" in run("users", "ask-terms", code=2).stderr
+        assert not [one for one in administrated.asked if one.method == "PUT"]
+        assert "1 person(s) are asked" in run("users", "ask-terms", "--yes").stderr
+        told = [json.loads(one.body) for one in administrated.asked if one.method == "PUT"]
+        assert told == [{"requiredActions": ["TERMS_AND_CONDITIONS"]}]
 
     def test_the_list_is_what_is_done_by_default(self, administrated: Fake) -> None:
         rows = json.loads(run("users", "--output", "json", code=1).stdout)

@@ -18,7 +18,7 @@ from stackctl.cli import app
 @pytest.mark.parametrize(
     "command",
     ["login", "revoke", "tokens create", "tokens list", "tokens delete", "sessions list", "sessions revoke",
-     "users enable"],
+     "users enable", "users ask-terms"],
 )  # fmt: skip
 def test_every_command_that_speaks_to_a_stack_is_told_which_in_the_same_words(command: str) -> None:
     found: Any = typer.main.get_command(app)

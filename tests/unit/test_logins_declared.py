@@ -32,7 +32,11 @@ DECLARED: dict[str, Any] = {
     "rememberMe": True,
     "resetPassword": True,
     "languages": ["de", "en"],
-    "texts": {"de": {"loginAccountTitle": "Bei Acme anmelden"}},
+    "texts": {
+        "de": {"loginAccountTitle": "Bei Acme anmelden", "termsText": "<p>Nutzung</p>"},
+        "en": {"termsText": "<p>Use</p>"},
+    },
+    "terms": "newcomers",
     "mail": {**MAIL, "senderName": "ML", "replyTo": "help@example.com"},
     "events": {"days": 7},
 }
@@ -40,7 +44,7 @@ DECLARED: dict[str, Any] = {
 KEYS = {
     "adminEventsDetailsEnabled", "adminEventsEnabled", "defaultLocale", "enabledEventTypes", "eventsEnabled",
     "eventsExpiration", "internationalizationEnabled", "localizationTexts", "passwordPolicy", "rememberMe",
-    "resetPasswordAllowed", "smtpServer", "supportedLocales",
+    "requiredActions", "resetPasswordAllowed", "smtpServer", "supportedLocales",
 }  # fmt: skip
 
 
@@ -114,6 +118,8 @@ class TestSteps:
     def shown(tree: dict[str, Any]) -> FakeRealm:
         """A realm as Keycloak shows it."""
         fake = FakeRealm(tree)
+        for one in tree.get("requiredActions", ()):
+            fake.flows.actions[one["alias"]] |= one
         if "password" in fake.settings.get("smtpServer", {}):
             fake.settings["smtpServer"]["password"] = "**********"
         return fake
@@ -272,16 +278,8 @@ class TestRules:
         assert refused(config) == []
         config["realm"] = {**config.get("realm", {}), **DECLARED}
         found = refused(config)
-        expected = [
-            "displayName",
-            "events",
-            "languages",
-            "mail",
-            "passwordPolicy",
-            "rememberMe",
-            "resetPassword",
-            "texts",
-        ]
+        expected = ["displayName", "events", "languages", "mail", "passwordPolicy", "rememberMe", "resetPassword"]
+        expected += ["terms", "texts"]
         assert [one.partition(": ")[0] for one in sorted(found)] == [f"realm.{name}" for name in expected]
 
 

@@ -1,14 +1,19 @@
-"""Texts of Keycloak's pages and mails: which are taken, how they are written, and that all others stay."""
+"""Texts of Keycloak's pages and mails, and terms of use: which are taken, how they are written, and what stays."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
+from mlflow_sso_client.errors import RefusedError
 
-from components.realm.document import realm_import
+from components.realm.document import IMPORT_PATH, importing_workloads, realm_import
 from components.realm.spec import realm_spec
+from components.stack import stack_spec
 from settings.realm.texts import language_tag, text_languages, wrong_in
+from stackctl.people import terms
 from tests.samples import settings
 from tests.unit.fake_realm import FakeRealm, apply
 from tests.unit.test_logins_declared import refused
@@ -136,3 +141,118 @@ class TestSteps:
         assert apply(fake, document(texts={"en": TITLE}), before) == []
         assert apply(fake, document(), before) == []
         assert fake.texts == {"en": {**TITLE, "doLogIn": "In"}}
+
+
+TERMS: dict[str, Any] = {"terms": "newcomers", "texts": {"en": {"termsText": "<p>Be kind.</p>"}}}
+CAROL = {"users": [{"username": "carol"}]}
+
+
+class TestTerms:
+    @pytest.mark.parametrize(
+        ("languages", "texts", "keys"),
+        [
+            ([], {}, ["realm.texts.en.termsText"]),
+            ([], {"en": TITLE}, ["realm.texts.en.termsText"]),
+            (["de", "en"], TERMS["texts"], ["realm.texts.de.termsText"]),
+            (["de-CH"], {"de": {"termsText": "x"}}, []),
+            (["zh-Hans"], {"zh-Hans": {"termsText": "x"}}, []),
+        ],
+    )
+    def test_there_are_some_in_every_language(
+        self, languages: list[str], texts: dict[str, Any], keys: list[str]
+    ) -> None:
+        found = refused({"realm": {"languages": languages, "texts": texts, "terms": "newcomers"}})
+        assert [one.partition(": ")[0] for one in found] == keys
+        assert refused({"realm": {"languages": languages, "texts": texts, "terms": "nobody"}}) == []
+
+    def test_nothing_is_said_beside_a_text_that_is_refused_itself(self) -> None:
+        found = refused({"realm": {"terms": "newcomers", "texts": {"en": {"termsText": "Don't"}}}})
+        assert [one.partition(": ")[0] for one in found] == ["realm.texts.en.termsText"]
+
+    def test_what_nobody_declared_is_not_written(self) -> None:
+        assert "requiredActions" not in document(**CAROL)
+        assert not [user for user in document(**CAROL)["users"] if "requiredActions" in user]
+
+    def test_the_first_import_asks_declared_people_and_no_account(self) -> None:
+        """It names no action itself: Keycloak would have no others then."""
+        spec = stack_spec(settings({"realm": {**TERMS, **CAROL}}))
+        server = next(one for one in importing_workloads(spec) if one.name == "keycloak")
+        (tree,) = [json.loads(file.content) for file in server.files if file.path == IMPORT_PATH]
+        assert "requiredActions" not in tree
+        asked = [user["username"] for user in tree["users"] if user.get("requiredActions") == ["TERMS_AND_CONDITIONS"]]
+        assert asked == ["alice", "bob", "carol"]
+
+    def test_it_comes_into_the_realm_that_is_there_and_people_there_are_not_asked(self) -> None:
+        before, wanted = document(**CAROL), document(**CAROL, **TERMS)
+        fake = FakeRealm(before)
+        assert apply(fake, wanted, before) == [
+            "texts en: termsText: none -> <p>Be kind.</p>",
+            "required action TERMS_AND_CONDITIONS: defaultAction: false -> true; enabled: false -> true",
+        ]
+        assert apply(fake, wanted, wanted) == []
+        assert "requiredActions" not in fake.named("users", "username", "carol")
+        assert apply(fake, document(**CAROL), wanted) == [], "what is declared no more stays"
+        assert apply(fake, document(**CAROL, terms="nobody"), wanted) == [
+            "required action TERMS_AND_CONDITIONS: defaultAction: true -> false; enabled: true -> false"
+        ]
+
+    def test_somebody_who_is_declared_later_is_asked(self) -> None:
+        before, wanted = document(**TERMS), document(**CAROL, **TERMS)
+        fake = FakeRealm(before)
+        apply(fake, before, document())
+        assert apply(fake, wanted, before) == ["user carol: is made"]
+        assert fake.named("users", "username", "carol")["requiredActions"] == ["TERMS_AND_CONDITIONS"]
+
+    @pytest.mark.parametrize(
+        ("ldap", "keys"),
+        [
+            ({"writable": True}, []),
+            ({}, ["realm.ldap[0].writable and realm.terms"]),
+        ],
+    )
+    def test_nobody_is_asked_who_could_never_accept(self, ldap: dict[str, Any], keys: list[str]) -> None:
+        directory = {"name": "acme", "urls": ["ldaps://ldap.acme.example"], "usersDn": "dc=acme,dc=example", **ldap}
+        directory |= {"bindDn": "cn=keycloak,dc=acme,dc=example", "bindPassword": "operators-own-ldap"}
+        found = refused({"realm": {"ldap": [directory], **TERMS}})
+        assert [one.partition(": ")[0] for one in found] == keys
+        assert refused({"realm": {"ldap": [directory], **TERMS, "terms": "nobody"}}) == []
+
+
+class TestAsking:
+    """Of people who are there, in a Keycloak's words."""
+
+    PEOPLE: ClassVar[list[dict[str, Any]]] = [
+        {"id": "1", "username": "ada", "requiredActions": ["UPDATE_PASSWORD"]},
+        {"id": "2", "username": "ben", "requiredActions": ["TERMS_AND_CONDITIONS"]},
+        {"id": "3", "username": "cleo", "attributes": {"terms_and_conditions": ["1796033520"]}},
+        {"id": "4", "username": "dan", "federationLink": "read"},
+        {"id": "5", "username": "eve", "federationLink": "written", "requiredActions": []},
+    ]
+
+    def keycloak(self, *, enabled: bool = True) -> Mock:
+        directories = [
+            {"id": "read", "config": {"editMode": ["READ_ONLY"]}},
+            {"id": "written", "config": {"editMode": ["WRITABLE"]}},
+        ]
+        answers: dict[str, Any] = {
+            "/authentication/required-actions/TERMS_AND_CONDITIONS": {"enabled": enabled},
+            "/components": directories,
+            **{f"/users/{one['id']}": one for one in self.PEOPLE},
+        }
+        return Mock(get=lambda path, **_: answers[path], pages=lambda path, **_: iter(self.PEOPLE))
+
+    def test_whoever_was_not_asked_and_did_not_accept_is_asked(self) -> None:
+        assert terms.find(self.keycloak(), again=False) == terms.Found({"1": "ada", "5": "eve"}, ("dan",))
+
+    def test_for_other_terms_those_too_who_accepted(self) -> None:
+        assert terms.find(self.keycloak(), again=True).to_ask == {"1": "ada", "3": "cleo", "5": "eve"}
+
+    def test_what_they_are_asked_already_stays(self) -> None:
+        keycloak = self.keycloak()
+        terms.ask(keycloak, "1")
+        asked = {"requiredActions": ["UPDATE_PASSWORD", "TERMS_AND_CONDITIONS"]}
+        keycloak.request.assert_called_once_with("PUT", "/users/1", json=asked)
+
+    def test_a_realm_without_terms_asks_nobody(self) -> None:
+        with pytest.raises(RefusedError, match="nobody is asked"):
+            terms.find(self.keycloak(enabled=False), again=False)

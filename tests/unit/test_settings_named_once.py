@@ -209,6 +209,7 @@ SAYS: dict[str, list[object]] = {
     "realm.ldap[].groups": [{"x": "nosuch"}],
     "realm.languages": [["german"], ["de", "E N"]],
     "realm.texts": [{"german": {"a": "x"}}, {"en": {}}, {"en": {"a b": "x"}}, {"en": {"a": ""}}, {"fr": {"a": "x"}}],
+    "realm.terms": ["everybody"],
     "realm.mail.sender": ["nobody", ""],
     "realm.events.days": [0, "week"],
     "realm.scope": ["openid,email", "email"],

@@ -1,0 +1,61 @@
+"""People who are there already, asked to accept the terms of use: Keycloak itself asks newcomers alone.
+
+It asks whoever has the required action. Somebody of a directory that Keycloak only reads could never accept: it cannot
+write down when they did (`ReadonlyLDAPUserModelDelegate.setAttribute`), and answers with an error at each login.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow_sso_client.errors import RefusedError
+
+from components.realm.ldap import STORAGE
+from components.realm.spec import TERMS
+from stackctl.clients.keycloak_admin import KeycloakAdmin
+
+# What Keycloak notes of somebody who accepted.
+_ACCEPTED = "terms_and_conditions"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Whom to ask, by the ids in Keycloak; and the names of those who cannot be asked."""
+
+    to_ask: Mapping[str, str]
+    cannot: tuple[str, ...]
+
+
+def find(keycloak: KeycloakAdmin, *, again: bool) -> Found:
+    """Whom nobody asked yet and who did not accept; with `again` those too who accepted.
+
+    Raises RefusedError where the realm has no terms.
+    """
+    if not keycloak.get(f"/authentication/required-actions/{TERMS}").get("enabled"):
+        raise RefusedError("nobody is asked to accept terms in this realm", "set realm.terms and realm.texts, and `up`")
+    directories = {
+        one["id"] for one in keycloak.get("/components", type=STORAGE) if _first(one, "editMode") == "READ_ONLY"
+    }
+    to_ask, cannot = {}, []
+    for person in keycloak.pages("/users", briefRepresentation="false"):
+        accepted = bool((person.get("attributes") or {}).get(_ACCEPTED))
+        if TERMS in person.get("requiredActions", ()) or (accepted and not again):
+            continue
+        if person.get("federationLink") in directories:
+            cannot.append(str(person["username"]))
+        else:
+            to_ask[str(person["id"])] = str(person["username"])
+    return Found(to_ask, tuple(cannot))
+
+
+def ask(keycloak: KeycloakAdmin, person: str) -> None:
+    """Asks somebody, by their id, at their next login, beside what they are asked already."""
+    pending = keycloak.get(f"/users/{person}").get("requiredActions", [])
+    keycloak.request("PUT", f"/users/{person}", json={"requiredActions": [*pending, TERMS]})
+
+
+def _first(component: Mapping[str, Any], key: str) -> str:
+    found = component.get("config", {}).get(key) or [""]
+    return str(found[0])
