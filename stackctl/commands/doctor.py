@@ -31,6 +31,7 @@ from stackctl.doctor import (
     checks_mail,
     checks_names,
     checks_stores,
+    checks_terms,
     checks_tokens,
 )
 from stackctl.doctor.findings import Finding
@@ -47,6 +48,7 @@ CHECKED_BY = (
     checks_mail,
     checks_directory,
     checks_factors,
+    checks_terms,
     checks_tokens,
     checks_edge,
 )

@@ -43,6 +43,7 @@ KINDS: Mapping[str, str] = {
     "mail-server": "Keycloak cannot send mail",
     "directory": "Keycloak cannot use an LDAP directory",
     "second-factor": "Keycloak does not ask for the second factor that is required",
+    "terms": "People are asked to accept the terms of use, and cannot",
     "groups-claim": "Tokens do not say which groups their user is in",
     "group-names": "MLflow and Keycloak do not mean the same groups",
     "group-grants": "MLflow has grants for groups that no token names",

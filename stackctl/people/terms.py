@@ -33,12 +33,9 @@ def find(keycloak: KeycloakAdmin, *, again: bool) -> Found:
 
     Raises RefusedError where the realm has no terms.
     """
-    if not keycloak.get(f"/authentication/required-actions/{TERMS}").get("enabled"):
+    if not _action(keycloak).get("enabled"):
         raise RefusedError("nobody is asked to accept terms in this realm", "set realm.terms and realm.texts, and `up`")
-    directories = {
-        one["id"] for one in keycloak.get("/components", type=STORAGE) if _first(one, "editMode") == "READ_ONLY"
-    }
-    to_ask, cannot = {}, []
+    directories, to_ask, cannot = read_only(keycloak), {}, []
     for person in keycloak.pages("/users", briefRepresentation="false"):
         accepted = bool((person.get("attributes") or {}).get(_ACCEPTED))
         if TERMS in person.get("requiredActions", ()) or (accepted and not again):
@@ -50,10 +47,27 @@ def find(keycloak: KeycloakAdmin, *, again: bool) -> Found:
     return Found(to_ask, tuple(cannot))
 
 
+def asks_newcomers(keycloak: KeycloakAdmin) -> bool:
+    """Whether everybody is asked who is made from now on."""
+    action = _action(keycloak)
+    return bool(action.get("enabled") and action.get("defaultAction"))
+
+
+def read_only(keycloak: KeycloakAdmin) -> dict[str, str]:
+    """The directories that Keycloak only reads: their names by their ids."""
+    rows = keycloak.get("/components", type=STORAGE)
+    return {str(row["id"]): str(row["name"]) for row in rows if _first(row, "editMode") == "READ_ONLY"}
+
+
 def ask(keycloak: KeycloakAdmin, person: str) -> None:
     """Asks somebody, by their id, at their next login, beside what they are asked already."""
     pending = keycloak.get(f"/users/{person}").get("requiredActions", [])
     keycloak.request("PUT", f"/users/{person}", json={"requiredActions": [*pending, TERMS]})
+
+
+def _action(keycloak: KeycloakAdmin) -> Mapping[str, Any]:
+    rows = keycloak.get("/authentication/required-actions")
+    return next((row for row in rows if row["alias"] == TERMS), {})
 
 
 def _first(component: Mapping[str, Any], key: str) -> str:

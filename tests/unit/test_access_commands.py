@@ -235,8 +235,8 @@ class TestUsers:
         assert not [one for one in administrated.asked if one.method in ("PUT", "PATCH")]
 
     def test_people_are_asked_for_the_terms_after_a_yes(self, administrated: Fake) -> None:
-        action = "/admin/realms/mlflow/authentication/required-actions/TERMS_AND_CONDITIONS"
-        administrated.routes[f"GET {action}"] = 200, {"enabled": True}
+        actions = [{"alias": "TERMS_AND_CONDITIONS", "enabled": True}]
+        administrated.routes["GET /admin/realms/mlflow/authentication/required-actions"] = 200, actions
         administrated.routes["GET /admin/realms/mlflow/components"] = 200, []
         assert "Ask 1 person(s)" in run("users", "ask-terms", code=2).stderr
         assert not [one for one in administrated.asked if one.method == "PUT"]

@@ -13,8 +13,10 @@ from components.realm.document import IMPORT_PATH, importing_workloads, realm_im
 from components.realm.spec import realm_spec
 from components.stack import stack_spec
 from settings.realm.texts import language_tag, text_languages, wrong_in
+from stackctl.doctor import checks_terms
 from stackctl.people import terms
 from tests.samples import settings
+from tests.unit.doctor import observed
 from tests.unit.fake_realm import FakeRealm, apply
 from tests.unit.test_logins_declared import refused
 
@@ -231,11 +233,14 @@ class TestAsking:
 
     def keycloak(self, *, enabled: bool = True) -> Mock:
         directories = [
-            {"id": "read", "config": {"editMode": ["READ_ONLY"]}},
-            {"id": "written", "config": {"editMode": ["WRITABLE"]}},
+            {"id": "read", "name": "acme", "config": {"editMode": ["READ_ONLY"]}},
+            {"id": "written", "name": "ours", "config": {"editMode": ["WRITABLE"]}},
         ]
         answers: dict[str, Any] = {
-            "/authentication/required-actions/TERMS_AND_CONDITIONS": {"enabled": enabled},
+            "/authentication/required-actions": [
+                {"alias": "UPDATE_PASSWORD", "enabled": True},
+                {"alias": "TERMS_AND_CONDITIONS", "enabled": enabled, "defaultAction": enabled},
+            ],
             "/components": directories,
             **{f"/users/{one['id']}": one for one in self.PEOPLE},
         }
@@ -256,3 +261,11 @@ class TestAsking:
     def test_a_realm_without_terms_asks_nobody(self) -> None:
         with pytest.raises(RefusedError, match="nobody is asked"):
             terms.find(self.keycloak(enabled=False), again=False)
+
+    @pytest.mark.parametrize("enabled", [True, False])
+    def test_the_doctor_tells_of_people_who_could_never_accept(self, *, enabled: bool) -> None:
+        seen = observed()
+        seen.__dict__["realm_admin"] = self.keycloak(enabled=enabled)
+        found = list(checks_terms.terms(seen))
+        assert [one.id for one in found] == ["terms"] * enabled
+        assert all(one.evidence.endswith("Keycloak only reads acme") for one in found)
