@@ -27,6 +27,8 @@ class Replaced:
 
 
 _REPLACED: list[Replaced] = []
+# What stands in the places of those functions.
+_MADE: list[Callable[..., Any]] = []
 
 
 def digest(function: Callable[..., Any]) -> str:
@@ -35,11 +37,22 @@ def digest(function: Callable[..., Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def replace(home: Any, name: str, known: str, by: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Puts what `by` makes of a function in its place. known: its digest as this was written."""
+def replace(
+    home: Any, name: str, known: str, by: Callable[[Callable[..., Any]], Callable[..., Any]], *, around: bool = False
+) -> None:
+    """Puts what `by` makes of a function in its place. known: its digest as this was written.
+
+    around: whether this is meant to stand around what another mend put there. Raises ValueError where it is not, and
+    there is one: neither was written with the other in mind.
+    """
     original = getattr(home, name)
-    _REPLACED.append(Replaced(home, name, original, known))
-    setattr(home, name, by(original))
+    replaced = Replaced(home, name, original, known)
+    if around != any(original is made for made in _MADE):
+        raise ValueError(f"{replaced.place} is {'not replaced yet' if around else 'replaced already'}")
+    made = by(original)
+    _REPLACED.append(replaced)
+    _MADE.append(made)
+    setattr(home, name, made)
 
 
 def reads(home: Any, name: str, known: str) -> None:

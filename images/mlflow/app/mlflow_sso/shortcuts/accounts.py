@@ -247,7 +247,7 @@ def _tokens(original: Callable[..., bool]) -> Callable[..., bool]:
 
 def install() -> None:
     """Puts the shortcuts in place."""
-    upstream.replace(AuthMiddleware, "_authenticate_user", "0defcb092a2791f3", _known)
+    upstream.replace(AuthMiddleware, "_authenticate_user", "0defcb092a2791f3", _known, around=True)
     upstream.replace(AuthMiddleware, "_authenticate_bearer_token", "2cd8be4949faba98", _bearer)
     upstream.replace(AuthMiddleware, "_authenticate_session", "57659fe61d762ca7", _cookie)
     upstream.reads(AuthMiddleware, "_provider_for", "624852867ecf9b01")
