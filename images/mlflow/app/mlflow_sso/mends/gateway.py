@@ -1,9 +1,13 @@
-"""The AI gateway connects to its providers, not to what a user makes of their names.
+"""The AI gateway connects to its providers, not to what a user makes of their names, and keeps calls to itself.
 
 Providers put regions, places and projects of a user's secret into host names without a look at them, and MLflow's guard
 at connect time stands only before secrets with an `api_base`. Values are held as they are written and as they are used.
+
+What an endpoint is asked is kept in an experiment that is new with it. MLflow takes one that has its name already,
+whoever made that.
 """
 
+import secrets
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -59,6 +63,21 @@ def _guard(original: Callable[..., Any]) -> Callable[..., Any]:
     return enable
 
 
+def _experiment(original: Callable[..., str]) -> Callable[..., str]:
+    @wraps(original)
+    def create(self: Any, experiment_name: str, tags: Any = None) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self.create_experiment(experiment_name, tags=tags))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        return str(self.create_experiment(f"{experiment_name}-{secrets.token_hex(4)}", tags=tags))
+
+    return create
+
+
 def _catalogue(original: Callable[..., Any]) -> Callable[..., Any]:
     missed_at = float("-inf")
 
@@ -79,12 +98,14 @@ def install() -> None:
     from mlflow.gateway.providers.bedrock import AmazonBedrockProvider
     from mlflow.gateway.providers.vertex_ai import VertexAIProvider
     from mlflow.server import gateway_api, handlers
+    from mlflow.store.tracking.gateway.sqlalchemy_mixin import SqlAlchemyGatewayStoreMixin as Endpoints
     from mlflow.utils import providers
 
     upstream.replace(handlers, "_validate_gateway_secret_auth_config", "3bfba25e7434f8c9", _settings)
     upstream.replace(handlers, "_validate_gateway_secret_value", "971c1f96e3f1b982", _secrets)
     upstream.replace(gateway_api, "_build_endpoint_config", "050a4fecae87d069", _use)
     upstream.replace(gateway_api, "_enable_upstream_ssrf_protection", "8e0f8f30145584fc", _guard)
+    upstream.replace(Endpoints, "_get_or_create_experiment_id", "52f8e7f50c6daf3b", _experiment)
     upstream.reads(AmazonBedrockProvider, "_get_token_auth_base_url", "e17010be3a55873a")
     upstream.reads(VertexAIProvider, "_get_credentials", "14cee09eb1344c06")
     # Each of about a hundred providers is tried so often, for 5 s each time, where nothing can be reached.

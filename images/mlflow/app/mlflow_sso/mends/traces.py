@@ -1,6 +1,7 @@
 """A trace is read from the place that the server gives it, whatever its tags say, and no writer sets those tags.
 
 MLflow keeps the place in a tag that whoever may write the trace can change, and reads from there with its own rights.
+What was spent on the AI gateway it adds up from all traces that say that they are the gateway's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,12 +10,15 @@ from typing import Any
 
 from mlflow_sso import upstream
 from mlflow_sso.mends import locations, places, signatures
+from mlflow_sso.mends.callers import plain
 from mlflow_sso.mends.refusals import denied, invalid
 
 # Where its data lies, and what else the server alone says of a trace.
 PLACE, ARCHIVE, SPANS = "mlflow.artifactLocation", "mlflow.trace.archiveLocation", "mlflow.trace.spansLocation"
 FAILURE = "mlflow.trace.archivalFailure"
 OWN_TAGS = frozenset({PLACE, ARCHIVE, SPANS, FAILURE})
+# What the gateway says of its own traces: budgets count a trace with the first, of whom the second names.
+_COUNTED = frozenset({"mlflow.gateway.endpointId", "mlflow.auth.username", "mlflow.auth.userId"})
 
 
 def _in_its_place(original: Callable[..., str]) -> Callable[..., str]:
@@ -81,6 +85,16 @@ def without_own(tags: Mapping[str, str], known: Mapping[str, str]) -> dict[str, 
     return {key: value for key, value in tags.items() if key not in OWN_TAGS}
 
 
+def _uncounted(metadata: dict[str, str]) -> dict[str, str]:
+    """What a writer may say of a trace. Copies of the gateway's traces say what those said, and were not called."""
+    from flask import has_request_context
+
+    # Outside of Flask the gateway itself writes, for whoever called it.
+    if not _COUNTED & set(metadata) or not has_request_context() or not plain():
+        return metadata
+    return {key: value for key, value in metadata.items() if key not in _COUNTED}
+
+
 def _known(store: Any, trace: str) -> dict[str, str]:
     """The tags of a trace that is there; of one that is not, none."""
     from mlflow.exceptions import MlflowException
@@ -98,6 +112,7 @@ def _start(original: Callable[..., Any]) -> Callable[..., Any]:
             raise invalid("Invalid trace_id: up to 50 letters, digits, '-' and '_' make one.")
         if OWN_TAGS & set(trace_info.tags):
             trace_info.tags = without_own(trace_info.tags, _known(self, trace_info.trace_id))
+        trace_info.trace_metadata = _uncounted(trace_info.trace_metadata)
         signatures.sign_assessments(trace_info.assessments)
         return original(self, trace_info)
 
@@ -109,7 +124,7 @@ def _start_v2(original: Callable[..., Any]) -> Callable[..., Any]:
     def start(
         self: Any, experiment_id: str, timestamp_ms: int, request_metadata: dict[str, str], tags: dict[str, str]
     ) -> Any:
-        return original(self, experiment_id, timestamp_ms, request_metadata, without_own(tags, {}))
+        return original(self, experiment_id, timestamp_ms, _uncounted(request_metadata), without_own(tags, {}))
 
     return start
 
@@ -126,7 +141,7 @@ def _end_v2(original: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if OWN_TAGS & set(tags):
             tags = without_own(tags, _known(self, request_id))
-        return original(self, request_id, timestamp_ms, status, request_metadata, tags)
+        return original(self, request_id, timestamp_ms, status, _uncounted(request_metadata), tags)
 
     return end
 
@@ -155,6 +170,7 @@ def install() -> None:
     upstream.replace(SqlAlchemyStore, "deprecated_start_trace_v2", "bb565a6eac47bb5d", _start_v2)
     upstream.replace(SqlAlchemyStore, "deprecated_end_trace_v2", "50f6665f9f2eebd7", _end_v2)
     upstream.reads(SqlAlchemyStore, "_get_trace_artifact_location_tag", "507305f468b642d4")
+    upstream.reads(SqlAlchemyStore, "sum_gateway_trace_cost", "5e45c41d98190169")
     upstream.reads(SqlAlchemyStore, "_archive_trace_candidate", "dfee639f62cd9476")
     upstream.reads(handlers, "_validate_trace_tag_handler_mutation", "ba685e3235d39f3b")
     handlers._HANDLER_BLOCKED_TRACE_TAGS |= {PLACE}
