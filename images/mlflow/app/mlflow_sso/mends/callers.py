@@ -27,3 +27,13 @@ def plain() -> bool:
     """Whether somebody asks who is no administrator."""
     asking = caller()
     return asking is not None and not asking.administrator
+
+
+def may(right: str, experiment: str) -> bool:
+    """Whether who asks has a right on an experiment, such as `can_read`; administrators and the server have each."""
+    from mlflow_oidc_auth.utils import effective_experiment_permission
+
+    asking = caller()
+    if asking is None or asking.administrator:
+        return True
+    return bool(getattr(effective_experiment_permission(experiment, asking.name).permission, right))

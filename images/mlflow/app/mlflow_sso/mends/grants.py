@@ -9,15 +9,21 @@ every kind.
 
 A run names as used only logged models that its writer may read, and as made only those that they may change. The plugin
 asks for the run alone. A scorer that a request names is run and shown for whom it is granted to, where the plugin asks
-for its experiment.
+for its experiment, and names an endpoint that its maker may use. The bindings of endpoints are shown of one that its
+reader may read, where the plugin takes a name that MLflow does not look at.
+
+A version marks the logged model that it is made of, and a run that is deleted takes with it assessments that name it,
+where the maker or the deleter may change those. MLflow asks nobody.
 """
 
+import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 from mlflow_sso import upstream
-from mlflow_sso.mends.callers import caller
+from mlflow_sso.mends.callers import caller, may, plain
 from mlflow_sso.mends.refusals import denied
 
 
@@ -54,16 +60,34 @@ def _status(original: Callable[[Exception], int | None]) -> Callable[[Exception]
     return status
 
 
-def _require(right: str, models: Iterable[Any] | None) -> None:
-    """What is not there is refused in the same words. Raises MlflowException, which is answered with 403."""
+def _has(right: str, model: str) -> bool:
+    """Whether who asks has a right on a logged model; on one that is not there nobody but administrators has."""
     from mlflow_oidc_auth.validators._referenced import referenced_logged_model_permission
 
     asking = caller()
     if asking is None or asking.administrator:
-        return
+        return True
+    return bool(getattr(referenced_logged_model_permission(model, asking.name), right))
+
+
+def _require(right: str, models: Iterable[Any] | None) -> None:
+    """What is not there is refused in the same words. Raises MlflowException, which is answered with 403."""
     for each in dict.fromkeys(str(model.model_id) for model in models or ()):
-        if not getattr(referenced_logged_model_permission(each, asking.name), right):
+        if not _has(right, each):
             raise denied("Permission denied for a logged model that the request names.")
+
+
+def _mark(original: Callable[..., None]) -> Callable[..., None]:
+    @wraps(original)
+    def set_model_versions_tags(self: Any, name: str, version: str, model_id: str) -> None:
+        """A version of a model that its maker may only read is made, and leaves that model as it is."""
+        if not _has("can_update", model_id):
+            return
+        # The version is there already, and the tag is whatever the model's owner wrote into it.
+        with suppress(TypeError, ValueError):
+            original(self, name=name, version=version, model_id=model_id)
+
+    return set_model_versions_tags
 
 
 def _inputs(original: Callable[..., None]) -> Callable[..., None]:
@@ -99,7 +123,79 @@ def _scorer(original: Callable[..., Any]) -> Callable[..., Any]:
     return get_scorer
 
 
+def _endpoint(serialized: str) -> str | None:
+    """The endpoint of the AI gateway that a scorer calls, by its name."""
+    from mlflow.genai.scorers import scorer_utils
+
+    model = scorer_utils.extract_model_from_serialized_scorer(json.loads(serialized))
+    return str(scorer_utils.extract_endpoint_ref(model)) if scorer_utils.is_gateway_model(model) else None
+
+
+def _register(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def register_scorer(self: Any, experiment_id: str, name: str, serialized_scorer: str) -> Any:
+        from mlflow.exceptions import MlflowException
+        from mlflow_oidc_auth.utils.permissions import can_use_gateway_endpoint
+
+        asking = caller()
+        endpoint = _endpoint(serialized_scorer) if plain() else None
+        if asking is not None and endpoint is not None and not can_use_gateway_endpoint(endpoint, asking.name):
+            try:
+                named = _endpoint(self.get_scorer(experiment_id, name)._serialized_scorer)
+            except MlflowException:
+                named = None
+            # A further version may name what the scorer named before.
+            if named != endpoint:
+                raise denied("Permission denied for an endpoint of the AI gateway that the scorer names.")
+        return original(self, experiment_id, name, serialized_scorer)
+
+    return register_scorer
+
+
+def _bindings(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def list_endpoint_bindings(self: Any, endpoint_id: str | None = None, **named: Any) -> Any:
+        if endpoint_id is None and plain():
+            raise denied("The bindings of all endpoints are for administrators: name one by endpoint_id.")
+        return original(self, endpoint_id=endpoint_id, **named)
+
+    return list_endpoint_bindings
+
+
+def _delete_run(original: Callable[..., None]) -> Callable[..., None]:
+    """As MLflow does it, but for assessments of traces that the deleter may not change."""
+
+    @wraps(original)
+    def mark_run_deleted(self: Any, session: Any, run: Any) -> None:
+        if not plain():
+            original(self, session, run)
+            return
+        from mlflow.entities import LifecycleStage
+        from mlflow.store.tracking.dbmodels.models import SqlAssessments, SqlTraceInfo
+        from mlflow.tracing.constant import AssessmentMetadataKey
+        from mlflow.utils.time import get_current_time_millis
+        from sqlalchemy import select
+
+        text = f'"{AssessmentMetadataKey.SOURCE_RUN_ID}": "{run.run_uuid}"'
+        naming = SqlAssessments.assessment_metadata.contains(text)
+        of_trace = SqlAssessments.trace_id == SqlTraceInfo.request_id
+        experiments = session.query(SqlTraceInfo.experiment_id).join(SqlAssessments, of_trace).filter(naming).distinct()
+        own = [each for (each,) in experiments if may("can_update", str(each))]
+        taken = naming & SqlAssessments.trace_id.in_(
+            select(SqlTraceInfo.request_id).where(SqlTraceInfo.experiment_id.in_(own))
+        )
+        if own:
+            self._enqueue_assessment_rebuilds_for_filter(session, taken)
+            session.query(SqlAssessments).filter(taken).delete(synchronize_session=False)
+        run.lifecycle_stage = LifecycleStage.DELETED
+        run.deleted_time = get_current_time_millis()
+        session.add(run)
+
+    return mark_run_deleted
+
+
 def install() -> None:
+    from mlflow.store.tracking.gateway.sqlalchemy_mixin import SqlAlchemyGatewayStoreMixin as Endpoints
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow_oidc_auth.middleware import mcp_server_registry
     from mlflow_oidc_auth.repository._base import BaseGroupRegexPermissionRepository as Patterns
@@ -111,4 +207,8 @@ def install() -> None:
     upstream.replace(SqlAlchemyStore, "log_inputs", "33726efe206fc7b8", _inputs)
     upstream.replace(SqlAlchemyStore, "log_outputs", "a77d94f0427240eb", _outputs)
     upstream.replace(SqlAlchemyStore, "get_scorer", "4e7a9e7e4b99ed65", _scorer)
+    upstream.replace(SqlAlchemyStore, "register_scorer", "3dc4d7fcc5bd8e7d", _register)
+    upstream.replace(SqlAlchemyStore, "set_model_versions_tags", "e04d635a62d4cf33", _mark)
+    upstream.replace(SqlAlchemyStore, "_mark_run_deleted", "85d9833b39cd96bd", _delete_run)
+    upstream.replace(Endpoints, "list_endpoint_bindings", "42417058e2bf37f5", _bindings)
     upstream.replace(_permission_routes, "mlflow_error_status", "0a6cb6c744457eba", _status)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlflow_sso import upstream
 from mlflow_sso.mends import places
-from mlflow_sso.mends.callers import caller, plain
+from mlflow_sso.mends.callers import may, plain
 from mlflow_sso.mends.refusals import denied
 
 
@@ -105,13 +105,11 @@ def _run_of_model(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def create(self: Any, *args: Any, **named: Any) -> Any:
-        from mlflow_oidc_auth.utils import effective_experiment_permission, get_run_experiment_id
+        from mlflow_oidc_auth.utils import get_run_experiment_id
 
-        asking, run = caller(), named.get("source_run_id")
-        if run and asking is not None and not asking.administrator:
-            experiment = get_run_experiment_id(self, run)
-            if not effective_experiment_permission(experiment, asking.name).permission.can_update:
-                raise denied("source_run_id names a run that you may not change.")
+        run = named.get("source_run_id")
+        if run and plain() and not may("can_update", get_run_experiment_id(self, run)):
+            raise denied("source_run_id names a run that you may not change.")
         return original(self, *args, **named)
 
     return create

@@ -113,7 +113,7 @@ def _start(original: Callable[..., Any]) -> Callable[..., Any]:
         if OWN_TAGS & set(trace_info.tags):
             trace_info.tags = without_own(trace_info.tags, _known(self, trace_info.trace_id))
         trace_info.trace_metadata = _uncounted(trace_info.trace_metadata)
-        signatures.sign_assessments(trace_info.assessments)
+        signatures.hold_assessments(self, trace_info.trace_id, trace_info.assessments)
         return original(self, trace_info)
 
     return start_trace
