@@ -46,7 +46,7 @@ class Person:
     def must(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
         """The JSON of an answer that has to be a good one."""
         answer = self.ask(method, path, body, **more)
-        assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        assert answer.status_code in (200, 201), f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return dict(answer.json()) if answer.content else {}
 
     def experiment(self, **more: Any) -> str:

@@ -26,8 +26,7 @@ def _word(prefix: str) -> str:
 
 
 def _lend(alice: Person, kind: str, thing: str, right: str) -> None:
-    answer = alice.ask("POST", f"{V2}/permissions/users/bob/{kind}/{thing}", {"permission": right})
-    assert answer.status_code in (200, 201), answer.text
+    alice.must("POST", f"{V2}/permissions/users/bob/{kind}/{thing}", {"permission": right})
 
 
 def _logged(person: Person, experiment: str) -> str:
