@@ -313,3 +313,37 @@ def test_a_scorer_names_only_endpoints_that_its_maker_may_use(
     _lend(alice, "experiments", lent, "EDIT")
     assert register(bob, lent, shared, theirs) == 200, "a further version of a scorer names what it named before"
     assert register(bob, lent, _word("s"), theirs) == 403
+
+
+PATTERNS = ("experiment-patterns", "registered-models-patterns", "prompts-patterns", "gateways/endpoints-patterns")
+
+
+def test_nobody_gets_more_rights_by_a_new_name(alice: Person, bob: Person, alices: Endpoints) -> None:
+    """Patterns go by names, and whoever may edit something may name it."""
+    bob.experiment()
+    shared, bobs = _word("shared"), _word("bobs")
+    for kind in PATTERNS:
+        for regex, right in ((f"^{shared}-", "EDIT"), (f"^{bobs}-", "MANAGE")):
+            body = {"regex": regex, "priority": 1, "permission": right}
+            alice.must("POST", f"{V2}/permissions/users/bob/{kind}", body)
+    experiment = alice.must("POST", f"{V2}/experiments/create", {"name": f"{shared}-e"})["experiment_id"]
+    prompt = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+    for name, tags in (("m", []), ("p", prompt)):
+        alice.must("POST", f"{V2}/registered-models/create", {"name": f"{shared}-{name}", "tags": tags})
+    endpoint = alices.make(f"{shared}-g")["endpoint_id"]
+
+    def renamed(prefix: str) -> list[int]:
+        asked = [(f"{V2}/experiments/update", {"experiment_id": experiment, "new_name": f"{prefix}-e"})]
+        models = [{"name": f"{shared}-{each}", "new_name": f"{prefix}-{each}"} for each in ("m", "p")]
+        asked += [(f"{V2}/registered-models/rename", body) for body in models]
+        asked += [(f"{V3}/gateway/endpoints/update", {"endpoint_id": endpoint, "name": f"{prefix}-g"})]
+        return [bob.ask("POST", path, body).status_code for path, body in asked]
+
+    assert set(renamed(bobs)) == {403}
+    assert set(renamed(f"{shared}-again")) == {200}, "a name by which they have the same rights"
+    own, lent = bob.experiment(), alice.experiment()
+    _lend(alice, "experiments", lent, "EDIT")
+    for each in (own, lent):
+        body = {"experiment_id": each, "new_name": f"{bobs}-{each}"}
+        assert bob.ask("POST", f"{V2}/experiments/update", body).status_code == 200, "a grant of its own goes with it"
+    assert bob.ask("POST", f"{V2}/experiments/delete", {"experiment_id": lent}).status_code == 403

@@ -8,6 +8,7 @@ import json
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
@@ -365,3 +366,43 @@ def test_a_value_that_a_store_fails_at_is_the_callers_fault(error: Exception) ->
 @pytest.mark.parametrize("message", ["'x' is not a valid TraceState", OSError("x"), RuntimeError("x"), MemoryError()])
 def test_another_failure_of_a_store_is_the_servers(message: object) -> None:
     assert not blame.is_value(message)
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What the plugin says of one name."""
+
+    permission: Right
+    kind: str
+
+
+@dataclass(frozen=True)
+class Right:
+    can_read: bool = False
+    can_use: bool = False
+    can_update: bool = False
+    can_delete: bool = False
+    can_manage: bool = False
+
+
+EDIT, MANAGE = Right(*[True] * 3), Right(*[True] * 5)
+ORDER = ["user", "group", "regex", "group-regex"]
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "order", "more"),
+    [
+        ((EDIT, "regex"), (MANAGE, "regex"), ORDER, True),
+        ((EDIT, "regex"), (MANAGE, "fallback"), ORDER, True),
+        ((EDIT, "fallback"), (MANAGE, "group-regex"), ORDER, True),
+        ((EDIT, "regex"), (EDIT, "group-regex"), ORDER, False),
+        ((MANAGE, "regex"), (Right(), "fallback"), ORDER, False),
+        ((EDIT, "user"), (MANAGE, "regex"), ORDER, False),
+        ((EDIT, "group"), (MANAGE, "fallback"), ORDER, False),
+        ((EDIT, "user"), (MANAGE, "regex"), ["regex", "user"], True),
+    ],
+)
+def test_a_new_name_gives_no_rights(
+    now: tuple[Right, str], then: tuple[Right, str], order: list[str], more: bool
+) -> None:
+    assert grants.gains(Granted(*now), Granted(*then), order) is more

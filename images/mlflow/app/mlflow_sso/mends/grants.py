@@ -14,12 +14,14 @@ reader may read, where the plugin takes a name that MLflow does not look at.
 
 A version marks the logged model that it is made of, and a run that is deleted takes with it assessments that name it,
 where the maker or the deleter may change those. MLflow asks nobody.
+
+Nobody gets more rights on something by a new name for it: patterns go by names, and EDIT is enough to give one.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from mlflow_sso import upstream
@@ -194,7 +196,83 @@ def _delete_run(original: Callable[..., None]) -> Callable[..., None]:
     return mark_run_deleted
 
 
+_RIGHTS = ("can_read", "can_use", "can_update", "can_delete", "can_manage")
+
+
+def gains(now: Any, then: Any, order: Sequence[str]) -> bool:
+    """Whether a new name gives somebody rights. now, then: what the plugin says of the old name and of the new one.
+
+    order: in which the plugin asks what grants. A grant on the thing itself goes with it.
+    """
+    place = {kind: number for number, kind in enumerate(order)}
+    if now.kind in ("user", "group") and place.get(now.kind, len(order)) < place.get(then.kind, len(order)):
+        return False
+    return any(getattr(then.permission, each) and not getattr(now.permission, each) for each in _RIGHTS)
+
+
+def _hold_name(now: Callable[[str], Any], then: Callable[[str], Any]) -> None:
+    """now, then: what the plugin says of the old name and of the new one, for a user."""
+    from mlflow_oidc_auth.config import config
+
+    asking = caller()
+    if asking is None or asking.administrator:
+        return
+    if gains(now(asking.name), then(asking.name), config.PERMISSION_SOURCE_ORDER):
+        raise denied("By this name a pattern would give you more rights than you have.")
+
+
+def _rename_experiment(original: Callable[..., None]) -> Callable[..., None]:
+    @wraps(original)
+    def rename_experiment(self: Any, experiment_id: str, new_name: str) -> None:
+        from mlflow_oidc_auth.utils import permissions
+
+        _hold_name(
+            lambda user: permissions.effective_experiment_permission(str(experiment_id), user),
+            lambda user: permissions.effective_new_experiment_permission(new_name, user),
+        )
+        original(self, experiment_id, new_name)
+
+    return rename_experiment
+
+
+def _rename_model(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def rename_registered_model(self: Any, name: str, new_name: str) -> Any:
+        from mlflow_oidc_auth.utils import permissions, prompt_kind
+
+        def then(user: str) -> Any:
+            prompt = prompt_kind.is_prompt(name)
+            new = "effective_new_prompt_permission" if prompt else "effective_new_registered_model_permission"
+            return getattr(permissions, new)(new_name, user)
+
+        _hold_name(lambda user: prompt_kind.effective_registry_permission(name, user), then)
+        return original(self, name, new_name)
+
+    return rename_registered_model
+
+
+def _rename_in_gateway(key: str, kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """key: by which the handler says what to update. kind: what that is, as functions spell it."""
+
+    def by(original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def update(self: Any, **named: Any) -> Any:
+            from mlflow_oidc_auth.utils import permissions
+
+            new = named.get("name")
+            old = getattr(self, f"get_{kind}")(**{key: named[key]}).name if new and plain() else new
+            if old != new:
+                ask = getattr(permissions, f"effective_{kind}_permission")
+                _hold_name(partial(ask, old), partial(ask, new))
+            return original(self, **named)
+
+        return update
+
+    return by
+
+
 def install() -> None:
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
     from mlflow.store.tracking.gateway.sqlalchemy_mixin import SqlAlchemyGatewayStoreMixin as Endpoints
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow_oidc_auth.middleware import mcp_server_registry
@@ -211,4 +289,11 @@ def install() -> None:
     upstream.replace(SqlAlchemyStore, "set_model_versions_tags", "e04d635a62d4cf33", _mark)
     upstream.replace(SqlAlchemyStore, "_mark_run_deleted", "85d9833b39cd96bd", _delete_run)
     upstream.replace(Endpoints, "list_endpoint_bindings", "42417058e2bf37f5", _bindings)
+    upstream.replace(SqlAlchemyStore, "rename_experiment", "38adad225822d5ae", _rename_experiment)
+    upstream.replace(Registry, "rename_registered_model", "a403ed85831c993f", _rename_model)
+    for key, kind, known in (
+        ("endpoint_id", "gateway_endpoint", "6ed31111cc282f0b"),
+        ("model_definition_id", "gateway_model_definition", "e27b9c7e2ce122dc"),
+    ):
+        upstream.replace(Endpoints, f"update_{kind}", known, _rename_in_gateway(key, kind))
     upstream.replace(_permission_routes, "mlflow_error_status", "0a6cb6c744457eba", _status)
