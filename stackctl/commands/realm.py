@@ -74,14 +74,17 @@ def mend(
     undeclared: Annotated[
         bool, typer.Option("--undeclared", help="Take people who are not declared out of the groups, too.")
     ] = False,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="End MLflow's accounts of people who are gone; their tokens are deleted.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     yes: YesOption = False,
     stack: StackOption = "dev",
     config_file: ConfigOption = None,
 ) -> None:
-    """Bring people to their declaration: groups, and accounts of MLflow that Keycloak does not know any more.
+    """Bring people to their declaration: groups, and MLflow's accounts of people who are gone.
 
-    Exit code 1 when something is left that a person has to decide.
+    Exit code 1 when something is left that a person has to decide, and when MLflow could not be asked.
     """
     with reported():
         access, context = _where(stack, config_file)
@@ -90,20 +93,30 @@ def mend(
         rows = _accounts(access, context, actual, drift.user_rows)
         _known(names or (), rows)
         rows = [row for row in rows if not names or row.name in names]
-        found = mending.mends(rows, actual, keycloak, access.mlflow(), undeclared=undeclared)
+        asked = {option for option, given in ((drift.UNDECLARED, undeclared), (drift.GONE, gone)) if given}
+        found = mending.mends(rows, actual, keycloak, access.mlflow(), asked)
         taken = [one for one in found if one.action]
-        mending.refuse_none_left(realm, rows, actual, taken)
+        mending.refuse_none_left(realm, actual, taken)
         for one in found:
             say(f"{one.name}: {'' if one.action else 'left: '}{one.words}")
         if taken and not dry_run:
             confirm(f"Change {len(taken)} thing(s) of {', '.join(sorted({one.name for one in taken}))}", yes=yes)
-            for one in taken:
-                one.take()
-            say(f"{len(taken)} thing(s) changed. Groups count at the next token.")
+            _take(taken)
+        unasked = any(row.mlflow is None for row in rows)
         if not found:
-            say("Nothing differs.")
-        if len(taken) < len(found) or (taken and dry_run):
+            say("Nothing differs in Keycloak." if unasked else "Nothing differs.")
+        if len(taken) < len(found) or (taken and dry_run) or unasked:
             raise typer.Exit(1)
+
+
+def _take(changes: Sequence[mending.Mend]) -> None:
+    done = 0
+    try:
+        for one in changes:
+            one.take()
+            done += 1
+    finally:
+        say(f"{done} of {len(changes)} thing(s) changed. Groups count at the next token.")
 
 
 def _known(names: Sequence[str], rows: Sequence[drift.Row]) -> None:

@@ -11,6 +11,9 @@ from components.realm.spec import RealmSpec
 from stackctl.clients.keycloak_admin import KeycloakAdmin, RealmUser
 from stackctl.clients.mlflow_api import MlflowApi, PluginUser
 
+# Options of `users mend`: people whom nobody declared leave the groups; accounts of people who are gone end.
+UNDECLARED, GONE = "--undeclared", "--gone"
+
 
 @dataclass(frozen=True)
 class Actual:
@@ -35,7 +38,7 @@ class Difference:
     """Something that is not as it is declared, and what takes it away.
 
     joins, leaves: groups that the account is to be in, and those that it is not. deactivates: MLflow's account.
-    undeclared: it counts for one only if those whom nobody declared are meant, too.
+    asked: the option of `users mend` without which it is left; empty for one that is mended as it is.
     instead: what a person does, where none of these does it.
     """
 
@@ -43,7 +46,7 @@ class Difference:
     joins: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
     deactivates: bool = False
-    undeclared: bool = False
+    asked: str = ""
     instead: str = ""
 
 
@@ -118,7 +121,7 @@ def _rows(
         elif there is not None:
             drift += _membership(spec, name, declared, there)
         if known is not None:
-            drift += _plugin(known, there, spec)
+            drift += _plugin(known, there, spec, declared=name in declared)
         role = None if plugin is None else "" if known is None else "administrator" if known.is_admin else "user"
         groups = there.groups if there else ()
         account = known.username if known else ""
@@ -133,8 +136,7 @@ def _membership(
     if name not in declared:
         # The realm may hold people who have nothing to do with MLflow.
         if ours:
-            words, instead = f"in {', '.join(ours)}, and not declared", "--undeclared takes them out"
-            yield Difference(words, leaves=tuple(ours), undeclared=True, instead=instead)
+            yield Difference(f"in {', '.join(ours)}, and not declared", leaves=tuple(ours), asked=UNDECLARED)
         return
     if not there.enabled:
         yield Difference("disabled in Keycloak", instead=f"`stackctl users enable {name}`")
@@ -146,12 +148,18 @@ def _membership(
         yield Difference(f"also in {', '.join(more)}", leaves=more)
 
 
-def _plugin(known: PluginUser, there: Actual | None, spec: RealmSpec) -> Iterable[Difference]:
+def _plugin(known: PluginUser, there: Actual | None, spec: RealmSpec, *, declared: bool) -> Iterable[Difference]:
     if known.active is False:
         return
     if there is None:
         works = "refused if anybody ever logged in to it" if spec.people else "personal tokens still work"
-        yield Difference(f"active in MLflow, and not in Keycloak: {works}", deactivates=True)
+        words = f"active in MLflow, and not in Keycloak: {works}"
+        if declared:
+            yield Difference(words, instead="it is theirs again when Keycloak has them")
+        elif known.is_service_account or known.active is None:
+            yield Difference(words, instead="an account of MLflow's own; delete it there if nobody needs it")
+        else:
+            yield Difference(words, deactivates=True, asked=GONE)
         return
     should = any(group in there.within for group in spec.admin_groups)
     if known.is_admin and not should:

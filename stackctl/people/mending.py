@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from mlflow_sso_client.errors import RefusedError
+from mlflow_sso_client.errors import RefusedError, UnknownNameError
 
 from components.realm.spec import RealmSpec
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.people.drift import Actual, Difference, Row
 
+# An id of Keycloak's, by which accounts are named where `mlflow.usernameClaim` is sub.
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 @dataclass(frozen=True)
 class Mend:
-    """One change of one person. words: what is done, or without an action: what a person has to do."""
+    """One change of one person. words: what is done, or without an action: what a person has to do.
+
+    joins, leaves: the top-level group that the change is about.
+    """
 
     name: str
     words: str
     action: Callable[[], None] | None = None
+    joins: str = ""
+    leaves: str = ""
 
     def take(self) -> None:
         if self.action:
@@ -32,16 +42,15 @@ def mends(
     actual: Mapping[str, Actual],
     keycloak: KeycloakAdmin,
     mlflow: MlflowApi,
-    *,
-    undeclared: bool,
+    asked: Collection[str] = (),
 ) -> list[Mend]:
-    """What takes the differences of `rows` away. undeclared: whether people nobody declared leave the groups."""
+    """What takes the differences of `rows` away. asked: options that were given, of those that a difference needs."""
     ids = {row["name"]: row["id"] for row in keycloak.pages("/groups")}
     found = []
     for row in rows:
         for one in row.drift:
-            if one.undeclared and not undeclared:
-                found.append(Mend(row.name, f"{one.words}: {one.instead}"))
+            if one.asked and one.asked not in asked:
+                found.append(Mend(row.name, f"{one.words}: {one.asked} ends that"))
             else:
                 found += _mends(row, one, actual.get(row.name), ids, keycloak, mlflow)
     return found
@@ -57,33 +66,46 @@ def _mends(
 ) -> Iterator[Mend]:
     if one.deactivates:
         words = "is deactivated in MLflow; sessions end, and personal tokens are deleted"
-        yield Mend(row.name, words, partial(mlflow.set_active, row.account, active=False))
+        yield Mend(row.name, words, partial(_deactivate, row.account, keycloak, mlflow))
     elif there and (one.joins or one.leaves):
         for group in one.joins:
             if group in ids:
-                yield Mend(row.name, f"joins {group}", partial(keycloak.join, there.id, ids[group]))
+                yield Mend(row.name, f"joins {group}", partial(keycloak.join, there.id, ids[group]), joins=group)
             else:
                 yield Mend(row.name, f"{one.words}: `stackctl up` makes the group")
         held = keycloak.memberships(there.id)
         for path in sorted(held):
-            if path.partition("/")[0] in one.leaves:
-                yield Mend(row.name, f"leaves {path}", partial(keycloak.leave, there.id, held[path]))
+            top = path.partition("/")[0]
+            if top in one.leaves:
+                yield Mend(row.name, f"leaves {path}", partial(keycloak.leave, there.id, held[path]), leaves=top)
     else:
         yield Mend(row.name, f"{one.words}: {one.instead}")
 
 
-def refuse_none_left(spec: RealmSpec, rows: Sequence[Row], actual: Mapping[str, Actual], taken: Sequence[Mend]) -> None:
+def _deactivate(account: str, keycloak: KeycloakAdmin, mlflow: MlflowApi) -> None:
+    """Ends an account once Keycloak has said again that it has nobody of this name, address or id.
+
+    Raises RefusedError where it has: tokens that are deleted do not come back.
+    """
+    found = [*keycloak.get("/users", username=account, exact="true")]
+    if "@" in account:
+        found += keycloak.get("/users", email=account, exact="true")
+    if _ID.fullmatch(account):
+        with suppress(UnknownNameError):
+            found.append(keycloak.user(account))
+    if found:
+        raise RefusedError(f"{account} is in Keycloak by now", "look again with `stackctl users`")
+    mlflow.set_active(account, active=False)
+
+
+def refuse_none_left(spec: RealmSpec, actual: Mapping[str, Actual], taken: Sequence[Mend]) -> None:
     """Raise RefusedError where the last person who administrates MLflow would be one no more."""
-    before = {name for name, there in actual.items() if there.enabled and _administrates(spec, there.within)}
-    changed = {mend.name for mend in taken}
-    after = {name for name in actual if actual[name].enabled and name not in changed} & before
-    for row in rows:
-        if row.name in changed and actual.get(row.name) and actual[row.name].enabled:
-            within = actual[row.name].within
-            for one in row.drift:
-                within = (within | {*one.joins}) - {*one.leaves}
-            after |= {row.name} if _administrates(spec, within) else set()
-    if before and not after:
+    within = {name: set(there.within) for name, there in actual.items() if there.enabled}
+    before = [name for name in within if _administrates(spec, within[name])]
+    for one in taken:
+        if one.name in within:
+            within[one.name] = (within[one.name] | {one.joins}) - {one.leaves}
+    if before and not any(_administrates(spec, groups) for groups in within.values()):
         raise RefusedError(
             f"nobody would be left in {', '.join(spec.admin_groups)}, who administrates MLflow",
             "put somebody there first; nothing was changed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from mlflow_sso_client.errors import RefusedError
@@ -23,6 +23,8 @@ class Servers:
         self.disabled: set[str] = set()
         self.deactivated: list[str] = []
         self.groups = [ADMINS, USERS]
+        # Who comes after everybody was listed.
+        self.newcomers: list[str] = []
 
     # As KeycloakAdmin and MlflowApi have them: an id is the name again.
 
@@ -50,13 +52,17 @@ class Servers:
     def rows(self, *accounts: PluginUser) -> list[drift.Row]:
         return drift.user_rows(spec(), self.actual, {one.username: one for one in accounts})
 
-    def mends(self, *accounts: PluginUser, undeclared: bool = False) -> list[mending.Mend]:
-        keycloak, mlflow = cast(KeycloakAdmin, self), cast(MlflowApi, self)
-        return mending.mends(self.rows(*accounts), self.actual, keycloak, mlflow, undeclared=undeclared)
+    def get(self, path: str, **asked: str) -> list[str]:
+        assert path == "/users"
+        return [name for name in (*self.held, *self.newcomers) if name in asked.values()]
 
-    def mended(self, *accounts: PluginUser, **more: Any) -> list[str]:
+    def mends(self, *accounts: PluginUser, asked: tuple[str, ...] = ()) -> list[mending.Mend]:
+        keycloak, mlflow = cast(KeycloakAdmin, self), cast(MlflowApi, self)
+        return mending.mends(self.rows(*accounts), self.actual, keycloak, mlflow, asked)
+
+    def mended(self, *accounts: PluginUser, asked: tuple[str, ...] = ()) -> list[str]:
         """What is said of each change; all are done."""
-        found = self.mends(*accounts, **more)
+        found = self.mends(*accounts, asked=asked)
         for one in found:
             one.take()
         return [f"{one.name}: {one.words}" for one in found if one.action]
@@ -83,11 +89,38 @@ def test_who_is_in_a_group_below_the_declared_one_is_in_it() -> None:
     assert Servers(alice=(f"{ADMINS}/leads",), bob=(f"{USERS}/team",)).mends() == []
 
 
-def test_an_account_of_somebody_who_is_gone_ends() -> None:
-    servers = Servers(alice=(ADMINS,), bob=(USERS,))
-    said = servers.mended(account("alice", admin=True), account("carol"))
+def test_an_account_of_somebody_who_is_gone_ends_if_that_is_said() -> None:
+    servers, accounts = Servers(alice=(ADMINS,), bob=(USERS,)), (account("alice", admin=True), account("carol"))
+    (left,) = servers.mends(*accounts)
+    assert (left.action, left.words.endswith("--gone ends that")) == (None, True)
+    said = servers.mended(*accounts, asked=("--gone",))
     assert said == ["carol: is deactivated in MLflow; sessions end, and personal tokens are deleted"]
     assert servers.deactivated == ["carol"]
+
+
+def test_who_came_meanwhile_keeps_the_account() -> None:
+    servers = Servers(alice=(ADMINS,), bob=(USERS,))
+    (found,) = servers.mends(account("carol"), asked=("--gone",))
+    servers.newcomers = ["carol"]
+    with pytest.raises(RefusedError, match="carol"):
+        found.take()
+    assert servers.deactivated == []
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        PluginUser("ci-bot", False, True, True),
+        PluginUser("x", False, False, None),
+        PluginUser("bob", False, False, True),
+    ],
+    ids=["of MLflow's own", "of a plugin without states", "declared"],
+)
+def test_an_account_that_may_be_meant_is_left(one: PluginUser) -> None:
+    servers = Servers(alice=(ADMINS,))
+    assert servers.mended(one, asked=("--gone", "--undeclared")) == []
+    assert servers.deactivated == []
+    assert one.username in {mend.name for mend in servers.mends(one)}
 
 
 def test_people_whom_nobody_declared_leave_only_if_that_is_said() -> None:
@@ -95,7 +128,7 @@ def test_people_whom_nobody_declared_leave_only_if_that_is_said() -> None:
     (left,) = servers.mends()
     assert (left.name, left.action) == ("mallory", None)
     assert "--undeclared" in left.words
-    assert servers.mended(undeclared=True) == [f"mallory: leaves {ADMINS}/x"]
+    assert servers.mended(asked=("--undeclared",)) == [f"mallory: leaves {ADMINS}/x"]
     assert servers.held["mallory"] == {"others"}
 
 
@@ -127,15 +160,16 @@ def test_a_group_that_is_not_there_is_made_by_up() -> None:
         ({"alice": (ADMINS,), "bob": (USERS, ADMINS)}, "", False),
         ({"bob": (USERS,), "mallory": (ADMINS,)}, "", True),
         ({"bob": ()}, "", False),
+        ({"bob": (f"{ADMINS}/a", f"{ADMINS}/b")}, "", True),
     ],
 )
 def test_the_last_administrator_stays(held: dict[str, tuple[str, ...]], disabled: str, refused: bool) -> None:
     servers = Servers(**held)
     servers.disabled = {disabled}
-    taken = [one for one in servers.mends(undeclared=True) if one.action]
+    taken = [one for one in servers.mends(asked=("--undeclared",)) if one.action]
     realm: RealmSpec = spec()
     if refused:
         with pytest.raises(RefusedError, match=ADMINS):
-            mending.refuse_none_left(realm, servers.rows(), servers.actual, taken)
+            mending.refuse_none_left(realm, servers.actual, taken)
     else:
-        mending.refuse_none_left(realm, servers.rows(), servers.actual, taken)
+        mending.refuse_none_left(realm, servers.actual, taken)

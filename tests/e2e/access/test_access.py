@@ -274,7 +274,9 @@ class TestMend:
         alice.run("users", "mend", name, "--undeclared", "--yes")
         assert self.groups(keycloak, name) == set()
         keycloak.request("DELETE", f"/users/{user}")
-        assert "is deactivated in MLflow" in alice.run("users", "mend", name, "--yes").stderr
+        assert "--gone" in alice.run("users", "mend", name, "--yes", code=1).stderr
+        assert bob.mlflow(token) == 200
+        assert "is deactivated in MLflow" in alice.run("users", "mend", name, "--gone", "--yes").stderr
         assert bob.mlflow(token) == 401
         assert "Nothing differs" in alice.run("users", "mend", name).stderr
 
