@@ -25,6 +25,8 @@ from components.realm.ldap import PROVIDER, REACHED, STORAGE, failed, flat, kept
 from settings.types import is_loopback
 
 _SECONDS = 30
+# Keycloak gives so many members of a group at once, if it is not asked for more.
+_PAGE = 100
 # A token of Keycloak's realm for administrators is good for 60 s, and an update may take longer.
 _FRESH = 30.0
 # Keycloak's words for what is one input of the resource each, and those that it writes as text for yes and no.
@@ -97,8 +99,12 @@ class Asked:
             for row in self._get(f"/groups?{asked}", secret):
                 if row["name"] != name:
                     continue
-                members = [one["username"] for one in self._get(f"/groups/{row['id']}/members", secret)]
-                others, inside = sorted({*members} - {*people}), row.get("subGroupCount", 0)
+                members, page = set[str](), [None] * _PAGE
+                while len(page) == _PAGE:
+                    asked = urllib.parse.urlencode({"first": len(members), "max": _PAGE})
+                    page = self._get(f"/groups/{row['id']}/members?{asked}", secret)
+                    members |= {one["username"] for one in page}
+                others, inside = sorted(members - {*people}), row.get("subGroupCount", 0)
                 if others or inside:
                     some = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
                     shown = f"{len(others)} member(s){f' ({some})' if some else ''}, {inside} group(s) in it"

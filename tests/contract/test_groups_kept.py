@@ -15,6 +15,7 @@ from settings import Settings
 from tests.contract.engine import fresh_run
 from tests.samples import elsewhere, settings
 
+PEOPLE = ["bob", *(f"p{number:03}" for number in range(100))]
 REALM, GROUP = "keycloak:index/realm:Realm", "keycloak:index/group:Group"
 LOST = "realm.groups: old, which is no longer declared: 1 member(s) (zoe), 0 group(s) in it"
 THERE = elsewhere()
@@ -41,7 +42,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, groups: dict[str, list[str]], roles: 
                 {"id": one.replace("/", "~"), "name": one.split("/")[0], "subGroupCount": one.count("/")}
                 for one in found
             ]
-        return [{"username": name} for name in groups[path.split("/")[2].replace("~", "/")]]
+        first, most = int(query["first"][0]), int(query["max"][0])
+        assert most <= 100
+        return [{"username": name} for name in groups[path.split("/")[2].replace("~", "/")][first : first + most]]
 
     monkeypatch.setattr(made, "_ask", answer)
     return made
@@ -53,6 +56,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, groups: dict[str, list[str]], roles: 
         ({"old": ["zoe"]}, ("old", "new"), [LOST]),
         ({"old": ["bob", "zoe"]}, ("old", "new"), [LOST]),
         ({"old": ["bob"]}, ("old", "new"), []),
+        # Behind a first page of people whom the settings declare.
+        ({"old": [*(f"p{number:03}" for number in range(100)), "zoe"]}, ("old", "new"), [LOST]),
         ({"old": []}, ("old", "new"), []),
         ({"old/inside": []}, ("old",), [LOST.replace("1 member(s) (zoe), 0", "0 member(s), 1")]),
         # Those of somebody else: without a role, or below another one.
@@ -66,7 +71,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, groups: dict[str, list[str]], roles: 
 def test_a_group_of_the_stack_with_others_in_it_is_told(
     groups: dict[str, list[str]], roles: tuple[str, ...], told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert asked(monkeypatch, groups, roles).lost("secret", "mlflow-groups", ["new"], ["bob"]) == told
+    assert asked(monkeypatch, groups, roles).lost("secret", "mlflow-groups", ["new"], PEOPLE) == told
 
 
 @pytest.mark.parametrize("given", [settings(), settings(THERE)], ids=["made", "there"])
