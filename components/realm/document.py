@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from secrets import token_hex
 from typing import Any
 
 from components.identity import account_username
@@ -57,12 +58,10 @@ def importing_workloads(
     document = _without_others(kept, names.values()) if imported else ""
     if not document:
         realm = replace(spec.realm, directories=(), factors=None)
-        tree = realm_import(realm, lambda secret: f"\0{names[secret.name]}\0")
+        tree = realm_import(realm, lambda secret: f"${{{names[secret.name]}}}")
         # An import that names one action has no others.
         tree.pop(ACTIONS, None)
-        # Keycloak puts variables in before it reads the document, also where a text has their sign by itself.
-        text = json.dumps(tree, indent=2, sort_keys=True).replace("${", r"\u0024{") + "\n"
-        document = re.sub(r"\\u0000(\w+)\\u0000", r"${\1}", text)
+        document = _written(tree)
     used = {
         names[secret.name]: SecretText.of(ImportQuoted(secret))
         for _, secret in _owners(spec.realm)
@@ -118,7 +117,31 @@ def _without_others(kept: str, variables: Iterable[str]) -> str:
         aliases = {one.get("alias") for one in kept_ones}
         mappers = [one for one in _entries(tree, _MAPPERS) if one.get("identityProviderAlias") in aliases]
         rest |= {_PROVIDERS: kept_ones, _MAPPERS: mappers}
-    return kept if rest == tree else json.dumps(rest, indent=2, sort_keys=True) + "\n"
+    return kept if rest == tree else _written(rest)
+
+
+def _written(tree: dict[str, Any]) -> str:
+    """A document in whose texts Keycloak finds no variable but where a secret stands: it looks before it reads JSON."""
+    mark = token_hex(16)
+
+    def marked(secret: object) -> object:
+        return f"{mark}{name}{mark}" if (name := _variable(secret)) else secret
+
+    def within(entry: Any, *path: str) -> Any:
+        """A copy with the secret marked that stands at this path, if one does."""
+        key, *rest = path
+        if not isinstance(entry, dict) or key not in entry:
+            return entry
+        inside = entry[key]
+        if isinstance(inside, list):
+            return {**entry, key: [within(one, *rest) for one in inside]}
+        return {**entry, key: within(inside, *rest) if rest else marked(inside)}
+
+    places = (("clients", "secret"), ("users", "credentials", "value"), _MAIL, (_PROVIDERS, "config", "clientSecret"))
+    for place in places:
+        tree = within(tree, *place)
+    text = json.dumps(tree, indent=2, sort_keys=True).replace("${", r"\u0024{") + "\n"
+    return re.sub(rf"{mark}(\w+){mark}", r"${\1}", text)
 
 
 def _owners(realm: RealmSpec) -> list[tuple[tuple[str, str], Secret]]:
