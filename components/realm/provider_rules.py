@@ -10,6 +10,7 @@ from components.realm.providers import issuer_of
 from settings import Settings
 from settings.known import Known
 from settings.realm import IdentityProvider, Saml
+from settings.realm.saml import entity_id
 from settings.wrong import Wrong
 
 # What only a provider of the kind oidc is told, by its name in `IdentityProvider`.
@@ -70,6 +71,11 @@ def _client(one: IdentityProvider, where: str, known: Known) -> Iterator[Wrong]:
         key, given = f"{where}.{name}", getattr(one, field) is not None
         if known.presence(key) and not given and one.kind != "saml":
             yield Wrong((key,), "", f"required with kind: {one.kind}, and not given")
+    if one.kind == "saml" and one.client_id is not None and known.values(f"{where}.clientId"):
+        try:
+            entity_id(one.client_id)
+        except ValueError as error:
+            yield Wrong((f"{where}.clientId",), one.client_id, str(error))
     if one.kind == "saml" and one.client_secret is not None:
         yield Wrong((f"{where}.clientSecret",), "", "expected none with kind: saml, where keys are in its place")
     if one.kind == "saml" and one.scopes != type(one).model_fields["scopes"].default:

@@ -46,6 +46,8 @@ def config(saml: Saml, entity_id: str | None) -> dict[str, str]:
         "nameIDPolicyFormat": _FORMATS[saml.name_id_format],
         # Whether the provider may name somebody by an identifier that it makes for this.
         "allowCreate": "true",
+        # Seconds by which its clock may be wrong.
+        "allowedClockSkew": "60",
         "principalType": "ATTRIBUTE" if saml.subject_attribute else "SUBJECT",
         "syncMode": "FORCE",
     }

@@ -30,15 +30,16 @@ def _certificate(value: str) -> str:
     return text
 
 
-def _entity(value: str) -> str:
-    if not value.isprintable() or set(value) & {" ", ","}:
+def entity_id(value: str) -> str:
+    """An entity ID: a URI, which Keycloak reads as one (RFC 3986; without a comma, by which it splits)."""
+    if not re.fullmatch(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+;=%-]{1,1024}", value):
         raise ValueError("expected an entity ID, such as https://id.acme.example/saml, without blanks and commas")
     return value
 
 
 Certificate = Annotated[str, AfterValidator(_certificate)]
 # OASIS, "Assertions and Protocols for SAML 2.0", section 8.3.6: at most 1024 characters.
-EntityId = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_entity)]
+EntityId = Annotated[str, AfterValidator(entity_id)]
 # Keycloak's template of a user name ends a name at the other signs.
 Attribute = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^{}|]+$")]
 
@@ -55,13 +56,14 @@ class Saml(Group):
         (), description="What it signs with; two while one takes the other's place"
     )
     metadata_url: Url | None = Field(
-        None, description="In place of certificates: its metadata, which Keycloak reads them from again and again"
+        None,
+        description="In place of certificates: where its metadata is, and no other's, which Keycloak reads them from",
     )
     name_id_format: Literal["unspecified", "persistent", "email", "transient"] = Field(
         "unspecified", description="The kind of NameID that Keycloak asks for; unspecified: the provider chooses"
     )
     subject_attribute: Attribute | None = Field(
-        None, description="What never changes of a person; default: the NameID; needed with transient"
+        None, description="What never changes of a person, by its Name; default: the NameID; needed with transient"
     )
     username_attribute: Attribute | None = Field(
         None, description="Their login name here, at the first login; default: what never changes of them"

@@ -47,7 +47,7 @@ def wrong_in(text: str) -> str:
     if not text.strip():
         return "expected a text that is not empty"
     if "${" in text:
-        return "expected none of ${: Keycloak puts another text there, or a variable of its container"
+        return "expected none of ${: Keycloak puts another text there"
     if any(not sign.isprintable() and sign not in "\n\t" for sign in text):
         return "expected no control characters"
     if "'" in plain:

@@ -166,6 +166,7 @@ for name in names["databases"]:
         found[name] = type(error).__name__ + ": " + str(error)[:300]
 found["grants"] = {}
 try:
+    url = os.environ[names["users"]].replace("postgresql+psycopg2://", "postgresql://", 1)
     asked = psycopg2.connect(url, connect_timeout=5).cursor()
     asked.execute(
         "SELECT table_name FROM information_schema.columns WHERE table_schema = ANY (current_schemas(false))"
@@ -203,7 +204,7 @@ def look_inside(running: Running, mlflow: Instance, told: MlflowView) -> Inside 
     if not mlflow.running:
         return None
     stores = [BACKEND_STORE, told.names.users_database]
-    names = {"discovery": told.names.discovery_url, "redis": told.names.cache, "databases": stores}
+    names = {"discovery": told.names.discovery_url, "redis": told.names.cache, "databases": stores, "users": stores[1]}
     answer = running.execute(mlflow, ("python", "-c", _INSIDE, json.dumps(names)))
     try:
         found = json.loads(answer.out)

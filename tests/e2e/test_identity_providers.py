@@ -261,7 +261,7 @@ def test_an_answer_that_somebody_altered_is_refused(stack: Stack, pattern: str, 
     assert outside(stack, browser)
 
 
-def test_an_answer_is_for_the_browser_that_asked(stack: Stack) -> None:
+def test_an_answer_without_the_login_that_asked_for_it_is_refused(stack: Stack) -> None:
     browser = requests.Session()
     action, fields = by_saml(stack, browser, "sam")
     thief = requests.Session()

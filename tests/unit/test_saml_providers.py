@@ -124,11 +124,22 @@ def test_keycloak_reads_a_template_as_it_is() -> None:
     templates = [one["config"].get("template") for one in tree["identityProviderMappers"]]
     assert f"${{ATTRIBUTE.{name}}}" in templates
     assert tree["displayName"] == "${HOME}"
+    # One that was kept, and written again without a client.
+    tree["clients"].append({"clientId": "gone", "secret": "${REALM_GONE_SECRET}"})
+    kept = json.dumps(tree).replace("${HOME", r"\u0024{HOME").replace("${ATTRIBUTE", r"\u0024{ATTRIBUTE")
+    server = next(one for one in importing_workloads(spec, kept, imported=True) if one.name == "keycloak")
+    (again,) = [file.content for file in server.files if file.path.endswith("realm.json")]
+    assert again == text
 
 
 def test_people_may_be_known_by_an_attribute() -> None:
-    (found,) = declared(saml(nameIdFormat="transient", subjectAttribute="eppn"))["identityProviders"]
-    assert (found["config"]["principalType"], found["config"]["principalAttribute"]) == ("ATTRIBUTE", "eppn")
+    (found,) = declared(saml(nameIdFormat="transient", subjectAttribute="urn:oid:1.3.6.1.4.1.5923.1.1.1.6"))[
+        "identityProviders"
+    ]
+    assert (found["config"]["principalType"], found["config"]["principalAttribute"]) == (
+        "ATTRIBUTE",
+        "urn:oid:1.3.6.1.4.1.5923.1.1.1.6",
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,6 +172,9 @@ def test_what_a_provider_has_to_know_is_an_output(more: Tree, entity: str) -> No
         (saml(nameIdFormat="transient"), ["[0].saml.nameIdFormat and [0].saml.subjectAttribute"]),
         (saml(usernameAttribute="uid}${NAMEID"), ["[0].saml.usernameAttribute"]),
         ({**SAML, "clientSecret": "x"}, ["[0].clientSecret"]),
+        ({**SAML, "clientId": "acme keycloak"}, ["[0].clientId"]),
+        ({**SAML, "clientId": "<acme>"}, ["[0].clientId"]),
+        (saml(entityId="https://id.acme.example/{x}"), ["[0].saml.entityId"]),
         ({**SAML, "scopes": "openid email"}, ["[0].scopes"]),
         ({**SAML, "issuer": "https://id.acme.example", "logoutUrl": META}, ["[0].issuer", "[0].logoutUrl"]),
         ({**SAML, "tenant": "11111111-2222-3333-4444-555555555555"}, ["[0].tenant"]),
