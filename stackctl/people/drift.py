@@ -39,7 +39,7 @@ class Difference:
 
     joins, leaves: groups that the account is to be in, and those that it is not. deactivates: MLflow's account.
     asked: the option of `users mend` without which it is left; empty for one that is mended as it is.
-    instead: what a person does, where none of these does it.
+    instead: what a person does, where none of these does it; empty where it ends by itself at the next token.
     """
 
     words: str
@@ -163,11 +163,9 @@ def _plugin(known: PluginUser, there: Actual | None, spec: RealmSpec, *, declare
         return
     should = any(group in there.within for group in spec.admin_groups)
     if known.is_admin and not should:
-        words, instead = "administrator of MLflow, and in no group of administrators", "ends at their next token"
-        yield Difference(words, instead=instead)
+        yield Difference("administrator of MLflow, and in no group of administrators")
     elif should and not known.is_admin:
-        words = "in a group of administrators, and MLflow will know at the next token"
-        yield Difference(words, instead="they log in")
+        yield Difference("in a group of administrators, and MLflow will know at the next token")
 
 
 def group_rows(spec: RealmSpec, members: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

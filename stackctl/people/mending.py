@@ -78,7 +78,7 @@ def _mends(
             top = path.partition("/")[0]
             if top in one.leaves:
                 yield Mend(row.name, f"leaves {path}", partial(keycloak.leave, there.id, held[path]), leaves=top)
-    else:
+    elif one.instead:
         yield Mend(row.name, f"{one.words}: {one.instead}")
 
 

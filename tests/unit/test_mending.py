@@ -140,8 +140,11 @@ def test_what_a_person_has_to_decide_is_told_and_left() -> None:
     del servers.held["bob"]
     (left,) = servers.mends()
     assert left.action is None
-    (left,) = Servers(alice=(ADMINS,), bob=(USERS,)).mends(account("bob", admin=True))
-    assert left.action is None
+
+
+def test_what_ends_at_the_next_token_is_left_to_that() -> None:
+    servers = Servers(alice=(ADMINS,), bob=(USERS,))
+    assert servers.mends(account("alice"), account("bob", admin=True)) == []
 
 
 def test_a_group_that_is_not_there_is_made_by_up() -> None:
