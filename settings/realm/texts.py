@@ -6,13 +6,19 @@ Measured with Keycloak 26.7.3: a text that Java's `MessageFormat` cannot read ma
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # Keycloak falls back on it at last, and has no other language where none is declared (`LocaleUtil`).
 ENGLISH = "en"
 _TAG = re.compile(r"([a-z]{2,3})(-[a-z]{4})?(-(?:[a-z]{2}|[0-9]{3}))?", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 # Of `MessageFormat`: an apostrophe, braces that are quoted, and the place of a value.
-_READ = re.compile(r"''|'[^'{}]*[{}][^']*'|\{[0-9]\}")
+_READ = re.compile(r"''|'[{}][^']*'|\{[0-9]\}")
+# Signs that control, that nobody has named, and that turn the order of others around (Unicode, UAX 9).
+_CONTROLS, _TURNS = (
+    frozenset({"Cc", "Cs", "Co", "Cn"}),
+    frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"),
+)
 
 
 def language_tag(language: str) -> str:
@@ -48,7 +54,7 @@ def wrong_in(text: str) -> str:
         return "expected a text that is not empty"
     if "${" in text:
         return "expected none of ${: Keycloak puts another text there"
-    if any(not sign.isprintable() and sign not in "\n\t" for sign in text):
+    if any((unicodedata.category(sign) in _CONTROLS and sign not in "\n\t") or sign in _TURNS for sign in text):
         return "expected no control characters"
     if "'" in plain:
         return "expected '' for an apostrophe: Keycloak leaves a single one out, with which it quotes"

@@ -156,9 +156,18 @@ def ask_terms(
             return
         question = "until they accept in a browser, no password alone is taken from them"
         confirm(f"Ask {len(found.to_ask)} person(s) to accept the terms; {question}", yes=yes)
-        for person in found.to_ask:
-            terms.ask(keycloak, person)
-        say(f"{len(found.to_ask)} person(s) are asked at their next login. Sessions and tokens that are there stay.")
+        refused = []
+        for person, name in found.to_ask.items():
+            try:
+                terms.ask(keycloak, person)
+            except AccessError as error:
+                refused.append(f"{name}: {error}")
+        asked = len(found.to_ask) - len(refused)
+        say(f"{asked} person(s) are asked at their next login. Sessions and tokens that are there stay.")
+        for one in refused:
+            say(f"Not asked: {one}")
+        if refused:
+            raise typer.Exit(1)
 
 
 def service_accounts(

@@ -16,7 +16,7 @@ def terms(seen: Observed) -> Iterator[Finding]:
     admin = seen.realm_admin
     if admin is None or not asks_newcomers(admin):
         return
-    directories = read_only(admin)
+    directories = read_only(admin, used=True)
     if directories:
         names = ", ".join(directories.values())
         evidence = f"newcomers are asked to accept the terms of use, and Keycloak only reads {names}"

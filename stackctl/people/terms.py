@@ -53,10 +53,10 @@ def asks_newcomers(keycloak: KeycloakAdmin) -> bool:
     return bool(action.get("enabled") and action.get("defaultAction"))
 
 
-def read_only(keycloak: KeycloakAdmin) -> dict[str, str]:
-    """The directories that Keycloak only reads: their names by their ids."""
-    rows = keycloak.get("/components", type=STORAGE)
-    return {str(row["id"]): str(row["name"]) for row in rows if _first(row, "editMode") == "READ_ONLY"}
+def read_only(keycloak: KeycloakAdmin, *, used: bool = False) -> dict[str, str]:
+    """The directories that Keycloak only reads: their names by their ids. used: those alone that are switched on."""
+    rows = [row for row in keycloak.get("/components", type=STORAGE) if _first(row, "editMode") == "READ_ONLY"]
+    return {str(row["id"]): str(row["name"]) for row in rows if not (used and _first(row, "enabled") == "false")}
 
 
 def ask(keycloak: KeycloakAdmin, person: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -12,6 +13,7 @@ import pytest
 import requests
 
 from tests.e2e import gitlab, saml
+from tests.e2e.browser import Browser, chromium
 from tests.e2e.gitlab import GitLab
 from tests.e2e.harness import TIMEOUT, Stack, free_ports
 from tests.e2e.keycloak import KeycloakAdmin
@@ -26,6 +28,9 @@ LABEL = "Corporate login ${KC_DB_PASSWORD}"
 PEOPLE = {"eve": ["ML Admins (all)"], "finn": ["ml-users"], "gail": ["ml-users", "ML Admins (all)"], "hugo": []}
 # Those who come by SAML.
 OTHERS = {"sam": ["ML Admins (all)"], "sue": ["ml-users"], "sid": []}
+# Those with a name or an address that somebody here has already.
+ALIKE = {"bob": ["ml-users"], "mallory": ["ML Admins (all)"]}
+ADDRESSES = {"mallory": "alice@example.com"}
 GROUPS = {"ML Admins (all)": "mlflow-admins", "ml-users": "mlflow-users", "data+science": "mlflow-users"}
 
 
@@ -33,6 +38,12 @@ GROUPS = {"ML Admins (all)": "mlflow-admins", "ml-users": "mlflow-users", "data+
 def lab() -> Iterator[GitLab]:
     with gitlab.gitlab() as found:
         yield found
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with chromium(tmp_path / "profile") as one:
+        yield one
 
 
 @pytest.fixture(scope="module", params=["compose", pytest.param("pulumi", marks=pytest.mark.pulumi)])
@@ -96,11 +107,12 @@ def make_partner(keycloak: KeycloakAdmin, told: dict[str, dict[str, str]]) -> No
     client: dict[str, Any] = {"clientId": "broker", "secret": SECRET, "redirectUris": [redirect_uri]}
     people = [
         {
-            "username": name, "enabled": True, "email": f"{name}@partner.example", "emailVerified": True,
+            "username": name, "enabled": True, "emailVerified": True,
+            "email": ADDRESSES.get(name, f"{name}@partner.example"),
             "firstName": name.capitalize(), "lastName": "Elsewhere", "groups": [f"/{group}" for group in groups],
             "credentials": [{"type": "password", "value": PASSWORD}],
         }
-        for name, groups in {**PEOPLE, **OTHERS}.items()
+        for name, groups in {**PEOPLE, **OTHERS, **ALIKE}.items()
     ]  # fmt: skip
     keycloak.call(
         "POST", "", json={
@@ -269,6 +281,38 @@ def test_an_answer_without_the_login_that_asked_for_it_is_refused(stack: Stack) 
     # Nor for a login that nobody asked for.
     assert follow(thief, action, {"SAMLResponse": fields["SAMLResponse"]}).status_code == 400
     assert outside(stack, thief)
+
+
+def test_who_has_the_address_of_somebody_here_is_not_let_in_for_them(stack: Stack) -> None:
+    """Although the provider's addresses are taken for verified ones."""
+    browser = requests.Session()
+    page = follow(browser, *by_saml(stack, browser, "mallory"))
+    assert "Account already exists" in page.text
+    assert outside(stack, browser)
+
+
+def test_an_account_that_is_here_is_linked_by_whoever_shows_that_it_is_theirs(stack: Stack, browser: Browser) -> None:
+    outputs = stack.outputs()
+    browser.open(f"{outputs['mlflow_url']}/login")
+    browser.click("#social-corp")
+    browser.log_in("bob", PASSWORD)
+    browser.wait_text("Account already exists")
+    browser.picture("account-exists")
+    browser.click("#linkAccount")
+    browser.wait_text("Authenticate to link your account with")
+    browser.picture("account-link")
+    for password, then in (
+        ("a wrong password", "Invalid password"),
+        (outputs["users"]["bob"]["password"], "Experiments"),
+    ):
+        browser.find("#password").send_keys(password)
+        browser.click("[type=submit]")
+        browser.wait_text(then)
+    assert browser.url.startswith(outputs["mlflow_url"])
+    # From then on nothing more is asked.
+    session = requests.Session()
+    follow(session, *by_saml(stack, session, "bob"))
+    assert current(stack, session)["username"] == "bob"
 
 
 def test_a_second_up_changes_nothing_and_another_name_is_taken(stack: Stack) -> None:

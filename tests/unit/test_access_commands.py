@@ -244,6 +244,21 @@ class TestUsers:
         told = [json.loads(one.body) for one in administrated.asked if one.method == "PUT"]
         assert told == [{"requiredActions": ["TERMS_AND_CONDITIONS"]}]
 
+    def test_who_cannot_be_asked_keeps_nobody_else_from_it(self, administrated: Fake) -> None:
+        realm = "/admin/realms/mlflow"
+        actions = [{"alias": "TERMS_AND_CONDITIONS", "enabled": True}]
+        people = [{"id": name, "username": f"the-{name}"} for name in ("first", "second")]
+        administrated.routes[f"GET {realm}/authentication/required-actions"] = 200, actions
+        administrated.routes[f"GET {realm}/components"] = 200, []
+        administrated.routes[f"GET {realm}/users"] = 200, people
+        for one in people:
+            administrated.routes[f"GET {realm}/users/{one['id']}"] = 200, one
+        administrated.routes[f"PUT {realm}/users/first"] = 400, {"errorMessage": "no address"}
+        administrated.routes[f"PUT {realm}/users/second"] = 204, ""
+        told = run("users", "ask-terms", "--yes", code=1).stderr
+        assert "1 person(s) are asked" in told
+        assert "Not asked: the-first" in told
+
     def test_the_list_is_what_is_done_by_default(self, administrated: Fake) -> None:
         rows = json.loads(run("users", "--output", "json", code=1).stdout)
         assert {row["name"] for row in rows} == {"alice", "bob"}

@@ -57,7 +57,15 @@ class TestTaken:
 
     @pytest.mark.parametrize(
         "text",
-        ["Grüße — 😀", "It''s {0} of {1}", "<b>two</b>\n\tlines", "a '{' b '}' c", "costs $5, $$ 100%"],
+        [
+            "Grüße — 😀",
+            "Voulez-vous continuer\u00a0?",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f4bb",
+            "It''s {0} of {1}",
+            "<b>two</b>\n\tlines",
+            "a '{' b '}' c",
+            "costs $5, $$ 100%",
+        ],
     )
     def test_a_text_is_taken(self, text: str) -> None:
         assert wrong_in(text) == ""
@@ -69,6 +77,8 @@ class TestTaken:
             (" \n", "not empty"),
             ("Don't", "expected '' for an apostrophe"),
             ("It's Tom's", "expected '' for an apostrophe"),
+            ("l'utilisateur {0} n'est pas là", "expected '' for an apostrophe"),
+            ("a \u202e turn", "expected no control characters"),
             ("a {x} b", "expected braces around the number"),
             ("a {{x}} b", "expected braces around the number"),
             ("a { b", "expected braces around the number"),
@@ -95,7 +105,8 @@ class TestRefused:
             ({"de": {"a": 5, "b": ""}}, ["realm.texts.de.a", "realm.texts.de.b"]),
             ({"de": {"a/b": "x", "": "x", "..": "x"}}, ["realm.texts.de.", "realm.texts.de...", "realm.texts.de.a/b"]),
             ({"de": {"profile.attributes.team-1_x": "Team"}}, []),
-            ({"de": {"a": "x" * 100_001}}, ["realm.texts"]),
+            ({"de": {"a": "x" * 600_000}}, ["realm.texts"]),
+            ({"de": {"a": "\U0001f600" * 60_000}}, ["realm.texts"]),
         ],
     )
     def test_each_is_named_by_its_key(self, texts: dict[str, Any], keys: list[str]) -> None:

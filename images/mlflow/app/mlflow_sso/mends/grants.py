@@ -19,7 +19,7 @@ Nobody gets more rights on something by a new name for it: patterns go by names,
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
@@ -86,7 +86,7 @@ def _mark(original: Callable[..., None]) -> Callable[..., None]:
         if not _has("can_update", model_id):
             return
         # The version is there already, and the tag is whatever the model's owner wrote into it.
-        with suppress(TypeError, ValueError):
+        with suppress(TypeError, ValueError, RecursionError):
             original(self, name=name, version=version, model_id=model_id)
 
     return set_model_versions_tags
@@ -126,11 +126,14 @@ def _scorer(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _endpoint(serialized: str) -> str | None:
-    """The endpoint of the AI gateway that a scorer calls, by its name."""
+    """The endpoint of the AI gateway that a scorer calls, by its name; None also for what is no scorer."""
     from mlflow.genai.scorers import scorer_utils
 
-    model = scorer_utils.extract_model_from_serialized_scorer(json.loads(serialized))
-    return str(scorer_utils.extract_endpoint_ref(model)) if scorer_utils.is_gateway_model(model) else None
+    # MLflow refuses what cannot be read in its own words.
+    with suppress(AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        model = scorer_utils.extract_model_from_serialized_scorer(json.loads(serialized))
+        return str(scorer_utils.extract_endpoint_ref(model)) if scorer_utils.is_gateway_model(model) else None
+    return None
 
 
 def _register(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,25 +202,20 @@ def _delete_run(original: Callable[..., None]) -> Callable[..., None]:
 _RIGHTS = ("can_read", "can_use", "can_update", "can_delete", "can_manage")
 
 
-def gains(now: Any, then: Any, order: Sequence[str]) -> bool:
+def gains(now: Any, then: Any) -> bool:
     """Whether a new name gives somebody rights. now, then: what the plugin says of the old name and of the new one.
 
-    order: in which the plugin asks what grants. A grant on the thing itself goes with it.
+    Also where a grant on the thing itself stands before the pattern: it may be taken back later.
     """
-    place = {kind: number for number, kind in enumerate(order)}
-    if now.kind in ("user", "group") and place.get(now.kind, len(order)) < place.get(then.kind, len(order)):
-        return False
     return any(getattr(then.permission, each) and not getattr(now.permission, each) for each in _RIGHTS)
 
 
 def _hold_name(now: Callable[[str], Any], then: Callable[[str], Any]) -> None:
     """now, then: what the plugin says of the old name and of the new one, for a user."""
-    from mlflow_oidc_auth.config import config
-
     asking = caller()
     if asking is None or asking.administrator:
         return
-    if gains(now(asking.name), then(asking.name), config.PERMISSION_SOURCE_ORDER):
+    if gains(now(asking.name), then(asking.name)):
         raise denied("By this name a pattern would give you more rights than you have.")
 
 
