@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stackctl.engines import pulumi_cli
+from tests.e2e import company
 from tests.e2e.cluster import (
     JOBS,
     address,
@@ -241,8 +242,9 @@ def test_replicas_come_go_and_are_replaced_under_load_and_no_request_fails(mesh:
             until(lambda: "started" in kubectl("logs", "-n", loader, "load"), "the load")
             stack.config["mlflow"] |= {"replicas": 3}
             erin = {"username": "erin", "email": "erin@example.com", "firstName": "Erin", "lastName": "Lang"}
-            stack.config["realm"] = {"lifetimes": {"accessTokenSeconds": 1790}, "users": [erin]}
-            assert "realm, settings: accessTokenLifespan: 1800 -> 1790" in stack.up().stderr
+            stack.config["realm"] = {"lifetimes": {"accessTokenSeconds": 1790}, "users": [erin], **company.REALM}
+            assert "accessTokenLifespan: 1800 -> 1790" in stack.up().stderr
+            company.assert_declared(stack.outputs())
             assert lifetime(client.password_token("alice")["access_token"]) == 1790
             assert Client(stack.outputs()).password_token("erin")
             assert (
@@ -257,7 +259,7 @@ def test_replicas_come_go_and_are_replaced_under_load_and_no_request_fails(mesh:
             before = set(_mlflow_pods(where))
             # One of them goes, and the others are replaced, as their settings change.
             stack.config["mlflow"] |= {"replicas": 2, "env": {"ROLLED": "yes"}}
-            stack.up()
+            assert "realm, " not in stack.up().stderr
             assert not before & set(_mlflow_pods(where))
             time.sleep(10)
             kubectl("exec", "-n", loader, "load", "--", "touch", "/tmp/stop")
@@ -330,9 +332,11 @@ def test_the_pulumi_engine_brings_it_up_and_leaves_nothing(mesh: bool, tmp_path:
         pytest.skip(reason)
     # One of the two without the mesh: what else is tested here has it.
     meshed = mesh and engine == "pulumi"
-    stack = Stack.make(engine, tmp_path, platform="kubernetes", kubernetes={"mesh": {"enabled": meshed}})
+    mesh_setting = {"mesh": {"enabled": meshed}}
+    stack = Stack.make(engine, tmp_path, platform="kubernetes", kubernetes=mesh_setting, realm=company.REALM)
     try:
         stack.up()
+        company.assert_declared(stack.outputs())
         assert "Default" in search(Client(stack.outputs()), "alice")
         examined = json.loads(stack.stackctl("doctor", "--output", "json", check=False).stdout)
         assert {finding["id"] for finding in examined["findings"]} == lacking(stack.physical), examined
