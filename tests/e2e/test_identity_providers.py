@@ -302,7 +302,7 @@ def test_an_account_that_is_here_is_linked_by_whoever_shows_that_it_is_theirs(st
     browser.wait_text("Authenticate to link your account with")
     browser.picture("account-link")
     for password, then in (
-        ("a wrong password", "Invalid password"),
+        ("a wrong password", "Invalid username or password."),
         (outputs["users"]["bob"]["password"], "Experiments"),
     ):
         browser.find("#password").send_keys(password)
