@@ -22,6 +22,7 @@ import pulumi
 
 from components.keycloak import AdminLogin
 from components.realm.ldap import PROVIDER, REACHED, STORAGE, failed, flat, kept_login, reason, trials
+from components.realm.spec import inhabitants
 from settings.types import is_loopback
 
 _SECONDS = 30
@@ -106,8 +107,7 @@ class Asked:
                     members |= {one["username"] for one in page}
                 others, inside = sorted(members - {*people}), row.get("subGroupCount", 0)
                 if others or inside:
-                    some = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
-                    shown = f"{len(others)} member(s){f' ({some})' if some else ''}, {inside} group(s) in it"
+                    shown = inhabitants(others, inside)
                     found.append(f"realm.groups: {name}, which is no longer declared: {shown}")
         return found
 

@@ -6,7 +6,7 @@ Keycloak import (`components.realm.document`). A test holds the two against each
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -231,6 +231,12 @@ class RealmSpec:
         providers = (one.secret for one in self.providers if one.secret)
         directories = (one.password for one in self.directories if one.password)
         return (*mail, *providers, *directories)
+
+
+def inhabitants(members: Sequence[str], inside: int) -> str:
+    """Who is in a group that is to be removed, in words. inside: how many groups are in it."""
+    some = ", ".join(members[:3]) + (" ..." if len(members) > 3 else "")
+    return f"{len(members)} member(s){f' ({some})' if some else ''}, {inside} group(s) in it"
 
 
 def realm_spec(settings: Settings) -> RealmSpec:

@@ -11,6 +11,7 @@ from functools import partial
 
 from components.realm.document import TEXTS
 from components.realm.flows import BUILT_IN
+from components.realm.spec import inhabitants
 from problems import Problem, StackError
 from stackctl.realm import clients, directories, flows, people, providers, roles, texts
 from stackctl.realm.actual import Actual
@@ -78,8 +79,7 @@ def _refuse_losses(wanted: Tree, before: Tree, actual: Actual) -> None:
         members = [name for name in actual.members(group) if name not in leaving]
         inside = actual.groups[group].get("subGroupCount", 0)
         if members or inside:
-            some = ", ".join(members[:3]) + (" ..." if len(members) > 3 else "")
-            shown = f"{len(members)} member(s){f' ({some})' if some else ''}, {inside} group(s) in it"
+            shown = inhabitants(members, inside)
             expected = "expected none: give them another group, or rename this one in Keycloak as well"
             problems.append(Problem(f"realm.groups: {group}, which is no longer declared", shown, expected))
     if problems:
