@@ -12,7 +12,7 @@ from typing import Any
 
 from mlflow_sso_client.errors import RefusedError
 
-from components.realm.ldap import STORAGE
+from components.realm.ldap import STORAGE, flat
 from components.realm.spec import TERMS
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 
@@ -55,8 +55,12 @@ def asks_newcomers(keycloak: KeycloakAdmin) -> bool:
 
 def read_only(keycloak: KeycloakAdmin, *, used: bool = False) -> dict[str, str]:
     """The directories that Keycloak only reads: their names by their ids. used: those alone that are switched on."""
-    rows = [row for row in keycloak.get("/components", type=STORAGE) if _first(row, "editMode") == "READ_ONLY"]
-    return {str(row["id"]): str(row["name"]) for row in rows if not (used and _first(row, "enabled") == "false")}
+    rows = [(row, flat(row.get("config", {}))) for row in keycloak.get("/components", type=STORAGE)]
+    return {
+        str(row["id"]): str(row["name"])
+        for row, config in rows
+        if config.get("editMode") == "READ_ONLY" and not (used and config.get("enabled") == "false")
+    }
 
 
 def ask(keycloak: KeycloakAdmin, person: str) -> None:
@@ -68,8 +72,3 @@ def ask(keycloak: KeycloakAdmin, person: str) -> None:
 def _action(keycloak: KeycloakAdmin) -> Mapping[str, Any]:
     rows = keycloak.get("/authentication/required-actions")
     return next((row for row in rows if row["alias"] == TERMS), {})
-
-
-def _first(component: Mapping[str, Any], key: str) -> str:
-    found = component.get("config", {}).get(key) or [""]
-    return str(found[0])
