@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,29 +57,30 @@ class Provider:
 
 def provider(settings: IdentityProvider) -> Provider:
     secret = reveal(settings.client_secret)
-    found = Provider(
+    return Provider(
         alias=settings.alias,
         display_name=settings.display_name or settings.alias,
-        kind="oidc",
+        kind="saml" if settings.saml else "oidc",
         trust_email=settings.trust_email,
-        config={
-            **_addresses(settings),
-            "clientId": settings.client_id or "",
-            "clientAuthMethod": "client_secret_post",
-            "defaultScope": settings.scopes,
-            "validateSignature": "true",
-            "useJwksUrl": "true",
-            "pkceEnabled": "true",
-            "pkceMethod": "S256",
-            # What a person is called there is read again at each login.
-            "syncMode": "FORCE",
-        },
+        config=saml.config(settings.saml, settings.client_id) if settings.saml else _oidc(settings),
         secret=provider_secret(settings.alias, secret) if secret else None,
         mappers=dict(_mappers(settings)),
     )
-    if settings.saml:
-        return replace(found, kind="saml", config=saml.config(settings.saml, settings.client_id))
-    return found
+
+
+def _oidc(settings: IdentityProvider) -> dict[str, str]:
+    return {
+        **_addresses(settings),
+        "clientId": settings.client_id or "",
+        "clientAuthMethod": "client_secret_post",
+        "defaultScope": settings.scopes,
+        "validateSignature": "true",
+        "useJwksUrl": "true",
+        "pkceEnabled": "true",
+        "pkceMethod": "S256",
+        # What a person is called there is read again at each login.
+        "syncMode": "FORCE",
+    }
 
 
 def ways_out(settings: IdentityProvider) -> Iterator[tuple[str, int]]:
