@@ -73,7 +73,7 @@ def _mends(
                 yield Mend(row.name, f"joins {group}", partial(keycloak.join, there.id, ids[group]), joins=group)
             else:
                 yield Mend(row.name, f"{one.words}: `stackctl up` makes the group")
-        held = keycloak.memberships(there.id)
+        held = keycloak.memberships(there.id) if one.leaves else {}
         for path in sorted(held):
             top = path.partition("/")[0]
             if top in one.leaves:
