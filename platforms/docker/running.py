@@ -127,7 +127,10 @@ def _troubles(container: dict[str, Any]) -> Iterator[Trouble]:
         yield Trouble("container-not-running", f"{name}: status {status}", cause, f"docker unpause {name}")
     elif status != "running":
         evidence = f"{name}: status {status}, exit code {code}"
-        if code in (0, KILLED, 143):
+        if code == KILLED:
+            limit = int(container["HostConfig"].get("Memory") or 0) >> 20
+            cause = f"somebody killed it, or the kernel at its limit of {limit} MiB (Docker does not always see it)"
+        elif code in (0, 143):
             cause = "somebody stopped it, or its program ended by itself"
         else:
             cause = f"its program failed; it last said: {_last(name)}"

@@ -134,6 +134,9 @@ def _failed(stack: Stack) -> Iterator[bool]:
     """Whether each container that is there to fail has failed, for which a busy machine takes its time."""
     flaps, starves, sulks = (inspect(stack.container(f"extra-{role}")) for role in ("flaps", "starves", "sulks"))
     yield flaps["RestartCount"] > 0
+    if starves["State"]["Status"] == "exited" and not starves["State"]["OOMKilled"]:
+        # Docker sometimes hears from the kernel only after the container has ended, and then says nothing of it.
+        docker("start", stack.container("extra-starves"))
     yield starves["State"]["OOMKilled"]
     yield sulks["State"]["Health"]["Status"] == "unhealthy"
 
