@@ -2,13 +2,14 @@
 
 import gc
 
+import pulumi
 
-def main() -> None:
-    """Register every resource and export the outputs. Raises pulumi.RunError with all that is in the way."""
+
+async def main() -> pulumi.Inputs:
+    """Register every resource; returns the outputs. Raises pulumi.RunError with all that is in the way."""
     # A run ends in seconds, and a third of one went into looking for garbage among what it needs to its end. What it
     # imports is the most of that.
     gc.disable()
-    import pulumi
     from pulumi.runtime.config import CONFIG
 
     from components.program import deploy
@@ -18,11 +19,10 @@ def main() -> None:
 
     try:
         settings = from_engine(CONFIG.get(), pulumi.get_stack(), rules=RULES)
-        for name, value in deploy(settings, pulumi.get_project(), pulumi.get_stack()).items():
-            pulumi.export(name, value)
+        return await deploy(settings, pulumi.get_project(), pulumi.get_stack())
     except StackError as error:
         # One message, no traceback, and nothing registered yet.
         raise pulumi.RunError(str(error)) from None
 
 
-main()
+pulumi.run(main)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -20,6 +19,10 @@ from settings import Settings
 
 if TYPE_CHECKING:
     from components.realm.resources import KeycloakRealm
+
+# Seconds for what the program has said so far to reach the engine, which starts its providers, each a process of its
+# own, while the rest of the program runs.
+_TURN = 0.005
 
 
 class Component(pulumi.ComponentResource):
@@ -39,8 +42,8 @@ class Component(pulumi.ComponentResource):
         self.register_outputs({"ready": self.ready})
 
 
-def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) -> Mapping[str, pulumi.Input[object]]:
-    """Register every resource; returns the stack's outputs.
+async def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) -> dict[str, pulumi.Input[object]]:
+    """Register every resource; returns the stack's outputs. `pulumi.run` awaits it.
 
     project, stack: scope every physical name, so two instances of one program take two names of stacks.
     scope: where the logical names of this instance begin, and what its resources belong to.
@@ -48,11 +51,12 @@ def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) ->
     """
     spec = stack_spec(settings)
     platform = engine_platform(settings, project, stack)
-    with ThreadPoolExecutor() as pool:
-        asked = pool.submit(platform.check, spec.workloads)
-        # Keycloak's SDK takes as long to import as the target to answer.
-        from components.realm.resources import KeycloakRealm
-    checked = asked.result()
+    asked = asyncio.create_task(asyncio.to_thread(platform.check, spec.workloads))
+    await asyncio.sleep(_TURN)
+    # Keycloak's SDK takes as long to import as the target to answer.
+    from components.realm.resources import KeycloakRealm
+
+    checked = await asked
     if checked.problems:
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", checked.problems)
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
@@ -60,8 +64,12 @@ def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) ->
     secrets = Secrets("secrets", scope)
     # The engine makes one after the other, and Keycloak's provider waits for this one.
     secrets.value(spec.admin.client_secret)
+    await asyncio.sleep(_TURN)
     site.share(spec.shared(platform.inside), secrets)
-    components = {workload.name: Component(workload, site, secrets, scope) for workload in spec.workloads}
+    components: dict[str, Component] = {}
+    for workload in spec.workloads:
+        components[workload.name] = Component(workload, site, secrets, scope)
+        await asyncio.sleep(_TURN)
     keycloak = components.get(KEYCLOAK)
     database = components.get(keycloak_database(settings).host) if keycloak else None
     realm = KeycloakRealm(
@@ -77,7 +85,7 @@ def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) ->
 
 def outputs(
     spec: StackSpec, mlflow_ready: pulumi.Output[str], realm: KeycloakRealm, secrets: Secrets, inside: str = ""
-) -> Mapping[str, pulumi.Input[object]]:
+) -> dict[str, pulumi.Input[object]]:
     """The outputs with every `Secret` in place of its name; those that hold one are secret.
 
     inside: what follows a workload's name for programs beside the stack.
@@ -90,6 +98,6 @@ def outputs(
             return {key: resolve(inner) for key, inner in value.items()}
         return value
 
-    resolved = {name: resolve(value) for name, value in spec.outputs(inside).items()}
+    resolved: dict[str, pulumi.Input[object]] = {name: resolve(value) for name, value in spec.outputs(inside).items()}
     resolved["mlflow_url"] = mlflow_ready.apply(lambda _: spec.mlflow_url)
     return resolved

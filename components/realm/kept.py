@@ -86,7 +86,8 @@ CLIENT = Kind(
     openid.Client,
     openid.ClientArgs,
     "keycloak:openid/getClient:getClient",
-    ("realm_id", "client_id"),
+    # `Looks` knows where.
+    ("client_id",),
     "openid client with name {clientId} does not exist",
     {
         "authorization": ("authorizations", openid.ClientAuthorizationArgs),

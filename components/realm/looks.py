@@ -22,7 +22,7 @@ from components.realm.spec import RealmSpec
 class Looks:
     """Asks with the provider, or what the provider cannot tell, of `asked`. secret: of the account that asks.
 
-    realm: what is declared.
+    realm: what is declared. realm_id: of the realm, once it is made or updated.
     people, directories: the ids of those that are declared, once they are made or updated.
     """
 
@@ -34,20 +34,21 @@ class Looks:
         realm: RealmSpec,
     ) -> None:
         self._provider, self._asked, self._secret, self._realm = provider, asked, secret, realm
-        self._new = False
+        self._found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.realm_id: pulumi.Output[str] = pulumi.Output.from_input(realm.name)
         self.people: list[pulumi.Output[str]] = []
         self.directories: dict[str, pulumi.Output[str]] = {}
 
     async def __call__(self, kind: Kind[Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
         """What Keycloak has of a resource. Not in a preview."""
         if kind is REALM:
-            asked = look_up(kind, self._provider, keys)
-            found: Mapping[str, Any] = (await asyncio.gather(asked, self.refuse_losses()))[0]
-            # What waits for the realm needs no look in one that this update makes: nothing of the stack's is there.
-            self._new = not found
+            found: Mapping[str, Any] = (await asyncio.gather(self._look_at_realm(keys), self.refuse_losses()))[0]
             return found
-        if self._new and kind is CLIENT and keys["clientId"] not in self._realm.closed:
-            return {}
+        if kind is CLIENT:
+            # One that this update makes has nothing of the stack's.
+            if not await self._found and keys["clientId"] not in self._realm.closed:
+                return {}
+            return await look_up(kind, self._provider, {**keys, "realmId": await self._place()})
         if kind not in (USER, ACTION, TEXTS):
             return await look_up(kind, self._provider, keys)
         secret = await self._secret.future() or ""
@@ -67,12 +68,31 @@ class Looks:
             await made.future()
         return await asyncio.to_thread(self._asked.person, secret, keys["username"])
 
+    def place(self, ready: pulumi.Output[str] | None) -> pulumi.Output[str]:
+        """The id of the realm, once there is something of it to ask for. ready: as in `unlost`. Not in a preview."""
+        return pulumi.Output.from_input(ready).apply(self._place)
+
+    async def _place(self, _: object = None) -> str:
+        # An update of a realm does not change its id.
+        return self._realm.name if await self._found else await self.realm_id.future() or ""
+
+    async def _look_at_realm(self, keys: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            found = await look_up(REALM, self._provider, keys)
+        except BaseException:
+            # Whoever waits is told as well, by Keycloak.
+            self._found.set_result(True)
+            raise
+        self._found.set_result(bool(found))
+        return found
+
     def unlost(self, ready: pulumi.Output[Any] | None) -> pulumi.Output[str]:
         """The name of a realm that the stack did not make. ready: what has to be known before a server is asked."""
         if pulumi.runtime.is_dry_run():
             return pulumi.Output.from_input(self._realm.name)
 
         async def name(_: object) -> str:
+            self._found.set_result(True)
             await self.refuse_losses()
             return self._realm.name
 

@@ -76,7 +76,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         # Of what stays in Keycloak when nobody declares it any more.
         self._staying = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(retain_on_delete=True))
         self._spec = realm
-        self._realm_id = self._make_realm()
+        self._realm_id = self._look.realm_id = self._make_realm()
         self._groups = {
             group: self._make(GROUP, f"group-{group}", self._child, realm_id=self._realm_id, name=group)
             for group in realm.groups
@@ -351,7 +351,8 @@ class KeycloakRealm(pulumi.ComponentResource):
         if pulumi.runtime.is_dry_run():
             return pulumi.Output.from_input(MANAGEMENT)
         asked = pulumi.InvokeOutputOptions(parent=self, provider=self._keycloak)
-        return openid.get_client_output(realm_id=self._realm_id, client_id=MANAGEMENT, opts=asked).id
+        realm = self._look.place(self._ready)
+        return openid.get_client_output(realm_id=realm, client_id=MANAGEMENT, opts=asked).id
 
     def _close_client(self, client_id: str) -> None:
         """Keeps passwords from a client of Keycloak's own, which is there with the realm and goes with it.

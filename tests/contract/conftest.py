@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,15 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Settings]:
 @pytest.fixture(params=SAMPLES)
 def sample(request: pytest.FixtureRequest, samples: dict[str, Settings]) -> Settings:
     return samples[request.param]
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """Futures that nobody asked write a traceback as they go, and must not in the middle of another test.
+
+    Python's parser, which the traceback asks, fails where it is asked within itself (python/cpython#106905).
+    """
+    yield
+    for one in gc.get_objects():
+        if isinstance(one, asyncio.Future) and one.done() and not one.cancelled():
+            one.exception()

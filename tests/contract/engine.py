@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from typing import Any
 from unittest.mock import Mock, patch
 
@@ -90,6 +91,8 @@ _ASKED = frozenset({
 # What a server has, by the token and a name that it is asked for; and of anybody whom it does not name, as of a realm,
 # what Keycloak says of those that an earlier release has made.
 There = Mapping[tuple[str, str], Mapping[str, Any]]
+# What a program returns.
+Outputs = Mapping[str, pulumi.Input[object]]
 NOTHING: There = {}
 _REALM: Mapping[str, Any] = {"rememberMe": False, "resetPasswordAllowed": False}
 _PERSON: Mapping[str, Any] = {"enabled": True, "emailVerified": False}
@@ -193,7 +196,7 @@ def fresh_run(
 
 
 def run_program(
-    program: Callable[[], Mapping[str, pulumi.Input[object]]],
+    program: Callable[[], Outputs | Awaitable[Outputs]],
     stack: str = "test",
     *,
     preview: bool = False,
@@ -210,9 +213,10 @@ def run_program(
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def whole() -> pulumi.Output[None]:
-        outputs = {name: pulumi.Output.from_input(value) for name, value in program().items()}
-
         async def collect() -> None:
+            made = program()
+            exported = await made if isawaitable(made) else made
+            outputs = {name: pulumi.Output.from_input(value) for name, value in exported.items()}
             for name, output in outputs.items():
                 done.outputs[name] = await output.future()
                 if await output.is_secret():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -75,18 +72,6 @@ def test_a_group_of_the_stack_with_others_in_it_is_told(
     groups: dict[str, list[str]], roles: tuple[str, ...], told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asked(monkeypatch, groups, roles).lost("secret", "mlflow-groups", ["new"], PEOPLE) == told
-
-
-@pytest.fixture
-def forgotten() -> Iterator[None]:
-    """Futures that nobody asked write a traceback as they go, and must not in the middle of another test.
-
-    Python's parser, which the traceback asks, fails where it is asked within itself (python/cpython#106905).
-    """
-    yield
-    for one in gc.get_objects():
-        if isinstance(one, asyncio.Future) and one.done() and not one.cancelled():
-            one.exception()
 
 
 @pytest.mark.usefixtures("forgotten")

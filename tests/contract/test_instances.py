@@ -28,11 +28,11 @@ class Environment(pulumi.ComponentResource):
 
 
 def two(config: Mapping[str, Any]) -> Run:
-    def program() -> Mapping[str, pulumi.Input[object]]:
+    async def program() -> Mapping[str, pulumi.Input[object]]:
         outputs: dict[str, pulumi.Input[object]] = {}
         for name, more in (("blue", {}), ("green", SECOND)):
             scope = Scope(name, pulumi.ResourceOptions(parent=Environment(name)))
-            made = deploy(settings({**config, **more}), "analytics", f"test-{name}", scope)
+            made = await deploy(settings({**config, **more}), "analytics", f"test-{name}", scope)
             outputs |= {f"{name}_{key}": value for key, value in made.items()}
         return outputs
 

@@ -15,7 +15,7 @@ from pulumi_keycloak import openid
 from pydantic.alias_generators import to_camel, to_snake
 
 from components.keycloak import AdminLogin
-from components.realm import kept
+from components.realm import kept, looks
 from components.realm.asked import Asked, directory_input, mail_input, person_input
 from platforms.secrets import Secret
 from tests.contract.engine import There, fresh_run
@@ -258,6 +258,31 @@ def test_a_keycloak_that_cannot_be_asked_stops_the_update(
     keys = dict.fromkeys(("realm", "realmId", "clientId", "username", "name"), name)
     with pytest.raises(Exception, match="503"):
         look(kind, f"error sending GET request to /{name}: 503 Service Unavailable", monkeypatch, **keys)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_what_waits_for_a_look_at_the_realm_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: Any) -> Any:
+        raise pulumi.RunError("503 Service Unavailable")
+
+    monkeypatch.setattr(looks, "look_up", refuse)
+    with pytest.raises(Exception, match="503"):
+        fresh_run(SAMPLE)
+
+
+def test_clients_are_asked_for_before_the_realm_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine writes one resource after the other, and an update that changes nothing would wait for each answer."""
+    asked: dict[str, Any] = {}
+
+    async def look(kind: kept.Kind[Any], _: Any, keys: dict[str, Any]) -> Any:
+        name = str(keys.get("clientId") or keys["realm"])
+        asked[name] = keys.get("realmId")
+        return CONSOLE.get((kind.read, name), {})
+
+    monkeypatch.setattr(looks, "look_up", look)
+    fresh_run(SAMPLE, there=CONSOLE)
+    # By its name: the id that the engine of the tests gives comes with what was written.
+    assert asked == {"mlflow": "mlflow", "mlflow-cli": "mlflow", "mlflow-people": "mlflow", "admin-cli": "mlflow"}
 
 
 def test_a_flow_is_in_use_once_it_is_whole_and_takes_its_steps_along() -> None:
