@@ -42,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "keycloak-admin": "The service account that manages the realm cannot log in",
     "mail-server": "Keycloak cannot send mail",
     "directory": "Keycloak cannot use an LDAP directory",
+    "identity-provider": "People of an identity provider cannot log in, or soon cannot",
     "second-factor": "Keycloak does not ask for the second factor that is required",
     "terms": "People are asked to accept the terms of use, and cannot",
     "groups-claim": "Tokens do not say which groups their user is in",
