@@ -8,7 +8,16 @@ from components.mlflow import own_variables
 from components.plugin.lines import plugin_profile
 from components.plugin.refusals import lacking, overrides
 from components.realm.ldap_rules import directories
-from components.realm.login_rules import fetched, mail, passwords, second_factor, somebody_elses, terms, texts
+from components.realm.login_rules import (
+    fetched,
+    mail,
+    passwords,
+    second_factor,
+    session_limit,
+    somebody_elses,
+    terms,
+    texts,
+)
 from components.realm.provider_rules import providers
 from components.realm.rules import addresses, names
 from settings import Settings
@@ -28,6 +37,6 @@ def _plugin(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 
 RULES: tuple[Rule, ...] = (
-    _plugin, names, addresses, passwords, second_factor, mail, texts, terms, providers, directories, fetched,
-    somebody_elses,
+    _plugin, names, addresses, passwords, second_factor, session_limit, mail, texts, terms, providers, directories,
+    fetched, somebody_elses,
 )  # fmt: skip

@@ -232,6 +232,12 @@ def _grant(provider: Provider, form: Mapping[str, str], who: str) -> Tokens:
             f"Keycloak refuses a password alone for {who}",
             "a second factor is required: use `mlflow-sso login` or --browser",
         )
+    if form["grant_type"] == "password" and answer.status_code == 403 and _is_page(answer):
+        # Another page for people (`UserSessionLimitsAuthenticator`).
+        raise RefusedError(
+            f"Keycloak opens no further session for {who}: as many as are allowed are open",
+            "log out elsewhere, or wait until an unused session ends",
+        )
     document = web.object(answer)
     error, description = str(document.get("error", "")), str(document.get("error_description", ""))
     if form["grant_type"] in ("refresh_token", "authorization_code"):

@@ -120,6 +120,10 @@ class Asked:
         """What pages and mails say in a language as somebody set it."""
         return dict(self._get(f"/localization/{language}", secret))
 
+    def themes(self, secret: str) -> dict[str, Any]:
+        """The themes that the server has, by their kinds; empty where this account may not know."""
+        return dict(self._read("/admin/serverinfo", secret, None, (403, 404)).get("themes", {}))
+
     def directories(self, secret: str) -> set[str]:
         """The names of the directories that there are."""
         return {str(row["name"]) for row in self._directories(secret)}
@@ -160,12 +164,16 @@ class Asked:
 
     def _get(self, path: str, secret: str, sent: bytes | None = None) -> Any:
         """The answer at a path of the realm; empty where there is nothing. Raises HTTPError for what was sent alone."""
+        return self._read(f"/admin/realms/{self._realm}{path}", secret, sent, (404,))
+
+    def _read(self, path: str, secret: str, sent: bytes | None, empty: Collection[int]) -> Any:
+        """The answer at a path of the server. empty: the refusals that are as good as no answer."""
         try:
             headers = {"Authorization": f"Bearer {self._bearer(secret)}"}
             headers |= {"Content-Type": "application/json"} if sent else {}
-            return self._ask(f"{self._url}/admin/realms/{self._realm}{path}", sent, headers)
+            return self._ask(f"{self._url}{path}", sent, headers)
         except urllib.error.HTTPError as error:
-            if error.code == 404:
+            if error.code in empty:
                 return {}
             if sent and error.code == 400:
                 raise

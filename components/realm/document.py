@@ -57,7 +57,7 @@ def importing_workloads(
     names = _variables(spec.realm, kept)
     document = _without_others(kept, names.values()) if imported else ""
     if not document:
-        realm = replace(spec.realm, directories=(), factors=None)
+        realm = replace(spec.realm, directories=(), factors=None, flows=())
         tree = realm_import(realm, lambda secret: f"${{{names[secret.name]}}}")
         # An import that names one action has no others.
         tree.pop(ACTIONS, None)
@@ -89,6 +89,7 @@ def comes_later(realm: RealmSpec) -> dict[str, bool]:
     return {
         "realm.ldap": bool(realm.directories),
         "realm.secondFactor": realm.factors is not None,
+        "realm.sessionLimit": realm.session_limit is not None,
         "realm.terms": realm.terms is not None,
     }
 
@@ -238,7 +239,7 @@ def realm_import(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[
 
 def _declared_alone(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> dict[str, Any]:
     """What stands in the import only where it was declared: else it is Keycloak's, and whoever changes it there."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = dict(spec.themes)
     if spec.password_policy is not None:
         found["passwordPolicy"] = spec.password_policy
     if spec.remember_me is not None:
@@ -263,7 +264,9 @@ def _declared_alone(spec: RealmSpec, placeholder: Callable[[Secret], str]) -> di
         described = [as_component(one, placeholder(one.password) if one.password else "") for one in spec.directories]
         found[COMPONENTS] = {STORAGE: described}
     if spec.factors is not None:
-        found |= {**spec.factors.passkeys, **flows_as_import(spec.factors.flows)}
+        found |= spec.factors.passkeys
+    if spec.factors is not None or spec.flows:
+        found |= flows_as_import(spec.flows)
     if spec.actions:
         found[ACTIONS] = [{"alias": alias, **declared} for alias, declared in spec.actions.items()]
     if spec.events is not None:

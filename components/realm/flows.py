@@ -1,7 +1,8 @@
-"""The login flows of a realm where a second factor is required, as data.
+"""The login flows of a realm where a second factor is required, or sessions are limited, as data.
 
 Keycloak's own flows ask those for a second factor who have one. These ask everybody of whom one is required, and let
 those set one up who have none (`DefaultAuthenticationFlow.processSingleFlowExecutionModel`: a REQUIRED execution).
+Keycloak's own count no sessions; these do so last, once it is known who comes (`UserSessionLimitsAuthenticator`).
 What they are made of is in the guide "Server administration", chapter "Configuring authentication".
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from settings.realm import SecondFactor
+from settings.realm import SecondFactor, SessionLimit
 
 BASIC = "basic-flow"
 REQUIRED, ALTERNATIVE, CONDITIONAL = "REQUIRED", "ALTERNATIVE", "CONDITIONAL"
@@ -62,11 +63,9 @@ class Factors:
 
     actions: Mapping[str, bool]
     passkeys: Mapping[str, Any]
-    flows: tuple[Flow, ...]
 
 
-def factors(declared: SecondFactor, roles: Sequence[str]) -> Factors:
-    """roles: those of administrators, as `client.role`."""
+def factors(declared: SecondFactor) -> Factors:
     return Factors(
         {CODE_ACTION: declared.one_time_codes, PASSKEY_ACTION: declared.passkeys},
         {
@@ -76,8 +75,26 @@ def factors(declared: SecondFactor, roles: Sequence[str]) -> Factors:
             # The login page asks for one before it knows who comes.
             "webAuthnPolicyPasswordlessResidentKey": "required",
         },
-        tuple(_flows(declared, roles)),
     )
+
+
+def login_flows(factor: SecondFactor | None, limit: SessionLimit | None, roles: Sequence[str]) -> tuple[Flow, ...]:
+    """The flows of the stack's own; none where Keycloak's own do what is declared.
+
+    roles: those of administrators, as `client.role`.
+    """
+    required = factor if factor and factor.required != "nobody" else None
+    if required is None and limit is None:
+        return ()
+    of = tuple(roles) if required and required.required == "administrators" else ()
+    counted = (_limit(limit),) if limit else ()
+    asked = (_HAS_ONE, *_set_up(required, of)) if required else (_HAS_CODE,)
+    made = {
+        "browserFlow": _browser((*asked, *counted)),
+        "directGrantFlow": (*_PASSWORD, *(_codes(of) if required else (_SENDS_CODE,)), *counted),
+        "resetCredentialsFlow": _RESET if required else _RESET_ALONE,
+    }
+    return tuple(_named(binding, steps) for binding, steps in made.items())
 
 
 def is_ours(alias: str) -> bool:
@@ -134,47 +151,37 @@ def _write(
         executions.append({**common, "authenticator": step.does, "authenticatorFlow": False, **more})
 
 
-def _flows(declared: SecondFactor, roles: Sequence[str]) -> Iterator[Flow]:
-    if declared.required == "nobody":
-        return
-    of = () if declared.required == "everybody" else tuple(roles)
-    made = {
-        "browserFlow": _browser(declared, of),
-        "directGrantFlow": _password_grant(of),
-        "resetCredentialsFlow": _RESET,
-    }
-    for binding, steps in made.items():
-        plain = Flow(binding, "", steps)
-        named = hashlib.sha256(json.dumps(as_import([plain]), sort_keys=True).encode()).hexdigest()[:8]
-        yield replace(plain, alias=f"mlflow-{_NAMES[binding]}-{named}")
+def _named(binding: str, steps: tuple[Execution, ...]) -> Flow:
+    plain = Flow(binding, "", steps)
+    name = hashlib.sha256(json.dumps(as_import([plain]), sort_keys=True).encode()).hexdigest()[:8]
+    return replace(plain, alias=f"mlflow-{_NAMES[binding]}-{name}")
 
 
-def _browser(declared: SecondFactor, roles: Sequence[str]) -> tuple[Execution, ...]:
-    """Keycloak's own flow but for Kerberos, organizations and other kinds of second factors.
+def _browser(asked: tuple[Execution, ...]) -> tuple[Execution, ...]:
+    """Keycloak's own flow but for Kerberos, organizations and other kinds of second factors. asked: after the password.
 
-    roles: of whom a second factor is required; empty for everybody.
+    Whoever comes with a session is asked nothing more, and is not counted: none is added.
     """
+    forms = Execution(name="forms", requirement=ALTERNATIVE, steps=(Execution("auth-username-password-form"), *asked))
+    return (Execution("auth-cookie", ALTERNATIVE), Execution("identity-provider-redirector", ALTERNATIVE), forms)
+
+
+def _set_up(declared: SecondFactor, roles: Sequence[str]) -> Iterator[Execution]:
+    """roles: of whom a second factor is required; empty for everybody."""
     # Whoever has none sets up a code, which works on every machine; a passkey where codes are off.
     first = _KINDS[CODE if declared.one_time_codes else PASSKEY]
-    sets_up = [
-        Execution(
+    for i, role in enumerate(roles or [""]):
+        yield Execution(
             name=f"sets-up{f'-{i + 1}' if role else ''}",
             requirement=CONDITIONAL,
             steps=(*([_has(role)] if role else []), _not_used(*_KINDS), Execution(first)),
         )
-        for i, role in enumerate(roles or [""])
-    ]
-    forms = Execution(
-        name="forms", requirement=ALTERNATIVE, steps=(Execution("auth-username-password-form"), _HAS_ONE, *sets_up)
-    )
-    return (Execution("auth-cookie", ALTERNATIVE), Execution("identity-provider-redirector", ALTERNATIVE), forms)
 
 
-def _password_grant(roles: Sequence[str]) -> tuple[Execution, ...]:
+def _codes(roles: Sequence[str]) -> tuple[Execution, ...]:
     """A code is asked for in the parameter `totp`. Each is good once, so that no two steps may ask for it."""
-    password = (Execution("direct-grant-validate-username"), Execution("direct-grant-validate-password"))
     if not roles:
-        return (*password, _code("everybody"))
+        return (_code("everybody"),)
     administrators = (
         Execution(
             name=f"administrators-{i + 1}",
@@ -183,9 +190,13 @@ def _password_grant(roles: Sequence[str]) -> tuple[Execution, ...]:
         )
         for i, role in enumerate(roles)
     )
-    has_one = (*(_has(role, negate=True) for role in roles), Execution("conditional-user-configured"))
-    others = Execution(name="others", requirement=CONDITIONAL, steps=(*has_one, Execution("direct-grant-validate-otp")))
-    return (*password, *administrators, others)
+    others = (*(_has(role, negate=True) for role in roles), *_SENDS_CODE.steps)
+    return (*administrators, replace(_SENDS_CODE, steps=others))
+
+
+def _limit(declared: SessionLimit) -> Execution:
+    beyond = {"endOldest": "Terminate oldest session", "refuse": "Deny new session"}[declared.beyond]
+    return Execution("user-session-limits", config={"userRealmLimit": str(declared.per_person), "behavior": beyond})
 
 
 def _code(name: str) -> Execution:
@@ -214,11 +225,32 @@ _HAS_ONE = Execution(
         *(Execution(one, ALTERNATIVE) for one in _KINDS.values()),
     ),
 )
+# As in Keycloak's own flow: whoever has a code is asked for it, and nobody beside a passkey.
+_HAS_CODE = Execution(
+    name="has-code",
+    requirement=CONDITIONAL,
+    steps=(_not_used(PASSKEY), Execution("conditional-user-configured"), Execution("auth-otp-form", ALTERNATIVE)),
+)
+_PASSWORD = (Execution("direct-grant-validate-username"), Execution("direct-grant-validate-password"))
+_SENDS_CODE = Execution(
+    name="others",
+    requirement=CONDITIONAL,
+    steps=(Execution("conditional-user-configured"), Execution("direct-grant-validate-otp")),
+)
 # A link in a mail leads to another password, and to no login. Whoever has a factor is asked for it: whatever sent the
 # browser here can ask for another one to be set up afterwards (`kc_action`).
-_RESET = (
+_MAILED = (
     Execution("reset-credentials-choose-user"),
     Execution("reset-credential-email", config={"force-login": "true"}),
-    _HAS_ONE,
+)
+_RESET = (*_MAILED, _HAS_ONE, Execution("reset-password"))
+# Keycloak's own but for the login, which would not be counted.
+_RESET_ALONE = (
+    *_MAILED,
     Execution("reset-password"),
+    Execution(
+        name="has-code",
+        requirement=CONDITIONAL,
+        steps=(Execution("conditional-user-configured"), Execution("reset-otp")),
+    ),
 )

@@ -32,12 +32,14 @@ _OF_THE_REALM = {
     "rememberMe": "remember_me",
     "resetPassword": "reset_password",
     "languages": "languages",
+    "themes": "themes",
     "texts": "texts",
     "terms": "terms",
     "mail": "mail",
     "events": "events",
     "ldap": "ldap",
     "secondFactor": "second_factor",
+    "sessionLimit": "session_limit",
 }
 _MIXED = (
     f"{PEOPLES_LENGTH} signs with {MIXTURE.lower} small letters, {MIXTURE.upper} capitals, {MIXTURE.digits} digits and "
@@ -180,6 +182,13 @@ def second_factor(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong((grants,), "true", f"expected false with {required} and without {codes}: a passkey needs a browser")
     if declared.required == "administrators":
         yield from _unknown_roles(settings, known)
+
+
+def session_limit(settings: Settings, known: Known) -> Iterator[Wrong]:
+    realm = settings.realm
+    if realm.session_limit and realm.identity_providers and known.presence("realm.sessionLimit"):
+        expected = "expected none with realm.identityProviders: whoever comes from there would not be counted"
+        yield Wrong(("realm.sessionLimit",), "", expected)
 
 
 def _unknown_roles(settings: Settings, known: Known) -> Iterator[Wrong]:

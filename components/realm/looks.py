@@ -16,7 +16,7 @@ from components.identity import account_username
 from components.realm.asked import Asked
 from components.realm.kept import ACTION, CLIENT, REALM, TEXTS, USER, Kind, Look, look_up
 from components.realm.ldap import Directory
-from components.realm.spec import RealmSpec
+from components.realm.spec import THEMES, RealmSpec, unknown_themes
 
 
 class Looks:
@@ -42,7 +42,8 @@ class Looks:
     async def __call__(self, kind: Kind[Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
         """What Keycloak has of a resource. Not in a preview."""
         if kind is REALM:
-            found: Mapping[str, Any] = (await asyncio.gather(self._look_at_realm(keys), self.refuse_losses()))[0]
+            looks = (self._look_at_realm(keys), self.refuse_losses(), self._refuse_themes())
+            found: Mapping[str, Any] = (await asyncio.gather(*looks))[0]
             return found
         if kind is CLIENT:
             # One that this update makes has nothing of the stack's.
@@ -109,6 +110,20 @@ class Looks:
         if lost:
             expected = "expected none: declare it beside the new one, give them another group, and then take it out"
             raise pulumi.RunError(f"{'; '.join(lost)}: {expected}; nothing was changed in the realm.")
+
+    async def _refuse_themes(self) -> None:
+        """Raises pulumi.RunError for themes that the server does not have: it would show its own, and say nothing."""
+        themes = self._realm.themes
+        if not themes:
+            return
+        there = await asyncio.to_thread(self._asked.themes, await self._secret.future() or "")
+        unknown = unknown_themes(themes, there)
+        if unknown:
+            told = (
+                f"realm.themes.{kind}: {themes[THEMES[kind]]}: expected one that Keycloak has: {names}"
+                for kind, names in unknown.items()
+            )
+            raise pulumi.RunError(f"{'; '.join(told)}; nothing was changed in the realm.")
 
     def directory(self, found: Directory, password: pulumi.Output[str] | None) -> Look:
         """Looks a directory up after Keycloak has tried it."""

@@ -100,8 +100,8 @@ class KeycloakRealm(pulumi.ComponentResource):
     def _make_others(self) -> None:
         """What stands in a realm where it was declared alone."""
         realm = self._spec
-        if realm.factors:
-            make_flows(realm.factors.flows, self._logical, self._realm, self._child, self._inside, self._roles)
+        if realm.flows:
+            make_flows(realm.flows, self._logical, self._realm, self._child, self._inside, self._roles)
         if realm.events:
             self._keep_events(realm.events)
         for language, texts in realm.texts.items():
@@ -179,6 +179,7 @@ class KeycloakRealm(pulumi.ComponentResource):
             if realm.languages
             else None,
             smtp_server=self._mail_server(),
+            **{to_snake(word): name for word, name in realm.themes.items()},
             web_authn_passwordless_policy=passkeys(realm.factors) if realm.factors else None,
         )
         self._realm = made

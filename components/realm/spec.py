@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from components.identity import (
@@ -20,13 +21,13 @@ from components.identity import (
     mail_password,
     user_password,
 )
-from components.realm.flows import Factors, factors
+from components.realm.flows import Factors, Flow, factors, login_flows
 from components.realm.ldap import Directory, directory
 from components.realm.providers import Provider, provider
 from platforms.secrets import Secret
 from settings import Environment, Settings, allows_direct_access_grants, ends_leavers, reveal, wants_sample_users
 from settings.derived import SAMPLE_USERS, groups_client, people_client
-from settings.realm import Events, Lifetimes
+from settings.realm import Events, Lifetimes, Realm, SessionLimit, Themes
 from settings.realm import Mail as MailServer
 
 # Keycloak's own defaults; written out, since its provider would add one of an older version.
@@ -48,6 +49,8 @@ GROUPS_MAPPER_TYPE = "oidc-usermodel-client-role-mapper"
 MANAGEMENT, VIEW_PEOPLE = "realm-management", "view-users"
 # What Keycloak calls the page with the terms of use, and remembers of somebody until they accepted.
 TERMS = "TERMS_AND_CONDITIONS"
+# What a realm calls its themes, by Keycloak's kinds of them, which are the settings below `realm.themes` too.
+THEMES: Mapping[str, str] = {"login": "loginTheme", "account": "accountTheme", "email": "emailTheme"}
 # Any port on a loopback address matches a redirect URI without one (RFC 8252, section 7.3).
 CLI_REDIRECT_URIS = ("http://127.0.0.1/callback", "http://localhost/callback")
 
@@ -122,10 +125,13 @@ class RealmSpec:
     password_policy, remember_me, reset_password, languages, mail, events: None where nobody declared them; what is in
         Keycloak stays then.
     terms: whether people who are made from then on accept the terms of use as they log in; None as above.
+    themes: how Keycloak's pages and mails look, in its own words (`THEMES`). What is not named stays.
     texts: what Keycloak's pages and mails say, by language and by the key of the message. Others stay.
     providers: other identity providers, whose people log in through this realm.
     directories: LDAP directories, whose people log in with the passwords that they have there.
     factors: what people prove beside their passwords; None where nobody declared it.
+    session_limit: how many sessions one person may have at once; None as above.
+    flows: login flows of the stack's own; none where Keycloak's own do what is declared.
     closed: Keycloak's own clients at which nobody may try passwords past the browser and what it asks for besides:
         `admin-cli` takes direct access grants in every new realm. They ask for consent, with which Keycloak refuses
         such a grant (`ResourceOwnerPasswordCredentialsGrantType`: "Client requires user consent").
@@ -150,6 +156,7 @@ class RealmSpec:
     remember_me: bool | None = None
     reset_password: bool | None = None
     languages: tuple[str, ...] = ()
+    themes: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     terms: bool | None = None
     mail: Mail | None = None
@@ -157,6 +164,8 @@ class RealmSpec:
     providers: tuple[Provider, ...] = ()
     directories: tuple[Directory, ...] = ()
     factors: Factors | None = None
+    session_limit: SessionLimit | None = None
+    flows: tuple[Flow, ...] = ()
     groups_client_name: str = "Roles of the groups of MLflow"
     signature_algorithm: str = "RS256"
     security_headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
@@ -239,6 +248,20 @@ def inhabitants(members: Sequence[str], inside: int) -> str:
     return f"{len(members)} member(s){f' ({some})' if some else ''}, {inside} group(s) in it"
 
 
+def unknown_themes(realm: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, str]:
+    """The kinds of theme of which Keycloak does not have the one that a realm names, each with those that it has.
+
+    realm: what it says of them, in Keycloak's words. there: `themes` of the server's information; a kind that it does
+    not list is not judged.
+    """
+    found = {}
+    for kind, word in THEMES.items():
+        names = sorted(str(theme["name"]) for theme in there.get(kind, ()))
+        if names and realm.get(word) and realm[word] not in names:
+            found[kind] = ", ".join(names)
+    return found
+
+
 def realm_spec(settings: Settings) -> RealmSpec:
     realm = settings.realm
     existing = settings.keycloak.existing
@@ -274,14 +297,7 @@ def realm_spec(settings: Settings) -> RealmSpec:
             )
             for account in realm.service_accounts
         ),
-        people=Client(
-            client_id=people_client(realm.client_id),
-            name="Who is in the realm, for MLflow",
-            secret=PEOPLE_SECRET,
-            service_account=True,
-        )
-        if ends_leavers(settings)
-        else None,
+        people=_people(realm) if ends_leavers(settings) else None,
         users=(*_sample_users(settings), *_declared_users(settings)),
         # A realm that is somebody else's may need it.
         closed=("admin-cli",) if existing is None or existing.create_realm else (),
@@ -289,16 +305,36 @@ def realm_spec(settings: Settings) -> RealmSpec:
         remember_me=realm.remember_me,
         reset_password=realm.reset_password,
         languages=realm.languages,
+        themes=_themes(realm.themes) if realm.themes else {},
         texts=realm.texts,
         terms=None if realm.terms is None else realm.terms == "newcomers",
         mail=_mail(realm.mail) if realm.mail else None,
         events=realm.events,
         providers=tuple(map(provider, realm.identity_providers)),
         directories=tuple(map(directory, realm.ldap)),
-        factors=factors(realm.second_factor, [f"{groups_client(realm.client_id)}.{one}" for one in realm.groups.admins])
-        if realm.second_factor
-        else None,
+        factors=factors(realm.second_factor) if realm.second_factor else None,
+        session_limit=realm.session_limit,
+        flows=_flows(realm),
     )
+
+
+def _people(realm: Realm) -> Client:
+    return Client(
+        client_id=people_client(realm.client_id),
+        name="Who is in the realm, for MLflow",
+        secret=PEOPLE_SECRET,
+        service_account=True,
+    )
+
+
+def _flows(realm: Realm) -> tuple[Flow, ...]:
+    administrators = [f"{groups_client(realm.client_id)}.{group}" for group in realm.groups.admins]
+    return login_flows(realm.second_factor, realm.session_limit, administrators)
+
+
+def _themes(declared: Themes) -> dict[str, str]:
+    named = {word: getattr(declared, kind) for kind, word in THEMES.items()}
+    return {word: name for word, name in named.items() if name}
 
 
 def _mail(server: MailServer) -> Mail:

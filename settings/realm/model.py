@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from settings.realm.ldap import Ldap
 from settings.realm.policy import password_policy
 from settings.realm.providers import IdentityProvider
-from settings.realm.second_factor import SecondFactor
+from settings.realm.second_factor import SecondFactor, SessionLimit
 from settings.types import Group, GroupName, Host, Name, Password, Scope, Seconds, TcpPort
 
 PasswordPolicy = Annotated[str, AfterValidator(password_policy)]
@@ -20,6 +20,8 @@ PasswordPolicy = Annotated[str, AfterValidator(password_policy)]
 EmailAddress = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")
 ]
+# A folder of Keycloak's, or an entry of a JAR there ("Working with themes"): it looks a theme up by this name.
+ThemeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")]
 # As Keycloak's message bundles are named (BCP 47, with - or _ between its parts).
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
 
@@ -95,6 +97,14 @@ class Events(Group):
     changes: bool = Field(True, description="Keep changes by administrators too, with what they sent")
 
 
+class Themes(Group):
+    """How Keycloak's pages and mails look, by the names of its themes; what is left out stays as it is there."""
+
+    login: ThemeName | None = Field(None, description="Theme of the pages that people log in with")
+    account: ThemeName | None = Field(None, description="Theme of the pages where people see their own account")
+    email: ThemeName | None = Field(None, description="Theme of mails to people")
+
+
 class Realm(Group):
     """The Keycloak realm that MLflow trusts."""
 
@@ -127,6 +137,7 @@ class Realm(Group):
     texts: dict[str, dict[str, str]] = Field(
         {}, description="Texts of Keycloak's pages and mails: for a language the keys of its messages, each with a text"
     )
+    themes: Themes | None = Field(None, description="How Keycloak's pages and mails look")
     terms: Literal["nobody", "newcomers"] | None = Field(
         None,
         description="Who accepts the terms of use as they log in: newcomers come, or are made, from then on;"
@@ -139,6 +150,7 @@ class Realm(Group):
     second_factor: SecondFactor | None = Field(
         None, description="One-time codes and passkeys, and of whom one of them is required"
     )
+    session_limit: SessionLimit | None = Field(None, description="How many sessions one person may have at once")
     lifetimes: Lifetimes = Lifetimes()
     groups: Groups = Groups()
     users: tuple[User, ...] = ()

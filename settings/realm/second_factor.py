@@ -1,8 +1,8 @@
-"""The settings of second factors: what people prove beside their password, or in place of it."""
+"""The settings of login flows: what people prove beside their password, and how many sessions they may have."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,4 +18,16 @@ class SecondFactor(Group):
     )
     required: Literal["nobody", "administrators", "everybody"] = Field(
         "nobody", description="Who has to have one of the two; administrators are members of realm.groups.admins"
+    )
+
+
+class SessionLimit(Group):
+    """How many sessions one person may have at once."""
+
+    per_person: Annotated[int, Field(ge=1, le=1000)] = Field(
+        description="Sessions of one person at once: each browser is one, and each login of a command line"
+    )
+    beyond: Literal["endOldest", "refuse"] = Field(
+        "endOldest",
+        description="What one more login does: it ends the session that was unused for longest, or it is refused",
     )

@@ -148,6 +148,12 @@ class KeycloakAdmin:
         answer = self.request("POST", "/testLDAPConnection", expected=(400,), json=trial)
         return reason(answer.content) if answer.status_code == 400 else ""
 
+    def themes(self) -> dict[str, Any]:
+        """The themes that the server has, by their kinds; empty where this account may not know."""
+        headers = {"Authorization": f"Bearer {self._login()}"}
+        answer = self.web.ask("GET", "/admin/serverinfo", headers=headers, pauses=self._pauses)
+        return dict(self.web.json(answer).get("themes", {})) if answer.status_code == requests.codes.ok else {}
+
     def realm(self) -> dict[str, Any]:
         return dict(self.get("", what=f"realm {self.realm_name}"))
 

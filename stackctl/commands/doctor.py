@@ -33,6 +33,7 @@ from stackctl.doctor import (
     checks_providers,
     checks_stores,
     checks_terms,
+    checks_themes,
     checks_tokens,
 )
 from stackctl.doctor.findings import Finding
@@ -50,6 +51,7 @@ CHECKED_BY = (
     checks_directory,
     checks_providers,
     checks_factors,
+    checks_themes,
     checks_terms,
     checks_tokens,
     checks_edge,

@@ -44,6 +44,8 @@ KINDS: Mapping[str, str] = {
     "directory": "Keycloak cannot use an LDAP directory",
     "identity-provider": "People of an identity provider cannot log in, or soon cannot",
     "second-factor": "Keycloak does not ask for the second factor that is required",
+    "session-limit": "Keycloak does not limit sessions as the settings say",
+    "theme": "Keycloak does not have the theme that its pages or mails are to have",
     "terms": "People are asked to accept the terms of use, and cannot",
     "groups-claim": "Tokens do not say which groups their user is in",
     "group-names": "MLflow and Keycloak do not mean the same groups",

@@ -24,6 +24,7 @@ from stackctl.realm.directories import silent
 from stackctl.realm.fingerprint import fingerprint
 from stackctl.realm.step import Step, Tree
 from stackctl.realm.steps import refuse_another_name, steps
+from stackctl.realm.themes import unknown
 from stackctl.state import read_kept
 
 # What was declared as the realm was last brought there, without secrets.
@@ -69,6 +70,9 @@ def reconcile(context: Context, target: Target) -> None:
     problems = list(silent(*trees))
     if problems:
         raise StackError("Keycloak cannot use a directory; nothing of the realm was changed.", problems)
+    problems = list(unknown(trees[0], trees[2]))
+    if problems:
+        raise StackError("Keycloak does not have a theme; nothing of the realm was changed.", problems)
     directory, declared = target.home(context.stack), _declared(context.spec.realm)
     known: Tree = trees[1]
     for step in found:

@@ -229,6 +229,7 @@ def run_program(
         lost=lambda *_: [*lost],
         person=lambda _, name: there.get(("person", name), _PERSON),
         texts=lambda _, language: dict(there.get(("texts", language), NOTHING)),
+        themes=lambda _: there.get(("themes", ""), NOTHING),
         action=lambda _, alias: there.get(("action", alias), NOTHING),
         directory=lambda _, name, *__: there.get(("directory", name), NOTHING),
     )

@@ -285,8 +285,16 @@ def test_clients_are_asked_for_before_the_realm_is_written(monkeypatch: pytest.M
     assert asked == {"mlflow": "mlflow", "mlflow-cli": "mlflow", "mlflow-people": "mlflow", "admin-cli": "mlflow"}
 
 
-def test_a_flow_is_in_use_once_it_is_whole_and_takes_its_steps_along() -> None:
-    sample = settings({"realm": {"secondFactor": {"passkeys": True, "required": "administrators"}}})
+@pytest.mark.parametrize(
+    "realm",
+    [
+        {"secondFactor": {"passkeys": True, "required": "administrators"}},
+        {"sessionLimit": {"perPerson": 2}},
+        {"secondFactor": {"required": "everybody"}, "sessionLimit": {"perPerson": 2}},
+    ],
+)
+def test_a_flow_is_in_use_once_it_is_whole_and_takes_its_steps_along(realm: dict[str, Any]) -> None:
+    sample = settings({"realm": realm})
     found = fresh_run(sample)
     (bindings,) = found.of_type("keycloak:authentication/bindings:Bindings").values()
     tops = found.of_type("keycloak:authentication/flow:Flow")
@@ -342,3 +350,22 @@ def test_people_are_made_once_keycloak_asks_newcomers_for_the_terms() -> None:
     people = found.of_type(USER)
     assert people["user-carol"].depends >= {urn}
     assert "requiredActions" not in people["user-carol"].inputs, "whoever accepted is not asked again"
+
+
+THEMED = settings({"realm": {"themes": {"login": "acme", "email": "acme"}}})
+
+
+def test_themes_that_are_declared_are_written_and_the_others_stay() -> None:
+    themes = {kind: [{"name": "acme"}] for kind in ("login", "email")}
+    there: There = {(kept.REALM.read, "mlflow"): {"accountTheme": "ours", "loginTheme": "old"}, ("themes", ""): themes}
+    inputs = fresh_run(THEMED, there=there).of_type(REALM)["realm"].inputs
+    assert (inputs["loginTheme"], inputs["emailTheme"], inputs["accountTheme"]) == ("acme", "acme", "ours")
+    ignored = fresh_run(THEMED, preview=True).of_type(REALM)["realm"].ignored
+    assert {"accountTheme"} == {"accountTheme", "loginTheme", "emailTheme"} & {*ignored}
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_theme_that_keycloak_does_not_have_is_refused_before_the_realm_is_written() -> None:
+    there: There = {("themes", ""): {"login": [{"name": "keycloak.v2"}], "email": [{"name": "acme"}]}}
+    with pytest.raises(Exception, match=r"realm.themes.login: acme: expected one that Keycloak has: keycloak.v2; noth"):
+        fresh_run(THEMED, there=there)

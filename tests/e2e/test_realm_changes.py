@@ -68,7 +68,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("languages", {"languages": ["de", "en"], "displayName": "Models of Acme", "texts": TERMS | GERMAN}),
     ("events and texts", {"events": {"days": 7}, "texts": TEXTS}),
-    ("mail", {"mail": MAIL, "resetPassword": True}),
+    ("mail and themes", {"mail": MAIL, "resetPassword": True, "themes": {"login": "keycloak", "email": "base"}}),
     ("another name for mail", {"mail": MAIL | {"senderName": "Models", "password": "another-password-of-mail"}}),
 ]
 
@@ -111,6 +111,23 @@ def test_pulumi_changes_a_realm_to_the_same(changed: Stack, tmp_path_factory: py
         made.up()
         assert differences(snapshot(made.outputs()), snapshot(changed.outputs())) == []
         keep_members(made)
+        refuse_a_theme(made)
+
+
+def refuse_a_theme(stack: Stack) -> None:
+    """One that Keycloak does not have is named with those that it has, and nothing of the realm is changed."""
+    before, realm = deepcopy(stack.config), snapshot(stack.outputs())
+    stack.config["realm"] |= {"themes": {"login": "acme", "account": "keycloak.v3"}, "rememberMe": False}
+    try:
+        done = stack.up(check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert "realm.themes.login" in said
+        assert "acme: expected one that Keycloak has: base, keycloak, keycloak.v2" in said
+        assert "realm.themes.account" not in said
+        assert differences(realm, snapshot(stack.outputs())) == []
+    finally:
+        stack.config = before
 
 
 def keep_members(stack: Stack) -> None:
@@ -149,6 +166,26 @@ def test_the_login_page_says_what_is_declared(changed: Stack) -> None:
         page = requests.get(login_url(changed.outputs()), params={"ui_locales": language}, timeout=TIMEOUT)
         assert page.status_code == 200
         assert [text for text in said if text not in page.text] == []
+
+
+def test_the_login_page_has_the_theme_that_is_declared(changed: Stack) -> None:
+    page = requests.get(login_url(changed.outputs()), timeout=TIMEOUT)
+    assert "/login/keycloak/" in page.text
+    assert "/login/keycloak.v2/" not in page.text
+
+
+def test_a_theme_that_keycloak_does_not_have_is_refused_by_name(changed: Stack) -> None:
+    refuse_a_theme(changed)
+
+
+def test_the_doctor_tells_of_a_theme_that_is_gone(changed: Stack) -> None:
+    keycloak, realm = KeycloakAdmin(changed.outputs()), f"/{changed.outputs()['realm']}"
+    keycloak.call("PUT", realm, json={"accountTheme": "gone"})
+    try:
+        done = changed.stackctl("doctor", "--output", "json", check=False)
+        assert "accountTheme of the realm is gone, and Keycloak has " in done.stdout
+    finally:
+        keycloak.call("PUT", realm, json={"accountTheme": ""})
 
 
 def test_newcomers_accept_the_terms(changed: Stack) -> None:

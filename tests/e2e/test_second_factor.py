@@ -24,6 +24,7 @@ from tests.e2e.mail_sink import Mailbox, mailbox
 from tests.e2e.second_factor import App, Pages, add_passkeys
 from tests.e2e.test_browser import LOGIN
 
+LIMIT = {"perPerson": 2}
 FACTOR = {"passkeys": True, "required": "administrators"}
 CAROL = {"username": "carol", "email": "c@example.com", "firstName": "C", "lastName": "C", "groups": ["mlflow-admins"]}
 REALM: dict[str, Any] = {"users": [CAROL], "secondFactor": FACTOR}
@@ -204,13 +205,20 @@ def flows(client: Client) -> set[str]:
 
 def test_everybody_has_to_have_one_and_then_nobody_again(stack: Stack, client: Client, app: App) -> None:
     before = flows(client)
-    stack.config["realm"]["secondFactor"] = {"required": "everybody"}
+    stack.config["realm"] |= {"secondFactor": {"required": "everybody"}, "sessionLimit": LIMIT}
     stack.up()
     assert log_in(client, "bob").asks == "set up a code"
     assert log_in(client, "alice").asks == "a code", "the one that she has counts"
     assert grant(client, "bob") in (400, 401)
     assert len(flows(client)) == len(before) == len(BUILT_IN), "those before are gone"
     del stack.config["realm"]["secondFactor"]
+    stack.up()
+    assert len(flows(client)) == len(BUILT_IN), "those that count sessions"
+    count_sessions(client)
+    stack.config["realm"]["sessionLimit"] = LIMIT | {"beyond": "refuse"}
+    stack.up()
+    refuse_sessions(client)
+    del stack.config["realm"]["sessionLimit"]
     stack.up()
     assert flows(client) == set()
     realm = KeycloakAdmin(client.outputs).get(f"/{client.outputs['realm']}")
@@ -220,3 +228,48 @@ def test_everybody_has_to_have_one_and_then_nobody_again(stack: Stack, client: C
     stack.config["realm"]["secondFactor"] = FACTOR
     stack.up()
     assert flows(client) == before, "nothing of them was left in the way"
+
+
+def count_sessions(client: Client) -> None:
+    """One login too many ends the session that was unused for longest."""
+    end_sessions(client, "bob")
+    first, second = log_in(client, "bob"), log_in(client, "bob")
+    assert sessions(client, "bob") == 2
+    time.sleep(1.1)
+    second.start()
+    assert second.asks == "nothing", "a session that is there is not counted again"
+    assert grant(client, "bob") == 200
+    assert sessions(client, "bob") == 2
+    first.start()
+    assert first.asks == "a password"
+    second.start()
+    assert second.asks == "nothing"
+    assert grant(client, "bob", scope="openid offline_access") == 200, "it needs no session that stays"
+    assert sessions(client, "bob") <= 2
+
+
+def refuse_sessions(client: Client) -> None:
+    """One login too many is refused, in words, and nothing that is there ends."""
+    end_sessions(client, "bob")
+    first, second = log_in(client, "bob"), log_in(client, "bob")
+    third = log_in(client, "bob")
+    assert "too many sessions" in third.text
+    time.sleep(1.1)
+    assert grant(client, "bob") == 403
+    for pages in (first, second):
+        pages.start()
+        assert pages.asks == "nothing"
+    end_sessions(client, "bob")
+    assert log_in(client, "bob").asks == "nothing"
+
+
+def sessions(client: Client, username: str) -> int:
+    keycloak, realm = KeycloakAdmin(client.outputs), f"/{client.outputs['realm']}"
+    (found,) = keycloak.get(f"{realm}/users?username={username}&exact=true")
+    return len(keycloak.get(f"{realm}/users/{found['id']}/sessions"))
+
+
+def end_sessions(client: Client, username: str) -> None:
+    keycloak, realm = KeycloakAdmin(client.outputs), f"/{client.outputs['realm']}"
+    (found,) = keycloak.get(f"{realm}/users?username={username}&exact=true")
+    keycloak.call("POST", f"{realm}/users/{found['id']}/logout")

@@ -29,6 +29,8 @@ class FakeRealm:
         self.texts: dict[str, dict[str, str]] = deepcopy(tree.get("localizationTexts", {}))
         self.accounts: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
+        # The themes that its server has, by their kinds.
+        self.looks = {"login": ["base", "keycloak.v2"], "account": ["keycloak.v3"], "email": ["base", "keycloak"]}
         # Roles of clients by their ids; and of a group or a client, `<id> <id of the roles' client>`, their names.
         self.roles: dict[str, dict[str, Any]] = {}
         self.given: dict[str, set[str]] = {}
@@ -73,6 +75,9 @@ class FakeRealm:
         return next(entry for entry in self.lists[part].values() if entry.get(key) == name)
 
     # As KeycloakAdmin has them.
+
+    def themes(self) -> dict[str, Any]:
+        return {kind: [{"name": name} for name in names] for kind, names in self.looks.items()}
 
     def realm(self) -> dict[str, Any]:
         return deepcopy(self.settings)

@@ -238,15 +238,19 @@ def test_direct_grants_that_are_off_are_named(server: Fake, provider: oidc.Provi
         oidc.password_grant(provider, "mlflow-cli", "bob", "secret", offline=False)
 
 
-def test_a_password_alone_that_is_not_enough_is_told_so(
-    provider: oidc.Provider, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(401, "a password alone for user bob; a second factor is required"), (403, "no further session for user bob")],
+)
+def test_a_page_for_people_in_answer_to_a_password_is_told_in_words(
+    provider: oidc.Provider, monkeypatch: pytest.MonkeyPatch, status: int, told: str
 ) -> None:
-    """Keycloak answers with a page for people (`DenyAccessAuthenticator`)."""
+    """Keycloak answers so in `DenyAccessAuthenticator` and in `UserSessionLimitsAuthenticator`."""
     answer = requests.Response()
-    answer.status_code, answer._content = 401, b"<html>Access denied</html>"
+    answer.status_code, answer._content = status, b"<html>Access denied</html>"
     answer.headers["Content-Type"] = "text/html;charset=utf-8"
     monkeypatch.setattr("mlflow_sso_client.web.Web.ask", lambda *_, **__: answer)
-    with pytest.raises(CredentialsError, match="a password alone for user bob; a second factor is required"):
+    with pytest.raises(AccessError, match=told):
         oidc.password_grant(provider, "mlflow-cli", "bob", "secret", offline=False)
 
 

@@ -10,7 +10,7 @@ from components.realm.document import realm_import
 from components.realm.flows import BUILT_IN
 from components.realm.spec import realm_spec
 from components.stack import stack_spec
-from stackctl.doctor.checks_factors import second_factor
+from stackctl.doctor.checks_factors import login_flows
 from stackctl.doctor.observed import Observed
 from tests.samples import settings
 from tests.unit.doctor import observed
@@ -29,7 +29,7 @@ from tests.unit.fake_realm import FakeRealm, apply
 def test_flows_that_ask_for_less_are_told(required: str, other: dict[str, Any], told: str | None) -> None:
     seen, realm = stack(required)
     realm.settings |= other
-    found = list(second_factor(seen))
+    found = list(login_flows(seen))
     assert [one.id for one in found] == ["second-factor"] * (told is not None)
     assert told is None or told in found[0].evidence
 
@@ -38,7 +38,7 @@ def test_a_step_that_somebody_added_is_told() -> None:
     seen, realm = stack("everybody")
     alias = realm.settings["browserFlow"]
     realm.request("POST", f"/authentication/flows/{alias}/executions/execution", json={"provider": "allow-access"})
-    (found,) = second_factor(seen)
+    (found,) = login_flows(seen)
     assert alias in found.evidence
 
 
@@ -47,15 +47,30 @@ def test_what_leads_past_the_flows_is_told() -> None:
     realm.providers["github"] = {"alias": "github", "enabled": True, "config": {}}
     client = realm.named("clients", "clientId", "mlflow-cli")
     client["authenticationFlowBindingOverrides"] = {"browser": "some-flow"}
-    told = [one.evidence for one in second_factor(seen)]
+    told = [one.evidence for one in login_flows(seen)]
     assert len(told) == 2
     assert "people of github" in told[0]
     assert "mlflow-cli has login flows of its own" in told[1]
 
 
-def stack(required: str) -> tuple[Observed, FakeRealm]:
+def test_a_limit_of_sessions_that_is_passed_by_is_told() -> None:
+    seen, realm = stack("nobody", sessionLimit={"perPerson": 2})
+    assert list(login_flows(seen)) == []
+    realm.settings["browserFlow"] = "browser"
+    realm.providers["github"] = {"alias": "github", "enabled": True, "config": {}}
+    told = [(one.id, one.evidence) for one in login_flows(seen)]
+    assert told == [
+        ("session-limit", "realm.sessionLimit.perPerson is 2, and browserFlow is browser"),
+        ("session-limit", "people of github log in without being counted"),
+    ]
+    both, _ = stack("everybody", sessionLimit={"perPerson": 2})
+    both.__dict__["realm_admin"] = realm
+    assert {one.id for one in login_flows(both)} == {"second-factor"}
+
+
+def stack(required: str, **more: Any) -> tuple[Observed, FakeRealm]:
     """A stack, and its realm after `up`."""
-    sample = settings({"realm": {"secondFactor": {"required": required}}})
+    sample = settings({"realm": {"secondFactor": {"required": required}, **more}})
     wanted, none = (realm_import(realm_spec(one), lambda _: "x") for one in (sample, settings()))
     realm = FakeRealm(none)
     apply(realm, wanted, none)

@@ -37,14 +37,15 @@ DECLARED: dict[str, Any] = {
         "en": {"termsText": "<p>Use</p>"},
     },
     "terms": "newcomers",
+    "themes": {"login": "acme", "email": "acme"},
     "mail": {**MAIL, "senderName": "ML", "replyTo": "help@example.com"},
     "events": {"days": 7},
 }
 # What the import has for these, and for nothing else.
 KEYS = {
-    "adminEventsDetailsEnabled", "adminEventsEnabled", "defaultLocale", "enabledEventTypes", "eventsEnabled",
-    "eventsExpiration", "internationalizationEnabled", "localizationTexts", "passwordPolicy", "rememberMe",
-    "requiredActions", "resetPasswordAllowed", "smtpServer", "supportedLocales",
+    "adminEventsDetailsEnabled", "adminEventsEnabled", "defaultLocale", "emailTheme", "enabledEventTypes",
+    "eventsEnabled", "eventsExpiration", "internationalizationEnabled", "localizationTexts", "loginTheme",
+    "passwordPolicy", "rememberMe", "requiredActions", "resetPasswordAllowed", "smtpServer", "supportedLocales",
 }  # fmt: skip
 
 
@@ -266,6 +267,7 @@ class TestRules:
             ({"mail": {**MAIL, "sender": "a@x\r\nBcc: b@y"}}, ["realm.mail.sender"]),
             ({"languages": ["german"]}, ["realm.languages[0]"]),
             ({"events": {"days": 0}}, ["realm.events.days"]),
+            ({"themes": {"login": "../x", "admin": "y"}}, ["realm.themes.admin", "realm.themes.login"]),
             ({"passwordPolicy": "x", "mail": {"host": "m"}}, ["realm.mail.sender", "realm.passwordPolicy"]),
         ],
     )
@@ -279,7 +281,7 @@ class TestRules:
         config["realm"] = {**config.get("realm", {}), **DECLARED}
         found = refused(config)
         expected = ["displayName", "events", "languages", "mail", "passwordPolicy", "rememberMe", "resetPassword"]
-        expected += ["terms", "texts"]
+        expected += ["terms", "texts", "themes"]
         assert [one.partition(": ")[0] for one in sorted(found)] == [f"realm.{name}" for name in expected]
 
 

@@ -56,7 +56,12 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         "plain": {},
         "everything": everything(tmp_path_factory.mktemp("pem")),
         "elsewhere": elsewhere(),
-        "mail": {"realm": {"mail": {"host": "mail.example.com", "sender": "ml@example.com"}}},
+        "mail": {
+            "realm": {
+                "mail": {"host": "mail.example.com", "sender": "ml@example.com"},
+                "sessionLimit": {"perPerson": 3},
+            }
+        },
         "saml": {"realm": {"identityProviders": [{"alias": "saml", "kind": "saml", "saml": dict(SAML)}]}},
         "open": {
             "docker": {"bindAddress": "0.0.0.0"},
@@ -141,6 +146,8 @@ def contradicted(base: str, group: str) -> bool:
     config = json.loads(base)
     if group.partition(".")[0] == "kubernetes" and config.get("platform") != "kubernetes":
         return True
+    if group.startswith("realm.identityProviders") and "sessionLimit" in config.get("realm", {}):
+        return True
     at: Any = config
     for part in group.split("."):
         at = at.get(part, {}) if isinstance(at, dict) else {}
@@ -210,6 +217,8 @@ SAYS: dict[str, list[object]] = {
     "realm.languages": [["german"], ["de", "E N"]],
     "realm.texts": [{"german": {"a": "x"}}, {"en": {}}, {"en": {"a b": "x"}}, {"en": {"a": ""}}, {"fr": {"a": "x"}}],
     "realm.terms": ["everybody"],
+    "realm.themes.login": ["../acme", ""],
+    "realm.sessionLimit.perPerson": [0, 1001, "few"],
     "realm.mail.sender": ["nobody", ""],
     "realm.events.days": [0, "week"],
     "realm.scope": ["openid,email", "email"],

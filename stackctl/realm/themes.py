@@ -1,0 +1,18 @@
+"""How Keycloak's pages and mails look: by themes that its server has, or by its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.realm.spec import THEMES, unknown_themes
+from problems import Problem
+from stackctl.realm.actual import Actual
+from stackctl.realm.step import Tree
+
+
+def unknown(wanted: Tree, actual: Actual) -> Iterator[Problem]:
+    """The declared themes that the server does not have. It would show its own in their place, and say nothing."""
+    if not wanted.keys() & {*THEMES.values()}:
+        return
+    for kind, names in unknown_themes(wanted, actual.admin.themes()).items():
+        yield Problem(f"realm.themes.{kind}", wanted[THEMES[kind]], f"expected one that Keycloak has: {names}")
