@@ -68,7 +68,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("languages", {"languages": ["de", "en"], "displayName": "Models of Acme", "texts": TERMS | GERMAN}),
     ("events and texts", {"events": {"days": 7}, "texts": TEXTS}),
-    ("mail and themes", {"mail": MAIL, "resetPassword": True, "themes": {"login": "keycloak", "email": "base"}}),
+    ("mail and themes", {"mail": MAIL, "resetPassword": True, "themes": {"login": "keycloak", "email": "keycloak"}}),
     ("another name for mail", {"mail": MAIL | {"senderName": "Models", "password": "another-password-of-mail"}}),
 ]
 
@@ -123,7 +123,8 @@ def refuse_a_theme(stack: Stack) -> None:
         said = done.stdout + done.stderr
         assert done.returncode != 0
         assert "realm.themes.login" in said
-        assert "acme: expected one that Keycloak has: base, keycloak, keycloak.v2" in said
+        assert "acme: expected one that Keycloak has: " in said
+        assert "keycloak.v2" in said
         assert "realm.themes.account" not in said
         assert differences(realm, snapshot(stack.outputs())) == []
     finally:
