@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
 from contextvars import ContextVar
@@ -94,6 +95,8 @@ def test_the_engines_program_tells_of_variables_and_settings_at_once(monkeypatch
     monkeypatch.setattr("pulumi.runtime.config.CONFIG", ContextVar("config", default=config))
     monkeypatch.setattr("pulumi.get_stack", lambda: "test")
     monkeypatch.setattr("gc.disable", lambda: None)
+    # The engine awaits the program once its file was read.
+    monkeypatch.setattr("pulumi.run", lambda program: asyncio.run(program()))
     with pytest.raises(pulumi.RunError) as refused:
         runpy.run_path(str(ROOT / "__main__.py"))
     lines = str(refused.value).splitlines()
