@@ -134,7 +134,10 @@ class ExecCheck:
 
 
 def bash_http_check(port: int, path: str) -> ExecCheck:
-    """Ask for `path` from inside with bash alone: no image has to hold curl."""
+    """Ask for `path` from inside with bash alone: no image has to hold curl.
+
+    It reads the first line of the answer and hangs up: a server that writes on finds the connection reset.
+    """
     script = (
         f"exec 3<>/dev/tcp/127.0.0.1/{port} && "
         f"printf 'GET {path} HTTP/1.0\\r\\nHost: localhost:{port}\\r\\n\\r\\n' >&3 && "

@@ -7,7 +7,7 @@ from typing import Any
 
 from settings import PROJECT, Settings, parse
 
-# The programs that a stack of these samples runs where none is elsewhere; whoever adds a component adds to them.
+# The programs that a stack of these samples runs where none is elsewhere.
 PROGRAMS = ("postgres", "redis", "keycloak", "mlflow")
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nnot a real one\n-----END CERTIFICATE-----\n"
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\noperators-own-tls-key\n-----END PRIVATE KEY-----\n"
