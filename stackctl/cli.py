@@ -281,7 +281,8 @@ def _preflight(context: Context, target: Target) -> None:
 
 def _build(context: Context) -> dict[str, str]:
     ca_bundle = context.settings.file(context.settings.ca_bundle) if context.settings.ca_bundle else None
-    return build(selection(context.settings), context.settings.images.source, ca_bundle, say)
+    used = {workload.image for workload in context.spec.workloads}
+    return build(selection(context.settings), context.settings.images.source, ca_bundle, say, used=used)
 
 
 def _welcome(context: Context) -> None:

@@ -7,12 +7,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from platforms.processes import Done, ProcessError, run
-from settings.catalogue import SEED_SOURCES, SEEDED, base_ref, components, context_files, image_ref, load_versions, refs
+from settings.catalogue import SEED_SOURCES, SEEDED, base_ref, context_files, image_ref, load_versions, refs
 from settings.image_rows import Versions
 from stackctl.directories import cache_home
 from stackctl.errors import ImageError
@@ -48,25 +48,31 @@ def build(
     ca_bundle: str | Path | None = None,
     progress: Progress = print,
     versions: Versions | None = None,
+    used: Collection[str] | None = None,
 ) -> dict[str, str]:
-    """Make what is missing, bases first, and return all images of a stack by component.
+    """Make what is missing, bases first, and return the images by component.
 
-    chosen: versions by component; those not chosen are the defaults. Raises ImageError; what was made before it stays.
+    chosen: versions by component; those not chosen are the defaults. used: the tags of those that are wanted; None for
+    all of them. Raises ImageError; what was made before it stays.
     """
     known = versions or load_versions()
-    wanted = refs(chosen, versions=known)
+    every = refs(chosen, versions=known)
+    wanted = {name: tag for name, tag in every.items() if used is None or tag in used}
     if not missing(wanted.values()):
         return wanted
     with _lock():
         builder = Builder(known, chosen or {}, source, _bundle(ca_bundle), progress)
-        todo = [name for name in components(known) if missing([wanted[name]])]
+        sources = SEED_SOURCES if SEEDED in wanted and missing([wanted[SEEDED]]) else ()
+        needed = {name: tag for name, tag in every.items() if name in wanted or name in sources}
+        absent = missing(needed.values())
+        todo = [name for name, tag in needed.items() if tag in absent]
         for number, name in enumerate(todo, start=1):
             started = time.monotonic()
             seconds = known.images[name].seconds if name in known.images else SECONDS[name]
             about = f" (about {seconds} s)" if seconds else ""
-            progress(f"[{number}/{len(todo)}] {wanted[name]}: building{about}")
-            builder.make(name, wanted[name])
-            progress(f"[{number}/{len(todo)}] {wanted[name]}: built in {time.monotonic() - started:.0f} s")
+            progress(f"[{number}/{len(todo)}] {needed[name]}: building{about}")
+            builder.make(name, needed[name])
+            progress(f"[{number}/{len(todo)}] {needed[name]}: built in {time.monotonic() - started:.0f} s")
     return wanted
 
 

@@ -12,7 +12,7 @@ import pytest
 from settings.catalogue import base_ref, image_ref, load_versions, refs
 from settings.image_rows import Download, Versions
 from stackctl.errors import ImageError
-from stackctl.images.build import build
+from stackctl.images.build import Builder, build
 from stackctl.images.downloads import fetch
 from tests.fakes import FakeDocker
 from tests.unit.fakes import Fake, fake_server
@@ -99,6 +99,22 @@ def test_nothing_is_built_where_nothing_lacks(docker: FakeDocker, planted: Versi
     docker.images(*refs(versions=planted).values())
     assert build(versions=planted) == refs(versions=planted)
     assert [call for call in docker.calls if not call.startswith("image ls")] == []
+
+
+def test_what_a_stack_does_not_run_is_not_built(docker: FakeDocker, planted: Versions) -> None:
+    every = refs(versions=planted)
+    assert build(versions=planted, used=[every["redis"]]) == {"redis": every["redis"]}
+    assert [call for call in docker.calls if call.startswith("build ")] == []
+
+
+def test_what_schemas_are_taken_from_is_built_with_them(
+    docker: FakeDocker, planted: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every, made = refs(versions=planted), list[str]()
+    docker.images(base_ref("trixie", versions=planted), base_ref("bookworm", versions=planted))
+    monkeypatch.setattr(Builder, "make", lambda _, name, ref: made.append(name) if ref == every[name] else None)
+    build(progress=lambda _: None, versions=planted, used=[every["mlflow"], every["postgres-seeded"]])
+    assert made == ["postgres", "keycloak", "mlflow", "postgres-seeded"]
 
 
 def test_a_build_that_fails_says_why_and_keeps_what_there_is(docker: FakeDocker, planted: Versions) -> None:
