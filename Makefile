@@ -9,7 +9,7 @@ BENCH ?=
 PARALLEL ?= -n 2
 STACKCTL := .venv/bin/stackctl
 .DEFAULT_GOAL := help
-.PHONY: help setup engine up preview destroy outputs render images test test-unit test-e2e soak screenshots lint format bench client docs snapshots lock
+.PHONY: help setup engine up preview destroy outputs render images every-image test test-unit test-e2e soak screenshots lint format bench client docs snapshots lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,18 +38,21 @@ render: setup  ## write STACK as a Compose file or Kubernetes YAML below rendere
 images: setup engine  ## build the images that STACK lacks
 	@$(STACKCTL) images --stack $(STACK)
 
-test: setup engine lint  ## everything: lint, unit, contract and e2e
+every-image: setup engine  # those that the stack of no settings does not run as well: tests and bench start some by themselves
+	@.venv/bin/python -c 'from stackctl.images.build import build; build()'
+
+test: setup engine lint every-image  ## everything: lint, unit, contract and e2e
 	@scripts/test-tools
 	@.venv/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-unit: setup  ## unit and contract tests: seconds, no engine
 	@.venv/bin/python -m pytest tests/unit tests/contract $(PYTEST_ARGS)
 
-test-e2e: setup engine  ## tests against real containers
+test-e2e: setup engine every-image  ## tests against real containers
 	@scripts/test-tools
 	@.venv/bin/python -m pytest tests/e2e $(PARALLEL) $(PYTEST_ARGS)
 
-soak: setup engine images  ## what CI cannot hold: earlier stacks, every Python, every route as everybody; with KUBECONFIG a cluster
+soak: setup engine every-image  ## what CI cannot hold: earlier stacks, every Python, every route as everybody; with KUBECONFIG a cluster
 	@scripts/test-tools
 	@SOAK=1 .venv/bin/python -m pytest tests/soak tests/e2e/test_client_alone.py tests/e2e/test_object_stores.py -p no:xdist $(PYTEST_ARGS)
 	@MATRIX=every MATRIX_ROUNDS=20 MATRIX_SEED=$$RANDOM .venv/bin/python -m pytest tests/e2e/test_matrix.py -p no:xdist $(PYTEST_ARGS)
@@ -67,7 +70,7 @@ lint: setup  ## ruff, mypy --strict and shellcheck
 format: setup  ## rewrite the code in its style
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
-bench: setup engine images  ## what the stack costs, as ratios within one run; wants a quiet machine (BENCH=calls,sweep: parts of it)
+bench: setup engine every-image  ## what the stack costs, as ratios within one run; wants a quiet machine (BENCH=calls,sweep: parts of it)
 	@BENCH='$(BENCH)' .venv/bin/python -m tests.bench.run
 
 client: setup  ## build the wheel of mlflow-sso-client into dist/, for people without this checkout

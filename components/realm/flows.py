@@ -225,11 +225,17 @@ _HAS_ONE = Execution(
         *(Execution(one, ALTERNATIVE) for one in _KINDS.values()),
     ),
 )
-# As in Keycloak's own flow: whoever has a code is asked for it, and nobody beside a passkey.
+# As in Keycloak's own flow: whoever has a code is asked for it, and nobody beside a passkey. A security key, which
+# Keycloak has switched off there, counts as well: a realm may have switched it on.
 _HAS_CODE = Execution(
     name="has-code",
     requirement=CONDITIONAL,
-    steps=(_not_used(PASSKEY), Execution("conditional-user-configured"), Execution("auth-otp-form", ALTERNATIVE)),
+    steps=(
+        _not_used(PASSKEY),
+        Execution("conditional-user-configured"),
+        Execution("auth-otp-form", ALTERNATIVE),
+        Execution("webauthn-authenticator", ALTERNATIVE),
+    ),
 )
 _PASSWORD = (Execution("direct-grant-validate-username"), Execution("direct-grant-validate-password"))
 _SENDS_CODE = Execution(

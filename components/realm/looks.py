@@ -42,8 +42,8 @@ class Looks:
     async def __call__(self, kind: Kind[Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
         """What Keycloak has of a resource. Not in a preview."""
         if kind is REALM:
-            looks = (self._look_at_realm(keys), self.refuse_losses(), self._refuse_themes())
-            found: Mapping[str, Any] = (await asyncio.gather(*looks))[0]
+            found: Mapping[str, Any] = (await asyncio.gather(self._look_at_realm(keys), self.refuse_losses()))[0]
+            await self._refuse_themes(found)
             return found
         if kind is CLIENT:
             # One that this update makes has nothing of the stack's.
@@ -111,9 +111,12 @@ class Looks:
             expected = "expected none: declare it beside the new one, give them another group, and then take it out"
             raise pulumi.RunError(f"{'; '.join(lost)}: {expected}; nothing was changed in the realm.")
 
-    async def _refuse_themes(self) -> None:
-        """Raises pulumi.RunError for themes that the server does not have: it would show its own, and say nothing."""
-        themes = self._realm.themes
+    async def _refuse_themes(self, found: Mapping[str, Any]) -> None:
+        """Raises pulumi.RunError for themes that the server does not have: it would show its own, and say nothing.
+
+        found: the realm. What it names already may have gone since: that is a finding of the doctor.
+        """
+        themes = {word: name for word, name in self._realm.themes.items() if found.get(word) != name}
         if not themes:
             return
         there = await asyncio.to_thread(self._asked.themes, await self._secret.future() or "")

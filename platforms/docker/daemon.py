@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ def examine(plan: DockerPlan, bind_address: str, *, images: bool = True) -> Exam
     # Side by side: the command takes longer to start than the engine to answer.
     with side_by_side() as pool:
         told = pool.submit(docker, "info", "--format", "{{json .}}", timeout=ANSWER_SECONDS)
-        lacking = pool.submit(_images, plan.workloads if images else ())
+        lacking = pool.submit(_images, plan if images else None)
         running = pool.submit(containers, plan.project, plan.stack, stopped=False)
     try:
         info = json.loads(told.result())
@@ -97,14 +97,13 @@ def _disk(root: str) -> list[Problem]:
     return [Problem("disk of the docker engine", f"{free >> 20} MiB free in {root}", "expected at least 1024 MiB")]
 
 
-def _images(workloads: Sequence[Workload]) -> list[Problem]:
-    wanted = sorted({workload.image for workload in workloads})
-    if not wanted:
+def _images(plan: DockerPlan | None) -> list[Problem]:
+    if plan is None:
         return []
+    wanted = sorted({workload.image for workload in plan.workloads})
     have = set(docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", timeout=ANSWER_SECONDS).split())
-    return [
-        Problem("image", name, "not in the docker engine; run `make images`") for name in wanted if name not in have
-    ]
+    expected = f"not in the docker engine; run `make images STACK={plan.stack}`"
+    return [Problem("image", name, expected) for name in wanted if name not in have]
 
 
 def _ports(plan: DockerPlan, bind_address: str, held: set[int]) -> list[Problem]:

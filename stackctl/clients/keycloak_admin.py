@@ -103,15 +103,7 @@ class KeycloakAdmin:
 
         expected: refusals that are answers, too.
         """
-        for attempt in (1, 2):
-            headers = {"Authorization": f"Bearer {self._login()}"}
-            url = f"/admin/realms/{quote(self.realm_name, safe='')}{path}"
-            pauses = self._pauses if method in _REPEATABLE else ()
-            answer = self.web.ask(method, url, headers=headers, pauses=pauses, **more)
-            if answer.status_code != 401 or attempt == 2:
-                break
-            # A restarted server may not know the token any more.
-            self._token_until = 0.0
+        answer = self._sent(method, f"/admin/realms/{quote(self.realm_name, safe='')}{path}", **more)
         if answer.status_code in expected:
             return answer
         if answer.status_code == 404:
@@ -126,6 +118,18 @@ class KeycloakAdmin:
         if answer.status_code >= 400:
             message = _message(answer)
             raise AccessError(f"Keycloak refused {method} {path} ({answer.status_code} {message})", "see its log")
+        return answer
+
+    def _sent(self, method: str, url: str, **more: Any) -> requests.Response:
+        """The answer to a request with this account's token, whatever it says."""
+        pauses = self._pauses if method in _REPEATABLE else ()
+        for attempt in (1, 2):
+            headers = {"Authorization": f"Bearer {self._login()}"}
+            answer = self.web.ask(method, url, headers=headers, pauses=pauses, **more)
+            if answer.status_code != 401 or attempt == 2:
+                break
+            # A restarted server may not know the token any more.
+            self._token_until = 0.0
         return answer
 
     def get(self, path: str, *, what: str = "", **params: Any) -> Any:
@@ -150,9 +154,8 @@ class KeycloakAdmin:
 
     def themes(self) -> dict[str, Any]:
         """The themes that the server has, by their kinds; empty where this account may not know."""
-        headers = {"Authorization": f"Bearer {self._login()}"}
-        answer = self.web.ask("GET", "/admin/serverinfo", headers=headers, pauses=self._pauses)
-        return dict(self.web.json(answer).get("themes", {})) if answer.status_code == requests.codes.ok else {}
+        answer = self._sent("GET", "/admin/serverinfo")
+        return {} if answer.status_code in (403, 404) else dict(self.web.json(answer).get("themes", {}))
 
     def realm(self) -> dict[str, Any]:
         return dict(self.get("", what=f"realm {self.realm_name}"))

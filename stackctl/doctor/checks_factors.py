@@ -20,7 +20,7 @@ def login_flows(seen: Observed) -> Iterator[Finding]:
     flows = seen.spec.realm.flows if seen.spec is not None else ()
     if not flows or seen.settings is None or seen.realm_admin is None:
         return
-    admin, fix = seen.realm_admin, f"stackctl up --stack {seen.stack}"
+    admin, fix = seen.realm_admin, seen.remake("")
     kind, declared = _declared(seen.settings.realm)
     realm = admin.realm()
     other = {flow.binding: str(realm.get(flow.binding)) for flow in flows if realm.get(flow.binding) != flow.alias}

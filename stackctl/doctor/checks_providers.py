@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography import x509
+from mlflow_sso_client.errors import NotAdminError
 
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
@@ -24,14 +25,23 @@ def identity_provider(seen: Observed) -> Iterator[Finding]:
     admin = seen.realm_admin
     if admin is None:
         return
-    there = {row["alias"]: row for row in admin.get("/identity-provider/instances")}
     declared = seen.settings.realm.identity_providers if seen.settings is not None else ()
+    try:
+        there = {row["alias"]: row for row in admin.get("/identity-provider/instances")}
+    except NotAdminError:
+        # A realm of somebody else's, whose providers this account need not see.
+        if declared:
+            raise
+        return
     for one in declared:
         found = there.get(one.alias)
-        if found is None or not found.get("enabled", True):
-            evidence = f"Keycloak has no provider {one.alias}" if found is None else f"{one.alias} is switched off"
-            cause = "somebody did so in Keycloak, or the last `up` ended early; nobody of it can log in"
-            yield Finding("identity-provider", evidence, cause, f"stackctl up --stack {seen.stack}")
+        if found is None:
+            cause = "somebody removed it in Keycloak, or the last `up` ended early; nobody of it can log in"
+            yield Finding("identity-provider", f"Keycloak has no provider {one.alias}", cause, seen.remake(""))
+        elif not found.get("enabled", True):
+            cause = "somebody switched it off in Keycloak, and `up` leaves it so; nobody of it can log in"
+            fix = f"Keycloak's console: Identity providers, {one.alias}, Enabled; or take it out of the settings"
+            yield Finding("identity-provider", f"{one.alias} is switched off", cause, fix)
     numbers = {one.alias: i for i, one in enumerate(declared)}
     for alias, row in there.items():
         if row.get("enabled", True) and row["providerId"] == "saml":
@@ -45,11 +55,15 @@ def _certificates(stack: str, alias: str, config: dict[str, Any], number: int | 
     if config.get("useMetadataDescriptorUrl") == "true" or config.get("validateSignature") != "true" or not texts:
         return
     now = datetime.now(UTC)
-    times = [_times(text) for text in texts]
-    if any(start <= now and end > now + SOON for start, end in times):
+    times = sorted(map(_times, texts))
+    covered = now
+    for start, end in times:
+        # One takes the other's place.
+        covered = max(covered, end) if start <= covered else covered
+    if covered > now + SOON:
         return
     said = "; ".join(_told(start, end, now) for start, end in times)
-    when = "from that day on " if any(start <= now < end for start, end in times) else ""
+    when = f"from {covered:%Y-%m-%d} on " if covered > now else ""
     cause = f"{when}Keycloak takes no answer that is signed with it: nobody of the provider can log in"
     where = "the provider's page in Keycloak" if number is None else f"realm.identityProviders[{number}].saml"
     fix = f"add the provider's next certificate to {where}"

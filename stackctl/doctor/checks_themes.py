@@ -23,4 +23,6 @@ def themes(seen: Observed) -> Iterator[Finding]:
         evidence = f"{THEMES[kind]} of the realm is {realm[THEMES[kind]]}, and Keycloak has {names}"
         cause = "there is no such theme in its image, or on its server, and it shows its own in place of it"
         fix = f"realm.themes.{kind} in the settings of stack {seen.stack}, then stackctl up --stack {seen.stack}"
+        if seen.spec is None or THEMES[kind] not in seen.spec.realm.themes:
+            fix = "another one in Keycloak's console: Realm settings, Themes"
         yield Finding("theme", evidence, cause, fix)

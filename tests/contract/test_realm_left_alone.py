@@ -364,6 +364,14 @@ def test_themes_that_are_declared_are_written_and_the_others_stay() -> None:
     assert {"accountTheme"} == {"accountTheme", "loginTheme", "emailTheme"} & {*ignored}
 
 
+def test_a_theme_that_the_realm_has_already_stops_no_update() -> None:
+    there: There = {
+        (kept.REALM.read, "mlflow"): {"loginTheme": "acme", "emailTheme": "acme"},
+        ("themes", ""): {"login": [{"name": "keycloak.v2"}]},
+    }
+    assert fresh_run(THEMED, there=there).of_type(REALM)["realm"].inputs["loginTheme"] == "acme"
+
+
 @pytest.mark.usefixtures("forgotten")
 def test_a_theme_that_keycloak_does_not_have_is_refused_before_the_realm_is_written() -> None:
     there: There = {("themes", ""): {"login": [{"name": "keycloak.v2"}], "email": [{"name": "acme"}]}}

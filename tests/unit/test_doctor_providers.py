@@ -54,11 +54,13 @@ def stack(*certificates: str) -> tuple[Observed, FakeRealm]:
         ([(-1, 100)], None),
         ([(-1, 100), (-100, -1)], None),
         ([], None),
+        ([(-100, 3), (2, 100)], None),
         ([(-100, -1)], "ended on"),
         ([(-100, 3)], "ends on"),
+        ([(-100, 3), (5, 100)], "ends on"),
         ([(-100, -1), (2, 100)], "ended on {}; its certificate can be used from {} on"),
     ],
-    ids=["fine", "rotated", "metadata", "ended", "soon", "none now"],
+    ids=["fine", "rotated", "metadata", "in turn", "ended", "soon", "with a gap", "none now"],
 )
 def test_a_certificate_that_ends_is_told_in_time(days: list[tuple[int, int]], told: str | None) -> None:
     seen, _ = stack(*(certificate(*one) for one in days))
@@ -70,7 +72,7 @@ def test_a_certificate_that_ends_is_told_in_time(days: list[tuple[int, int]], to
         assert told.format(*dates) in found[0].evidence
         assert dates[0] in found[0].evidence
         assert "realm.identityProviders[0].saml.certificates" in found[0].fix
-        assert ("from that day on" in found[0].cause) == (told == "ends on")
+        assert (f"from {dates[0]} on Keycloak" in found[0].cause) == (told == "ends on")
 
 
 def test_one_that_somebody_put_into_keycloak_is_looked_at_too() -> None:
@@ -91,7 +93,8 @@ def test_a_provider_that_is_gone_or_off_is_told() -> None:
     realm.providers["acme"]["enabled"] = False
     (off,) = identity_provider(seen)
     assert "acme is switched off" in off.evidence
+    assert "Identity providers, acme, Enabled" in off.fix, "`up` leaves it so"
     del realm.providers["acme"]
     (gone,) = identity_provider(seen)
     assert "no provider acme" in gone.evidence
-    assert "stackctl up" in gone.fix
+    assert gone.fix == f"pulumi up --refresh --stack {seen.stack}", "the engine does not look for it by itself"

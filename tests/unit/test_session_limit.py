@@ -53,6 +53,7 @@ def test_with_a_limit_alone_whoever_has_a_code_is_asked_for_it() -> None:
             ("REQUIRED", "conditional-credential", "webauthn-passwordless", "false"),
             ("REQUIRED", "conditional-user-configured"),
             ("ALTERNATIVE", "auth-otp-form"),
+            ("ALTERNATIVE", "webauthn-authenticator"),
         ],
     )
     assert flow(tree, "directGrantFlow")[2] == (

@@ -44,6 +44,13 @@ def test_one_that_keycloak_does_not_have_is_named_with_those_that_it_has() -> No
     assert list(unknown(wanted, Actual(cast("KeycloakAdmin", realm)))) == []
 
 
+def test_one_that_the_realm_has_already_stops_no_change() -> None:
+    wanted = document(themes=DECLARED)
+    realm = FakeRealm(document())
+    realm.settings["loginTheme"] = "acme"
+    assert list(unknown(wanted, Actual(cast("KeycloakAdmin", realm)))) == []
+
+
 def test_keycloak_is_not_asked_where_no_theme_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     realm = FakeRealm(document())
     monkeypatch.setattr(realm, "themes", lambda: pytest.fail("nobody needs to know"))
@@ -66,6 +73,7 @@ def test_the_doctor_finds_one_that_was_set_in_the_console_too() -> None:
     (found,) = themes(seen)
     assert found.id == "theme"
     assert found.evidence == "emailTheme of the realm is gone, and Keycloak has base, keycloak"
+    assert "console" in found.fix, "no setting says so"
 
 
 @pytest.mark.parametrize(("status", "told"), [(200, {"login": [{"name": "base"}]}), (403, {}), (404, {})])
