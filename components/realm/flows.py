@@ -213,36 +213,27 @@ def _has(role: str, *, negate: bool = False) -> Execution:
     return Execution("conditional-user-role", config={"condUserRole": role, "negate": str(negate).lower()})
 
 
+def _where_there(name: str, *steps: Execution, unless: tuple[str, ...] = ()) -> Execution:
+    """Steps for those who have what the steps ask for. unless: kinds of credentials that leave them out, once used."""
+    first = (_not_used(*unless),) if unless else ()
+    configured = Execution("conditional-user-configured")
+    return Execution(name=name, requirement=CONDITIONAL, steps=(*first, configured, *steps))
+
+
 # What asks for each kind. One that was switched off counts where somebody has it: else a password would be enough to
 # set up the other one.
 _KINDS = {CODE: "auth-otp-form", PASSKEY: "webauthn-authenticator-passwordless"}
-_HAS_ONE = Execution(
-    name="has-one",
-    requirement=CONDITIONAL,
-    steps=(
-        _not_used(PASSKEY),
-        Execution("conditional-user-configured"),
-        *(Execution(one, ALTERNATIVE) for one in _KINDS.values()),
-    ),
-)
+_HAS_ONE = _where_there("has-one", *(Execution(one, ALTERNATIVE) for one in _KINDS.values()), unless=(PASSKEY,))
 # As in Keycloak's own flow: whoever has a code is asked for it, and nobody beside a passkey. A security key, which
 # Keycloak has switched off there, counts as well: a realm may have switched it on.
-_HAS_CODE = Execution(
-    name="has-code",
-    requirement=CONDITIONAL,
-    steps=(
-        _not_used(PASSKEY),
-        Execution("conditional-user-configured"),
-        Execution("auth-otp-form", ALTERNATIVE),
-        Execution("webauthn-authenticator", ALTERNATIVE),
-    ),
+_HAS_CODE = _where_there(
+    "has-code",
+    Execution("auth-otp-form", ALTERNATIVE),
+    Execution("webauthn-authenticator", ALTERNATIVE),
+    unless=(PASSKEY,),
 )
 _PASSWORD = (Execution("direct-grant-validate-username"), Execution("direct-grant-validate-password"))
-_SENDS_CODE = Execution(
-    name="others",
-    requirement=CONDITIONAL,
-    steps=(Execution("conditional-user-configured"), Execution("direct-grant-validate-otp")),
-)
+_SENDS_CODE = _where_there("others", Execution("direct-grant-validate-otp"))
 # A link in a mail leads to another password, and to no login. Whoever has a factor is asked for it: whatever sent the
 # browser here can ask for another one to be set up afterwards (`kc_action`).
 _MAILED = (
@@ -251,12 +242,4 @@ _MAILED = (
 )
 _RESET = (*_MAILED, _HAS_ONE, Execution("reset-password"))
 # Keycloak's own but for the login, which would not be counted.
-_RESET_ALONE = (
-    *_MAILED,
-    Execution("reset-password"),
-    Execution(
-        name="has-code",
-        requirement=CONDITIONAL,
-        steps=(Execution("conditional-user-configured"), Execution("reset-otp")),
-    ),
-)
+_RESET_ALONE = (*_MAILED, Execution("reset-password"), _where_there("has-code", Execution("reset-otp")))
