@@ -62,17 +62,16 @@ def build(
         return wanted
     with _lock():
         builder = Builder(known, chosen or {}, source, _bundle(ca_bundle), progress)
-        sources = SEED_SOURCES if SEEDED in wanted and missing([wanted[SEEDED]]) else ()
-        needed = {name: tag for name, tag in every.items() if name in wanted or name in sources}
-        absent = missing(needed.values())
-        todo = [name for name, tag in needed.items() if tag in absent]
+        absent = missing(every.values())
+        sources = SEED_SOURCES if wanted.get(SEEDED) in absent else ()
+        todo = [name for name, tag in every.items() if tag in absent and (name in wanted or name in sources)]
         for number, name in enumerate(todo, start=1):
             started = time.monotonic()
             seconds = known.images[name].seconds if name in known.images else SECONDS[name]
             about = f" (about {seconds} s)" if seconds else ""
-            progress(f"[{number}/{len(todo)}] {needed[name]}: building{about}")
-            builder.make(name, needed[name])
-            progress(f"[{number}/{len(todo)}] {needed[name]}: built in {time.monotonic() - started:.0f} s")
+            progress(f"[{number}/{len(todo)}] {every[name]}: building{about}")
+            builder.make(name, every[name])
+            progress(f"[{number}/{len(todo)}] {every[name]}: built in {time.monotonic() - started:.0f} s")
     return wanted
 
 
