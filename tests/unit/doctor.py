@@ -8,10 +8,15 @@ from typing import Any
 
 import requests
 
+from components.realm.document import realm_import
+from components.realm.spec import realm_spec
+from components.stack import stack_spec
 from platforms.running import EXEC_SECONDS, Answer, Instance, Trouble
 from platforms.workload import Workload
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
+from tests.samples import settings
+from tests.unit.fake_realm import FakeRealm, apply
 
 
 @dataclass
@@ -64,3 +69,14 @@ def mlflow(**env: str) -> Instance:
 
 def ids(found: Iterator[Finding]) -> list[str]:
     return [finding.id for finding in found]
+
+
+def with_realm(declared: Mapping[str, Any]) -> tuple[Observed, FakeRealm]:
+    """A stack with these settings of the realm, and its realm after `up`."""
+    sample = settings({"realm": dict(declared)})
+    wanted, none = (realm_import(realm_spec(one), lambda _: "x") for one in (sample, settings()))
+    realm = FakeRealm(none)
+    apply(realm, wanted, none)
+    seen = observed(settings=sample, spec=stack_spec(sample))
+    seen.__dict__["realm_admin"] = realm
+    return seen, realm

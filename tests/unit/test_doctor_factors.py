@@ -6,15 +6,11 @@ from typing import Any
 
 import pytest
 
-from components.realm.document import realm_import
 from components.realm.flows import BUILT_IN
-from components.realm.spec import realm_spec
-from components.stack import stack_spec
 from stackctl.doctor.checks_factors import login_flows
 from stackctl.doctor.observed import Observed
-from tests.samples import settings
-from tests.unit.doctor import observed
-from tests.unit.fake_realm import FakeRealm, apply
+from tests.unit.doctor import with_realm
+from tests.unit.fake_realm import FakeRealm
 
 
 @pytest.mark.parametrize(
@@ -70,10 +66,4 @@ def test_a_limit_of_sessions_that_is_passed_by_is_told() -> None:
 
 def stack(required: str, **more: Any) -> tuple[Observed, FakeRealm]:
     """A stack, and its realm after `up`."""
-    sample = settings({"realm": {"secondFactor": {"required": required}, **more}})
-    wanted, none = (realm_import(realm_spec(one), lambda _: "x") for one in (sample, settings()))
-    realm = FakeRealm(none)
-    apply(realm, wanted, none)
-    seen = observed(settings=sample, spec=stack_spec(sample))
-    seen.__dict__["realm_admin"] = realm
-    return seen, realm
+    return with_realm({"secondFactor": {"required": required}, **more})

@@ -13,14 +13,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from components.realm.document import realm_import
-from components.realm.spec import realm_spec
-from components.stack import stack_spec
 from stackctl.doctor.checks_providers import identity_provider
 from stackctl.doctor.observed import Observed
-from tests.samples import settings
-from tests.unit.doctor import observed
-from tests.unit.fake_realm import FakeRealm, apply
+from tests.unit.doctor import with_realm
+from tests.unit.fake_realm import FakeRealm
 
 NONE = base64.b64encode(b"no certificate").decode()
 
@@ -39,13 +35,7 @@ def stack(*certificates: str) -> tuple[Observed, FakeRealm]:
     saml: dict[str, Any] = {"entityId": "https://id.acme.example/saml", "loginUrl": "https://id.acme.example/login"}
     saml |= {"certificates": [*certificates]} if certificates else {"metadataUrl": "https://id.acme.example/meta"}
     provider = {"alias": "acme", "kind": "saml", "displayName": "Acme", "saml": saml, "defaultGroups": ["mlflow-users"]}
-    sample = settings({"realm": {"identityProviders": [provider]}})
-    wanted, none = (realm_import(realm_spec(one), lambda _: "x") for one in (sample, settings()))
-    realm = FakeRealm(none)
-    apply(realm, wanted, none)
-    seen = observed(settings=sample, spec=stack_spec(sample))
-    seen.__dict__["realm_admin"] = realm
-    return seen, realm
+    return with_realm({"identityProviders": [provider]})
 
 
 @pytest.mark.parametrize(
