@@ -25,6 +25,7 @@ from platforms.workload import (
     bash_http_check,
 )
 from settings import Settings, behind_proxy, published_port
+from settings.derived import KEYCLOAKS_CONNECTIONS
 from settings.model import Egress, Tls
 from settings.realm import Realm
 from settings.versions import image
@@ -172,7 +173,7 @@ def _variables(settings: Settings) -> dict[str, str]:
         "KC_DB_URL": database.jdbc_url,
         "KC_DB_USERNAME": database.role,
         # A few connections are plenty for one server and keep its memory small. Logins that wait hold up to 15.
-        "KC_DB_POOL_MAX_SIZE": "20",
+        "KC_DB_POOL_MAX_SIZE": str(KEYCLOAKS_CONNECTIONS),
         "KC_HOSTNAME": settings.keycloak.url,
         "KC_HOSTNAME_BACKCHANNEL_DYNAMIC": "true",
         # Containers of the stack speak plain HTTP on their own network; people never see that port

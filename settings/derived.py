@@ -10,7 +10,7 @@ from settings.types import is_loopback, port_of
 # What a database server takes; some are left to people. Keycloak's pool is of so many for each of its servers.
 CONNECTIONS = 200
 _RESERVED_CONNECTIONS = 10
-_KEYCLOAKS_CONNECTIONS = 20
+KEYCLOAKS_CONNECTIONS = 20
 # A request of MLflow's may hold two connections to each of its two databases.
 _CONNECTIONS_OF_A_TURN = 4
 MOST_TURNS = 8
@@ -115,7 +115,7 @@ def job_connections(settings: Settings) -> int:
 
 def server_turns(settings: Settings) -> int:
     """How many requests each process of MLflow's server answers at once; 0 where there are more than connections."""
-    keycloak = _KEYCLOAKS_CONNECTIONS * settings.keycloak.replicas if shares_keycloaks_database(settings) else 0
+    keycloak = KEYCLOAKS_CONNECTIONS * settings.keycloak.replicas if shares_keycloaks_database(settings) else 0
     others = _RESERVED_CONNECTIONS + keycloak + job_connections(settings)
     connections = (CONNECTIONS - others) // server_processes(settings)
     most = MOST_TURNS if connections >= MOST_TURNS * _CONNECTIONS_OF_A_TURN + _KEPT_CONNECTIONS else MOST_TURNS - 1

@@ -21,8 +21,8 @@ from components.realm.ldap import reason
 
 PAGE = 100
 # Seconds before a request is repeated that a server answered 5xx: connections to a database that was away are
-# renewed one by one, each by the request that fails with it.
-PAUSES = (1.0, 2.0, 4.0)
+# renewed one by one, each by the request that fails with it, and its pool has 20 of them (KC_DB_POOL_MAX_SIZE).
+PAUSES = (*[0.5] * 4, *[1.0] * 8, *[2.0] * 8)
 _REPEATABLE = ("GET", "PUT")
 
 

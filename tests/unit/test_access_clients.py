@@ -18,7 +18,8 @@ from mlflow_sso_client.errors import (
     UnknownNameError,
 )
 
-from stackctl.clients.keycloak_admin import PAGE, KeycloakAdmin, Provisioner
+from settings.derived import KEYCLOAKS_CONNECTIONS
+from stackctl.clients.keycloak_admin import PAGE, PAUSES, KeycloakAdmin, Provisioner
 from stackctl.clients.mlflow_api import MlflowApi
 from stackctl.people import sessions
 from stackctl.people.connection import Access
@@ -75,6 +76,10 @@ class TestKeycloakAdmin:
         server.routes[MASTER] = lambda asked: next(logins)
         server.routes[f"{method} {ADMIN}"] = lambda asked: next(answers)
         assert keycloak.request(method, "").status_code == 200
+
+    def test_as_many_are_asked_past_as_a_pool_has_connections(self) -> None:
+        assert len(PAUSES) == KEYCLOAKS_CONNECTIONS
+        assert sum(PAUSES) <= 30, "what stays is told while somebody still waits for it"
 
     def test_an_error_that_stays_is_told(self, server: Fake, keycloak: KeycloakAdmin) -> None:
         server.routes[f"GET {ADMIN}"] = 500, {}

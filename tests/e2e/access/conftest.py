@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Client, Stack
-from tests.e2e.people import Person
+from tests.e2e.people import Person, keycloak_of
 
 # Seconds an access token lives here: short, so that a test sees several of them.
 LIFETIME = 15
@@ -48,6 +48,15 @@ def bob(short: Stack, tmp_path: Path) -> Iterator[Person]:
     helper = Person(short, "alice", tmp_path / "helper")
     helper.log_in()
     helper.run("users", "enable", "bob")
+
+
+@pytest.fixture
+def long_tokens(short: Stack) -> Iterator[None]:
+    """Access tokens that outlive a test, so that one which is refused was refused for its owner's sake."""
+    keycloak = keycloak_of(short.outputs())
+    keycloak.request("PUT", "", json={"accessTokenLifespan": LONGEST})
+    yield
+    keycloak.request("PUT", "", json={"accessTokenLifespan": LIFETIME})
 
 
 @pytest.fixture

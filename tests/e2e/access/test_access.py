@@ -202,6 +202,7 @@ class TestRevokeEverything:
         time.sleep(LIFETIME)
         assert bob.mlflow(access_token) == 401
 
+    @pytest.mark.usefixtures("long_tokens")
     def test_a_disabled_user_is_out_at_once(self, alice: Person, bob: Person) -> None:
         alice.log_in()
         bob.log_in()
@@ -258,6 +259,7 @@ class TestMend:
         assert self.groups(keycloak, "bob") == {"mlflow-users"}
         assert "Nothing differs" in alice.run("users", "mend", "bob").stderr
 
+    @pytest.mark.usefixtures("long_tokens")
     def test_an_account_of_somebody_who_is_gone_ends(self, alice: Person, bob: Person) -> None:
         alice.log_in()
         keycloak, name = keycloak_of(alice.stack.outputs()), f"guest-{secrets.token_hex(4)}"
