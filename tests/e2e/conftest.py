@@ -55,18 +55,24 @@ def _lateness(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine in turn; the tests of one that is not here are skipped, with the reason."""
+    """Each engine in turn; the tests of one that is not here are skipped, with the reason.
+
+    A test that asks for `render` has a stack of rendered files on the cluster.
+    """
     name = str(request.param)
     if name == "pulumi":
         reason = pulumi_cli.unavailable()
         if reason:
             pytest.skip(reason)
+    elif name == "render":
+        cluster_or_skip()
     return name
 
 
 @pytest.fixture(scope="session")
 def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack.make(engine, tmp_path_factory.mktemp(engine), realm=DECLARED).running() as made:
+    cluster = {"platform": "kubernetes", "kubernetes": {"mesh": {"enabled": has_istio()}}} if engine == "render" else {}
+    with Stack.make(engine, tmp_path_factory.mktemp(engine), realm=DECLARED, **cluster).running() as made:
         yield made
 
 

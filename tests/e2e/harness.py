@@ -95,6 +95,15 @@ class Stack:
     def container(self, workload: str) -> str:
         return f"{self.physical}-{workload}"
 
+    def inside(self, workload: str, *command: str, given: str | None = None) -> str:
+        """What a command prints in a workload's container, of which there is one, on either target."""
+        where: tuple[str, ...] = ("docker", "exec", "-i", self.container(workload))
+        if self.config.get("platform") == "kubernetes":
+            where = ("kubectl", "exec", "-i", "-n", self.physical, f"service/{workload}", "--")
+        done = subprocess.run((*where, *command), input=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command[0]} in {workload} exited {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
     def logs(self, workload: str) -> str:
         """The last lines that a container wrote, or why there are none."""
         command = ("docker", "logs", "--tail", "60", self.container(workload))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 import requests
 
 from tests.e2e.asking import V2
-from tests.e2e.harness import TIMEOUT, Client, Stack, run_in
+from tests.e2e.harness import TIMEOUT, Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
 from tests.e2e.login import submit_login
 from tests.matrix import server
@@ -39,7 +38,7 @@ os.environ.update(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 def _printed(stack: Stack, script: str) -> str:
     """What a script prints that imports the application as the process has it that serves."""
-    return run_in(stack.container("mlflow"), "/opt/mlflow/bin/python", "-c", ENVIRONMENT + script)
+    return stack.inside("mlflow", "/opt/mlflow/bin/python", "-c", ENVIRONMENT + script)
 
 
 def routes(stack: Stack) -> set[str]:
@@ -56,12 +55,10 @@ def digest(stack: Stack) -> dict[str, str]:
     """What the databases of MLflow and its plugin hold, table by table, and the names of all artifacts."""
     found: dict[str, str] = {}
     for database in ("mlflow", "oidc"):
-        script = f"PGPASSWORD=$POSTGRES_PASSWORD exec psql -qAt -h 127.0.0.1 -U postgres -d {database}"
-        command = ("docker", "exec", "-i", stack.container("postgres"), "bash", "-c", script)
-        done = subprocess.run(command, input=server.DIGESTS, capture_output=True, text=True, check=True)
-        assert not done.stderr, done.stderr
-        found |= server.digests(database, done.stdout)
-    files = run_in(stack.container("mlflow"), "find", "/mlflow/artifacts", "-type", "f", "-printf", "%p %s %T@\\n")
+        psql = f"psql -qAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres -d {database}"
+        script = f"PGPASSWORD=$POSTGRES_PASSWORD exec {psql}"
+        found |= server.digests(database, stack.inside("postgres", "bash", "-c", script, given=server.DIGESTS))
+    files = stack.inside("mlflow", "find", "/mlflow/artifacts", "-type", "f", "-printf", "%p %s %T@\\n")
     found["artifacts"] = hashlib.sha256("\n".join(sorted(files.splitlines())).encode()).hexdigest()
     return found
 

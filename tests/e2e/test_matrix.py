@@ -22,8 +22,9 @@ from tests.matrix.world import World
 # CI asks each route as those on both sides of its line and one more; MATRIX=every asks it as everybody.
 EVERY = os.environ.get("MATRIX") == "every"
 
-# The image is the same whatever brought it up.
-pytestmark = pytest.mark.parametrize("engine", ["compose"], indirect=True)
+# The image is the same whatever brought it up, so CI asks one engine's; MATRIX=every asks each that is here.
+ENGINES = ("compose", "pulumi", "render") if EVERY else ("compose",)
+pytestmark = pytest.mark.parametrize("engine", ENGINES, indirect=True)
 
 
 @pytest.fixture(scope="module")
