@@ -52,8 +52,12 @@ class Sly:
         after = self._matrix.digest()
         return faults + [f"a spelling changed {name}" for name in sorted(after) if before.get(name) != after[name]]
 
+    def _new(self) -> dict[str, str]:
+        """What each request names anew, where a plain user asks."""
+        return {**self._world.new(), "caller": self._world.names[PLAIN], "hidden": self._mine.hidden}
+
     def _spelled(self, row: Row, name: str) -> str:
-        values = {**self._world.values, **self._world.new()}
+        values = {**self._world.values, **self._new()}
         address, _, query = filled(row.path, values).partition("?")
         path = SPELLINGS[name](f"{row.prefixes[0]}{address}") + (f"?{query}" if query else "")
         headers = filled(dict(row.headers), values)
@@ -74,7 +78,7 @@ class Sly:
         return faults + [f"{read} is another one afterwards" for read in before if before[read] != after[read]]
 
     def _confused(self, row: Row, number: int, *, every: bool) -> list[str]:
-        new = {**self._world.new(), "caller": self._world.names[PLAIN], "hidden": self._mine.hidden}
+        new = self._new()
         ways = list(confused(row, {**self._world.values, **new}, {**self._mine.values, **new}))
         # Of many ways to confuse a row three are tried, others with each row.
         chosen = ways if every or len(ways) <= 3 else [ways[(number + step) % len(ways)] for step in (0, 5, 9)]
