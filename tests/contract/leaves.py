@@ -10,6 +10,7 @@ ALLOWED: Mapping[tuple[str, str], str] = {
     ("NetworkPolicy", "spec.ingress"): "a caller reaches the ports meant for it alone; changed in place",
     ("NetworkPolicy", "spec.egress"): "the same, from the other side; changed in place",
     ("AuthorizationPolicy", "spec.rules"): "in the mesh as well; changed in place",
+    ("Service", "spec.publishNotReadyAddresses"): "what waits for a database connects as soon as it listens; in place",
     ("HTTPRoute", "spec.rules"): "a Gateway lets large artifacts take their time; changed in place",
     ("Ingress", "metadata.annotations"): "a controller that is known does so too; changed in place",
 }

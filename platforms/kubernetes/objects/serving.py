@@ -33,7 +33,7 @@ def stateful_set(plan: KubernetesPlan, workload: Workload, names: Mapping[str, A
     """What it is made of where an old pod has to be gone before a new one starts. names: as for a Deployment."""
     spec = _spec(plan, workload, template(plan, workload, names.get(secret_prefix(workload))))
     spec |= {"serviceName": workload.name, "updateStrategy": {"type": "RollingUpdate"}}
-    return _around(plan, workload, top(plan, workload, spec))
+    return _around(plan, workload, top(plan, workload, spec), alone=True)
 
 
 def serves(controller: Manifest) -> bool:
@@ -59,18 +59,18 @@ def _spec(plan: KubernetesPlan, workload: Workload, pods: Manifest) -> Manifest:
     return spec
 
 
-def _around(plan: KubernetesPlan, workload: Workload, controller: Manifest) -> list[Manifest]:
-    """What keeps its pods, with everything that comes before and after it."""
+def _around(plan: KubernetesPlan, workload: Workload, controller: Manifest, *, alone: bool = False) -> list[Manifest]:
+    """What keeps its pods, with everything that comes before and after it. alone: whether one pod follows another."""
     made = around(plan, workload)
     if workload.ports:
-        made.append(_service(plan, workload))
+        made.append(_service(plan, workload, alone=alone))
     made += [controller, _budget(plan, workload)]
     if workload.service.max_replicas is not None:
         made.append(_scaler(plan, workload, controller))
     return made + [route for port, way in workload.entrances for route in entrance_objects(plan, workload, port, way)]
 
 
-def _service(plan: KubernetesPlan, workload: Workload) -> Manifest:
+def _service(plan: KubernetesPlan, workload: Workload, *, alone: bool) -> Manifest:
     # Whoever may ask a waypoint for a Service reaches all of its ports; scrapers read at the pods.
     hidden = [port for port in workload.ports if port.metrics and workload in plan.guarded]
     ports = [
@@ -78,8 +78,9 @@ def _service(plan: KubernetesPlan, workload: Workload) -> Manifest:
         for p in workload.ports
         if p not in hidden
     ]
-    # Replicas that form a cluster find each other before they are ready to serve.
-    early = {"publishNotReadyAddresses": True} if workload.name in workload.callers else {}
+    # Replicas that form a cluster find each other before they are ready to serve. What runs one pod after the other has
+    # no other to serve in the place of one that is not ready, and who calls it connects as soon as it listens.
+    early = {"publishNotReadyAddresses": True} if alone or workload.name in workload.callers else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
