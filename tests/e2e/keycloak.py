@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from tests.e2e.harness import TIMEOUT
+from tests.e2e.harness import TIMEOUT, unbroken
 
 
 class KeycloakAdmin:
@@ -24,9 +24,12 @@ class KeycloakAdmin:
 
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
         """Call `path` below /admin/realms. Raises HTTPError when it is refused."""
-        headers = {"Authorization": f"Bearer {self._bearer()}"}
-        url = f"{self._url}/admin/realms{path}"
-        answer = requests.request(method, url, headers=headers, timeout=TIMEOUT, **more)
+
+        def ask() -> requests.Response:
+            headers = {"Authorization": f"Bearer {self._bearer()}"}
+            return requests.request(method, f"{self._url}/admin/realms{path}", headers=headers, timeout=TIMEOUT, **more)
+
+        answer = unbroken(ask) if method == "GET" else ask()
         answer.raise_for_status()
         return answer
 
@@ -35,7 +38,7 @@ class KeycloakAdmin:
         if time.monotonic() > self._good_until:
             form = {"grant_type": "password", "client_id": "admin-cli", **self._login}
             url = f"{self._url}/realms/master/protocol/openid-connect/token"
-            answer = requests.post(url, data=form, timeout=TIMEOUT)
+            answer = unbroken(lambda: requests.post(url, data=form, timeout=TIMEOUT))
             answer.raise_for_status()
             self._token = str(answer.json()["access_token"])
             self._good_until = time.monotonic() + answer.json()["expires_in"] / 2

@@ -14,8 +14,9 @@ from mlflow_sso_client.errors import AccessError
 
 from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_STACK
 from settings import PROJECT
-from tests.e2e.harness import Stack, docker, inspect
+from tests.e2e.harness import Client, Stack, docker, inspect
 from tests.e2e.people import keycloak_of
+from tests.e2e.waits import renew_connections
 
 WRONG = "not-the-secret-that-is-expected"
 
@@ -65,6 +66,8 @@ class Patient:
         """Wait until Keycloak and MLflow reach their databases."""
         self.wait(lambda: bool(self.admin.realm()))
         self.wait(lambda: requests.get(f"{self.outputs['mlflow_url']}/health/ready", timeout=5).status_code == 200)
+        # The doctor asks once, and takes no connection that broke for a reason.
+        renew_connections(Client(self.outputs))
 
     @staticmethod
     def wait(ready: Callable[[], bool], seconds: int = 120) -> None:

@@ -14,6 +14,7 @@ import requests
 from settings.catalogue import load_versions
 from tests.e2e.harness import TIMEOUT, WORKLOADS, Client, Stack, docker, eventually, inspect, run_in
 from tests.e2e.login import ui_session
+from tests.e2e.waits import renew_connections
 
 API = "/api/2.0/mlflow"
 MODEL = "SELECT id || ' ' || version FROM migration_model"
@@ -96,17 +97,18 @@ def test_a_restart_loses_nothing(stack: Stack, client: Client, kept: Kept, workl
     eventually(lambda: _serves(client), bool, f"the stack serves after {workload} was restarted")
     # A new login needs every part of the stack; a pool of connections may take a moment to notice the restart.
     fresh = eventually(lambda: _new_token(client), bool, f"a login after {workload} was restarted")
+    renew_connections(client)
     for token in (fresh, kept.token):
         answer = eventually(partial(_get, client, kept.experiment, token), _good, "the experiment")
         assert answer.json()["experiment"]["experiment_id"] == kept.experiment
-        assert client.mlflow(kept.artifact, token).content == b"kept"
+        eventually(partial(client.mlflow, kept.artifact, token), lambda found: found.content == b"kept", "the artifact")
     url = f"{client.outputs['mlflow_url']}{API}/experiments/get?experiment_id={kept.experiment}"
-    assert kept.browser.get(url, timeout=TIMEOUT, allow_redirects=False).status_code == 200
+    eventually(lambda: kept.browser.get(url, timeout=TIMEOUT, allow_redirects=False), _good, "the page's session")
     assert _keys(client) == kept.keys
     # Sessions of Keycloak are in its database.
     login = {"client_id": client.outputs["client_id"], "client_secret": client.outputs["client_secret"]}
-    again = client.grant(grant_type="refresh_token", refresh_token=kept.refresh_token, **login)
-    assert again.status_code == 200, again.text
+    form = {"grant_type": "refresh_token", "refresh_token": kept.refresh_token, **login}
+    eventually(lambda: client.grant(**form), _good, "the refresh token")
 
 
 def _get(client: Client, experiment: str, token: str) -> requests.Response:

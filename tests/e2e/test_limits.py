@@ -23,6 +23,7 @@ import requests
 from tests.bench.worst import spans
 from tests.e2e.asking import V2, Person, person
 from tests.e2e.harness import TIMEOUT, Client, Stack, docker, eventually, inspect, run_in
+from tests.e2e.waits import renew_connections
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1 << 20
@@ -309,7 +310,7 @@ def test_what_cannot_be_looked_up_is_told_as_such(stack: Stack, client: Client) 
         docker("start", stack.container("postgres"))
     eventually(lambda: bob.ask("GET", asked[0][1]).status_code, lambda status: status == 200, "it is found again", 60)
     # Keycloak learns as late that its connections were cut.
-    eventually(lambda: _logs_in(client), bool, "Keycloak serves again", 60)
+    renew_connections(client)
 
 
 @pytest.mark.restarts
@@ -336,13 +337,6 @@ def test_without_redis_everybody_is_answered_and_a_taken_grant_is_gone(
     for _ in range(8):
         assert bob.ask("GET", shown).status_code == 403
         time.sleep(1)
-
-
-def _logs_in(client: Client) -> bool:
-    try:
-        return bool(client.password_token("alice"))
-    except requests.HTTPError:
-        return False
 
 
 def _serves(client: Client) -> None:
