@@ -15,8 +15,9 @@ from tests.e2e.keycloak import KeycloakAdmin
 ENGINES = ("compose", "pulumi")
 
 
-# What the shared stack declares beside the sample users.
+# What the shared stack declares beside the sample users. The tests of a module share the tokens of two people.
 DECLARED = {
+    "lifetimes": {"accessTokenSeconds": 1500},
     "users": [{"username": "carol", "email": "carol@example.com", "firstName": "Carol", "lastName": "Outside"}],
     "serviceAccounts": [{"clientId": "trainer", "groups": ["mlflow-users"]}],
 }

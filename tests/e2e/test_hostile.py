@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -109,29 +110,46 @@ def test_many_headers_and_parameters_are_refused(client: Client) -> None:
     assert client.mlflow("/login?" + "a&" * 2500).status_code == 400
 
 
-def test_a_body_in_tiny_chunks_keeps_nobody_waiting(client: Client, bob: Person, experiment: str) -> None:
-    """A stranger's few hundred KB once kept everybody waiting for seconds."""
+@contextlib.contextmanager
+def _tiny_chunks(client: Client) -> Iterator[None]:
+    """Strangers who send bodies of as many chunks as bytes."""
     where = urlsplit(client.outputs["mlflow_url"])
     assert where.hostname
     assert where.port
     head = f"POST {V2}/runs/create HTTP/1.1\r\nHost: {where.netloc}\r\nTransfer-Encoding: chunked\r\n\r\n"
     lines = [socket.create_connection((where.hostname, where.port), timeout=TIMEOUT) for _ in range(4)]
-    shown = f"{V2}/experiments/get?experiment_id={experiment}"
-    assert bob.ask("GET", shown).status_code == 200
     try:
         for line in lines:
             line.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 line.send(head.encode() + b"1\r\nx\r\n" * 66_000)
-        taken = []
-        for _ in range(10):
-            start = time.monotonic()
-            assert bob.ask("GET", shown).status_code == 200
-            taken.append(time.monotonic() - start)
-        assert max(taken) < 1, taken
+        yield
     finally:
         for line in lines:
             line.close()
+
+
+def _slowest(bob: Person, experiment: str) -> float:
+    """Seconds that the slowest of ten answers took."""
+    taken = []
+    for _ in range(10):
+        start = time.monotonic()
+        assert bob.ask("GET", f"{V2}/experiments/get?experiment_id={experiment}").status_code == 200
+        taken.append(time.monotonic() - start)
+    return max(taken)
+
+
+def test_a_body_in_tiny_chunks_keeps_nobody_waiting(client: Client, bob: Person, experiment: str) -> None:
+    """A stranger's few hundred KB once kept everybody waiting for seconds, each time."""
+    found = []
+    for _ in range(3):
+        alone = _slowest(bob, experiment)
+        with _tiny_chunks(client):
+            beside = _slowest(bob, experiment)
+        if beside < max(1, 4 * alone):
+            return
+        found.append((alone, beside))
+    raise AssertionError(f"seconds alone and beside strangers: {found}")
 
 
 def test_a_body_in_chunks_is_whole(bob: Person, experiment: str) -> None:

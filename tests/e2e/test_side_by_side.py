@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from tests.e2e.keycloak import KeycloakAdmin
 
 # One that is judged, and as many as wait for it (images/keycloak/logins/Queue.java).
 MANY = 11
+# Seconds that each waits for its turn at most (images/keycloak/logins/QueuedLogins.java).
+PATIENCE = 15
 # How many wrong passwords are judged before nobody of that name is for a while (`BruteForce` of the realm).
 JUDGED = 10
 # invalid_grant (RFC 6749, section 5.2).
@@ -24,8 +27,15 @@ def at_once(one: Somebody, passwords: Iterable[str]) -> list[int]:
     outputs = one.client.outputs
     form = {"grant_type": "password", "client_id": outputs["client_id"], "username": one.name}
 
-    def ask(password: str) -> int:
+    def grant(password: str) -> int:
         return one.client.grant(client_secret=outputs["client_secret"], password=password, **form).status_code
+
+    def ask(password: str) -> int:
+        start = time.monotonic()
+        status = grant(password)
+        # A busy machine judges fewer than wait before their patience ends.
+        waited = status == REFUSED and time.monotonic() - start >= PATIENCE
+        return grant(password) if waited else status
 
     sent = list(passwords)
     with ThreadPoolExecutor(len(sent)) as pool:
