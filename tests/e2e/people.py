@@ -116,6 +116,11 @@ class Person:
     laptop: bool = False
 
     @property
+    def url(self) -> str:
+        """MLflow's, without a command that a token may not outlive."""
+        return str(self.stack.config["mlflow"]["url"])
+
+    @property
     def password(self) -> str:
         return str(self.stack.outputs()["users"][self.name]["password"])
 
@@ -171,8 +176,9 @@ class Person:
     def mlflow(self, token: str | None = None, **more: Any) -> int:
         """The status of a request for one's own account."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        url = self.stack.outputs()["mlflow_url"] + "/api/2.0/mlflow/users/current"
-        return requests.get(url, headers=headers, timeout=TIMEOUT, **more).status_code
+        return requests.get(
+            f"{self.url}/api/2.0/mlflow/users/current", headers=headers, timeout=TIMEOUT, **more
+        ).status_code
 
 
 def approve(command: tuple[str, ...], env: dict[str, str], username: str, password: str) -> str:

@@ -1,4 +1,4 @@
-"""A stack with short-lived access tokens, and the people who use it."""
+"""Stacks whose access tokens live as long as a test needs, and the people who use them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from tests.e2e.harness import Client, Stack
 from tests.e2e.people import Person, keycloak_of
 
-# Seconds an access token lives here: short, so that a test sees several of them.
+# Seconds an access token lives here: longer than any test, so that one which is refused was refused for another reason.
+LONG = 1800
+# Seconds it lives in a test that sees several of them, or the end.
 LIFETIME = 15
 # Seconds a session lives here in any case.
 LONGEST = 3600
@@ -19,13 +21,13 @@ SHORTER = 10
 
 
 @pytest.fixture(scope="session")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose access tokens are short-lived, with one service account."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with one service account."""
     made = Stack.make(
         "compose",
         tmp_path_factory.mktemp("access"),
         realm={
-            "lifetimes": {"accessTokenSeconds": LIFETIME, "ssoIdleSeconds": 600, "ssoMaxSeconds": LONGEST},
+            "lifetimes": {"accessTokenSeconds": LONG, "ssoIdleSeconds": LONG, "ssoMaxSeconds": LONGEST},
             "serviceAccounts": [{"clientId": "ci", "groups": ["mlflow-users"]}],
         },
     )
@@ -37,32 +39,32 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def alice(short: Stack, tmp_path: Path) -> Person:
-    return Person(short, "alice", tmp_path / "alice")
+def alice(shared: Stack, tmp_path: Path) -> Person:
+    return Person(shared, "alice", tmp_path / "alice")
 
 
 @pytest.fixture
-def bob(short: Stack, tmp_path: Path) -> Iterator[Person]:
+def bob(shared: Stack, tmp_path: Path) -> Iterator[Person]:
     """A plain user, let in again after a test that locked him out."""
-    yield Person(short, "bob", tmp_path / "bob")
-    helper = Person(short, "alice", tmp_path / "helper")
+    yield Person(shared, "bob", tmp_path / "bob")
+    helper = Person(shared, "alice", tmp_path / "helper")
     helper.log_in()
     helper.run("users", "enable", "bob")
 
 
 @pytest.fixture
-def long_tokens(short: Stack) -> Iterator[None]:
-    """Access tokens that outlive a test, so that one which is refused was refused for its owner's sake."""
-    keycloak = keycloak_of(short.outputs())
-    keycloak.request("PUT", "", json={"accessTokenLifespan": LONGEST})
-    yield
+def short_tokens(shared: Stack) -> Iterator[None]:
+    """Access tokens that end while a test waits."""
+    keycloak = keycloak_of(shared.outputs())
     keycloak.request("PUT", "", json={"accessTokenLifespan": LIFETIME})
+    yield
+    keycloak.request("PUT", "", json={"accessTokenLifespan": LONG})
 
 
 @pytest.fixture
-def laptop(short: Stack, tmp_path: Path) -> Person:
+def laptop(shared: Stack, tmp_path: Path) -> Person:
     """Alice on a machine without the stack's state."""
-    return Person(short, "alice", tmp_path / "laptop", laptop=True)
+    return Person(shared, "alice", tmp_path / "laptop", laptop=True)
 
 
 @pytest.fixture(scope="session")
