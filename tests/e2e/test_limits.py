@@ -23,7 +23,7 @@ import requests
 from tests.bench.worst import spans
 from tests.e2e.asking import V2, Person, person
 from tests.e2e.harness import TIMEOUT, Client, Stack, docker, eventually, inspect, run_in
-from tests.e2e.waits import renew_connections
+from tests.e2e.waits import PATIENCE, renew_connections
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1 << 20
@@ -213,12 +213,12 @@ def test_a_search_without_words_is_answered(bob: Person) -> None:
 
 def _ask(bob: Person, method: str, path: str, body: object = None, **more: object) -> requests.Response:
     """Asks as MLflow's client does, which repeats what is told to come later (`mlflow.utils.request_utils`)."""
-    for _ in range(5):
+    deadline = time.monotonic() + PATIENCE
+    while True:
         answer = bob.ask(method, path, body, **more)
-        if answer.status_code not in (429, 503):
-            break
+        if answer.status_code not in (429, 503) or time.monotonic() > deadline:
+            return answer
         time.sleep(int(answer.headers["Retry-After"]))
-    return answer
 
 
 def _one_of_a_sweep(bob: Person, experiment: str) -> list[int]:
