@@ -52,7 +52,7 @@ def asking(address: str, kind: str, namespace: str, name: str, labels: Mapping[s
 
     with grpc.insecure_channel(address) as channel:
         stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
-        answers = stub.StreamAggregatedResources(iter(questions.get, None), timeout=20)
+        answers = stub.StreamAggregatedResources(iter(questions.get, None), timeout=120)
 
         def ask(kind: str, names: Sequence[str] = ()) -> list[Any]:
             question = discovery_pb2.DiscoveryRequest(node=node, type_url=kind, resource_names=names)

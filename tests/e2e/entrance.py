@@ -52,7 +52,7 @@ if [[ -f /tmp/run ]]; then
   while kill -0 $old 2> /dev/null; do sleep 0.1; done
 fi
 touch /tmp/run
-for _ in {{1..100}}; do
+for _ in {{1..900}}; do
   (exec 3<> /dev/tcp/127.0.0.1/{port}) 2> /dev/null && exit 0
   sleep 0.2
 done
@@ -82,17 +82,23 @@ class Entrance:
         """Have Envoy serve what istiod makes of the `gateway` or the `ingress` of the stack in namespace `stack`."""
         labels = _GATEWAY_LABELS if kind == "gateway" else _INGRESS_LABELS
         found: list[dict[str, Any]] = []
+        # This takes as long as a conversation may, and so comes before it.
+        _know_extensions()
+        import grpc
 
         def complete() -> bool:
             with discovery.istiod() as istiod:
                 _wait_port(int(istiod.rpartition(":")[2]))
-                with discovery.asking(istiod, "router", self.namespace, GATEWAY, labels) as ask:
-                    made = _Compiler(ask, stack, self.port).configuration()
+                try:
+                    with discovery.asking(istiod, "router", self.namespace, GATEWAY, labels) as ask:
+                        made = _Compiler(ask, stack, self.port).configuration()
+                except grpc.RpcError:
+                    return False
             found[:] = [made]
             text = json.dumps(made)
             return all(f'"{host}"' in text for host in self.hosts)
 
-        until(complete, f"istiod's configuration for the {kind}", 60)
+        until(complete, f"istiod's configuration for the {kind}", 180)
         if self.forward is None:
             # Its image is one that the stack has brought to the cluster.
             run_pod(self.namespace, GATEWAY, ["bash", "-c", _RUN])
@@ -118,7 +124,6 @@ class _Compiler:
 
     def __init__(self, ask: discovery.Ask, stack: str, port: int) -> None:
         self._ask, self._stack, self._port = ask, stack, port
-        _know_extensions()
 
     def configuration(self) -> dict[str, Any]:
         listeners = [made for resource in self._ask(discovery.LISTENERS) if (made := self._listener(resource))]
@@ -292,7 +297,7 @@ def _pod_network() -> str:
 
 
 def _wait_port(port: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=2).close()

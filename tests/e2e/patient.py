@@ -137,4 +137,4 @@ class DockerPatient(Patient):
 
 def mend(finding: Mapping[str, str]) -> None:
     """Run the command that the finding names."""
-    subprocess.run(("bash", "-c", finding["fix"]), check=True, capture_output=True, timeout=120)
+    subprocess.run(("bash", "-c", finding["fix"]), check=True, capture_output=True, timeout=600)

@@ -30,6 +30,7 @@ from tests.e2e.cluster import (
 from tests.e2e.harness import SERVICES, Client, Stack
 from tests.e2e.keycloak import lifetime
 from tests.e2e.login import ui_session
+from tests.e2e.waits import renew_connections
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=10"
 # The pods of what serves: those of a job come and go.
@@ -98,7 +99,8 @@ def test_a_pod_that_is_killed_comes_back_and_loses_nothing(k8s: Stack, people: C
     kubectl("delete", "pod", "-n", k8s.physical, "-l", label, "--force", "--grace-period=0")
     until(lambda: pods(k8s).get(workload, before[workload]) != before[workload], f"another pod of {workload}")
     kubectl("wait", "-n", k8s.physical, "pod", "-l", label, "--for=condition=Ready", "--timeout=180s")
-    until(lambda: _works(people), f"a call after {workload} was killed", seconds=60)
+    until(lambda: _works(people), f"a call after {workload} was killed", seconds=180)
+    renew_connections(people)
 
 
 def test_programs_that_are_killed_all_at_once_start_again_and_keep_the_data(k8s: Stack, people: Client) -> None:
@@ -117,10 +119,11 @@ def test_programs_that_are_killed_all_at_once_start_again_and_keep_the_data(k8s:
     assert len(before) == len(uids) == len(SERVICES)
     with namespace(f"killer-{secrets.token_hex(3)}", **{"pod-security.kubernetes.io/enforce": "privileged"}) as where:
         kill_programs(where, list(uids.values()))
-        until(lambda: all(restarts()[name] > count for name, count in before.items()), "every program again", 120)
+        until(lambda: all(restarts()[name] > count for name, count in before.items()), "every program again", 180)
         kubectl("wait", "-n", k8s.physical, "pod", "-l", SERVING, "--for=condition=Ready", "--timeout=180s")
     assert pods(k8s) == uids
-    until(lambda: _works(people), "a call after all were killed", seconds=60)
+    until(lambda: _works(people), "a call after all were killed", seconds=180)
+    renew_connections(people)
     assert "Kept" in search(people, "alice")
     # A browser that was logged in still is.
     assert session.get(f"{people.outputs['mlflow_url']}{SEARCH}").status_code == 200

@@ -100,9 +100,9 @@ def ill(patient: Patient, mesh: bool) -> Iterator[None]:
     kubectl("create", "quota", "small", "--hard=pods=0", "-n", where)
     kubectl("delete", "pod", "-n", where, "-l", f"{LABEL_COMPONENT}=redis", "--force", "--grace-period=0")
     try:
-        until(lambda: "exceeded quota" in kubectl("get", "events", "-n", where), "the quota is felt", 20)
+        until(lambda: "exceeded quota" in kubectl("get", "events", "-n", where), "the quota is felt", 120)
         if mesh:
-            until(lambda: "AncestorNotBound" in kubectl("get", POLICIES, "-n", where, "-o", "json"), "istiod", 20)
+            until(lambda: "AncestorNotBound" in kubectl("get", POLICIES, "-n", where, "-o", "json"), "istiod", 120)
         yield
     finally:
         kubectl("delete", "quota", "small", "-n", where)
@@ -158,7 +158,7 @@ def test_failures_of_a_cluster_are_named_and_mended_as_told(patient: Patient, me
     stack.up()
     patient.settle()
     # A waypoint is given its time to start, with or without an image to start from.
-    until(lambda: set(patient.examine()) == usual, "nothing but the usual is found", 60)
+    until(lambda: set(patient.examine()) == usual, "nothing but the usual is found", 300)
 
 
 def _ill(gateway: dict[str, Any]) -> dict[str, Any]:

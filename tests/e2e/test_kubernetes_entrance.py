@@ -70,7 +70,7 @@ def way(request: pytest.FixtureRequest, edge: Entrance, stack: Stack) -> str:
     if kind == "ingress":
         create_certificate(stack.physical, edge.ca_file.parent)
     edge.serve(kind, stack.physical)
-    until(lambda: _answers(edge.url(0)) and _answers(edge.url(1)), f"both URLs by {kind}", 30)
+    until(lambda: _answers(edge.url(0)) and _answers(edge.url(1)), f"both URLs by {kind}", 180)
     return kind
 
 

@@ -96,7 +96,7 @@ def test_a_port_is_open_to_who_calls_it_and_to_nobody_else(up: Throwaway, server
     reaches(where, own["asker"], "keeper", 8080)
     with namespace(scrapers(up.stack)) as other:
         kubectl(
-            "run", "asking", "-n", other, f"--image={IMAGE}", "--image-pull-policy=IfNotPresent", "--", "sleep", "99"
+            "run", "asking", "-n", other, f"--image={IMAGE}", "--image-pull-policy=IfNotPresent", "--", "sleep", "999"
         )
         kubectl("wait", "-n", other, "pod/asking", "--for=condition=Ready", "--timeout=60s")
         if not enforces_policies(other, "asking"):

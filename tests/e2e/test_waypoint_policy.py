@@ -53,7 +53,7 @@ def waypoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted}))
         found: list[envoy.Compiled] = []
         with discovery.istiod() as address:
-            until(lambda: _compile(address, where, found), "istiod compiles the policy", 60)
+            until(lambda: _compile(address, where, found), "istiod compiles the policy", 180)
     with envoy.running(found[0], tmp_path_factory.mktemp("envoy")) as answering:
         yield answering
 

@@ -93,9 +93,9 @@ def throwaway(version: int, outside: Sequence[Outside]) -> tuple[Workload, ...]:
                     volumes=(), scratch=(Scratch("/scratch", 64),), outside=tuple(outside))  # fmt: skip
     stranger = replace(asker, name="stranger", uid=61003, secret_env={}, scratch=(), outside=())
     readings = (Reading("keeper", "data", "/kept"),)
-    sweep = replace(stranger, name="sweep", uid=61004, runs=Scheduled("* * * * *", timeout_seconds=30),
+    sweep = replace(stranger, name="sweep", uid=61004, runs=Scheduled("* * * * *", timeout_seconds=120),
                     args=("bash", "-c", _SWEEP), readings=readings, stop_seconds=8)  # fmt: skip
-    restore = replace(stranger, name="restore", uid=61005, runs=OnDemand(timeout_seconds=30), secret_env=secrets,
+    restore = replace(stranger, name="restore", uid=61005, runs=OnDemand(timeout_seconds=120), secret_env=secrets,
                       args=("bash", "-c", f"echo restored with ${{#TOKEN}} letters; exit {EXIT_CODE}"))  # fmt: skip
     late = replace(restore, name="late", runs=OnDemand(timeout_seconds=2), args=("sleep", "60"), secret_env={})
     return (keeper, asker, stranger, sweep, restore, late)
