@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from components.postgres import password_variable
 from components.realm.spec import GROUPS_MAPPER
 from settings.catalogue import refs
 from stackctl.clients.keycloak_admin import KeycloakAdmin
@@ -45,6 +46,19 @@ def test_a_healthy_stack_raises_no_alarm(patient: DockerPatient) -> None:
     assert patient.examine() == {}
 
 
+@pytest.fixture
+def well_again(patient: DockerPatient, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Puts back what a test that fails leaves in the database and the realm, for those that come after it."""
+    password = docker("exec", patient.stack.container("postgres"), "printenv", password_variable("mlflow")).strip()
+    before = request.session.testsfailed
+    yield
+    if request.session.testsfailed > before:
+        patient.sql(f"ALTER ROLE mlflow PASSWORD '{password}'")
+        patient.stack.up()
+        patient.settle()
+
+
+@pytest.mark.usefixtures("well_again")
 def test_what_is_wrong_in_the_database_and_the_realm_is_found_and_mended_as_told(patient: DockerPatient) -> None:
     url, server = patient.outputs["mlflow_url"], patient.client("mlflow")
     patient.sql(f"ALTER ROLE mlflow PASSWORD '{WRONG}'")
@@ -133,7 +147,8 @@ def test_grants_that_nobody_has_are_found(patient: DockerPatient) -> None:
 def _failed(stack: Stack) -> Iterator[bool]:
     """Whether each container that is there to fail has failed, for which a busy machine takes its time."""
     flaps, starves, sulks = (inspect(stack.container(f"extra-{role}")) for role in ("flaps", "starves", "sulks"))
-    yield flaps["RestartCount"] > 0
+    # As often as the doctor takes for a sign, whatever the program does as it looks.
+    yield flaps["RestartCount"] >= 3
     if starves["State"]["Status"] == "exited" and not starves["State"]["OOMKilled"]:
         # Docker sometimes hears from the kernel only after the container has ended, and then says nothing of it.
         docker("start", stack.container("extra-starves"))
@@ -151,7 +166,7 @@ def test_containers_that_stop_restart_starve_or_do_not_serve_are_found(patient: 
             patient.beside("flaps", "--restart", "always", *shell, "exit 3"),
             patient.beside("starves", "-m", "16m", "--memory-swap", "16m", *shell, "x=$(tr '\\0' a < /dev/zero)"),
             patient.beside("sulks", "--health-cmd", "false", "--health-interval", "1s", "--health-retries", "1",
-                          *shell, "sleep 100"),
+                          *shell, "sleep 1000"),
         ):  # fmt: skip
             until(lambda: all(_failed(patient.stack)), "the containers fail", 120)
             found = patient.examine()
