@@ -28,6 +28,8 @@ from tests.samples import settings
 # Seconds for one answer, on a machine that is busy with several stacks.
 TIMEOUT = 60
 Found = TypeVar("Found")
+# Asks a database ($1) something ($2), in the container of PostgreSQL, which knows the password.
+ASK = 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -q -h 127.0.0.1 -U postgres -d "$1" -Atc "$2"'
 # The plain stack as it is defined: what it runs, by name.
 DEFINED = {workload.name: workload for workload in stack_spec(settings()).workloads}
 # What is kept running, also by waiting for a time; and of these what serves.

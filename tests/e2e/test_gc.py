@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.asking import V2, V3, Person, new_trace, person
-from tests.e2e.harness import Client, Stack, run_in
+from tests.e2e.harness import ASK, Client, Stack, run_in
 
 # Its stack is the neighbour of that one, whose MLflow no other test uses.
 pytestmark = pytest.mark.parametrize("engine", ["compose"], indirect=True)
-# In the container, which knows the password.
-ASK = 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -q -h 127.0.0.1 -U postgres -d "$1" -Atc "$2"'
 DELETED = "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'deleted'"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from settings.derived import KEYCLOAKS_CONNECTIONS
-from tests.e2e.harness import Client, Found, eventually
+from tests.e2e.harness import ASK, Client, Found, Stack, eventually, run_in
 
 # Seconds until something has to be so at all. What bounds it is asserted of what `lasted` returns.
 PATIENCE = 300
@@ -31,6 +31,36 @@ def lasted(ask: Callable[[], Found], good: Callable[[Found], bool], what: str, s
 
     eventually(noted, good, what, PATIENCE)
     return last - since
+
+
+def _look(stack: Stack) -> str:
+    """When MLflow last began to ask Keycloak who is there; a look that took long is noted at its end, too."""
+    asked = "SELECT began_at FROM mlflow_sso_looks"
+    return run_in(stack.container("postgres"), "bash", "-c", ASK, "ask", "oidc", asked)
+
+
+def look_again(stack: Stack) -> None:
+    """Wait until MLflow has looked from beginning to end."""
+    for _ in range(2):
+        before = _look(stack)
+        eventually(lambda: _look(stack), before.__ne__, "the next look of MLflow's at Keycloak", PATIENCE)
+
+
+def looks(stack: Stack, ask: Callable[[], Found], good: Callable[[Found], bool], what: str) -> int:
+    """Wait for a good answer; how many looks had begun from now on when the last question was sent that got another."""
+    known, last = [_look(stack)], 0
+
+    def noted() -> Found:
+        nonlocal last
+        if (now := _look(stack)) != known[-1]:
+            known.append(now)
+        answer = ask()
+        if not good(answer):
+            last = len(known) - 1
+        return answer
+
+    eventually(noted, good, what, PATIENCE)
+    return last
 
 
 def renew_connections(client: Client) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Client, Stack
+from tests.e2e.harness import Stack
 from tests.e2e.people import Person, keycloak_of
 
 # Seconds an access token lives here: longer than any test, so that one which is refused was refused for another reason.
@@ -68,7 +68,7 @@ def laptop(shared: Stack, tmp_path: Path) -> Person:
 
 
 @pytest.fixture(scope="session")
-def short_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def short_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose access tokens are short-lived and whose MLflow is two processes, which have to agree."""
     made = Stack.make(
         "compose",
@@ -82,4 +82,4 @@ def short_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         },
     )
     with made.running():
-        yield Client(made.outputs())
+        yield made

@@ -13,19 +13,19 @@ from tests.e2e.access.conftest import LONG
 from tests.e2e.access.conftest import SHORTER as LIFETIME
 from tests.e2e.access.somebody import REFUSED, Somebody
 from tests.e2e.asking import V2, Person, person
-from tests.e2e.harness import Client
+from tests.e2e.harness import Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
 
-# Seconds after which MLflow has asked Keycloak who is there.
-LOOK = 60
+# Looks of MLflow's at Keycloak, the last of which has seen what happened before the first.
+LOOKS = 2
 ADMINS, USERS, OTHERS = "mlflow-admins", "mlflow-users", "mlflow-analysts"
 ADMINISTRATOR = "administrator"
 __all__ = ["LIFETIME"]
 
 
 @pytest.fixture(scope="module")
-def client(short_lived: Client) -> Client:
-    return short_lived
+def client(short_lived: Stack) -> Client:
+    return Client(short_lived.outputs())
 
 
 @pytest.fixture(scope="module")

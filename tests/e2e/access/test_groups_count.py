@@ -19,7 +19,7 @@ from tests.e2e.access.happening import (
     BEFORE,
     EVENTS,
     LIFETIME,
-    LOOK,
+    LOOKS,
     OTHERS,
     SILENT,
     USERS,
@@ -35,10 +35,10 @@ from tests.e2e.access.happening import (
 )
 from tests.e2e.access.somebody import REFUSED, Somebody
 from tests.e2e.asking import V2, Person
-from tests.e2e.harness import Client, eventually
+from tests.e2e.harness import Client, Stack, eventually
 from tests.e2e.keycloak import KeycloakAdmin
 from tests.e2e.keycloak import claims as claims_of
-from tests.e2e.waits import lasted
+from tests.e2e.waits import lasted, looks
 
 # One worker of pytest-xdist, and so one stack, for all of these.
 pytestmark = pytest.mark.xdist_group("groups")
@@ -109,7 +109,9 @@ def test_groups_count_at_the_next_token(some: Callable[..., Somebody], event: st
     assert ask() == after
 
 
-def test_a_personal_token_counts_though_its_owner_never_comes(some: Callable[..., Somebody]) -> None:
+def test_a_personal_token_counts_though_its_owner_never_comes(
+    some: Callable[..., Somebody], short_lived: Stack
+) -> None:
     """All events and kinds of owners at once, as each waits for the same look at Keycloak."""
     asked: dict[str, tuple[Callable[[], str], str]] = {}
     for event, (happen, group, after) in EVENTS.items():
@@ -121,25 +123,23 @@ def test_a_personal_token_counts_though_its_owner_never_comes(some: Callable[...
             stays = event == "disabled" and kind == "account"
             asked[f"{event} {kind}"] = partial(one.personal, token), BEFORE[group] if stays else after
             happen(one)
-    start = time.monotonic()
-    found = eventually(
-        lambda: {what: ask() for what, (ask, _) in asked.items()},
-        lambda found: found == {what: expected for what, (_, expected) in asked.items()},
-        "MLflow's look at Keycloak", LOOK,
-    )  # fmt: skip
-    assert time.monotonic() - start < LOOK, found
+    expected = {what: after for what, (_, after) in asked.items()}
+    spent = looks(
+        short_lived, lambda: {what: ask() for what, (ask, _) in asked.items()}, expected.__eq__, "what MLflow has seen"
+    )
+    assert spent <= LOOKS
 
 
-def test_who_is_enabled_again_comes_in_again(some: Callable[..., Somebody], client: Client) -> None:
+def test_who_is_enabled_again_comes_in_again(some: Callable[..., Somebody], short_lived: Stack, client: Client) -> None:
     one = some()
     token = one.personal_token()
     time.sleep(1.1)
     one.disable()
-    eventually(lambda: one.personal(token), lambda found: found == REFUSED, "the look", LOOK)
+    assert looks(short_lived, lambda: one.personal(token), REFUSED.__eq__, "the end") <= LOOKS
     url = f"{client.outputs['mlflow_url']}{V2}/users/current"
     assert "disabled or gone" in requests.get(url, auth=(one.name, token), timeout=30).text
     one.enable()
-    eventually(lambda: one.personal(token), lambda found: found == USERS, "the look", LOOK)
+    assert looks(short_lived, lambda: one.personal(token), USERS.__eq__, "the return") <= LOOKS
 
 
 @pytest.mark.usefixtures("lasting")
