@@ -115,13 +115,16 @@ def test_the_event_loop_goes_on_while_long_json_is_read(gently: None) -> None:
 
 def test_in_the_thread_of_the_event_loop_nothing_takes_longer(gently: None, monkeypatch: pytest.MonkeyPatch) -> None:
     text = json.dumps(list(range(300_000)))
-    began = time.process_time()
-    json.loads(text)
-    now = time.process_time() - began
+    now = _of_this_thread(json.loads, text)
     monkeypatch.undo()
-    began = time.process_time()
-    json.loads(text)
-    assert now < 5 * (time.process_time() - began)
+    assert now < 5 * _of_this_thread(json.loads, text)
+
+
+def _of_this_thread(call: Callable[[Any], Any], value: Any) -> float:
+    """Seconds that a call computes in this thread, whatever others do."""
+    began = time.thread_time()
+    call(value)
+    return time.thread_time() - began
 
 
 @pytest.mark.parametrize(
@@ -200,14 +203,14 @@ def test_what_a_long_request_left_in_a_circle_goes_at_once(
     del left
     assert not gone.is_set()
     collections.computed(0.5)
-    assert gone.wait(5)
+    assert gone.wait(60)
 
 
 def test_an_error_repeats_the_beginning_of_a_value_and_no_more() -> None:
     value = {"b": [{"key": "k", "value": n} for n in range(200_000)], "a": 1}
-    began = time.process_time()
+    spent, whole = _of_this_thread(errors._shown, value), _of_this_thread(json.dumps, value)
+    assert spent < whole / 5, "it is not written as a whole"
     shown = errors._shown(value)
-    assert time.process_time() - began < 0.05, "it is not written as a whole"
     assert shown.startswith('{"a":1,"b":[{"key":"k","value":0},')
     assert len(shown) < 1100
     assert errors._shown({"b": 1, "a": [None]}) == '{"a":[null],"b":1}'

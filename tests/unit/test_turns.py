@@ -251,14 +251,13 @@ def test_answers_that_nobody_reads_are_bounded_for_each_user() -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await reply(send, 200, b"x" * MIB, {"content-length": str(MIB)})
 
-        served = turns(app, replace(LIMITS, held_bytes=3 * MIB, places=100))
+        served = turns(app, replace(LIMITS, held_bytes=3 * MIB, places=100, idle_seconds=2))
         readers = [asyncio.create_task(unread(served)) for _ in range(3)]
         await asyncio.sleep(0.05)
         assert (await ask(served, "GET", SEARCH)).status == 429
         # After `idle_seconds` the server drops who reads nothing.
-        await asyncio.sleep(0.3)
+        await asyncio.wait(readers)
         assert (await ask(served, "GET", SEARCH)).status == 200
-        await asyncio.gather(*readers, return_exceptions=True)
 
     run(scenario())
 
