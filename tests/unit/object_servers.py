@@ -17,7 +17,8 @@ from mlflow_sso.artifacts.objects import Kind
 from mlflow_sso.artifacts.s3 import S3
 from moto.server import ThreadedMotoServer
 
-from tests.unit.store_programs import BUCKET, free_port, running, s3_client, s3_server
+from tests.e2e.harness import free_ports
+from tests.unit.store_programs import BUCKET, running, s3_client, s3_server
 
 EXTRA = {"ServerSideEncryption": "AES256"}
 # The account that azurite has unless it is told of another (its documentation, "Default Storage Account").
@@ -59,7 +60,7 @@ def versitygw(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
 
 @contextlib.contextmanager
 def fake_gcs(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
-    port = free_port()
+    (port,) = free_ports(1)
     place = f"{host}:{port}"
     words = ("-scheme", "http", "-host", host, "-port", str(port), "-public-host", place)
     more = ("-external-url", f"http://{place}", "-filesystem-root", str(folder), "-log-level", "error")
@@ -71,7 +72,7 @@ def fake_gcs(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
 
 @contextlib.contextmanager
 def azurite(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectServer]:
-    port = free_port()
+    (port,) = free_ports(1)
     words = ("--silent", "--disableTelemetry", "--blobHost", host, "--blobPort", str(port), "--location", str(folder))
     with running("azurite-blob", port, *words, "--skipApiVersionCheck", host=host) as url:
         client = BlobServiceClient(f"{url}/{ACCOUNT}", CREDENTIAL, retry_total=0)

@@ -16,16 +16,11 @@ import pytest
 from botocore.config import Config
 
 from stackctl.directories import cache_home
+from tests.e2e.harness import free_ports
 
 BUCKET = "artifacts"
 KEY_ID, SECRET_KEY, REGION = "id", "secret-key", "us-east-1"
 _TOOLS = cache_home() / "stores"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -43,7 +38,7 @@ def running(name: str, port: int, *words: str, host: str = "127.0.0.1", **env: s
 
 
 def _until_open(host: str, port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
             return
@@ -59,7 +54,7 @@ def s3_client(url: str, **config: Any) -> Any:
 @contextlib.contextmanager
 def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """versitygw, without a bucket, with its objects in a folder; its URL."""
-    port = free_port()
+    (port,) = free_ports(1)
     keys = {"ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": SECRET_KEY}
     words = ("--quiet", "--port", f"{host}:{port}", "posix", str(folder))
     with running("versitygw", port, *words, host=host, **keys) as url:

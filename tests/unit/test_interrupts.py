@@ -16,19 +16,30 @@ import pytest
 
 from settings import PROJECT, ROOT
 from settings.catalogue import refs
+from tests.e2e.harness import free_ports
 from tests.fakes import FakeDocker
-from tests.unit.store_programs import free_port
 
-# What a test waits for at most, and what an interrupted command may take: less than any of the waits that it cuts off.
-PATIENCE, AT_ONCE = 30.0, 8.0
+# What a test waits for at most, and what an interrupted command may take: less than the wait that it cuts off.
+PATIENCE, AT_ONCE = 120.0, 40.0
 UP = "interrupted; the same `stackctl up` goes on, `stackctl destroy --stack test` removes it."
 DESTROY = "interrupted; the same `stackctl destroy` goes on."
 CLEANUP = "interrupted; the same `stackctl cleanup` goes on."
 
 _HANGS = """\
 #!/bin/sh
-case " $* " in *" {word} "*) : > {mark}; exec sleep 60 ;; esac
+case " $* " in *" {word} "*) : > {mark}; exec sleep 600 ;; esac
 exec {docker} "$@"
+"""
+
+
+# The command itself, which gives up no program by itself: nothing but an interrupt ends its wait.
+_WAITS = """\
+import subprocess
+from stackctl.__main__ import main
+
+communicate = subprocess.Popen.communicate
+subprocess.Popen.communicate = lambda program, given=None, timeout=None: communicate(program, given)
+main()
 """
 
 
@@ -75,11 +86,12 @@ def test_a_command_that_waits_ends_at_once(
     hanging.write_text(_HANGS.format(word=word, mark=mark, docker=docker.path))
     hanging.chmod(0o755)
     config = tmp_path / "Pulumi.test.yaml"
-    urls = {f"{PROJECT}:{name}": {"url": f"http://localhost:{free_port()}"} for name in ("mlflow", "keycloak")}
+    ports = zip(("mlflow", "keycloak"), free_ports(2), strict=True)
+    urls = {f"{PROJECT}:{name}": {"url": f"http://localhost:{port}"} for name, port in ports}
     config.write_text(json.dumps({"config": urls}))
     homes = dict.fromkeys(("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), str(tmp_path))
     started = subprocess.Popen(
-        (sys.executable, "-m", "stackctl", *command.split(), "--stack", "test", "--config-file", str(config)),
+        (sys.executable, "-c", _WAITS, *command.split(), "--stack", "test", "--config-file", str(config)),
         cwd=ROOT, env={**os.environ, **homes, "PATH": f"{hanging.parent}:{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -97,6 +109,14 @@ def test_a_command_that_waits_ends_at_once(
     assert "Traceback" not in errors
 
 
+def until_it_waits(started: subprocess.Popen[bytes]) -> None:
+    """Whoever started a program is woken once by that, and then sleeps (proc_pid_stat(5)) until that ends."""
+    start = time.monotonic()
+    while Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() - start < PATIENCE
+        time.sleep(0.05)
+
+
 def test_a_program_in_front_of_people_ends_in_its_own_way(tmp_path: Path) -> None:
     """Pulumi gives its lock back, which it could not if it were killed."""
     ready, clean = tmp_path / "ready", tmp_path / "clean"
@@ -107,8 +127,7 @@ def test_a_program_in_front_of_people_ends_in_its_own_way(tmp_path: Path) -> Non
     started = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         until(ready)
-        # Who started it hears of that a moment later.
-        time.sleep(0.5)
+        until_it_waits(started)
         started.send_signal(signal.SIGINT)
         started.wait(PATIENCE)
     finally:

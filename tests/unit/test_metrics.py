@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from mlflow_sso.metrics import Measured
 from components.mlflow import METRICS_PATH, METRICS_PORT
 from components.stack import stack_spec
 from platforms.workload import Workload
+from tests.e2e.harness import free_ports
 from tests.samples import settings
 from tests.unit.asgi_client import ask, reply, run
 
@@ -121,11 +121,9 @@ def test_the_wait_for_a_turn_is_told() -> None:
 
 
 def test_scrapers_get_the_figures_and_nothing_else() -> None:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
+    (port,) = free_ports(1)
     metrics.serve(Meters(), port, "127.0.0.1")  # type: ignore[arg-type]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{METRICS_PATH}", timeout=5) as answer:
