@@ -145,10 +145,13 @@ class Browser:
     def click(self, selector: str) -> None:
         self._until(lambda _: self._clicked(By.CSS_SELECTOR, selector), f"nothing to click matches {selector}")
 
+    def click_xpath(self, path: str) -> None:
+        self._until(lambda _: self._clicked(By.XPATH, path), f"nothing to click is at {path}")
+
     def click_text(self, text: str) -> None:
         """Click the link or button with this text."""
         path = f"//*[self::a or self::button][contains(normalize-space(.), '{text}')]"
-        self._until(lambda _: self._clicked(By.XPATH, path), f"no link or button says {text}")
+        self.click_xpath(path)
         self._last_click = path
 
     def _shown(self, by: str, what: str) -> WebElement | None:

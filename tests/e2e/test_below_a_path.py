@@ -60,7 +60,7 @@ def test_a_person_logs_in_sees_the_page_and_logs_out(client: Client, tmp_path: P
         browser.wait_text("Time created")
         browser.click('[data-component-id="mlflow.assistant.chat_panel.close"]')
         browser.wait_text("Default")
-        assert "Alice Sample" in browser.text
+        browser.wait_text("Alice Sample")
         asked = [urlsplit(address).path for address in browser.requests() if address.startswith(_origin(url))]
         assert [path for path in asked if not f"{path}/".startswith("/team/mlflow/")] == []
         assert any("/ajax-api/" in path for path in asked)

@@ -47,7 +47,7 @@ def test_an_admin_logs_in_sees_everything_and_logs_out(
     _open_experiments(browser, client)
     for name in ("Default", *experiments.values()):
         browser.wait_text(name)
-    assert "Alice Sample" in browser.text
+    browser.wait_text("Alice Sample")
     browser.picture("mlflow-admin")
     _log_out(browser, client)
     browser.picture("logged-out")
@@ -57,7 +57,7 @@ def test_a_plain_user_sees_what_was_granted(browser: Browser, client: Client, ex
     _log_in(browser, client, "bob")
     _open_experiments(browser, client)
     browser.wait_text(experiments["granted"])
-    assert "Bob Sample" in browser.text
+    browser.wait_text("Bob Sample")
     assert experiments["hidden"] not in browser.text
     browser.picture("mlflow-user")
     _log_out(browser, client)

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.e2e.browser import PATIENCE, Browser, chromium
+from tests.e2e.browser import Browser, chromium
 from tests.e2e.people import Person, keycloak_of
 
 # One worker of pytest-xdist, and so one stack, for all of these.
@@ -33,16 +31,14 @@ def open_mlflow(browser: Browser, person: Person, path: str) -> None:
 
 def press(browser: Browser, text: str) -> None:
     """Press the last button of the open dialog that says so: of two dialogs the upper one."""
-    path = f"//dialog[@open]//button[contains(normalize-space(.), '{text}')]"
-    WebDriverWait(browser.driver, PATIENCE).until(lambda d: d.find_elements(By.XPATH, path), f"no button says {text}")
-    browser.driver.find_elements(By.XPATH, path)[-1].click()
+    browser.click_xpath(f"(//dialog[@open]//button[contains(normalize-space(.), '{text}')])[last()]")
 
 
 def test_a_token_is_made_used_and_deleted(browser: Browser, alice: Person) -> None:
     open_mlflow(browser, alice, "/oidc/ui/user/tokens")
     browser.click_text("Create token")
     browser.find("dialog[open] #user-token-name").send_keys("dashboard")
-    browser.find("dialog[open] [type=submit]").click()
+    browser.click("dialog[open] [type=submit]")
     field = browser.find("#user-token-secret")
     secret = str(field.get_attribute("value"))
     assert alice.mlflow(auth=("alice", secret)) == 200
@@ -52,7 +48,7 @@ def test_a_token_is_made_used_and_deleted(browser: Browser, alice: Person) -> No
     press(browser, "Done")
     browser.find("[aria-label='Delete token dashboard'], [title='Delete token dashboard']")
     browser.picture("tokens")
-    browser.find("[aria-label='Delete token dashboard'], [title='Delete token dashboard']").click()
+    browser.click("[aria-label='Delete token dashboard'], [title='Delete token dashboard']")
     browser.find("dialog[open]")
     browser.picture("token-delete")
     press(browser, "Delete")
@@ -70,7 +66,7 @@ def test_an_administrator_ends_a_session_in_mlflow(
         browser.wait_text("Bob Sample")
         # The nearest thing around a button that names a user is the user's row.
         path = "//*[@title='Sessions'][ancestor::*[contains(., 'Sample')][1][contains(., 'bob')]]"
-        browser.driver.find_element(By.XPATH, path).click()
+        browser.click_xpath(path)
         browser.wait_text("Sessions of bob")
         browser.wait_text("Signed in")
         browser.picture("mlflow-sessions")
