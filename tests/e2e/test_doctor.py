@@ -30,6 +30,8 @@ from tests.e2e.patient import WRONG, DockerPatient, mend
 
 # One worker runs them all: they share one stack, and come in order.
 pytestmark = pytest.mark.xdist_group("doctor")
+# Seconds that a busy machine may take to hear what a clock says.
+ROOM = 60
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +254,13 @@ def foreign(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     server.shutdown()
 
 
+def _seconds(text: str, how: str) -> int:
+    """By how much a clock is said to differ."""
+    found = re.search(rf"\b(\d+) s {how}", text)
+    assert found, text
+    return int(found[1])
+
+
 def test_a_foreign_certificate_a_late_clock_and_an_internal_name_are_found_from_afar(
     foreign: tuple[str, Path], tmp_path: Path
 ) -> None:
@@ -266,7 +275,7 @@ def test_a_foreign_certificate_a_late_clock_and_an_internal_name_are_found_from_
     assert set(examine()) == {"ca-chain"}
     trusted = examine("--ca-bundle", str(certificate))
     assert set(trusted) == {"clock-skew", "internal-hostname", "keycloak-unreachable"}
-    assert re.search(r"\b(59\d|60\d) s behind", trusted["clock-skew"])
+    assert abs(_seconds(trusted["clock-skew"], "behind") - 600) < ROOM
 
 
 def test_from_a_url_alone_what_can_be_seen_is_found(patient: DockerPatient) -> None:
@@ -277,6 +286,12 @@ def test_from_a_url_alone_what_can_be_seen_is_found(patient: DockerPatient) -> N
         assert set(patient.examine("--url", url)) == {"client-credentials"}
     finally:
         patient.change_client("mlflow", enabled=True)
+
+
+def _free_mib(place: Path) -> int:
+    """For everybody but root (statvfs(3))."""
+    disk = os.statvfs(place)
+    return disk.f_bavail * disk.f_frsize >> 20
 
 
 def test_a_data_volume_without_room_is_found(patient: DockerPatient, tmp_path: Path) -> None:
@@ -290,9 +305,9 @@ def test_a_data_volume_without_room_is_found(patient: DockerPatient, tmp_path: P
     subprocess.run(("mount", "-o", "loop", image, place), check=True)
     try:
         place.chmod(0o777)
-        fill = ("--entrypoint", "bash", refs()["redis"], "-c", "head -c 32M /dev/zero > /data/fill; sleep 100")
+        fill = ("--entrypoint", "bash", refs()["redis"], "-c", "head -c 32M /dev/zero > /data/fill; sleep 1000")
         with patient.beside("fills", "-v", f"{place}:/data", *fill):
-            time.sleep(1)
+            until(lambda: _free_mib(place) == 0, "the disk is full")
             found = patient.examine()
     finally:
         subprocess.run(("umount", place), check=True)
@@ -338,7 +353,7 @@ def test_a_clock_that_is_ahead_and_an_issuer_with_a_foreign_certificate_are_foun
     assert set(found) == {"clock-skew", "ca-chain", "container-outdated"}
     clocks = [finding["evidence"] for finding in found["clock-skew"]]
     assert {text.partition(" is ")[0] for text in clocks} == {"the Date of MLflow's answer", f"the clock of {mlflow}"}
-    assert all(re.search(r"\b(89\d|90\d) s ahead of this machine's", text) for text in clocks)
+    assert all(abs(_seconds(text, "ahead of this machine's") - 900) < ROOM for text in clocks)
     assert f"from inside MLflow, {host}:8443" in found["ca-chain"][0]["evidence"]
     assert "self-signed certificate" in found["ca-chain"][0]["evidence"]
 
