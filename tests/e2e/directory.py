@@ -118,7 +118,7 @@ class Directory:
         command = ("docker", "exec", self.container, *asked)
         eventually(
             lambda: subprocess.run(command, capture_output=True, check=False).returncode,
-            lambda code: code == 0, "the directory answers", 30,
+            lambda code: code == 0, "the directory answers",
         )  # fmt: skip
 
     def change(self, entry: str, *lines: str) -> None:

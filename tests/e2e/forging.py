@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,7 +33,8 @@ class Forger:
     """Signs the claims of a true token. public: the realm's keys, as its `jwks_uri` has them (RFC 7517)."""
 
     def __init__(self, token: str, public: list[dict[str, Any]]) -> None:
-        self._payload = claims(token)
+        # What is refused was not refused for having ended.
+        self._payload = {**claims(token), "exp": int(time.time()) + 86400}
         self._header = json.loads(base64.urlsafe_b64decode(token.partition(".")[0] + "=="))
         self._true = next(key for key in public if key["kid"] == self._header["kid"])
         self._own = rsa.generate_private_key(65537, 2048)

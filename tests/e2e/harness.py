@@ -107,9 +107,9 @@ class Stack:
         assert done.returncode == 0, f"{command[0]} in {workload} exited {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def logs(self, workload: str) -> str:
-        """The last lines that a container wrote, or why there are none."""
-        command = ("docker", "logs", "--tail", "60", self.container(workload))
+    def logs(self, workload: str, *which: str) -> str:
+        """What a container wrote, by default its last lines, or why there is nothing."""
+        command = ("docker", "logs", *(which or ("--tail", "60")), self.container(workload))
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
 
     def write_config(self) -> None:

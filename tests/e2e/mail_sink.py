@@ -29,7 +29,7 @@ class Mailbox:
         def found() -> EmailMessage | None:
             return next((one for one in reversed(self.messages) if address in str(one["To"])), None)
 
-        message = eventually(found, bool, f"a mail to {address}", 30)
+        message = eventually(found, bool, f"a mail to {address}")
         assert message is not None
         self.messages.remove(message)
         text = message.get_body(("plain", "html"))

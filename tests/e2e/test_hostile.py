@@ -70,20 +70,21 @@ def test_a_made_up_token_of_a_directory_has_no_body_read(token: str, client: Cli
     with socket.create_connection((where.hostname, where.port), timeout=TIMEOUT) as line:
         head = f"POST /scim/v2/Users HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: {token}\r\n"
         line.sendall(f"{head}Content-Type: application/scim+json\r\nContent-Length: 1000000\r\n\r\n".encode())
-        line.sendall(b"x" * 1000)
         start = time.monotonic()
+        line.sendall(b"x" * 1000)
         assert line.recv(4096).split(b" ")[1] in {b"401", b"429"}
-        assert time.monotonic() - start < 5
+        # Whoever reads the body waits a minute for its rest.
+        assert time.monotonic() - start < 40
 
 
 def test_empty_members_are_refused_at_once(bob: Person, experiment: str) -> None:
     """32 MiB of them computed for minutes, also once their client had left."""
-    start = time.monotonic()
     encoded = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
     body = gzip.compress(b"", mtime=0) * 1_500_000
+    start = time.monotonic()
     answer = bob.headed({**encoded, "x-mlflow-experiment-id": experiment}, "/v1/traces", body)
     assert answer.status_code == 400, answer.text
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 50
 
 
 def test_a_number_beyond_all_numbers_is_the_callers_fault(bob: Person) -> None:
@@ -163,13 +164,15 @@ def test_a_body_in_chunks_is_whole(bob: Person, experiment: str) -> None:
 @pytest.mark.parametrize("path", ["/api/3.0/mlflow/traces/batchGetInfos", f"{V2}/traces/link-to-run"])
 def test_a_call_names_so_many_traces(path: str, bob: Person, experiment: str) -> None:
     """20,000 times one's own took 37 seconds of rights that were asked for one by one."""
-    start = time.monotonic()
     body = {"run_id": bob.run(experiment), "trace_ids": ["tr-" + "0" * 32] * 20_000}
+    start = time.monotonic()
     refused = bob.ask("POST", path, body)
+    assert time.monotonic() - start < 30
     assert (refused.status_code, "1000 traces" in refused.text) == (400, True), refused.text
+    start = time.monotonic()
     plain = bob.headed({"Content-Type": "text/plain"}, path, json.dumps(body).encode())
+    assert time.monotonic() - start < 30
     assert plain.status_code in {400, 415}, plain.text
-    assert time.monotonic() - start < 5
 
 
 def test_a_trace_holds_no_more_than_can_be_read(stack: Stack, bob: Person, experiment: str) -> None:

@@ -245,7 +245,7 @@ def test_a_job_that_is_cancelled_ends(
     held(bob, job)
     bob.must("PATCH", f"{JOBS}/cancel/{job}")
     assert look(bob, job)["status"] == "CANCELED"
-    eventually(lambda: processes(stack, job), lambda found: found == [], "the end of its process", 30)
+    eventually(lambda: processes(stack, job), lambda found: found == [], "the end of its process")
 
 
 def processes(stack: Stack, job: str) -> list[str]:

@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -108,8 +109,8 @@ def test_nothing_is_left_of_an_upload_whose_client_goes(stack: Stack, client: Cl
     with socket.create_connection((server.hostname, server.port or 80), timeout=TIMEOUT) as one:
         head = f"PUT {place}/half.bin HTTP/1.1\r\nHost: {server.netloc}\r\nAuthorization: {bob.authorization}\r\n"
         one.sendall(f"{head}Content-Length: {50 * MIB}\r\n\r\n".encode() + os.urandom(9 * MIB))
-        eventually(lambda: _incoming(stack), lambda files: len(files) == 1, "the upload has begun", 20)
-    eventually(lambda: _incoming(stack), lambda files: not files, "nothing is left of it", 20)
+        eventually(lambda: _incoming(stack), lambda files: len(files) == 1, "the upload has begun")
+    eventually(lambda: _incoming(stack), lambda files: not files, "nothing is left of it")
     assert bob.ask("GET", f"{place}/half.bin").status_code == 404
 
 
@@ -282,10 +283,11 @@ def test_secrets_of_before_come_under_it_as_mlflow_starts(stack: Stack, client: 
     mlflow = stack.container("mlflow")
     run_in(mlflow, "/opt/mlflow/bin/python", "-c", _WRAP)
     assert {version for _, version in _rows(stack)} == {1}
+    restarted = datetime.now(UTC).isoformat()
     docker("restart", mlflow)
     _serves(client)
     assert {version for _, version in _rows(stack)} == {2}
-    assert "secrets of the AI gateway" in stack.logs("mlflow")
+    assert "secrets of the AI gateway" in stack.logs("mlflow", "--since", restarted)
 
 
 @pytest.mark.restarts
@@ -308,7 +310,7 @@ def test_what_cannot_be_looked_up_is_told_as_such(stack: Stack, client: Client) 
         assert json.loads(answers[0].text)["error_code"] == "TEMPORARILY_UNAVAILABLE"
     finally:
         docker("start", stack.container("postgres"))
-    eventually(lambda: bob.ask("GET", asked[0][1]).status_code, lambda status: status == 200, "it is found again", 60)
+    eventually(lambda: bob.ask("GET", asked[0][1]).status_code, lambda status: status == 200, "it is found again")
     # Keycloak learns as late that its connections were cut.
     renew_connections(client)
 
@@ -323,12 +325,17 @@ def test_without_redis_everybody_is_answered_and_a_taken_grant_is_gone(
     grant = f"{V2}/permissions/users/bob/experiments/{experiment}"
     alice.must("POST", grant, {"permission": "READ"})
     shown = f"{V2}/experiments/get?experiment_id={experiment}"
-    assert bob.ask("GET", shown).status_code == 200
-    docker(how[0], stack.container("redis"))
-    try:
+
+    def ten() -> float:
+        """Seconds for so many answers."""
         began = time.monotonic()
         assert [bob.ask("GET", shown).status_code for _ in range(10)] == [200] * 10
-        assert time.monotonic() - began < 15
+        return time.monotonic() - began
+
+    with_redis = ten()
+    docker(how[0], stack.container("redis"))
+    try:
+        assert ten() < 15 + 4 * with_redis
         assert alice.ask("DELETE", grant).status_code == 200
         assert bob.ask("GET", shown).status_code == 403
     finally:
@@ -347,4 +354,4 @@ def _serves(client: Client) -> None:
             time.sleep(1)
             return 0
 
-    eventually(ready, lambda status: status == 200, "MLflow serves again", 90)
+    eventually(ready, lambda status: status == 200, "MLflow serves again", 180)

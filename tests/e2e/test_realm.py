@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.harness import Client, Stack
+from tests.e2e.harness import TIMEOUT, Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
 
 # Made anew by every Keycloak: identifiers, times, and the secrets whose values differ between stacks on purpose.
@@ -145,7 +145,7 @@ def test_a_client_that_nobody_declared_takes_no_passwords(client: Client, keyclo
     login = {"grant_type": "password", "username": "bob", "password": outputs["users"]["bob"]["password"]}
     for client_id in others:
         url = f"{outputs['issuer_url']}/protocol/openid-connect/token"
-        answer = requests.post(url, data={**login, "client_id": client_id}, timeout=10)
+        answer = requests.post(url, data={**login, "client_id": client_id}, timeout=TIMEOUT)
         assert answer.status_code in {400, 401}, client_id
         assert answer.json()["error"] in {"unauthorized_client", "invalid_client"}, client_id
 

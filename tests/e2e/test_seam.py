@@ -45,7 +45,7 @@ class Up:
 
     def reaches(self, name: str, host: str, port: int) -> None:
         """Waits while a busy machine takes longer than one try does."""
-        eventually(lambda: self.connects(name, host, port), bool, f"{name} connects to {host}:{port}", 30)
+        eventually(lambda: self.connects(name, host, port), bool, f"{name} connects to {host}:{port}")
 
     def logs(self, name: str) -> str:
         return docker("logs", "--timestamps", self.container(name))
@@ -74,7 +74,7 @@ def test_a_scheduled_one_comes_back_when_what_waits_ends(up: Up) -> None:
     after = eventually(
         lambda: inspect(up.container("sweep")),
         lambda now: now["RestartCount"] == before["RestartCount"] + 1 and now["State"]["Status"] == "running",
-        "the engine starts it again", 20,
+        "the engine starts it again",
     )  # fmt: skip
     assert after["Id"] == before["Id"]
 

@@ -37,7 +37,7 @@ def test_slow_downloads_hold_nobody_up_and_end_with_their_readers(stack: Stack, 
         for _ in range(3):
             assert client.mlflow(SEARCH, token).status_code == 200
         assert _opened(mlflow, path) == 2
-    eventually(lambda: _opened(mlflow, path), lambda left: left == 0, "the server lets go of what nobody reads", 30)
+    eventually(lambda: _opened(mlflow, path), lambda left: left == 0, "the server lets go of what nobody reads")
     assert "ClientGone" not in stack.logs("mlflow")
     run_in(mlflow, "truncate", "-s", "0", f"/mlflow/artifacts/{path}")
 
