@@ -19,7 +19,7 @@ from components.realm.login_rules import (
     texts,
 )
 from components.realm.provider_rules import providers
-from components.realm.rules import addresses, names
+from components.realm.rules import addresses, clients, names
 from settings import Settings
 from settings.known import Known
 from settings.model import Mlflow
@@ -37,6 +37,6 @@ def _plugin(settings: Settings, known: Known) -> Iterator[Wrong]:
 
 
 RULES: tuple[Rule, ...] = (
-    _plugin, names, addresses, passwords, second_factor, session_limit, mail, texts, terms, providers, directories,
-    fetched, somebody_elses,
+    _plugin, names, clients, addresses, passwords, second_factor, session_limit, mail, texts, terms, providers,
+    directories, fetched, somebody_elses,
 )  # fmt: skip

@@ -28,9 +28,6 @@ from settings.types import is_loopback
 from settings.versions import choosers, unsupported, versions
 from settings.wrong import Rule, Wrong
 
-# Keycloak makes these in every realm (`org.keycloak.models.Constants`).
-BUILT_IN_CLIENTS = ("account", "account-console", "admin-cli", "broker", "realm-management", "security-admin-console")
-
 
 def check(settings: Settings, known: Known, root: Path, rules: Sequence[Rule] = ()) -> list[Problem]:
     """Every broken rule, each with its key, its value and what was expected. rules: those of rooms above this one."""
@@ -160,9 +157,6 @@ def _names(settings: Settings, known: Known) -> Iterator[Wrong]:
     clients = {"realm.clientId": realm.client_id, "realm.cliClientId": realm.cli_client_id}
     accounts = {f"realm.serviceAccounts[{i}].clientId": one.client_id for i, one in enumerate(realm.service_accounts)}
     given = {key: name for key, name in {**clients, **accounts}.items() if known.values(key)}
-    for key, name in given.items():
-        if name in BUILT_IN_CLIENTS or name == f"{realm.name}-realm":
-            yield Wrong((key,), name, "expected another id: Keycloak has a client of its own by this one")
     own = (groups_client(realm.client_id), people_client(realm.client_id)) if known.values("realm.clientId") else ()
     for key, name in given.items():
         if name in own:

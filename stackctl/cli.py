@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from components.realm.document import comes_later
+from components.importing import comes_later
 from components.stack import redacted
 from platforms.select import inventory
 from platforms.threads import side_by_side
@@ -50,7 +50,8 @@ from stackctl.engines.rendered import refuse_protected
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
 from stackctl.people import connection, offline
-from stackctl.progress import printable, say
+from stackctl.printable import printable
+from stackctl.progress import say
 from stackctl.realm.reconcile import differing, foresee, reconcile, remember
 
 

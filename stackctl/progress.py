@@ -11,17 +11,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from stackctl.printable import printable
+
 # How often a log tells of something that is not ready yet.
 LOG_SECONDS = 15
 console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def printable(text: str, keep: str = "\n\t") -> str:
-    """The text without characters that act on a terminal, which show as escapes instead; those of `keep` stay.
-
-    Users name their tokens and themselves: a name could otherwise rewrite what an administrator sees (CWE-150).
-    """
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def say(text: str) -> None:

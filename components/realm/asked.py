@@ -21,8 +21,7 @@ from typing import IO, Any
 import pulumi
 
 from components.keycloak import AdminLogin
-from components.realm.ldap import PROVIDER, REACHED, STORAGE, failed, flat, kept_login, reason, trials
-from components.realm.spec import inhabitants
+from components.realm_words import PROVIDER, REACHED, STORAGE, failed, flat, inhabitants, kept_login, reason, trials
 from settings.types import is_loopback
 
 _SECONDS = 30

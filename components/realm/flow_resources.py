@@ -8,8 +8,9 @@ import pulumi
 import pulumi_keycloak as keycloak
 from pulumi_keycloak import authentication
 
-from components.realm.flows import BASIC, Execution, Factors, Flow, alias_of, config_name, places
+from components.realm.flows import Execution, Factors, Flow, alias_of, config_name, places
 from components.realm.kept import Part
+from components.realm_words import BASIC
 
 
 def make_flows(

@@ -10,26 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from components.realm_words import BASIC, FLOWS
 from settings.realm import SecondFactor, SessionLimit
 
-BASIC = "basic-flow"
 REQUIRED, ALTERNATIVE, CONDITIONAL = "REQUIRED", "ALTERNATIVE", "CONDITIONAL"
 # Keycloak's names for kinds of credentials, and for what lets people set one up.
 CODE, PASSKEY = "otp", "webauthn-passwordless"
 CODE_ACTION, PASSKEY_ACTION = "CONFIGURE_TOTP", "webauthn-register-passwordless"
-# Which flow a realm uses for what, by the names of both in Keycloak, and which one it has by itself.
-BUILT_IN: Mapping[str, str] = {
-    "browserFlow": "browser",
-    "directGrantFlow": "direct grant",
-    "resetCredentialsFlow": "reset credentials",
-}
-_NAMES = {"browserFlow": "browser", "directGrantFlow": "password-grant", "resetCredentialsFlow": "reset"}
-_OURS = re.compile(rf"mlflow-({'|'.join(_NAMES.values())})-[0-9a-f]{{8}}(-old)?")
 _NO_CODE = "A second factor is required: log in with a browser"
 # Between several values of one entry of a configuration (`Constants.CFG_DELIMITER`).
 _AND = "##"
@@ -97,11 +88,6 @@ def login_flows(factor: SecondFactor | None, limit: SessionLimit | None, roles: 
     return tuple(_named(binding, steps) for binding, steps in made.items())
 
 
-def is_ours(alias: str) -> bool:
-    """Whether a flow was made here, by its alias."""
-    return bool(_OURS.fullmatch(alias))
-
-
 def alias_of(flow: str, name: str) -> str:
     """The name of a flow inside of another one: Keycloak has each name once in a realm."""
     return f"{flow}-{name}"
@@ -154,7 +140,7 @@ def _write(
 def _named(binding: str, steps: tuple[Execution, ...]) -> Flow:
     plain = Flow(binding, "", steps)
     name = hashlib.sha256(json.dumps(as_import([plain]), sort_keys=True).encode()).hexdigest()[:8]
-    return replace(plain, alias=f"mlflow-{_NAMES[binding]}-{name}")
+    return replace(plain, alias=f"mlflow-{FLOWS[binding]}-{name}")
 
 
 def _browser(asked: tuple[Execution, ...]) -> tuple[Execution, ...]:

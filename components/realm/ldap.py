@@ -6,27 +6,23 @@ A group there that leads to one here stands inside of that one in Keycloak, and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.identity import directory_password
+from components.realm_words import CONNECT_SECONDS, MAPPER, PROVIDER
 from platforms.secrets import Secret
 from settings import reveal
 from settings.realm import Ldap
 from settings.realm.ldap import LDAP_PORTS
 
-# Keycloak's names for the kinds of components.
-STORAGE = "org.keycloak.storage.UserStorageProvider"
-MAPPER = "org.keycloak.storage.ldap.mappers.LDAPStorageMapper"
-PROVIDER = "ldap"
 GROUP_MAPPER, EVERYBODY = "group-ldap-mapper", "hardcoded-ldap-group-mapper"
 # Seconds for which Keycloak takes somebody for what the directory said last.
 _FRESH_SECONDS = 30
-# Seconds before a directory that says nothing is given up, at the connection and at a question.
-_CONNECT_SECONDS, _READ_SECONDS = 5, 10
+# Seconds before a directory that does not answer a question is given up.
+_READ_SECONDS = 10
 _NEVER = "-1"
 
 
@@ -78,7 +74,7 @@ def directory(settings: Ldap) -> Directory:
             "pagination": "true",
             # Keycloak refuses both: a connection that was encrypted later cannot be handed on.
             "connectionPooling": _said(not settings.start_tls),
-            "connectionTimeout": str(_CONNECT_SECONDS * 1000),
+            "connectionTimeout": str(CONNECT_SECONDS * 1000),
             "readTimeout": str(_READ_SECONDS * 1000),
             "cachePolicy": "MAX_LIFESPAN",
             "maxLifespan": str(_FRESH_SECONDS * 1000),
@@ -193,55 +189,3 @@ def as_component(found: Directory, password: str) -> dict[str, Any]:
             ]
         },
     }
-
-
-def flat(config: Mapping[str, list[str]]) -> dict[str, str]:
-    """A component's configuration without its lists, each of which has one value."""
-    return {key: values[0] for key, values in config.items() if values}
-
-
-# What a trial can find, each with what Keycloak is asked to try (`testLDAPConnection`).
-REACHED, LET_IN = "testConnection", "testAuthentication"
-# For a secret that Keycloak has (`ComponentRepresentation.SECRET_VALUE`).
-_KEPT = "*" * 10
-
-
-def trials(config: Mapping[str, str], password: str) -> Iterator[dict[str, str]]:
-    """What Keycloak is asked to try, in order: to connect, and to log in, where it does."""
-    for action in (REACHED, LET_IN) if config["authType"] == "simple" else (REACHED,):
-        yield {
-            "action": action,
-            "connectionUrl": config["connectionUrl"],
-            "authType": config["authType"],
-            "bindDn": config.get("bindDn", ""),
-            "bindCredential": password,
-            "startTls": config["startTls"],
-            "useTruststoreSpi": config["useTruststoreSpi"],
-            "connectionTimeout": str(_CONNECT_SECONDS * 1000),
-        }
-
-
-def kept_login(component: str) -> dict[str, str]:
-    """Of a trial: the password that Keycloak has for a directory, by its id, in place of a given one."""
-    return {"bindCredential": _KEPT, "componentId": component}
-
-
-def failed(name: str, action: str, config: Mapping[str, str], reason: str) -> tuple[str, str, str]:
-    """The key of a trial that failed, the value there, and what was expected."""
-    if action == REACHED:
-        expected = (
-            f"expected servers that Keycloak reaches ({reason}): name, port, a certificate that caBundle or its own "
-            "list of CAs knows, and a way through what is between"
-        )
-        return f"realm.ldap: {name}: urls", config["connectionUrl"], expected
-    expected = f"expected the name and the password (bindPassword) of an entry there ({reason})"
-    return f"realm.ldap: {name}: bindDn", config.get("bindDn", ""), expected
-
-
-def reason(answer: bytes) -> str:
-    """What Keycloak says of a trial that failed."""
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        found = {}
-    return str(found.get("errorMessage") or "it does not say why") if isinstance(found, dict) else "it does not say why"

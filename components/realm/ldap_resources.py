@@ -10,7 +10,8 @@ import pulumi_keycloak as keycloak
 from pulumi_keycloak import ldap
 
 from components.realm.kept import FEDERATION, Look, make
-from components.realm.ldap import MAPPER, Directory
+from components.realm.ldap import Directory
+from components.realm_words import MAPPER
 from platforms.quantities import go_duration
 
 

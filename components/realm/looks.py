@@ -16,7 +16,8 @@ from components.identity import account_username
 from components.realm.asked import Asked
 from components.realm.kept import ACTION, CLIENT, REALM, TEXTS, USER, Kind, Look, look_up
 from components.realm.ldap import Directory
-from components.realm.spec import THEMES, RealmSpec, unknown_themes
+from components.realm.spec import RealmSpec
+from components.realm_words import THEMES, unknown_themes
 
 
 class Looks:

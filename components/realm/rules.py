@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from components.identity import account_username
 from components.realm.spec import sample_address
+from components.realm_words import BUILT_IN_CLIENTS
 from settings import ENCRYPTED, Settings, wants_sample_users
 from settings.derived import SAMPLE_USERS
 from settings.known import Known
@@ -23,6 +24,16 @@ _Found = Sequence[tuple[str, str]]
 def names(settings: Settings, known: Known) -> Iterator[Wrong]:
     """No two users have one name."""
     yield from _twice("user", _names(settings, known))
+
+
+def clients(settings: Settings, known: Known) -> Iterator[Wrong]:
+    """No client has the id of one that Keycloak makes by itself."""
+    realm = settings.realm
+    given = {"realm.clientId": realm.client_id, "realm.cliClientId": realm.cli_client_id}
+    given |= {f"realm.serviceAccounts[{i}].clientId": one.client_id for i, one in enumerate(realm.service_accounts)}
+    for key, name in given.items():
+        if known.values(key) and (name in BUILT_IN_CLIENTS or name == f"{realm.name}-realm"):
+            yield Wrong((key,), name, "expected another id: Keycloak has a client of its own by this one")
 
 
 def addresses(settings: Settings, known: Known) -> Iterator[Wrong]:

@@ -6,9 +6,8 @@ Keycloak import (`components.realm.document`). A test holds the two against each
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 from components.identity import (
@@ -24,6 +23,7 @@ from components.identity import (
 from components.realm.flows import Factors, Flow, factors, login_flows
 from components.realm.ldap import Directory, directory
 from components.realm.providers import Provider, provider
+from components.realm_words import TERMS, THEMES
 from platforms.secrets import Secret
 from settings import Environment, Settings, allows_direct_access_grants, ends_leavers, reveal, wants_sample_users
 from settings.derived import SAMPLE_USERS, groups_client, people_client
@@ -47,10 +47,6 @@ GROUPS_MAPPER, AUDIENCE_MAPPER = "declared-groups", "audience"
 GROUPS_MAPPER_TYPE = "oidc-usermodel-client-role-mapper"
 # Keycloak's own client whose roles are the rights to a realm, and the one to see its people and their groups.
 MANAGEMENT, VIEW_PEOPLE = "realm-management", "view-users"
-# What Keycloak calls the page with the terms of use, and remembers of somebody until they accepted.
-TERMS = "TERMS_AND_CONDITIONS"
-# What a realm calls its themes, by Keycloak's kinds of them, which are the settings below `realm.themes` too.
-THEMES: Mapping[str, str] = {"login": "loginTheme", "account": "accountTheme", "email": "emailTheme"}
 # Any port on a loopback address matches a redirect URI without one (RFC 8252, section 7.3).
 CLI_REDIRECT_URIS = ("http://127.0.0.1/callback", "http://localhost/callback")
 
@@ -240,26 +236,6 @@ class RealmSpec:
         providers = (one.secret for one in self.providers if one.secret)
         directories = (one.password for one in self.directories if one.password)
         return (*mail, *providers, *directories)
-
-
-def inhabitants(members: Sequence[str], inside: int) -> str:
-    """Who is in a group that is to be removed, in words. inside: how many groups are in it."""
-    some = ", ".join(members[:3]) + (" ..." if len(members) > 3 else "")
-    return f"{len(members)} member(s){f' ({some})' if some else ''}, {inside} group(s) in it"
-
-
-def unknown_themes(realm: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, str]:
-    """The kinds of theme of which Keycloak does not have the one that a realm names, each with those that it has.
-
-    realm: what it says of them, in Keycloak's words. there: `themes` of the server's information; a kind that it does
-    not list is not judged.
-    """
-    found = {}
-    for kind, word in THEMES.items():
-        names = sorted(str(theme["name"]) for theme in there.get(kind, ()))
-        if names and realm.get(word) and realm[word] not in names:
-            found[kind] = ", ".join(names)
-    return found
 
 
 def realm_spec(settings: Settings) -> RealmSpec:

@@ -17,7 +17,7 @@ from mlflow_sso_client import bounds
 from mlflow_sso_client.errors import AccessError, CredentialsError, NotAdminError, UnknownNameError
 from mlflow_sso_client.web import KEYCLOAK, Web
 
-from components.realm.ldap import reason
+from components.realm_words import reason
 
 PAGE = 100
 # Seconds before a request is repeated that a server answered 5xx: connections to a database that was away are

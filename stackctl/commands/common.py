@@ -25,7 +25,8 @@ from stackctl import directories
 from stackctl.clients.trash import TrashError
 from stackctl.engines import pulumi_cli
 from stackctl.errors import FAILED, INTERRUPTED, REFUSED, ImageError
-from stackctl.progress import printable, say
+from stackctl.printable import printable
+from stackctl.progress import say
 
 
 class Output(StrEnum):

@@ -40,7 +40,8 @@ from stackctl.doctor.findings import Finding
 from stackctl.doctor.gather import gather
 from stackctl.doctor.registry import Report, examine, not_examined
 from stackctl.people.connection import Where
-from stackctl.progress import printable, say
+from stackctl.printable import printable
+from stackctl.progress import say
 
 CHECKED_BY = (
     checks_containers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.realm.ldap import PROVIDER, REACHED, STORAGE, flat, kept_login, trials
+from components.realm_words import PROVIDER, REACHED, STORAGE, flat, kept_login, trials
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
 from stackctl.doctor.registry import Needs, check

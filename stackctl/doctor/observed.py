@@ -15,13 +15,13 @@ from mlflow_sso_client.errors import CredentialsError, UnknownNameError
 from mlflow_sso_client.oidc import claims
 
 from components.connection import Login
+from components.importing import IMPORT_PATH, importing_workloads
 from components.keycloak import SERVER as KEYCLOAK
 from components.keycloak import KeycloakAddress
 from components.mlflow import SERVER as MLFLOW
 from components.observed import KeycloakView, address_of, keycloak_view
 from components.plugin.lines import line_seen, newest_line
 from components.plugin.profile import BACKEND_STORE, MlflowView, PluginLine
-from components.realm.document import IMPORT_PATH, importing_workloads
 from components.stack import StackSpec
 from platforms.running import Instance, Running, Trouble
 from platforms.workload import Workload

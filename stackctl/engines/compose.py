@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from mlflow_sso_client.files import private_directory, write_private
 
-from components.realm.document import importing_workloads
+from components.importing import importing_workloads
 from platforms.docker import compose, daemon, jobs
 from platforms.docker.inventory import DockerInventory
 from platforms.docker.plan import DockerPlan

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from mlflow_sso_client.files import private_directory, write_private
 
-from components.realm.document import importing_workloads
+from components.importing import importing_workloads
 from platforms.kubernetes.inventory import KubernetesInventory
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.objects.every import every_object

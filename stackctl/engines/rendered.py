@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.realm.document import IMPORT_PATH
+from components.importing import IMPORT_PATH
 from platforms.inventory import Inventory
 from platforms.secrets import Secret
 from platforms.workload import Workload

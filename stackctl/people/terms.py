@@ -12,8 +12,7 @@ from typing import Any
 
 from mlflow_sso_client.errors import RefusedError
 
-from components.realm.ldap import STORAGE, flat
-from components.realm.spec import TERMS
+from components.realm_words import STORAGE, TERMS, flat
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 
 # What Keycloak notes of somebody who accepted.

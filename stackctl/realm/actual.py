@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from components.realm.ldap import STORAGE
+from components.realm_words import STORAGE
 from stackctl.clients.keycloak_admin import KeycloakAdmin
 
 
 class Actual:
-    """What the realm has, by the names that a realm import uses. Every method raises as `KeycloakAdmin` does."""
+    """What the realm has, by the names that a realm import uses. Every method raises as `KeycloakAdmin` does.
 
-    def __init__(self, admin: KeycloakAdmin) -> None:
-        self.admin = admin
+    tell: hears what people should know of a change that is left.
+    """
+
+    def __init__(self, admin: KeycloakAdmin, tell: Callable[[str], None] = print) -> None:
+        self.admin, self.tell = admin, tell
 
     def forget(self) -> None:
         """Reads everything anew: something was made or removed."""

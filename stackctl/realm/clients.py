@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from settings.rules import BUILT_IN_CLIENTS
+from components.realm_words import BUILT_IN_CLIENTS
 from stackctl.realm.actual import Actual
 from stackctl.realm.mappers import steps as each_mapper
 from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same

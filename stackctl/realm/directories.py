@@ -8,8 +8,7 @@ from typing import Any
 
 from mlflow_sso_client.errors import AccessError
 
-from components.realm.document import COMPONENTS
-from components.realm.ldap import MAPPER, PROVIDER, STORAGE, failed, flat, trials
+from components.realm_words import COMPONENTS, MAPPER, PROVIDER, STORAGE, failed, flat, trials
 from problems import Problem
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner

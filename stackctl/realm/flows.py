@@ -9,9 +9,7 @@ from urllib.parse import quote
 
 from mlflow_sso_client.errors import AccessError, UnknownNameError
 
-from components.realm.document import ACTIONS
-from components.realm.flows import BASIC, BUILT_IN, is_ours
-from stackctl.progress import say
+from components.realm_words import ACTIONS, BASIC, BUILT_IN, is_ours
 from stackctl.realm.actual import Actual
 from stackctl.realm.step import Step, Tree, by, put, said
 
@@ -165,7 +163,7 @@ def _delete(actual: Actual, alias: str, flow: str) -> None:
         pass
     except AccessError as error:
         # A client or an identity provider may use it, by somebody's choice. It is in nobody's way.
-        say(f"The login flow {alias} stays ({error.cause}): choose another one in Keycloak where it is used.")
+        actual.tell(f"The login flow {alias} stays ({error.cause}): choose another one in Keycloak where it is used.")
     actual.forget()
 
 

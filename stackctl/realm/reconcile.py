@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,16 @@ from mlflow_sso_client.files import write_private
 from components.realm.document import realm_import
 from components.realm.spec import RealmSpec
 from platforms.secrets import Secret
-from problems import StackError
 from stackctl.context import Context
 from stackctl.engines.rendered import REALM_FILE
 from stackctl.engines.targets import Target
 from stackctl.people.connection import Where, resolve
 from stackctl.progress import say
 from stackctl.realm.actual import Actual
-from stackctl.realm.directories import silent
+from stackctl.realm.apply import bring
 from stackctl.realm.fingerprint import fingerprint
-from stackctl.realm.step import Step, Tree
+from stackctl.realm.step import Step
 from stackctl.realm.steps import refuse_another_name, steps
-from stackctl.realm.themes import unknown
 from stackctl.state import read_kept
 
 # What was declared as the realm was last brought there, without secrets.
@@ -64,25 +63,9 @@ def differing(context: Context, target: Target) -> list[Step]:
 
 def reconcile(context: Context, target: Target) -> None:
     """Takes the steps, and tells of each. Raises StackError, or AccessError of Keycloak: the next `up` goes on."""
-    trees = _trees(context, target)
-    found = steps(*trees)
-    # Not before the stack is up: Keycloak may have had no way to them.
-    problems = list(silent(*trees))
-    if problems:
-        raise StackError("Keycloak cannot use a directory; nothing of the realm was changed.", problems)
-    problems = list(unknown(trees[0], trees[2]))
-    if problems:
-        raise StackError("Keycloak does not have a theme; nothing of the realm was changed.", problems)
-    directory, declared = target.home(context.stack), _declared(context.spec.realm)
-    known: Tree = trees[1]
-    for step in found:
-        say(f"  realm, {step.where}: {'; '.join(step.changes)}")
-        step.take()
-        if step.remember is not None:
-            # A later step may fail, and the next `up` has to know its own from what somebody else made.
-            known = step.remember(known, declared)
-            _keep(directory, known)
-    _keep(directory, declared)
+    wanted, before, actual = _trees(context, target)
+    keep = partial(_keep, target.home(context.stack))
+    bring(wanted, before, _declared(context.spec.realm), actual, keep, lambda text: say(f"  {text}"))
 
 
 def _trees(context: Context, target: Target) -> tuple[dict[str, Any], dict[str, Any], Actual]:
@@ -90,7 +73,7 @@ def _trees(context: Context, target: Target) -> tuple[dict[str, Any], dict[str, 
     access = resolve(Where(stack=context.stack, config_file=context.config_file))
     values = _secrets(context.spec.realm, access.outputs or {})
     wanted = realm_import(context.spec.realm, lambda secret: values.get(secret.name, ""))
-    return wanted, _before(target.home(context.stack)), Actual(access.keycloak_admin())
+    return wanted, _before(target.home(context.stack)), Actual(access.keycloak_admin(), say)
 
 
 def _before(directory: Path) -> dict[str, Any]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from components.realm.document import TEXTS
-from components.realm.flows import BUILT_IN
-from components.realm.spec import inhabitants
+from components.realm_words import BUILT_IN, TEXTS, inhabitants
 from problems import Problem, StackError
 from stackctl.realm import clients, directories, flows, people, providers, roles, texts
 from stackctl.realm.actual import Actual

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from components.realm.document import TEXTS
+from components.realm_words import TEXTS
 from stackctl.realm.actual import Actual
 from stackctl.realm.step import Step, Tree, said
 

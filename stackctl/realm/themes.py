@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.realm.spec import THEMES, unknown_themes
+from components.realm_words import THEMES, unknown_themes
 from problems import Problem
 from stackctl.realm.actual import Actual
 from stackctl.realm.step import Tree

@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
-from components.realm.document import importing_workloads
+from components.importing import importing_workloads
 from components.stack import stack_spec
 from platforms.kubernetes.kinds import controller_kinds, kind_of, value_at
 from platforms.kubernetes.objects.render import Rendered, render

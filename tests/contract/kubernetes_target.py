@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from components.realm.document import importing_workloads
+from components.importing import importing_workloads
 from components.stack import stack_spec
 from platforms.kubernetes.objects.render import render
 from platforms.kubernetes.plan import CPU_PROMISED, HBONE_PORT, NAME_KEY, KubernetesPlan, Manifest

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from components.realm.document import importing_workloads
+from components.importing import importing_workloads
 from components.stack import stack_spec
 from platforms.docker import compose, jobs
 from platforms.docker.plan import DockerPlan

@@ -17,9 +17,9 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+from components.importing import importing_workloads
 from components.observed import keycloak_view
 from components.program import Component
-from components.realm.document import importing_workloads
 from components.stack import stack_spec
 from platforms.docker import compose
 from platforms.docker.plan import DockerPlan

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.realm.ldap import STORAGE
 from components.realm.ldap import directory as defined
+from components.realm_words import STORAGE
 from settings.realm import Ldap
 from tests.e2e.access.somebody import REFUSED, Somebody
 from tests.e2e.directory import GROUPS_DN, GUEST, GUESTS_DN, PASSWORD, PEOPLE_DN, READER, Directory, group_dn

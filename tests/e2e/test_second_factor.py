@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.ui import WebDriverWait
 
-from components.realm.flows import BUILT_IN, is_ours
+from components.realm_words import BUILT_IN, is_ours
 from tests.e2e.browser import PATIENCE, Browser, chromium
 from tests.e2e.harness import Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin

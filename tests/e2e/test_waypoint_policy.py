@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.realm.document import importing_workloads
+from components.importing import importing_workloads
 from components.stack import stack_spec
 from platforms.kubernetes.objects.every import every_object
 from platforms.kubernetes.plan import KubernetesPlan

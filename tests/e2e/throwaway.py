@@ -19,9 +19,9 @@ from pathlib import Path
 import pulumi
 import yaml
 
+from components.importing import IMPORT_PATH
 from components.keycloak import ADMIN_PASSWORD
 from components.program import Component
-from components.realm.document import IMPORT_PATH
 from components.stack import stack_spec
 from platforms.rules import check_secrets, check_workloads
 from platforms.secrets import Secret, SecretText

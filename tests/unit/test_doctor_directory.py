@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.realm.ldap import LET_IN, REACHED
+from components.realm_words import LET_IN, REACHED
 from stackctl.doctor.checks_directory import directory
 from tests.samples import settings
 from tests.unit.doctor import observed

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.realm.flows import BUILT_IN
+from components.realm_words import BUILT_IN
 from stackctl.doctor.checks_factors import login_flows
 from stackctl.doctor.observed import Observed
 from tests.unit.doctor import with_realm

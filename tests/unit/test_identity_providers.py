@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from components.realm.document import importing_workloads, realm_import
+from components.importing import importing_workloads
+from components.realm.document import realm_import
 from components.realm.providers import provider
 from components.realm.spec import realm_spec
 from components.rules import RULES

@@ -13,10 +13,11 @@ import pulumi
 import pytest
 from mlflow_sso_client.errors import AccessError
 
+from components.importing import importing_workloads
 from components.realm.asked import Asked, directory_input
-from components.realm.document import importing_workloads, realm_import
-from components.realm.ldap import MAPPER, REACHED, STORAGE
+from components.realm.document import realm_import
 from components.realm.spec import realm_spec
+from components.realm_words import MAPPER, REACHED, STORAGE
 from components.stack import stack_spec
 from problems import StackError
 from stackctl.clients.keycloak_admin import KeycloakAdmin

@@ -16,8 +16,8 @@ import pytest
 import requests
 import yaml
 
+from components.importing import IMPORT_PATH, importing_workloads
 from components.keycloak import SERVER
-from components.realm.document import IMPORT_PATH, importing_workloads
 from components.stack import stack_spec
 from platforms.running import EXEC_SECONDS, Answer, Instance
 from platforms.workload import Workload

@@ -9,7 +9,8 @@ from unittest.mock import Mock
 import pytest
 from mlflow_sso_client.errors import RefusedError
 
-from components.realm.document import IMPORT_PATH, importing_workloads, realm_import
+from components.importing import IMPORT_PATH, importing_workloads
+from components.realm.document import realm_import
 from components.realm.spec import realm_spec
 from components.stack import stack_spec
 from settings.realm.texts import language_tag, text_languages, wrong_in

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from components.realm.document import importing_workloads
+from components.importing import importing_workloads
 from components.stack import stack_spec
 from problems import StackError
 from stackctl.clients.keycloak_admin import KeycloakAdmin

@@ -7,9 +7,10 @@ from typing import Any, cast
 import pytest
 from mlflow_sso_client.errors import AccessError
 
-from components.realm.document import importing_workloads, realm_import
-from components.realm.flows import BUILT_IN, is_ours
+from components.importing import importing_workloads
+from components.realm.document import realm_import
 from components.realm.spec import realm_spec
+from components.realm_words import BUILT_IN, is_ours
 from components.rules import RULES
 from components.stack import stack_spec
 from problems import StackError
@@ -250,7 +251,7 @@ def test_a_flow_that_a_client_uses_stays_and_stops_nothing(capsys: pytest.Captur
     said = apply(realm, other, one)
     assert said[-1].endswith("is removed"), "after all else"
     assert realm.settings["browserFlow"] == other["browserFlow"]
-    assert f"The login flow {one['browserFlow']} stays" in capsys.readouterr().err
+    assert f"The login flow {one['browserFlow']} stays" in capsys.readouterr().out
 
 
 def test_a_flow_is_made_whole_or_not_at_all() -> None:

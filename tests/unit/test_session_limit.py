@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.realm.document import comes_later, importing_workloads
-from components.realm.flows import BUILT_IN
+from components.importing import comes_later, importing_workloads
 from components.realm.spec import realm_spec
+from components.realm_words import BUILT_IN
 from components.stack import stack_spec
 from tests.samples import settings
 from tests.unit.fake_realm import FakeRealm, apply

@@ -363,6 +363,6 @@ def test_whatever_is_written_is_taken_or_refused_in_one_message(bases: dict[str,
     for _ in range(1500):
         config = copy.deepcopy(chance.choice(list(bases.values())))
         for key in chance.sample(sorted(TYPES), chance.randint(1, 6)):
-            put(config, key, chance.choice(junk))
+            put(config, key, copy.deepcopy(chance.choice(junk)))
         found = named(config)
         assert len(found) == len(set(found)), config

@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from components.realm.document import realm_import
-from components.realm.spec import realm_spec, unknown_themes
+from components.realm.spec import realm_spec
+from components.realm_words import unknown_themes
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
 from stackctl.doctor.checks_themes import themes
 from stackctl.realm.actual import Actual

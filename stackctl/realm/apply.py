@@ -1,0 +1,45 @@
+"""Takes the steps to a declared realm, for whoever has the declaration: `stackctl up`, and a Job on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from problems import StackError
+from stackctl.realm.actual import Actual
+from stackctl.realm.directories import silent
+from stackctl.realm.step import Tree
+from stackctl.realm.steps import steps
+from stackctl.realm.themes import unknown
+
+
+def bring(
+    wanted: Tree,
+    before: Tree,
+    declared: Tree,
+    actual: Actual,
+    keep: Callable[[Tree], None],
+    tell: Callable[[str], None],
+) -> int:
+    """How many steps it took. Raises StackError before the first one, or AccessError of Keycloak at any.
+
+    wanted, before: as of `steps`. declared: what is wanted, as it is kept. keep: remembers that for the next time.
+    tell: hears of each step.
+    """
+    found = steps(wanted, before, actual)
+    # Not before the stack is up: Keycloak may have had no way to them.
+    problems = list(silent(wanted, before, actual))
+    if problems:
+        raise StackError("Keycloak cannot use a directory; nothing of the realm was changed.", problems)
+    problems = list(unknown(wanted, actual))
+    if problems:
+        raise StackError("Keycloak does not have a theme; nothing of the realm was changed.", problems)
+    known = before
+    for step in found:
+        tell(f"realm, {step.where}: {'; '.join(step.changes)}")
+        step.take()
+        if step.remember is not None:
+            # A later step may fail, and the next time has to know its own from what somebody else made.
+            known = step.remember(known, declared)
+            keep(known)
+    keep(declared)
+    return len(found)
