@@ -60,6 +60,11 @@ def context_files(root: Path, folder: str, row: ImageVersion | None = None) -> d
         if not lock.is_file():
             raise VersionsError(f"{row.lock}, named in {image_rows.FILE}, does not exist", ())
         files["requirements.txt"] = lock
+    for name in row.tree if row is not None else ():
+        path = root / name
+        if not path.is_file():
+            raise VersionsError(f"{name}, named in {image_rows.FILE}, does not exist", ())
+        files[f"tree/{name}"] = path
     return files
 
 

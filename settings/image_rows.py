@@ -100,6 +100,7 @@ class ImageVersion(_Row):
     downloads: files in the build's context, by their names there.
     lock: a file of pinned packages below the tree's root; the recipe finds it as requirements.txt.
     variants: the same with another lock, by a name that stands behind the version.
+    tree: files of this project; the recipe finds them below tree/, by their paths here.
     """
 
     debian: Text
@@ -109,6 +110,7 @@ class ImageVersion(_Row):
     downloads: Mapping[FileName, Download] = {}
     lock: Text | None = None
     variants: Mapping[Lower, Text] = {}
+    tree: tuple[Text, ...] = ()
 
     def content(self) -> dict[str, Any]:
         """What the row adds to the image's tag: all that can change the image, and where a file comes from cannot.
@@ -269,6 +271,9 @@ def _check(versions: Versions, name: str) -> Iterator[Problem]:
         for variant, lock in row.variants.items():
             if not (versions.root / lock).is_file():
                 yield Problem(f"{where}.variants.{variant}", lock, "expected a file that there is")
+        for file in row.tree:
+            if not (versions.root / file).is_file():
+                yield Problem(f"{where}.tree", file, "expected a file that there is")
         for file in row.downloads:
             if file in CONTEXT or (recipe.parent / file).exists():
                 yield Problem(f"{where}.downloads.{file}", "", "expected another name: the recipe has this file")

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from settings.catalogue import ROOT
+from settings.catalogue import ROOT, load_versions
 from settings.image_rows import FILE
 
 NAME = "throw-away"
@@ -32,9 +32,19 @@ def section(url: str = "http://127.0.0.1:9/program.bin") -> dict[str, Any]:
     return {"default": "2", "versions": {"1": {"debian": "bookworm", "args": {"flavour": "old"}}, "2": newest}}
 
 
+def copy(tree: Path) -> None:
+    """Copy what tags are computed from into `tree`."""
+    shutil.copytree(ROOT / "images", tree / "images")
+    shutil.copy(ROOT / FILE, tree)
+    for image in load_versions().images.values():
+        for name in (name for row in image.versions.values() for name in row.tree):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tree / name)
+
+
 def plant(tree: Path, row: dict[str, Any] | None = None) -> Path:
     """Copy the project's images into `tree`, and add one row and one folder."""
-    shutil.copytree(ROOT / "images", tree / "images")
+    copy(tree)
     document = yaml.safe_load((ROOT / FILE).read_text())
     document[NAME] = row or section()
     (tree / FILE).write_text(yaml.safe_dump(document, sort_keys=False))

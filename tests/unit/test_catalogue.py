@@ -12,6 +12,7 @@ import yaml
 from settings import catalogue
 from settings.catalogue import ROOT, base_ref, components, image_ref, load_versions, refs
 from settings.image_rows import FILE, VersionsError, parse_versions
+from tests.unit.image_tree import copy
 
 TEXT = (ROOT / FILE).read_text()
 EVERY = set(components())
@@ -20,8 +21,7 @@ EVERY = set(components())
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of what tags are computed from."""
-    shutil.copytree(ROOT / "images", tmp_path / "images")
-    shutil.copy(ROOT / FILE, tmp_path)
+    copy(tmp_path)
     return tmp_path
 
 
