@@ -12,6 +12,9 @@ from enum import StrEnum
 
 from platforms.secrets import Kept, Secret, SecretText
 
+# What a program that runs at changes exits with where another try would end as this one.
+FINAL = 3
+
 
 @dataclass(frozen=True)
 class File:
@@ -255,9 +258,16 @@ class Service:
 
 @dataclass(frozen=True)
 class OnDemand:
-    """Exists, and runs when somebody asks for it. timeout_seconds: a run that takes longer is ended, and has failed."""
+    """Exists, and runs when somebody asks for it.
+
+    timeout_seconds: a run that takes longer is ended, and has failed.
+    at_change: nobody has to ask. It runs once each time that what it is made of is another: image, arguments,
+        variables, files or secrets. A run that fails is tried again a few times within that time, but for one that
+        exits with `FINAL`. Only a target that knows what it ran before can tell; the others refuse it.
+    """
 
     timeout_seconds: int
+    at_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -277,7 +287,7 @@ class Workload:
     """One program of the stack.
 
     name: DNS label; other workloads reach it as `name:port` on every platform.
-    runs: for ever, on demand, or at set times.
+    runs: for ever, on demand, at changes, or at set times.
     program: what its image starts, for a target that has to prepare something in the container first.
     outside: every server outside the stack that it connects to. Nothing else out there is open to it where the target
         can tell.
@@ -320,6 +330,11 @@ class Workload:
         if not isinstance(self.runs, Service):
             raise TypeError(f"{self.name} does not run for ever")
         return self.runs
+
+    @property
+    def at_change(self) -> bool:
+        """Whether it runs each time that what it is made of is another."""
+        return isinstance(self.runs, OnDemand) and self.runs.at_change
 
     @property
     def callers(self) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ class DockerPlan:
             for w in self.workloads
             if isinstance(w.runs, Service) and (w.runs.max_replicas or w.runs.replicas) != 1
         ]
+        expected = "expected a target that tells what it ran before: on Docker somebody has to ask for each run"
+        problems += [Problem(f"workload {w.name}", "runs at changes", expected) for w in self.workloads if w.at_change]
         expected = "expected a value or a generated one: Docker keeps no secrets"
         return problems + [
             Problem(f"workload {w.name}", f"secret {secret.name}, kept as {secret.kept.name}", expected)

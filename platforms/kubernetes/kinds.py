@@ -41,7 +41,7 @@ class Kind:
     template: where the template of its pods is, as keys from the top; empty for kinds without one.
     runs: its pods are programs of the stack. makes_pods: so do these, whatever runs in them.
     through: the kind of what it makes its pods through, which is called after it and a hyphen; empty: it makes them.
-    scheduled: its pods come at set times and go, so that it has none is no finding.
+    scheduled: its pods come at set times or at changes and go, so that it has none is no finding.
     data: what it holds is the stack's data, which goes with it.
     storage: where the name of its StorageClass is, as keys from the top; empty for kinds that claim no storage.
     awaited: Pulumi's provider waits until it is ready. It would wait for a Service's endpoints, an Ingress's address
@@ -115,7 +115,10 @@ KINDS: Mapping[str, Kind] = {
             "CronJob", "batch/v1", "cronjobs",
             template=_CRON_TEMPLATE, runs=True, makes_pods=True, through="Job", scheduled=True, looked_for=False,
         ),
-        Kind("Job", "batch/v1", "jobs", template=_TEMPLATE, makes_pods=True),
+        Kind(
+            "Job", "batch/v1", "jobs",
+            template=_TEMPLATE, runs=True, makes_pods=True, scheduled=True, looked_for=False,
+        ),
         Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
         Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
         Kind(

@@ -51,6 +51,8 @@ class Way(StrEnum):
     CLOUD_NATIVE_PG = "Cluster"
     # At set times; suspended where the workload runs on demand.
     CRON_JOB = "CronJob"
+    # Once for each form of the workload.
+    JOB = "Job"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class KubernetesPlan:
     def way(self, workload: Workload) -> Way:
         """What keeps the pods of a workload; decided here and nowhere else."""
         if not isinstance(workload.runs, Service):
-            return Way.CRON_JOB
+            return Way.JOB if workload.at_change else Way.CRON_JOB
         if workload.databases is not None and self.options.cloud_native_pg is not None:
             return Way.CLOUD_NATIVE_PG
         # Two pods of one that owns a volume must never run at once.

@@ -79,6 +79,8 @@ SWEEP = Workload(
     stop_seconds=20,
 )
 RESTORE = replace(SWEEP, name="restore", runs=OnDemand(timeout_seconds=3600), readings=(), outside=())
+# Once for each form of it, where a target can tell; the others refuse it, so it is in no stack for all of them.
+ADAPT = replace(RESTORE, name="adapt", runs=OnDemand(timeout_seconds=900, at_change=True))
 WORKLOADS = (ECHO, CLIENT, SWEEP, RESTORE)
 assert check_workloads(WORKLOADS) == []
 

@@ -114,7 +114,7 @@ OTHER: Mapping[type, Mapping[str, object]] = {
         "probe": Probe(ExecCheck(("false",))), "replicas": 3, "max_replicas": 9, "scale_at_percent": 77,
         "wait_seconds": 777,
     },
-    OnDemand: {"timeout_seconds": 77},
+    OnDemand: {"timeout_seconds": 77, "at_change": True},
     Scheduled: {"cron": "31 4 * * *", "timeout_seconds": 77},
     Probe: {
         "local": ExecCheck(("false",)), "http": None, "live": None, "interval_seconds": 77, "timeout_seconds": 7,

@@ -16,6 +16,7 @@ from platforms.secrets import Kept, Secret, SecretText
 from platforms.workload import OnDemand
 from settings import PROJECT
 from tests.contract.seam import (
+    ADAPT,
     CLIENT,
     ECHO,
     ON_DOCKER,
@@ -67,6 +68,11 @@ def test_one_on_demand_is_there_and_does_not_run(facts: DockerFacts) -> None:
     assert (restore["starts"], restore["restart"]) == (False, "no"), "the engine would run it by itself"
     assert restore["health"] == ()
     assert restore["labels"][LABEL_RUNS] == "on-demand"
+
+
+def test_one_at_changes_is_refused_by_name() -> None:
+    problems = DockerPlan(PROJECT, STACK, (*WORKLOADS, ADAPT)).check()
+    assert [str(p).partition(":")[0] for p in problems] == ["workload adapt = runs at changes"]
 
 
 def test_one_on_demand_that_takes_too_long_is_ended_and_has_failed() -> None:

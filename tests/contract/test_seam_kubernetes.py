@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +17,13 @@ from platforms.kubernetes.plan import HBONE_PORT, NAME_KEY, KubernetesPlan, Mani
 from platforms.kubernetes.site import KubernetesPlatform
 from platforms.labels import LABEL_PROTECTED
 from platforms.site import ONLY, Secrets
-from platforms.workload import Databases, Reading, Reserved, Workload
+from platforms.workload import FINAL, Databases, File, OnDemand, Reading, Reserved, Workload
 from settings import PROJECT
 from settings.kubernetes import Kubernetes
 from tests.contract.engine import Run, run_program
 from tests.contract.kubernetes_policies import allows
 from tests.contract.kubernetes_samples import of_kind
-from tests.contract.seam import CLIENT, ECHO, RESTORE, STACK, SWEEP, TOKEN, WORKLOADS
+from tests.contract.seam import ADAPT, CLIENT, ECHO, RESTORE, STACK, SWEEP, TOKEN, WORKLOADS
 
 SCRAPERS: dict[str, Any] = {"scrapers": ["monitoring"]}
 NO_MESH: dict[str, Any] = {"mesh": {"enabled": False}}
@@ -80,6 +81,56 @@ def test_a_scheduled_one_runs_in_utc_once_at_a_time_and_no_longer_than_it_may() 
 def test_one_on_demand_never_comes_by_itself() -> None:
     assert cron_job("restore")["suspend"] is True
     assert cron_job("restore")["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 3600
+
+
+def adapting(adapt: Workload = ADAPT, value: str = "1") -> Manifest:
+    """The Job of a workload that runs at changes."""
+    stack = plan((*WORKLOADS, adapt))
+    made = render(stack, {TOKEN.name: value, NAME_KEY.name: "key"}, {})
+    (found,) = of_kind([*made.objects], "Job").values()
+    return found
+
+
+def test_one_at_changes_runs_once_for_each_form_of_it() -> None:
+    first = adapting()
+    name = first["metadata"]["name"]
+    assert re.fullmatch("adapt-[0-9a-f]{10}", name)
+    assert adapting() == first, "the same stack is the same Job, which has run"
+    for other in (
+        replace(ADAPT, image="example/sweep:2"),
+        replace(ADAPT, args=("other",)),
+        replace(ADAPT, env={"OTHER": "1"}),
+        replace(ADAPT, files=(File("/etc/adapt/one", "text"),)),
+        replace(ADAPT, runs=OnDemand(3600, at_change=True)),
+    ):
+        assert adapting(other)["metadata"]["name"] != name, other
+    assert adapting(value="2")["metadata"]["name"] != name, "a secret that changed"
+    texts = {adapting(replace(ADAPT, files=(File("/etc/adapt/one", text),)))["metadata"]["name"] for text in "ab"}
+    assert len(texts) == 2
+
+
+def test_one_at_changes_is_tried_again_but_where_that_is_of_no_use_and_is_never_made_anew() -> None:
+    spec = adapting()["spec"]
+    assert spec["backoffLimit"] > 0
+    assert spec["activeDeadlineSeconds"] == 900
+    ignored, rule = spec["podFailurePolicy"]["rules"]
+    assert ignored["action"] == "Ignore", "a node that is drained says nothing about the program"
+    assert rule == {
+        "action": "FailJob", "onExitCodes": {"containerName": "adapt", "operator": "In", "values": [FINAL]},
+    }  # fmt: skip
+    assert "ttlSecondsAfterFinished" not in spec, "whatever applies the files would make it again, and it would run"
+    pod = spec["template"]["spec"]
+    assert pod["restartPolicy"] == "Never", "which a podFailurePolicy needs"
+    assert pod["automountServiceAccountToken"] is False
+    (container,) = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["env"][0]["valueFrom"]["secretKeyRef"]["key"] == "TOKEN"
+
+
+def test_the_engine_refuses_one_at_changes_by_name() -> None:
+    checked = KubernetesPlatform(PROJECT, STACK, Kubernetes()).check((*WORKLOADS, ADAPT))
+    (problem,) = checked.problems
+    assert str(problem).startswith("workload adapt = runs at changes: expected ENGINE=render: ")
 
 
 def test_a_job_is_hardened_as_every_pod_is_and_is_asked_nothing() -> None:
@@ -254,6 +305,7 @@ def test_each_way_of_running_is_chosen_in_one_place() -> None:
     assert ways == {
         "echo": Way.DEPLOYMENT, "client": Way.DEPLOYMENT, "sweep": Way.CRON_JOB, "restore": Way.CRON_JOB,
     }  # fmt: skip
+    assert plan((ADAPT,)).way(ADAPT) is Way.JOB
     alone = replace(ECHO, volumes=(replace(ECHO.volumes[0], shared=False),))
     stored = replace(alone, databases=Databases({}, {}))
     assert plan((alone,)).way(alone) is plan((stored,)).way(stored) is Way.STATEFUL_SET

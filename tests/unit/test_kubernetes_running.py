@@ -295,7 +295,7 @@ def test_commands_for_people_name_the_context_the_namespace_and_the_pod() -> Non
     target = KubernetesRunning(settings({"kubernetes": {"context": "prod"}}).kubernetes)
     assert target.restart(POD) == f"kubectl --context prod delete pod -n {WHERE} mlflow-1"
     assert target.removal(POD).startswith(
-        f"kubectl --context prod delete deployments.apps,statefulsets.apps,cronjobs.batch -n {WHERE}"
+        f"kubectl --context prod delete deployments.apps,statefulsets.apps,cronjobs.batch,jobs.batch -n {WHERE}"
     )
     assert target.shell(POD, "rm -f a").endswith(f"exec -i -n {WHERE} mlflow-1 -c mlflow -- bash -c 'rm -f a'")
     assert "du -ak /data" in target.space(POD, "/data")

@@ -34,6 +34,7 @@ from settings.kubernetes import Kubernetes
 
 # Reads assignments from standard input, so that no command line shows a value, and becomes the command.
 _WITH_SECRETS = 'eval "$(cat)"; exec "$@"'
+_BEFORE: Manifest = {"metadata": {"creationTimestamp": ""}}
 # What kubectl adds to the words of a command that failed.
 _OWN_WORDS = ("command terminated with exit code",)
 
@@ -149,7 +150,7 @@ class KubernetesRunning:
         labels = f"{selector(project, stack)},{LABEL_COMPONENT}"
         found = labelled(self._cluster, kinds, where, labels, needed=needed)
         pods = living([item for item in found if item["kind"] == "Pod"])
-        return pods, [item for item in found if kind_of(item) in keepers]
+        return pods, list(_newest(item for item in found if kind_of(item) in keepers))
 
     def _runs(self, namespace: str, name: str, project: str, stack: str) -> list[Manifest]:
         """The Jobs of a workload, those of its schedule and those that people started."""
@@ -195,6 +196,21 @@ class KubernetesRunning:
         document: Manifest = json.loads(text)
         # One name is answered by the object itself, several by a list.
         return list(document["items"]) if document["kind"] == "List" else [document]
+
+
+def _newest(keepers: Iterable[Manifest]) -> Iterator[Manifest]:
+    """Those that nobody else made; of Jobs, which another one follows at each change, the last of a workload."""
+    jobs: dict[str, Manifest] = {}
+    for item in keepers:
+        if item["metadata"].get("ownerReferences"):
+            continue
+        if kind_of(item) is not KINDS["Job"]:
+            yield item
+        elif (
+            item["metadata"]["creationTimestamp"] > jobs.get(component(item), _BEFORE)["metadata"]["creationTimestamp"]
+        ):
+            jobs[component(item)] = item
+    yield from jobs.values()
 
 
 def _refuse_unseen(wanted: Collection[Kind], unseen: Collection[Kind]) -> None:

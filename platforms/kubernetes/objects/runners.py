@@ -33,7 +33,8 @@ _RUNNERS: Mapping[Way, Runner] = {
     Way.DEPLOYMENT: Runner(pods.secret_texts, serving.deployment, serving.serves),
     Way.STATEFUL_SET: Runner(pods.secret_texts, serving.stateful_set, serving.serves),
     Way.CLOUD_NATIVE_PG: Runner(cloudnativepg.secret_texts, cloudnativepg.objects, cloudnativepg.serves),
-    Way.CRON_JOB: Runner(pods.secret_texts, jobs.objects, None),
+    Way.CRON_JOB: Runner(pods.secret_texts, jobs.cron_job, None),
+    Way.JOB: Runner(pods.secret_texts, jobs.job, None),
 }
 
 
