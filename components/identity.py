@@ -24,6 +24,8 @@ SERVICE_ACCOUNT_PREFIX = "service-account-"
 # The workload that runs MLflow's jobs, which Postgres and MLflow let in, and the key of what its jobs show the server.
 JOBS = "mlflow-jobs"
 JOBS_KEY = Secret("mlflow-jobs-key", length=48, change=Change.COORDINATED)
+# The workload that brings the realm to its declaration, which Keycloak lets in.
+REALM_JOB = "realm-job"
 
 # The signs of a first password that is generated.
 PEOPLES_LENGTH = 20

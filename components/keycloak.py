@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.identity import PROVISIONER_CLIENT_ID, PROVISIONER_SECRET
+from components.identity import PROVISIONER_CLIENT_ID, PROVISIONER_SECRET, REALM_JOB
 from components.postgres import CA_BUNDLE_PATH, keycloak_database
 from components.realm.ldap import servers
 from components.realm.providers import ways_out as provider_places
@@ -211,7 +211,8 @@ def _ports(settings: Settings) -> tuple[Port, ...]:
     # With an address of its own for administration, the public one needs no more than logins do.
     paths = PUBLIC_PATHS if settings.keycloak.admin_url else ()
     people = Entrance(url, published, paths, keycloak_address(settings).admin_url)
-    http = Port("http", HTTP_PORT, Protocol.HTTP, callers=("mlflow",), entrance=None if own_tls else people)
+    callers = ("mlflow", *((REALM_JOB,) if settings.kubernetes.realm_job else ()))
+    http = Port("http", HTTP_PORT, Protocol.HTTP, callers=callers, entrance=None if own_tls else people)
     https = (Port("https", HTTPS_PORT, Protocol.HTTPS, entrance=people),) if own_tls else ()
     # No program but the probes asks the management port, and only servers of the cluster speak JGroups.
     management = Port("management", MANAGEMENT_PORT, Protocol.HTTP)

@@ -1,6 +1,6 @@
 """Keycloak's words for the parts of a realm, and how they are read, for what writes a realm and what changes one.
 
-It needs nothing of the settings, so that a program without them can change a realm.
+It needs nothing of the settings, so that a program without them can change a realm (`stackctl.realm.job`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 # Parts of an import.
@@ -44,6 +45,21 @@ CONNECT_SECONDS = 5
 REACHED, LET_IN = "testConnection", "testAuthentication"
 # For a secret that Keycloak has (`ComponentRepresentation.SECRET_VALUE`).
 _KEPT = "*" * 10
+
+
+class Declared(StrEnum):
+    """The variables by which a program that changes a realm finds what is declared.
+
+    FILE: where that stands, as JSON. `realm` is an import with nothing in the place of secrets; `secrets` has for each
+    of them its place there, its variable, and whether Keycloak shows it to nobody.
+    URL: of Keycloak. CLIENT, SECRET, REALM: of the service account that manages the realm.
+    """
+
+    FILE = "REALM_JOB_FILE"
+    URL = "REALM_JOB_URL"
+    CLIENT = "REALM_JOB_CLIENT"
+    SECRET = "REALM_JOB_SECRET"  # noqa: S105
+    REALM = "REALM_JOB_REALM"
 
 
 def is_ours(alias: str) -> bool:

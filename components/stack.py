@@ -21,6 +21,7 @@ from components.keycloak import (
 from components.mlflow import mlflow_workloads
 from components.postgres import postgres_workloads
 from components.realm.spec import RealmSpec, realm_spec
+from components.realm_job import realm_job_workloads
 from components.redis import redis_workloads
 from components.rules import RULES
 from platforms.rules import check_secrets, check_workloads
@@ -170,17 +171,18 @@ def stack_spec(settings: Settings) -> StackSpec:
     """Describe the stack. Raises StackError when settings and workloads contradict each other."""
     # Whoever read the settings may not have asked these rules.
     _refuse([wrong.problem for wrong in broken(RULES, settings, Known())])
-    ours = settings.keycloak.existing is None
+    ours, realm = settings.keycloak.existing is None, realm_spec(settings)
     workloads = (
         *postgres_workloads(settings),
         *redis_workloads(settings),
         *keycloak_workloads(settings),
         *mlflow_workloads(settings),
         *jobs_workloads(settings),
+        *realm_job_workloads(settings, realm),
     )
     spec = StackSpec(
         workloads=workloads,
-        realm=realm_spec(settings),
+        realm=realm,
         keycloak=keycloak_address(settings),
         keycloak_is_ours=ours,
         admin=admin_login(settings),

@@ -180,6 +180,10 @@ class Kubernetes(Group):
         "IfNotPresent", description="When a node asks the registry for an image"
     )
     image_pull_secrets: tuple[DnsName, ...] = Field((), description="Existing Secrets with logins for the registry")
+    realm_job: bool = Field(
+        False,
+        description="true: rendered files have a Job that changes the realm, where Argo CD or Flux applies them",
+    )
     cloud_native_pg: CloudNativePg | None = None
     external_secrets: ExternalSecrets | None = None
     oauth_secret: DnsName = Field(

@@ -142,8 +142,17 @@ def _dns(settings: Settings, known: Known) -> Iterator[Wrong]:
         yield Wrong((where,), "", f"expected the namespace of the pods with {key('kubernetes.dns.labels')}")
 
 
+def _realm_job(settings: Settings, known: Known) -> Iterator[Wrong]:
+    where = "kubernetes.realmJob"
+    if _here(settings) and settings.kubernetes.realm_job and settings.keycloak.existing and known.values(where):
+        expected = (
+            f"expected false with {key('keycloak.existing')}: files are rendered for a Keycloak of the stack's own"
+        )
+        yield Wrong((where, "keycloak.existing"), "true", expected)
+
+
 def _here(settings: Settings) -> bool:
     return settings.platform is Platform.KUBERNETES
 
 
-KUBERNETES_RULES = (_elsewhere, _operated, _volumes, _entrance, _mesh, _callers, _dns)
+KUBERNETES_RULES = (_elsewhere, _operated, _volumes, _entrance, _mesh, _callers, _dns, _realm_job)

@@ -213,7 +213,7 @@ def render(
         chosen.write(context, out / stack)
         say(f"Wrote {chosen.written(out / stack)}.")
         apart = [key for key, found in comes_later(context.spec.realm).items() if found]
-        if apart:
+        if apart and not context.settings.kubernetes.realm_job:
             say(f"Not in these files: {', '.join(apart)}. `stackctl up` brings it into the realm.")
 
 

@@ -52,6 +52,9 @@ class KubernetesPlatform:
         if self._options.external_secrets:
             expected = "expected ENGINE=render: the engine manages the realm, and would have to know its secrets"
             problems.append(Problem("kubernetes.externalSecrets", "", expected))
+        expected = "expected false: the engine manages the realm itself"
+        if self._options.realm_job:
+            problems.append(Problem("kubernetes.realmJob", "true", expected))
         expected = "expected ENGINE=render: the engine cannot tell what a Job is made of before its secrets are there"
         problems += [Problem(f"workload {w.name}", "runs at changes", expected) for w in workloads if w.at_change]
         problems += check_cluster(plan, every_object(plan))

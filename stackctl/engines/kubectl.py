@@ -68,9 +68,10 @@ def plan(context: Context, directory: Path | None = None) -> KubernetesPlan:
     workloads = importing_workloads(
         context.spec,
         kept_realm(directory or own),
-        imported=directory in (None, own),
+        # Where a job changes the realm, Keycloak need not be made anew for what it does not import.
+        imported=directory in (None, own) or options.realm_job,
         # Where secrets are fetched, the cluster has those alone that a workload names.
-        newer_secrets=bool(options.external_secrets),
+        newer_secrets=bool(options.external_secrets) and not options.realm_job,
     )
     return KubernetesPlan(PROJECT, context.stack, workloads, options)
 
@@ -100,7 +101,14 @@ class KubectlTarget:
     def preflight(self, context: Context) -> list[Problem]:
         """What is in the way of this stack on this cluster."""
         stack = KubernetesPlan(PROJECT, context.stack, context.spec.workloads, context.settings.kubernetes)
-        return stack.check() + check_cluster(stack, every_object(stack)) + forward.check(stack)
+        problems = stack.check() + check_cluster(stack, every_object(stack)) + forward.check(stack)
+        if context.settings.kubernetes.realm_job:
+            where = f"{PROJECT}:kubernetes.realmJob"
+            expected = (
+                "expected false: `stackctl up` changes the realm itself; the Job is for whoever applies the files"
+            )
+            problems.append(Problem(where, "true", f"{expected} of `stackctl render` by another program"))
+        return problems
 
     def deliver(self, context: Context, images: Collection[str]) -> None:
         """Bring images to where the cluster finds them: by IMAGE_LOADER, or a push to the registry of the settings."""

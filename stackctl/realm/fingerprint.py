@@ -8,13 +8,15 @@ from stackctl.realm.step import Tree, said, same
 
 # What Keycloak shows as asterisks, by what it is in.
 _SECRETS = frozenset({("smtpServer", "password"), ("config", "clientSecret"), ("config", "bindCredential")})
+# What each fingerprint starts with.
+MARK = "scrypt:"
 # Slow, since a person may have chosen it (RFC 7914, section 2; the parameters are those of its section 12).
 _COST = {"n": 16384, "r": 8, "p": 1}
 
 
 def fingerprint(realm: str, text: str) -> str:
     """What is kept of a secret."""
-    return "scrypt:" + hashlib.scrypt(text.encode(), salt=f"mlflow-sso/{realm}".encode(), **_COST).hex()
+    return MARK + hashlib.scrypt(text.encode(), salt=f"mlflow-sso/{realm}".encode(), **_COST).hex()
 
 
 def was_written(kept: object, realm: str, text: str) -> bool:

@@ -14,7 +14,8 @@ from problems import Problem
 from stackctl.realm.actual import Actual
 from stackctl.realm.step import Step, Tree, by, make, remove, said
 
-_FIELDS = ("email", "emailVerified", "firstName", "lastName")
+# What is declared of a person, beside groups and a first password.
+FIELDS = ("email", "emailVerified", "firstName", "lastName")
 
 
 def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
@@ -60,7 +61,7 @@ def _people(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
                 yield Step(f"user {name}", ("is made",), partial(make, actual, "/users", document))
                 continue
             then = {}
-        fields = [key for key in _FIELDS if user.get(key) != then.get(key)]
+        fields = [key for key in FIELDS if user.get(key) != then.get(key)]
         if fields:
             told = {key: user.get(key, False if key == "emailVerified" else "") for key in fields}
             changes = tuple(said(key, then.get(key), user.get(key)) for key in fields)

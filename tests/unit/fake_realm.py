@@ -88,6 +88,11 @@ class FakeRealm:
             for one in self.lists["clients"].values()
         ]
 
+    def memberships(self, user_id: str) -> dict[str, str]:
+        everybody = (*self.lists["users"].values(), *self.accounts.values())
+        (mine,) = [one.get("groups", ()) for one in everybody if one["id"] == user_id]
+        return {path.removeprefix("/"): path for path in mine}
+
     def pages(self, path: str) -> list[dict[str, Any]]:
         if path == "/groups":
             return list(self.lists["groups"].values())

@@ -49,6 +49,7 @@ def test_a_tag_names_the_component_and_its_version() -> None:
     ("file", "rebuilt"),
     [
         ("images/redis/entrypoint", {"redis"}),
+        ("stackctl/realm/people.py", {"realm"}),
         # The schemas follow from the packages alone: Postgres is not made anew for what MLflow serves beside them.
         ("images/mlflow/Dockerfile", {"mlflow"}),
         ("images/mlflow/app/mlflow_sso/served.py", {"mlflow"}),

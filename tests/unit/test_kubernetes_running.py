@@ -334,3 +334,23 @@ def test_a_job_whose_newest_run_failed_is_told_and_no_other_is() -> None:
     assert trouble.kind == "job-failed"
     assert trouble.evidence == f"{WHERE}/sweep-3: DeadlineExceeded: it has reached its limit"
     assert trouble.fix == f"kubectl --context prod logs job/sweep-3 -n {WHERE}"
+
+
+def test_of_jobs_that_follow_each_other_the_last_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that runs at changes is another object each time; what a schedule made belongs to it."""
+    config = {"kubernetes": {"realmJob": True}}
+    fake = Cluster(monkeypatch, *stack(config))
+    (last,) = [item for item in fake.objects if item["kind"] == "Job"]
+    last["metadata"]["creationTimestamp"] = LATER
+    last["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    failed = {"conditions": [{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]}
+    before = deepcopy(last) | {"status": failed}
+    before["metadata"] |= {"name": "realm-job-before", "creationTimestamp": NOW}
+    fake.objects.insert(0, before)
+    assert troubles(config) == []
+    assert [one.name for one in running(config).instances(PROJECT, STACK) if one.component == "realm-job"] == [
+        f"{WHERE}/{last['metadata']['name']}"
+    ]
+    last["status"] = failed
+    (trouble,) = troubles(config)
+    assert (trouble.kind, trouble.evidence.partition(":")[0]) == ("job-failed", f"{WHERE}/{last['metadata']['name']}")
