@@ -27,8 +27,8 @@ ATTRIBUTE = "mlflow-sso.declared"
 class Memory:
     """Every method raises as `KeycloakAdmin` does.
 
-    owner: the client. key: of this stack alone. Whoever sees clients sees the attribute: without the key nobody can
-    try which secret a fingerprint in it is of.
+    owner: the client. key: of this stack alone. Whoever sees clients sees the attribute, and cannot try which secret a
+    fingerprint in it is of. Whoever changes clients changes it, and it is none then: it would say whom to remove.
     """
 
     def __init__(self, actual: Actual, owner: str, key: str) -> None:
@@ -39,31 +39,43 @@ class Memory:
 
         declared: what is declared now, by whose fingerprints those that are remembered are known.
         """
-        texts = (one.get("attributes", {}).get(ATTRIBUTE, "") for one in self._actual.clients.values())
-        kept = next(filter(None, texts), "")
-        try:
-            tree = json.loads(zlib.decompress(base64.b64decode(kept, validate=True))) if kept else {}
-        except (ValueError, zlib.error):
-            tree = {}
-        known = {self._sealed(text): text for text in _texts(declared) if text.startswith(MARK)}
-        return dict(_each(tree, lambda text: known.get(text, text))) if isinstance(tree, dict) else {}
+        # Its client had another name before MLflow's was given one.
+        clients = sorted(self._actual.clients.items(), key=lambda item: item[0] != self._owner)
+        found = (_attributes(client).get(ATTRIBUTE, "") for _, client in clients)
+        tree = next((self._opened(text) for text in found if self._is_mine(text)), {})
+        known = {self._keyed(text): text for text in _texts(declared) if text.startswith(MARK)}
+        return dict(_each(tree, lambda text: known.get(text, text)))
 
     def keep(self, tree: Tree) -> None:
         """Remembers it, unless it does so already."""
-        sealed = _each(tree, lambda text: self._sealed(text) if text.startswith(MARK) else text)
-        plain = json.dumps(sealed, sort_keys=True, separators=(",", ":")).encode()
-        # Of one text always the same, or each run would write it.
-        text = base64.b64encode(zlib.compress(plain, 9)).decode()
+        keyed = _each(tree, lambda text: self._keyed(text) if text.startswith(MARK) else text)
+        plain = json.dumps(keyed, sort_keys=True, separators=(",", ":")).encode()
+        packed = base64.b64encode(zlib.compress(plain, 9)).decode()
+        text = f"{self._seal(packed)} {packed}"
         client = self._actual.clients.get(self._owner)
-        if client is None or client.get("attributes", {}).get(ATTRIBUTE) == text:
+        if client is None or _attributes(client).get(ATTRIBUTE) == text:
             return
-        document = {**client, "attributes": {**client.get("attributes", {}), ATTRIBUTE: text}}
+        document = {**client, "attributes": {**_attributes(client), ATTRIBUTE: text}}
         document.pop("secret", None)
         self._actual.send("PUT", f"/clients/{client['id']}", document)
         self._actual.forget()
 
-    def _sealed(self, text: str) -> str:
-        return MARK + hmac.new(self._key.encode(), text.encode(), hashlib.sha256).hexdigest()
+    def _is_mine(self, text: str) -> bool:
+        seal, _, packed = text.partition(" ")
+        return hmac.compare_digest(seal.encode(), self._seal(packed).encode())
+
+    @staticmethod
+    def _opened(text: str) -> dict[str, Any]:
+        return dict(json.loads(zlib.decompress(base64.b64decode(text.partition(" ")[2]))))
+
+    def _seal(self, packed: str) -> str:
+        return self._hmac(f"memory {packed}")
+
+    def _keyed(self, fingerprint: str) -> str:
+        return MARK + self._hmac(fingerprint)
+
+    def _hmac(self, text: str) -> str:
+        return hmac.new(self._key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def adopted(wanted: Tree, actual: Actual) -> dict[str, Any]:
@@ -107,6 +119,10 @@ def _as_it_is(user: Tree, actual: Actual) -> dict[str, Any]:
         **{key: found[key] for key in FIELDS if key in user and key in found},
         "groups": [group for group in user.get("groups", ()) if group in inside],
     }
+
+
+def _attributes(client: Mapping[str, Any]) -> Mapping[str, str]:
+    return client.get("attributes") or {}
 
 
 def _texts(tree: Any) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class Cluster:
     def remembered(self) -> str:
         """What Keycloak keeps of the declaration."""
         owner = self.realm.named("clients", "clientId", "mlflow-groups")
-        return zlib.decompress(base64.b64decode(owner["attributes"][ATTRIBUTE])).decode()
+        return zlib.decompress(base64.b64decode(owner["attributes"][ATTRIBUTE].partition(" ")[2])).decode()
 
 
 @pytest.fixture
@@ -188,13 +189,35 @@ def test_somebody_from_elsewhere_is_not_taken_for_the_declared_one(cluster: Clus
     assert cluster.realm.calls == []
 
 
-@pytest.mark.parametrize("text", ["", "no base64", base64.b64encode(b"no zlib").decode(), "W10="])
-def test_a_memory_that_cannot_be_read_is_none(cluster: Cluster, text: str) -> None:
-    cluster.run(users=[CAROL])
-    cluster.realm.named("clients", "clientId", "mlflow-groups")["attributes"][ATTRIBUTE] = text
-    assert cluster.run(users=[CAROL]) == 0
+def other_tree(kept: str) -> str:
+    """The memory as somebody who may change clients would write it: carol goes, whom the settings never named."""
+    seal, _, _ = kept.partition(" ")
+    tree = {"realm": "mlflow", "users": [{"username": "carol"}]}
+    return f"{seal} {base64.b64encode(zlib.compress(json.dumps(tree).encode())).decode()}"
+
+
+@pytest.mark.parametrize("change", [lambda _: "", lambda _: "no seal", lambda kept: f"{kept}=", other_tree])
+def test_a_memory_that_somebody_else_wrote_is_none(cluster: Cluster, change: Callable[[str], str]) -> None:
+    cluster.run()
+    cluster.realm._post("/users", {"username": "carol", "groups": []})
+    owner = cluster.realm.named("clients", "clientId", "mlflow-groups")
+    kept = owner["attributes"][ATTRIBUTE]
+    owner["attributes"][ATTRIBUTE] = change(kept)
+    assert cluster.run() == 0
     assert cluster.said[0].startswith("Nothing is remembered of this realm")
-    assert json.loads(cluster.remembered)["users"]
+    assert cluster.changes == []
+    assert cluster.realm.named("users", "username", "carol")
+    assert owner["attributes"][ATTRIBUTE] == kept
+
+
+def test_the_memory_is_found_at_another_client_where_the_realm_gave_its_own_another_name(cluster: Cluster) -> None:
+    cluster.run(users=[CAROL])
+    assert cluster.run(clientId="models") == 0
+    assert "user carol: is removed" in cluster.changes
+    assert "client mlflow-groups: is removed" in cluster.changes
+    assert cluster.realm.named("clients", "clientId", "models-groups")["attributes"][ATTRIBUTE]
+    assert cluster.run(clientId="models") == 0
+    assert cluster.realm.calls == []
 
 
 def test_it_waits_for_keycloak_and_says_so_once(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,3 +209,19 @@ def test_a_variable_that_ends_early_is_refused(name: str, place: str) -> None:
     with pytest.raises(StackError, match="expected a name of letters, digits and _") as refused:
         stack_spec(settings({"mlflow": {place: {name: "x"}}}))
     assert len(str(refused.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("realm", "message"),
+    [
+        ({"clientId": "admin-cli"}, r"realm\.clientId = admin-cli: expected another id"),
+        ({"cliClientId": "mlflow-realm"}, r"realm\.cliClientId = mlflow-realm: expected another id"),
+        (
+            {"serviceAccounts": [{"clientId": "broker"}]},
+            r"serviceAccounts\[0\]\.clientId = broker: expected another id",
+        ),
+    ],
+)
+def test_no_client_has_the_id_of_one_that_keycloak_makes(realm: dict[str, Any], message: str) -> None:
+    with pytest.raises(StackError, match=message):
+        stack_spec(settings({"realm": realm}))
