@@ -9,9 +9,11 @@ from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
+from components.identity import REALM_JOB
 from components.keycloak import SERVER
 from components.realm.document import realm_import
 from components.realm.spec import RealmSpec
+from components.realm_job import IMPORTED_PATH
 from components.realm_words import ACTIONS, MAIL, MAPPERS, PROVIDERS
 from components.stack import StackSpec
 from platforms.secrets import ImportQuoted, Secret, SecretText
@@ -45,17 +47,22 @@ def importing_workloads(
         for _, secret in _owners(spec.realm)
         if newer_secrets or f"${{{names[secret.name]}}}" in document
     }
-    return tuple(
-        replace(
-            workload,
-            args=(*workload.args, "--import-realm"),
-            files=(*workload.files, File(IMPORT_PATH, document)),
-            secret_env={**workload.secret_env, **used},
-        )
-        if workload.name == SERVER
-        else workload
-        for workload in spec.workloads
-    )
+    # As it was imported: what is declared no more has to be known to be removed.
+    was = json.dumps(_read((kept if imported else "") or document), sort_keys=True) + "\n"
+
+    def told(workload: Workload) -> Workload:
+        if workload.name == SERVER:
+            return replace(
+                workload,
+                args=(*workload.args, "--import-realm"),
+                files=(*workload.files, File(IMPORT_PATH, document)),
+                secret_env={**workload.secret_env, **used},
+            )
+        if workload.name == REALM_JOB:
+            return replace(workload, files=(*workload.files, File(IMPORTED_PATH, was)))
+        return workload
+
+    return tuple(told(workload) for workload in spec.workloads)
 
 
 def comes_later(realm: RealmSpec) -> dict[str, bool]:

@@ -25,8 +25,11 @@ UID = 60906
 # Agreed with images/realm.
 PROGRAM = ("python3", "-m", "stackctl.realm.job")
 DECLARED_PATH = "/etc/realm/declared.json"
-# It waits for Keycloak as well, whose first start waits for images and for Postgres.
-_SECONDS = 1800
+# `components.importing` puts it there.
+IMPORTED_PATH = "/etc/realm/imported.json"
+# It waits for Keycloak as well, and for a directory or a theme that comes with another Keycloak. To wait costs nothing,
+# and nobody runs it again by itself.
+_SECONDS = 86400
 
 
 class _Place(str):
@@ -34,13 +37,26 @@ class _Place(str):
 
     secret: Secret
 
+    def __new__(cls, secret: Secret) -> _Place:
+        made = super().__new__(cls, secret.name)
+        made.secret = secret
+        return made
+
 
 def realm_job_workloads(settings: Settings, realm: RealmSpec) -> tuple[Workload, ...]:
     """The job; none where the settings want none."""
     if not settings.kubernetes.realm_job:
         return ()
-    tree = realm_import(realm, _place)
+    named: set[str] = set()
+
+    def place(secret: Secret) -> str:
+        named.add(secret.name)
+        return _Place(secret)
+
+    tree = realm_import(realm, place)
     places = dict(_places(tree))
+    if named != {secret.name for secret in places.values()}:
+        raise ValueError("the import holds the text of a secret's place, which would be taken for the secret")
     provisioner = admin_login(settings)
     return (
         Workload(
@@ -51,6 +67,7 @@ def realm_job_workloads(settings: Settings, realm: RealmSpec) -> tuple[Workload,
             args=PROGRAM,
             env={
                 Declared.FILE.value: DECLARED_PATH,
+                Declared.IMPORTED.value: IMPORTED_PATH,
                 Declared.URL.value: keycloak_address(settings).internal_url,
                 Declared.CLIENT.value: provisioner.client_id,
                 Declared.REALM.value: provisioner.realm,
@@ -71,23 +88,18 @@ def _written(tree: Mapping[str, Any], places: Mapping[tuple[str | int, ...], Sec
         {"at": place, "variable": _variable(secret), "forOthers": secret in realm.for_others}
         for place, secret in places.items()
     ]
-    return json.dumps({"realm": _bare(tree), "secrets": secrets}, indent=2, sort_keys=True) + "\n"
+    return json.dumps({"realm": _bare(tree), "secrets": secrets}, sort_keys=True) + "\n"
 
 
 def _variable(secret: Secret) -> str:
     return f"REALM_{secret.variable}"
 
 
-def _place(secret: Secret) -> str:
-    found = _Place(secret.name)
-    found.secret = secret
-    return found
-
-
 def _places(tree: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Secret]]:
     if isinstance(tree, _Place):
         yield above, tree.secret
-    for key, one in tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ():
+    rows = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list | tuple) else ()
+    for key, one in rows:
         yield from _places(one, (*above, key))
 
 

@@ -52,10 +52,12 @@ class Declared(StrEnum):
 
     FILE: where that stands, as JSON. `realm` is an import with nothing in the place of secrets; `secrets` has for each
     of them its place there, its variable, and whether Keycloak shows it to nobody.
+    IMPORTED: where the import of Keycloak's first start stands.
     URL: of Keycloak. CLIENT, SECRET, REALM: of the service account that manages the realm.
     """
 
     FILE = "REALM_JOB_FILE"
+    IMPORTED = "REALM_JOB_IMPORTED"
     URL = "REALM_JOB_URL"
     CLIENT = "REALM_JOB_CLIENT"
     SECRET = "REALM_JOB_SECRET"  # noqa: S105

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from problems import StackError
+from stackctl.printable import printable
 from stackctl.realm.actual import Actual
 from stackctl.realm.directories import silent
 from stackctl.realm.step import Tree
 from stackctl.realm.steps import steps
 from stackctl.realm.themes import unknown
+
+
+class NotYetError(StackError):
+    """Keycloak cannot do it, and may be able to later: what it lacks may be on its way, or away for a moment."""
 
 
 def bring(
@@ -22,6 +27,7 @@ def bring(
 ) -> int:
     """How many steps it took. Raises StackError before the first one, or AccessError of Keycloak at any.
 
+    NotYetError is for what this Keycloak lacks, and another one may have.
     wanted, before: as of `steps`. declared: what is wanted, as it is kept. keep: remembers that for the next time.
     tell: hears of each step.
     """
@@ -29,13 +35,14 @@ def bring(
     # Not before the stack is up: Keycloak may have had no way to them.
     problems = list(silent(wanted, before, actual))
     if problems:
-        raise StackError("Keycloak cannot use a directory; nothing of the realm was changed.", problems)
+        raise NotYetError("Keycloak cannot use a directory; nothing of the realm was changed.", problems)
     problems = list(unknown(wanted, actual))
     if problems:
-        raise StackError("Keycloak does not have a theme; nothing of the realm was changed.", problems)
+        raise NotYetError("Keycloak does not have a theme; nothing of the realm was changed.", problems)
     known = before
     for step in found:
-        tell(f"realm, {step.where}: {'; '.join(step.changes)}")
+        # Names and texts of Keycloak's are in it, and each step is one line.
+        tell(printable(f"realm, {step.where}: {'; '.join(step.changes)}", keep=""))
         step.take()
         if step.remember is not None:
             # A later step may fail, and the next time has to know its own from what somebody else made.

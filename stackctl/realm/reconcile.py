@@ -22,6 +22,7 @@ from stackctl.progress import say
 from stackctl.realm.actual import Actual
 from stackctl.realm.apply import bring
 from stackctl.realm.fingerprint import fingerprint
+from stackctl.realm.memory import forgotten
 from stackctl.realm.step import Step
 from stackctl.realm.steps import refuse_another_name, steps
 from stackctl.state import read_kept
@@ -66,6 +67,7 @@ def reconcile(context: Context, target: Target) -> None:
     wanted, before, actual = _trees(context, target)
     keep = partial(_keep, target.home(context.stack))
     bring(wanted, before, _declared(context.spec.realm), actual, keep, lambda text: say(f"  {text}"))
+    forgotten(actual)
 
 
 def _trees(context: Context, target: Target) -> tuple[dict[str, Any], dict[str, Any], Actual]:

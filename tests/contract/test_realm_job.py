@@ -13,7 +13,7 @@ from components.identity import REALM_JOB
 from components.importing import importing_workloads
 from components.keycloak import HTTP_PORT, MANAGEMENT_PORT, SERVER
 from components.realm.document import realm_import
-from components.realm_job import DECLARED_PATH
+from components.realm_job import DECLARED_PATH, IMPORTED_PATH
 from components.realm_words import Declared
 from components.stack import stack_spec
 from platforms.kubernetes import site
@@ -73,10 +73,10 @@ def job(manifests: list[Manifest]) -> Manifest:
     return found
 
 
-def declared(manifests: list[Manifest]) -> dict[str, Any]:
-    """The file that the Job reads."""
+def declared(manifests: list[Manifest], path: str = DECLARED_PATH) -> dict[str, Any]:
+    """A file that the Job reads."""
     pod = job(manifests)["spec"]["template"]["spec"]
-    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["mountPath"] == DECLARED_PATH]
+    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["mountPath"] == path]
     (volume,) = [v for v in pod["volumes"] if v["name"] == mount["name"]]
     document = json.loads(of_kind(manifests, "ConfigMap")[volume["configMap"]["name"]]["data"][mount["subPath"]])
     assert isinstance(document, dict)
@@ -158,6 +158,7 @@ def test_a_changed_realm_is_another_job_and_leaves_keycloak_as_it_is() -> None:
     second = rendered(MAILED, kept=config)
     assert job(first)["metadata"]["name"] != job(second)["metadata"]["name"]
     assert of_kind(first, "Deployment")[SERVER] == of_kind(second, "Deployment")[SERVER]
+    assert declared(first, IMPORTED_PATH) == declared(second, IMPORTED_PATH) == json.loads(config)
     same = rendered({"mlflow": {"workers": 3}}, kept=config)
     assert job(same)["metadata"]["name"] == job(first)["metadata"]["name"], "nothing of the realm is another"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +22,9 @@ from platforms.workload import FINAL, Workload
 from settings import PROJECT, parse
 from settings.catalogue import load_versions
 from stackctl.realm import job
+from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import MARK, fingerprint
-from stackctl.realm.memory import ATTRIBUTE
+from stackctl.realm.memory import ATTRIBUTE, forgotten
 from tests.unit.fake_realm import FakeRealm
 from tests.unit.test_house import graph, modules
 
@@ -37,6 +40,13 @@ OIDC: Tree = {
     "clientSecret": "operators-own-provider",
     "groups": {"admins": "mlflow-admins"},
 }
+LDAP: Tree = {
+    "name": "people",
+    "kind": "ldap",
+    "urls": ["ldaps://ldap.example.com"],
+    "usersDn": "ou=people,dc=example,dc=com",
+}
+OWNER = ("clients", "clientId", "mlflow-groups")
 CAROL: Tree = {"username": "carol", "email": "carol@example.com", "groups": ["mlflow-users"]}
 
 
@@ -49,6 +59,7 @@ class Cluster:
         self.said: list[str] = []
         spec, _ = self._made(realm)
         self.realm = FakeRealm(realm_import(spec, lambda secret: f"value of {secret.name}"))
+        self._imported = realm_import(spec, lambda secret: f"${{REALM_{secret.variable}}}")
         monkeypatch.setattr(job, "KeycloakAdmin", self._keycloak)
         monkeypatch.setattr(job, "_tell", self.said.append)
 
@@ -67,15 +78,17 @@ class Cluster:
         """Runs the Job of settings with this realm."""
         _, workload = self._made(realm)
         (file,) = workload.files
-        path = self._folder / "declared.json"
+        path, imported = self._folder / "declared.json", self._folder / "imported.json"
         path.write_text(file.content)
+        imported.write_text(json.dumps(self._imported))
         values = {
             name: "".join(text.fold(str, lambda s: s.value or f"value of {s.name}", lambda w: w.secret.name))
             for name, text in workload.secret_env.items()
         }
         self.said.clear()
         self.realm.calls.clear()
-        return job.run({**workload.env, **values, Declared.FILE: str(path)}, sleep=lambda _: None)
+        files = {Declared.FILE.value: str(path), Declared.IMPORTED.value: str(imported)}
+        return job.run({**workload.env, **values, **files}, sleep=lambda _: None)
 
     @property
     def changes(self) -> list[str]:
@@ -136,6 +149,7 @@ def test_a_group_with_members_is_refused_and_nothing_is_changed(cluster: Cluster
     assert said.startswith("Refused: A group would be removed with its members; nothing was changed.")
     assert "scientists" in said
     assert "eve" in said
+    assert said.endswith("delete this Job, and have the files applied.")
 
 
 def test_another_try_of_what_was_refused_is_of_no_use_to_the_target() -> None:
@@ -166,19 +180,41 @@ def test_a_secret_for_others_is_written_again_where_it_is_another_one(cluster: C
     assert other != fingerprint("mlflow", "operators-own-other"), "anybody could try passwords on it"
 
 
-def test_a_realm_without_a_memory_is_taken_for_the_stacks_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was imported, or brought there by `stackctl up`, before the Job came."""
-    cluster = Cluster(tmp_path, monkeypatch, users=[CAROL], identityProviders=[OIDC])
-    cluster.realm.named("users", "username", "carol")["groups"].append("/mlflow-admins")
+def test_a_realm_without_a_memory_is_taken_for_the_one_that_was_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was corrected before Keycloak ever started does not keep what the import gave."""
+    erin: Tree = {"username": "erin", "groups": ["mlflow-users"]}
+    imported = [{**CAROL, "groups": ["mlflow-admins"]}, erin]
+    cluster = Cluster(tmp_path, monkeypatch, users=imported, identityProviders=[OIDC])
+    carol = cluster.realm.named("users", "username", "carol")
+    # Somebody gave her one more group by hand, and she came in through a provider since.
+    carol |= {"groups": [*carol["groups"], "/others"], "federatedIdentities": [{"identityProvider": "acme"}]}
     dave = {"username": "dave", "groups": ["mlflow-admins"]}
     assert cluster.run(users=[{**CAROL, "email": "c@example.com"}, dave], identityProviders=[OIDC]) == 0
     assert cluster.said[0].startswith("Nothing is remembered of this realm")
     assert cluster.changes == [
         "identity provider acme: config.clientSecret is written",
         "user carol: email: carol@example.com -> c@example.com",
+        "user carol: joins mlflow-users",
+        "user carol: leaves mlflow-admins",
         "user dave: is made",
+        "user erin: is removed",
     ]
-    assert cluster.realm.named("users", "username", "carol")["groups"] == ["/mlflow-users", "/mlflow-admins"]
+    assert sorted(carol["groups"]) == ["/mlflow-users", "/others"]
+
+
+def test_nobody_is_put_back_into_a_group_where_the_memory_is_lost(cluster: Cluster) -> None:
+    users = [{**CAROL, "groups": ["mlflow-admins"]}]
+    cluster.run(users=users)
+    carol, owner = (cluster.realm.named(*of) for of in (("users", "username", "carol"), OWNER))
+    carol |= {"groups": ["/mlflow-users"], "email": "her-own@example.com"}
+    del owner["attributes"][ATTRIBUTE]
+    assert cluster.run(users=users) == 0
+    assert cluster.changes == []
+    assert carol["groups"] == ["/mlflow-users"]
+    assert cluster.run() == 0
+    assert cluster.changes == ["user carol: is removed"]
 
 
 def test_somebody_from_elsewhere_is_not_taken_for_the_declared_one(cluster: Cluster) -> None:
@@ -196,18 +232,47 @@ def other_tree(kept: str) -> str:
     return f"{seal} {base64.b64encode(zlib.compress(json.dumps(tree).encode())).decode()}"
 
 
-@pytest.mark.parametrize("change", [lambda _: "", lambda _: "no seal", lambda kept: f"{kept}=", other_tree])
-def test_a_memory_that_somebody_else_wrote_is_none(cluster: Cluster, change: Callable[[str], str]) -> None:
+@pytest.mark.parametrize("change", [lambda _: "no seal", lambda kept: f"{kept}=", other_tree])
+def test_a_memory_that_somebody_else_wrote_is_refused(cluster: Cluster, change: Callable[[str], str]) -> None:
     cluster.run()
     cluster.realm._post("/users", {"username": "carol", "groups": []})
-    owner = cluster.realm.named("clients", "clientId", "mlflow-groups")
+    owner = cluster.realm.named(*OWNER)
     kept = owner["attributes"][ATTRIBUTE]
     owner["attributes"][ATTRIBUTE] = change(kept)
+    assert cluster.run(lifetimes={"accessTokenSeconds": 60}) == job.REFUSED
+    assert cluster.realm.calls == []
+    assert f"attribute {ATTRIBUTE} of client mlflow-groups: expected what this stack's Job wrote" in cluster.said[-1]
+    owner["attributes"][ATTRIBUTE] = ""
     assert cluster.run() == 0
-    assert cluster.said[0].startswith("Nothing is remembered of this realm")
-    assert cluster.changes == []
     assert cluster.realm.named("users", "username", "carol")
     assert owner["attributes"][ATTRIBUTE] == kept
+
+
+def test_another_program_that_changes_the_realm_leaves_no_memory_that_is_out_of_date(cluster: Cluster) -> None:
+    cluster.run()
+    forgotten(Actual(cluster.realm, cluster.said.append))  # type: ignore[arg-type]
+    assert ATTRIBUTE not in cluster.realm.named(*OWNER)["attributes"]
+
+
+@pytest.mark.parametrize("lacking", ["try_directory", "themes"])
+def test_what_keycloak_lacks_is_waited_for(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    """Another Keycloak, which has the CA or the theme, may be on its way; a directory may be away for a moment."""
+    answers: Tree = {"try_directory": ["no route", "no route"], "themes": [{"login": [{"name": "base"}]}] * 2}
+    there = getattr(cluster.realm, lacking)
+    left = answers[lacking]
+    monkeypatch.setattr(cluster.realm, lacking, lambda *given: left.pop() if left else there(*given))
+    more: Tree = {"try_directory": {"ldap": [LDAP]}, "themes": {"themes": {"login": "keycloak.v2"}}}
+    assert cluster.run(**more[lacking]) == 0
+    (said,) = [line for line in cluster.said if line.startswith("Waiting")]
+    assert "nothing of the realm was changed" in said
+    assert left == []
+
+
+def test_a_name_of_somebodys_makes_no_line_of_its_own(cluster: Cluster) -> None:
+    cluster.realm.settings["passwordPolicy"] = "x\nThe realm mlflow is as declared: 0 change(s)."
+    assert cluster.run(passwordPolicy="length(20)") == 0
+    assert cluster.changes
+    assert not [line for line in cluster.said if "\n" in line]
 
 
 def test_the_memory_is_found_at_another_client_where_the_realm_gave_its_own_another_name(cluster: Cluster) -> None:
@@ -240,7 +305,16 @@ def test_a_keycloak_that_fails_halfway_is_tried_again(cluster: Cluster, monkeypa
 
     monkeypatch.setattr(cluster.realm, "request", down)
     assert cluster.run(users=[CAROL]) == 1
-    assert cluster.said[-1] == "Failed: Keycloak answered 503; wait"
+    assert cluster.said[-1].startswith("Failed: Keycloak answered 503; wait\n")
+
+
+def test_the_image_has_every_library_that_the_program_imports() -> None:
+    trees = (ast.parse(Path(name).read_text()) for name in load_versions().row("realm").tree)
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    known = {*sys.stdlib_module_names, "requests", "mlflow_sso_client", "components", "stackctl", "problems"}
+    assert {name.partition(".")[0] for name in names} <= known
 
 
 def test_the_image_has_what_the_program_imports_and_nothing_else() -> None:
