@@ -8,7 +8,7 @@ from functools import partial
 from components.realm_words import BUILT_IN_CLIENTS
 from stackctl.realm.actual import Actual
 from stackctl.realm.mappers import steps as each_mapper
-from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same
+from stackctl.realm.step import Step, Tree, by, gone, make, noted, put, remove, said, same
 
 # What has requests of its own, and what is never written over: a secret that was changed in Keycloak was changed
 # because it leaked.
@@ -25,7 +25,8 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
             yield from _settings(client, now, then, actual)
             yield from _scopes(client, now, then, actual)
         else:
-            yield Step(f"client {name}", ("is made",), partial(make, actual, "/clients", client))
+            made = partial(make, actual, "/clients", client)
+            yield Step(f"client {name}", ("is made",), made, partial(noted, "clients", "clientId", name))
 
 
 def mappers(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:

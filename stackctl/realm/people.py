@@ -12,7 +12,7 @@ from typing import Any
 
 from problems import Problem
 from stackctl.realm.actual import Actual
-from stackctl.realm.step import Step, Tree, by, make, remove, said
+from stackctl.realm.step import Step, Tree, by, make, noted, remove, said
 
 # What is declared of a person, beside groups and a first password.
 FIELDS = ("email", "emailVerified", "firstName", "lastName")
@@ -58,14 +58,15 @@ def _people(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
             found = actual.person(name)
             if found is None:
                 document = {key: value for key, value in user.items() if key != "realmRoles"}
-                yield Step(f"user {name}", ("is made",), partial(make, actual, "/users", document))
+                made = partial(make, actual, "/users", document)
+                yield Step(f"user {name}", ("is made",), made, partial(noted, "users", "username", name))
                 continue
             then = {}
         fields = [key for key in FIELDS if user.get(key) != then.get(key)]
         if fields:
             told = {key: user.get(key, False if key == "emailVerified" else "") for key in fields}
             changes = tuple(said(key, then.get(key), user.get(key)) for key in fields)
-            yield Step(f"user {name}", changes, partial(_tell, actual, name, told))
+            yield Step(f"user {name}", changes, partial(_tell, actual, name, told), partial(_noted, user, _renamed))
         yield from _memberships(f"user {name}", user, then, actual, partial(_ours, actual, name))
 
 
@@ -104,10 +105,31 @@ def _memberships(where: str, user: Tree, then: Tree, actual: Actual, find: Calla
     """Steps into groups that were not declared for somebody before, and out of those that are no longer."""
     declared, earlier = set(user.get("groups", ())), set(then.get("groups", ()))
     for path in sorted(declared - earlier):
-        yield Step(where, (f"joins {path[1:]}",), partial(_join, actual, find, path[1:], "PUT"))
+        joined = partial(_noted, user, partial(_moved, path))
+        yield Step(where, (f"joins {path[1:]}",), partial(_join, actual, find, path[1:], "PUT"), joined)
     for path in sorted(earlier - declared):
         if path[1:] in actual.groups:
-            yield Step(where, (f"leaves {path[1:]}",), partial(_join, actual, find, path[1:], "DELETE"))
+            left = partial(_noted, user, partial(_moved, path))
+            yield Step(where, (f"leaves {path[1:]}",), partial(_join, actual, find, path[1:], "DELETE"), left)
+
+
+def _noted(user: Tree, change: Callable[[Tree, Tree], Tree], before: Tree, declared: Tree) -> Tree:
+    """A declaration with somebody as a step left them. change: of what was declared of them to what is, a part."""
+    people, name = by("username", before.get("users", ())), user["username"]
+    now = by("username", declared["users"])[name]
+    then = people.get(name) or {key: now[key] for key in ("username", "serviceAccountClientId") if key in now}
+    return {**before, "users": list({**people, name: change(then, now)}.values())}
+
+
+def _renamed(then: Tree, now: Tree) -> Tree:
+    rest = {key: value for key, value in then.items() if key not in FIELDS}
+    return {**rest, **{key: now[key] for key in FIELDS if key in now}}
+
+
+def _moved(path: str, then: Tree, now: Tree) -> Tree:
+    """Into a group, or out of it."""
+    others = {*then.get("groups", ())} - {path}
+    return {**then, "groups": sorted(others | ({path} & {*now.get("groups", ())}))}
 
 
 def _join(actual: Actual, find: Callable[[], Tree | None], group: str, method: str) -> None:

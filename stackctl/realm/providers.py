@@ -9,7 +9,7 @@ from problems import Problem
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner
 from stackctl.realm.mappers import steps as each_mapper
-from stackctl.realm.step import Step, Tree, by, gone, make, put, remove, said, same
+from stackctl.realm.step import Step, Tree, by, gone, make, noted, put, remove, said, same
 
 _PROVIDERS, _MAPPERS = "identityProviders", "identityProviderMappers"
 
@@ -34,7 +34,7 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
         where, now = f"identity provider {alias}", actual.providers.get(alias)
         if now is None:
             made = partial(make, actual, "/identity-provider/instances", one)
-            yield Step(where, ("is made",), made, partial(_remembered, alias))
+            yield Step(where, ("is made",), made, partial(noted, _PROVIDERS, "alias", alias))
         else:
             # One that was switched off stays so.
             one = {key: value for key, value in one.items() if key != "enabled"}  # noqa: PLW2901
@@ -51,11 +51,6 @@ def steps(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
                     where, (*changes, *words), partial(put, actual, f"/identity-provider/instances/{alias}", document)
                 )
         yield from _mappers(alias, wanted, before, actual)
-
-
-def _remembered(alias: str, before: Tree, declared: Tree) -> Tree:
-    found = by("alias", before.get(_PROVIDERS, ())) | {alias: by("alias", declared[_PROVIDERS])[alias]}
-    return {**before, _PROVIDERS: list(found.values())}
 
 
 def removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:

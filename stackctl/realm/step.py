@@ -17,8 +17,8 @@ _LONGEST = 100
 class Step:
     """where: what it is about. changes: what it does to that, for people. take: does it.
 
-    remember: adds what it makes to a declaration, for the next time, where only what was declared before is the
-    stack's own.
+    remember: adds what it does to a declaration, for the next time, where Keycloak does not tell what is the stack's
+    own. A later step may fail, and the declaration be taken back.
     """
 
     where: str
@@ -50,6 +50,12 @@ def by(key: str, entries: Iterable[Tree]) -> dict[str, Any]:
 def gone(part: str, key: str, wanted: Tree, before: Tree) -> list[str]:
     """The names of what was declared before, and is no longer."""
     return sorted(by(key, before.get(part, ())).keys() - by(key, wanted[part]).keys())
+
+
+def noted(part: str, key: str, name: str, before: Tree, declared: Tree) -> Tree:
+    """A declaration with one entry as it is declared now (`Step.remember`)."""
+    found = by(key, before.get(part, ())) | {name: by(key, declared[part])[name]}
+    return {**before, part: list(found.values())}
 
 
 def same(now: Any, new: Any) -> bool:

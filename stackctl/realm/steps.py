@@ -14,7 +14,7 @@ from problems import Problem, StackError
 from stackctl.realm import clients, directories, flows, people, providers, roles, texts
 from stackctl.realm.actual import Actual
 from stackctl.realm.fingerprint import inner
-from stackctl.realm.step import Step, Tree, gone, make, remove, said, same
+from stackctl.realm.step import Step, Tree, gone, make, noted, remove, said, same
 
 # Of an import: what is no setting of the realm itself.
 _PARTS = frozenset({
@@ -113,7 +113,8 @@ def _settings(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:
 def _groups(wanted: Tree, actual: Actual) -> Iterator[Step]:
     for group in wanted["groups"]:
         if group["name"] not in actual.groups:
-            yield Step(f"group {group['name']}", ("is made",), partial(make, actual, "/groups", group))
+            made = partial(make, actual, "/groups", group)
+            yield Step(f"group {group['name']}", ("is made",), made, partial(noted, "groups", "name", group["name"]))
 
 
 def _removals(wanted: Tree, before: Tree, actual: Actual) -> Iterator[Step]:

@@ -308,6 +308,39 @@ def test_a_keycloak_that_fails_halfway_is_tried_again(cluster: Cluster, monkeypa
     assert cluster.said[-1].startswith("Failed: Keycloak answered 503; wait\n")
 
 
+def test_what_was_made_before_a_failure_goes_when_the_declaration_is_taken_back(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.run(users=[CAROL])
+    there = cluster.realm.request
+
+    def request(method: str, path: str, **more: Any) -> Any:
+        if (method, path) == ("POST", "/components"):
+            raise KeycloakDownError("Keycloak answered 503", "wait")
+        return there(method, path, **more)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(cluster.realm, "request", request)
+        promoted = {**CAROL, "email": "c@example.com", "groups": ["mlflow-admins"]}
+        wanted: Tree = {"users": [promoted, {"username": "dave", "groups": ["mlflow-admins"]}], "ldap": [LDAP]}
+        wanted["groups"] = {"admins": ["mlflow-admins"], "users": ["mlflow-users", "scientists"]}
+        wanted["serviceAccounts"] = [{"clientId": "pipelines", "groups": ["mlflow-users"]}]
+        assert cluster.run(**wanted) == 1
+    assert cluster.realm.named("users", "username", "carol")["groups"] == ["/mlflow-admins"]
+    assert cluster.run(users=[CAROL]) == 0
+    taken_back = {
+        "user carol: email: c@example.com -> carol@example.com",
+        "user carol: joins mlflow-users",
+        "user carol: leaves mlflow-admins",
+        "user dave: is removed",
+        "client pipelines: is removed",
+        "group scientists: is removed",
+    }
+    assert taken_back <= set(cluster.changes)
+    assert cluster.run(users=[CAROL]) == 0
+    assert cluster.realm.calls == []
+
+
 def test_the_image_has_every_library_that_the_program_imports() -> None:
     trees = (ast.parse(Path(name).read_text()) for name in load_versions().row("realm").tree)
     nodes = [node for tree in trees for node in ast.walk(tree)]
