@@ -192,7 +192,10 @@ def test_pods_that_run_on_after_the_settings_changed_are_found(patient: Patient)
     [finding] = found["container-outdated"]
     assert "GREETING is not set, defined is 'hello'" in finding["evidence"]
     assert "defined is 2500 MiB" in finding["evidence"]
-    assert f"kubectl delete deployments.apps,statefulsets.apps,cronjobs.batch -n {stack.physical}" in finding["fix"]
+    assert (
+        f"kubectl delete deployments.apps,statefulsets.apps,cronjobs.batch,jobs.batch -n {stack.physical}"
+        in finding["fix"]
+    )
 
 
 def test_a_stack_whose_state_is_lost_is_examined_and_cleared_away(tmp_path: Path, mesh: bool) -> None:
