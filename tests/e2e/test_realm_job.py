@@ -20,12 +20,13 @@ import requests
 import yaml
 
 from components.identity import REALM_JOB
+from components.importing import importing_workloads
 from components.stack import StackSpec, stack_spec
 from platforms.kubernetes.objects.render import STACK_FILE
 from platforms.workload import FINAL, Workload
 from settings import PROJECT, parse
 from stackctl.engines.kubectl import MANIFESTS
-from stackctl.engines.rendered import SECRETS_FILE
+from stackctl.engines.rendered import REALM_FILE, SECRETS_FILE
 from stackctl.images.build import build
 from stackctl.state import SecretStore
 from tests.e2e.cluster import get, kubectl
@@ -52,13 +53,18 @@ class Runs:
 
     def values(self) -> dict[str, str]:
         """Every secret by name; those that are declared anew are made."""
-        kept = self.stack.home / "state" / PROJECT / self.stack.name / SECRETS_FILE
+        kept = self._state / SECRETS_FILE
         assert kept.exists()
         return SecretStore(kept).values(self.spec.secrets)
 
+    @property
+    def _state(self) -> Path:
+        return self.stack.home / "state" / PROJECT / self.stack.name
+
     def start(self) -> subprocess.Popen[str]:
-        spec = self.spec
-        (workload,) = (one for one in spec.workloads if one.name == REALM_JOB)
+        imported = (self._state / REALM_FILE).read_text()
+        workloads = importing_workloads(self.spec, imported, imported=True)
+        (workload,) = (one for one in workloads if one.name == REALM_JOB)
         build(used={workload.image})
         values = self.values()
         secret = {
