@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import runpy
 from contextvars import ContextVar
@@ -18,6 +17,7 @@ from components.stack import stack_spec
 from problems import StackError
 from settings import PROJECT, ROOT, Environment, Settings, from_engine, from_files
 from tests.samples import elsewhere, everything, settings
+from tests.unit.asgi_client import run
 
 
 def as_engine_hands_it_over(value: object) -> str:
@@ -96,7 +96,7 @@ def test_the_engines_program_tells_of_variables_and_settings_at_once(monkeypatch
     monkeypatch.setattr("pulumi.get_stack", lambda: "test")
     monkeypatch.setattr("gc.disable", lambda: None)
     # The engine awaits the program once its file was read.
-    monkeypatch.setattr("pulumi.run", lambda program: asyncio.run(program()))
+    monkeypatch.setattr("pulumi.run", lambda program: run(program()))
     with pytest.raises(pulumi.RunError) as refused:
         runpy.run_path(str(ROOT / "__main__.py"))
     lines = str(refused.value).splitlines()
