@@ -45,7 +45,7 @@ test: setup engine lint every-image  ## everything: lint, unit, contract and e2e
 	@scripts/test-tools
 	@.venv/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
-test-unit: setup  ## unit and contract tests: seconds, no engine
+test-unit: setup  ## unit and contract tests: no engine, minutes (PYTEST_ARGS='-n 2': half of them)
 	@.venv/bin/python -m pytest tests/unit tests/contract $(PYTEST_ARGS)
 
 test-e2e: setup engine every-image  ## tests against real containers
