@@ -14,7 +14,7 @@ from tests.e2e.harness import Client, Stack
 from tests.e2e.keycloak import KeycloakAdmin
 from tests.e2e.matrix import matrix, routes, schemas
 from tests.matrix.asked import Matrix, cells
-from tests.matrix.fuzz import Fuzzer, faults, fuzzed
+from tests.matrix.fuzz import Fuzzer, faults, fuzzed, unreadable
 from tests.matrix.sly import Sly, owned, spelled
 from tests.matrix.tables import CLASSIFIED, ROWS, TABLES
 from tests.matrix.world import World
@@ -65,8 +65,15 @@ def test_something_of_ones_own_beside_it_opens_nothing_of_others(asked: Matrix, 
 def test_requests_that_are_made_up_are_told_what_is_wrong(stack: Stack, asked: Matrix, mine: World) -> None:
     """MATRIX_SEED makes up others, MATRIX_ROUNDS more of them."""
     seed, rounds = int(os.environ.get("MATRIX_SEED", "2")), int(os.environ.get("MATRIX_ROUNDS", "1"))
-    found = faults(asked, Fuzzer(seed, schemas(stack), mine, asked.world), fuzzed(), rounds)
+    found = faults(asked, Fuzzer(seed, schemas(stack), mine, asked.world).requests(fuzzed(), rounds))
     assert not found, f"seed {seed}\n" + "\n".join(found)
+
+
+def test_a_text_that_holds_no_json_is_the_callers_fault(asked: Matrix, mine: World) -> None:
+    made = list(unreadable(mine, fuzzed()))
+    assert len({row.routes for row, *_ in made}) > 5
+    found = faults(asked, made)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("table", TABLES)

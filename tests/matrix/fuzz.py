@@ -6,7 +6,7 @@ schemathesis knows no protobuf routes, which are most of these, and of the other
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -51,6 +51,11 @@ ODD: tuple[Any, ...] = (
 )
 
 
+# A request: its row, a path with its query, and a JSON body.
+Made = tuple[Row, str, Any]
+NO_OBJECT = ("x", "{", "1", "null", '"x"', "[]", "{}", '{"a":' * 20_000, "[" * 20_000)
+
+
 class Fuzzer:
     """Makes requests up. mine, theirs: values of worlds, one of them hidden from who asks."""
 
@@ -58,6 +63,9 @@ class Fuzzer:
         self._random, self._schemas = random.Random(seed), schemas  # noqa: S311  It makes no secrets.
         self._world, self._mine, self._theirs = mine, mine.values, {**theirs.values, "hidden": mine.hidden}
         self._parts: dict[str, Any] = schemas.get("$components", {})
+
+    def requests(self, rows: Iterable[Row], rounds: int) -> list[Made]:
+        return [(row, *self.request(row)) for _ in range(rounds) for row in rows]
 
     def request(self, row: Row) -> tuple[str, Any]:
         """A path with its query, and a JSON body."""
@@ -136,11 +144,27 @@ def fuzzed() -> tuple[Row, ...]:
     return tuple(row for name, rows in TABLES.items() if name not in LEFT_OUT for row in rows)
 
 
-def faults(matrix: Matrix, fuzzer: Fuzzer, rows: Iterable[Row], rounds: int) -> list[str]:
-    """What is wrong with answers to requests that are made up."""
-    asked = [(row, *fuzzer.request(row)) for _ in range(rounds) for row in rows]
+def unreadable(mine: World, rows: Iterable[Row]) -> Iterator[Made]:
+    """Good requests with a text of JSON, in which it is none, another kind of it, or deeper than anybody reads."""
+    for row in rows:
+        values = mine.values | mine.new() | {"caller": "x"}
+        path = row.prefixes[0] + filled(row.path, {name: quote(str(value)) for name, value in values.items()})
+        body = filled(row.body, values)
+        for name, value in body.items() if isinstance(body, dict) else ():
+            listed = isinstance(value, list)
+            if all(_is_json(each) for each in (value if listed else [value])):
+                for text in NO_OBJECT:
+                    yield row, path, {**body, name: [text] if listed else text}
 
-    def fault(made: tuple[Row, str, Any]) -> str:
+
+def _is_json(value: Any) -> bool:
+    return isinstance(value, str) and value[:1] in ("{", "[")
+
+
+def faults(matrix: Matrix, asked: Iterable[Made]) -> list[str]:
+    """What is wrong with answers to requests that are made up."""
+
+    def fault(made: Made) -> str:
         row, path, body = made
         headers = filled(dict(row.headers), matrix.world.values)
         answer = matrix.ask(PLAIN, row.method, path, body, headers=headers)
@@ -149,7 +173,7 @@ def faults(matrix: Matrix, fuzzer: Fuzzer, rows: Iterable[Row], rounds: int) -> 
         if answer.status_code == 503:
             answer = matrix.ask(PLAIN, row.method, path, body, headers=headers)
         seconds = answer.elapsed.total_seconds()
-        told = f"{row.method} {path} {body!r}: {answer.status_code} in {seconds:.1f} s: {answer.text[:200]}"
+        told = f"{row.method} {path} {repr(body)[:2000]}: {answer.status_code} in {seconds:.1f} s: {answer.text[:200]}"
         if KNOWN in answer.text:
             return ""
         # 501 is what a store that cannot do something answers.

@@ -348,7 +348,16 @@ LIB = "/opt/venv/lib/python3.11/site-packages"
     [
         ((f"{LIB}/flask/app.py", f"{LIB}/mlflow/server/handlers.py"), True),
         ((f"{LIB}/mlflow/server/handlers.py", "/usr/lib/python3.11/json/decoder.py"), True),
+        (
+            (
+                f"{LIB}/mlflow/server/handlers.py",
+                f"{LIB}/mlflow_sso/longjson.py",
+                "/usr/lib/python3.11/json/decoder.py",
+            ),
+            True,
+        ),
         ((f"{LIB}/mlflow/server/handlers.py", f"{LIB}/mlflow/store/tracking/sqlalchemy_store.py"), False),
+        ((f"{LIB}/mlflow/store/tracking/sqlalchemy_store.py", f"{LIB}/mlflow_sso/longjson.py"), False),
         ((f"{LIB}/mlflow/server/handlers.py", "/opt/app/mlflow_sso/mends/pages.py"), False),
         ((f"{LIB}/mlflow/server/handlers.py", f"{LIB}/mlflow_oidc_auth/hooks/after_request.py"), False),
         ((f"{LIB}/flask/app.py",), False),

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from json import scanner
 from typing import Any
 
@@ -96,6 +97,13 @@ def test_what_cannot_be_written_is_refused_as_before(gently: None) -> None:
 @pytest.mark.parametrize("value", [1, "x" * 64, [], {"a": [1] * 100}, [[]] * 20_000])
 def test_what_is_short_is_written_as_always(value: Any) -> None:
     assert longjson._is_short(value)
+
+
+@pytest.mark.parametrize("read", [json.loads, partial(in_a_thread, json.loads)])
+@pytest.mark.parametrize("text", ["[" * 20_000, '{"a":' * 50_000])
+def test_what_is_too_deep_is_no_json(read: Callable[[str], Any], text: str, gently: None) -> None:
+    with pytest.raises(json.JSONDecodeError, match="nested deeper"):
+        read(text)
 
 
 def test_the_event_loop_goes_on_while_long_json_is_read(gently: None) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from itertools import islice
-from json import JSONDecoder, JSONEncoder, scanner
+from json import JSONDecodeError, JSONDecoder, JSONEncoder, scanner
 from typing import Any, TypeVar
 
 from mlflow_sso import upstream
@@ -26,6 +26,7 @@ LONG = 1 << 16
 _VALUES, _CHARACTERS = 20_000, 64
 # Pieces of what is written that are put together at once: each is some sixty bytes of memory, however short.
 _PIECES = 4096
+_DEEP = "It is nested deeper than it can be read"
 # Two at once: what computes in more threads takes as long together, and holds more.
 _aside = ThreadPoolExecutor(2, "json")
 
@@ -47,8 +48,7 @@ def _gently(original: Callable[..., Any]) -> Callable[..., Any]:
     # The parser in C takes no digits but those of ASCII.
     scanner.NUMBER_RE = re.compile(number.pattern, flags)  # type: ignore[misc]
 
-    @wraps(original)
-    def decode(self: JSONDecoder, s: str, *words: Any, **more: Any) -> Any:
+    def read(self: JSONDecoder, s: str, *words: Any, **more: Any) -> Any:
         if len(s) < LONG or threading.current_thread() is threading.main_thread():
             return original(self, s, *words, **more)
         gentle: Any = copy.copy(self)
@@ -59,6 +59,14 @@ def _gently(original: Callable[..., Any]) -> Callable[..., Any]:
         except RecursionError:
             # It is deeper than Python's own functions may call one another.
             return original(self, s, *words, **more)
+
+    @wraps(original)
+    def decode(self: JSONDecoder, s: str, *words: Any, **more: Any) -> Any:
+        """What no reader of JSON takes for a fault of its own: they expect a ValueError of a text that is none."""
+        try:
+            return read(self, s, *words, **more)
+        except RecursionError:
+            raise JSONDecodeError(_DEEP, s, 0) from None
 
     return decode
 

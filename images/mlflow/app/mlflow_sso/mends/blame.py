@@ -18,6 +18,8 @@ _TEXT = "Invalid request: a field has a value of another type than it takes."
 # These read what was sent; whatever they call in MLflow has a file of its own.
 _READERS = ("/mlflow/server/handlers.py", "/mlflow/server/__init__.py")
 _PACKAGES = ("/site-packages/mlflow/", "/mlflow_oidc_auth/", "/mlflow_sso/")
+# It stands around a function of Python's library, and fails at what that fails at.
+_AROUND = "/mlflow_sso/longjson.py"
 
 
 def typed(hook: Callable[[], Any], refusal: Callable[[str], Any]) -> Callable[[], Any]:
@@ -42,7 +44,8 @@ def _files(traceback: TracebackType | None) -> Iterator[str]:
 
 def is_reading(error: BaseException) -> bool:
     """Whether MLflow's part that reads requests failed, and not a store below it."""
-    known = [name for name in _files(error.__traceback__) if any(package in name for package in _PACKAGES)]
+    files = [name for name in _files(error.__traceback__) if not name.endswith(_AROUND)]
+    known = [name for name in files if any(package in name for package in _PACKAGES)]
     return bool(known) and known[-1].endswith(_READERS)
 
 
