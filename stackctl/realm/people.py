@@ -104,13 +104,11 @@ def _give(actual: Actual, client: str, owner: str, names: list[str]) -> None:
 def _memberships(where: str, user: Tree, then: Tree, actual: Actual, find: Callable[[], Tree | None]) -> Iterator[Step]:
     """Steps into groups that were not declared for somebody before, and out of those that are no longer."""
     declared, earlier = set(user.get("groups", ())), set(then.get("groups", ()))
-    for path in sorted(declared - earlier):
-        joined = partial(_noted, user, partial(_moved, path))
-        yield Step(where, (f"joins {path[1:]}",), partial(_join, actual, find, path[1:], "PUT"), joined)
-    for path in sorted(earlier - declared):
-        if path[1:] in actual.groups:
-            left = partial(_noted, user, partial(_moved, path))
-            yield Step(where, (f"leaves {path[1:]}",), partial(_join, actual, find, path[1:], "DELETE"), left)
+    joins = [(path, "joins", "PUT") for path in sorted(declared - earlier)]
+    leaves = [(path, "leaves", "DELETE") for path in sorted(earlier - declared) if path[1:] in actual.groups]
+    for path, word, method in (*joins, *leaves):
+        noted = partial(_noted, user, partial(_moved, path))
+        yield Step(where, (f"{word} {path[1:]}",), partial(_join, actual, find, path[1:], method), noted)
 
 
 def _noted(user: Tree, change: Callable[[Tree, Tree], Tree], before: Tree, declared: Tree) -> Tree:
