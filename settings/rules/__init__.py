@@ -22,8 +22,8 @@ from settings.derived import (
 )
 from settings.known import Known
 from settings.model import PROJECT, Settings, Tls
-from settings.rules_groups import GROUP_RULES
-from settings.rules_kubernetes import KUBERNETES_RULES
+from settings.rules.groups import GROUP_RULES
+from settings.rules.kubernetes import KUBERNETES_RULES
 from settings.types import is_loopback
 from settings.versions import choosers, unsupported, versions
 from settings.wrong import Rule, Wrong
