@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from tests.matrix.rows import CALLERS, DIRECTORY, LADDER, NOBODY, PLAIN, WITHOUT
 from tests.matrix.world import World
 
 TIMEOUT = 60
+# Seconds for which a connection that fails is made anew.
+AGAIN = 10
 # How many ask at once: fewer than the server has turns for.
 AT_ONCE = 6
 
@@ -38,11 +41,16 @@ class Asker:
         session: requests.Session = self._kept.session
         session.cookies.clear()
         request = {"json": body, "headers": headers, "timeout": TIMEOUT, "allow_redirects": False, **more}
-        try:
-            return session.request(method, f"{self.url}{path}", **request)
-        except requests.ConnectionError:
-            # The server had just closed the connection, which it keeps for some seconds.
-            return session.request(method, f"{self.url}{path}", **request)
+        end = time.monotonic() + AGAIN
+        while True:
+            try:
+                return session.request(method, f"{self.url}{path}", **request)
+            except requests.ConnectionError:
+                # The server had just closed the connection, which it keeps for some seconds. On a cluster the forward
+                # of kubectl ends with each connection that is reset, and the next one starts.
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
 
     def raw(self, caller: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
         """A status and a text, of a request whose path goes out as it is written here."""

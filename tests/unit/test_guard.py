@@ -111,7 +111,20 @@ def test_values_are_not_looked_for_in_spans_and_artifacts() -> None:
     protobuf = {"content-type": "application/x-protobuf"}
     assert one(guard(), "POST", "/v1/traces", [b"[" * 300_000], headers=protobuf).status == 200
     assert one(guard(), "POST", "/v1/traces", [b"[" * 300_000]).status == 413
+    assert (
+        one(guard(), "POST", "/v1/traces", [b"[" * 300_000], headers={"content-type": "a/b; c=protobuf"}).status == 413
+    )
     assert one(guard(), "POST", "/ajax-api/2.0/mlflow/upload-artifact", [b"[" * 300_000]).status == 200
+
+
+@pytest.mark.parametrize("content_type", ["application/x-protobuf", "application/json; a=protobuf", "text/plain", ""])
+@pytest.mark.parametrize(
+    "path",
+    [SEARCH, "/api/3.0/mlflow/traces/search", "/nothing/mlflow/upload-artifact", "/api/2.0/mlflow/upload-artifact"],
+)
+def test_values_are_looked_for_whatever_a_client_says_that_it_sends(path: str, content_type: str) -> None:
+    """MLflow reads JSON whatever its type."""
+    assert one(guard(), "POST", path, [b"[" * 300_000], headers={"content-type": content_type}).status == 413
 
 
 def test_a_client_that_sends_no_more_is_told_so() -> None:

@@ -11,6 +11,8 @@ from functools import wraps
 from typing import Any
 
 from mlflow_sso import upstream
+from mlflow_sso.guard.bodies import within
+from mlflow_sso.guard.routes import is_file
 
 CONDITIONS, KEYS = 40, 20
 # Traces that one call may name: the plugin asks for the right to each by itself, two milliseconds long, before MLflow
@@ -19,13 +21,14 @@ TRACES, _SHORTEST = 1000, 4000
 # Bytes of spans that a trace may have, and that a call may read.
 SPANS = 64 << 20
 _LISTS = ("trace_ids", "traceIds", "request_ids", "requestIds")
-# Texts and names may hold the word that stands between conditions.
+# Texts and names may hold the word that stands between conditions. MLflow's parser reads quotes another way, so this is
+# a first look alone, before it parses: what it found is counted after it.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _AND = re.compile(r"\band\b", re.IGNORECASE)
 
 
 def conditions(text: str) -> int:
-    """How many conditions a filter has, at most: counted by what stands between them."""
+    """How many conditions a filter seems to have, by what stands between them."""
     return len(_AND.findall(_QUOTED.sub("", text))) + 1
 
 
@@ -35,6 +38,19 @@ def named(body: Any) -> int:
     return sum(len(one) for one in lists if isinstance(one, list))
 
 
+def too_much(request: Any) -> str:
+    """What a call of Flask's is refused for before anybody asks for rights; empty where for nothing."""
+    found = sum(len(request.args.getlist(name)) for name in _LISTS)
+    if (request.content_length or 0) >= _SHORTEST and not is_file(request.path):
+        # As MLflow reads it, whatever its type is said to be; the text of an object is what its older clients send.
+        body = request.get_json(force=True, silent=True)
+        try:
+            found += named(within(body) if isinstance(body, str) else body)
+        except ValueError as error:
+            return f"Invalid request: its JSON is a text, and that is no object: {error}."
+    return f"A call names {TRACES} traces at most." if found > TRACES else ""
+
+
 def few(hook: Callable[[], Any], refusal: Callable[[str], Any]) -> Callable[[], Any]:
     """A hook that asks for rights, of which a call that names too many traces asks none."""
 
@@ -42,10 +58,8 @@ def few(hook: Callable[[], Any], refusal: Callable[[str], Any]) -> Callable[[], 
     def before() -> Any:
         from flask import request
 
-        # As MLflow reads it, whatever its type is said to be.
-        if (request.content_length or 0) >= _SHORTEST and named(request.get_json(force=True, silent=True)) > TRACES:
-            return refusal(f"A call names {TRACES} traces at most.")
-        return hook()
+        text = too_much(request)
+        return refusal(text) if text else hook()
 
     return before
 
@@ -57,9 +71,13 @@ def _refused(text: str) -> Exception:
     return refusal
 
 
+def _many(found: int) -> Exception:
+    return _refused(f"A filter has {CONDITIONS} conditions at most, and this one has {found}.")
+
+
 def _short(text: Any) -> None:
     if isinstance(text, str) and (found := conditions(text)) > CONDITIONS:
-        raise _refused(f"A filter has {CONDITIONS} conditions at most, and this one has {found}.")
+        raise _many(found)
 
 
 def _checked(check: Callable[[Any], None], at: int = 0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -78,9 +96,28 @@ def _checked(check: Callable[[Any], None], at: int = 0) -> Callable[[Callable[..
     return by
 
 
+def _counted(at: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What checks a filter, by its place, before a function parses it, and the conditions that it found in it."""
+
+    def by(original: Callable[..., Any]) -> Callable[..., Any]:
+        checked = _checked(_short, at)(original)
+
+        @wraps(original)
+        def parse(*words: Any) -> Any:
+            found = checked(*words)
+            # A filter of metrics is one condition, and no list.
+            if isinstance(found, list) and len(found) > CONDITIONS:
+                raise _many(len(found))
+            return found
+
+        return parse
+
+    return by
+
+
 def _filtered(original: Any) -> Any:
     """Another class may have inherited what this replaces, and it is called as one of that class."""
-    return classmethod(_checked(_short, at=1)(original.__func__))
+    return classmethod(_counted(at=1)(original.__func__))
 
 
 def _few(keys: Any) -> None:
@@ -142,7 +179,7 @@ def install() -> None:
     upstream.replace(SearchTraceUtils, "parse_search_filter_for_search_traces", "41a879cf06256e76", _filtered)
     # Others inherit it.
     upstream.replace(SearchUtils, "parse_search_filter", "1971af02be37d86b", _filtered)
-    upstream.replace(search_logged_model_utils, "parse_filter_string", "af051d448fb2d818", _checked(_short))
+    upstream.replace(search_logged_model_utils, "parse_filter_string", "af051d448fb2d818", _counted(at=0))
     for name, known in (
         ("_get_orderby_clauses", "c048293f9b23c520"),
         ("_get_orderby_clauses_for_search_traces", "3167c0e24822a901"),

@@ -1,10 +1,13 @@
 """The body of a request, counted while it comes: no more bytes, no more values, no longer a wait than allowed."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from mlflow_sso.asgi import Message, Receive, Scope, Send
 from mlflow_sso.guard.answers import Refusal
+from mlflow_sso.guard.limits import Limits
 
 # Commas and colons, in text as well, for each object or array that a body may have.
 _MEMBERS = 4
@@ -84,6 +87,16 @@ class Values:
         self._opened += piece.count(b"{") + piece.count(b"[")
         self._members += piece.count(b",") + piece.count(b":")
         return self._opened > self.most or self._members > _MEMBERS * self.most
+
+
+def within(text: str, most: int = Limits.json_values) -> Any:
+    """JSON that a body holds as a text, whose escapes the count of the body did not see.
+
+    Raises ValueError for what is none, and for more objects and arrays than a body may have.
+    """
+    if Values(most).too_many(text.encode(errors="replace")):
+        raise ValueError(f"it has more than {most} objects and arrays")
+    return json.loads(text)
 
 
 class Body:

@@ -15,7 +15,7 @@ from mlflow_sso.guard.limits import MIB, Limits
 from mlflow_sso.guard.line import Line
 from mlflow_sso.guard.origins import Origins
 from mlflow_sso.guard.pace import Calls
-from mlflow_sso.guard.routes import OPEN_METHODS, Kind, is_file, kind
+from mlflow_sso.guard.routes import OPEN_METHODS, Kind, is_file, is_message, kind
 from mlflow_sso.guard.stores import watch
 
 _log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Guard:
         try:
             _few(scope)
             self._origins.check(scope, path)
-            body = self._body(scope, receive, what)
+            body = self._body(scope, receive, what, path)
         except Refusal as refusal:
             await refuse(refusal, receive, answer, 0.0 if what is Kind.UPLOAD else DRAIN_PAUSE)
             return
@@ -143,7 +143,7 @@ class Guard:
             with self._calls.one() if length is not None and length <= _SHORT else nullcontext():
                 await self._serve(self._origins.known(scope, path), body, answer)
 
-    def _body(self, scope: Scope, receive: Receive, what: Kind) -> Body:
+    def _body(self, scope: Scope, receive: Receive, what: Kind, path: str) -> Body:
         """The body as the application may read it. Raises Refusal where what is declared is refused already."""
         limits, length = self._limits, declared(scope)
         if what is Kind.OPEN and scope["method"] not in OPEN_METHODS:
@@ -151,8 +151,8 @@ class Guard:
         maximum, too_large = self._largest.get(what, self._usual)
         if (length is None and maximum == 0) or (length is not None and maximum is not None and length > maximum):
             raise Refusal(413, too_large)
-        is_json = b"protobuf" not in (header(scope, b"content-type") or b"") and not is_file(scope["path"])
-        values = limits.json_values if what is not Kind.UPLOAD and is_json else None
+        other = is_file(path) or is_message(what, path, header(scope, b"content-type") or b"")
+        values = None if what is Kind.UPLOAD or other else limits.json_values
         return Body(receive, maximum, values, limits.idle_seconds, too_large)
 
     async def _serve(self, scope: Scope, body: Body, send: Send) -> None:

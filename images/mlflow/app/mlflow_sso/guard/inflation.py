@@ -1,6 +1,7 @@
 """Decompression with a bound, in steps, without MLflow."""
 
 import os
+import re
 import zlib
 
 BOUND = "MLFLOW_SSO_MAX_DECOMPRESSED_BYTES"
@@ -9,6 +10,7 @@ _STEP = 1024 * 1024
 # Bytes that are given to a stream at once, and streams in one body.
 _WINDOW, _MEMBERS = 1 << 16, 1000
 # zlib's `wbits`: 16 and more is gzip (RFC 1952), positive is zlib (RFC 1950), negative is bare deflate (RFC 1951).
+_FILLED = re.compile(rb"[^\0]")
 _FORMATS = {"gzip": (16 + zlib.MAX_WBITS,), "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS)}
 
 
@@ -62,8 +64,9 @@ def _inflated(data: bytes, wbits: int, most: int) -> bytes:
         if wbits <= zlib.MAX_WBITS:
             # A gzip file may have many members, and zeros behind them (RFC 1952, section 2.2); deflate has one.
             break
-        if not any(rest[at : at + 1]):
-            at = len(data) - len(data[at:].lstrip(b"\0"))
+        # Nothing of what follows is copied: there may be zeros behind each of a thousand members.
+        more = _FILLED.search(data, at)
+        at = len(data) if more is None else more.start()
     return b"".join(parts)
 
 

@@ -66,8 +66,17 @@ def judged_by_body(what: Kind, path: str) -> bool:
 
 
 def is_file(path: str) -> bool:
-    """Whether the body of an API call is a file of whatever kind, which MLflow does not read as JSON."""
-    return path.endswith("/mlflow/upload-artifact")
+    """Whether the body of a call is a file of whatever kind, which MLflow does not read as JSON."""
+    return path == "/ajax-api/2.0/mlflow/upload-artifact"
+
+
+def is_message(what: Kind, path: str, content_type: bytes) -> bool:
+    """Whether the body of a call is a message of OpenTelemetry's, and no JSON; MLflow reads all others as JSON.
+
+    Source: `mlflow.server.otel_api.export_traces` of MLflow 3.17.2.
+    """
+    media = content_type.partition(b";")[0].strip()
+    return what is Kind.TRACE and path.startswith("/v1/traces") and media == b"application/x-protobuf"
 
 
 def _api(method: str, path: str) -> Kind:

@@ -12,6 +12,8 @@ from functools import wraps
 from typing import Any
 
 from mlflow_sso import longjson, upstream
+from mlflow_sso.guard.bodies import within
+from mlflow_sso.guard.routes import is_file
 from mlflow_sso.mends import blame, sqltext
 
 _logger = logging.getLogger("mlflow_sso.errors")
@@ -109,7 +111,7 @@ def is_object(path: str, body: bytes) -> bool:
         return False
     # MLflow's older clients send the text of an object.
     try:
-        return isinstance(json.loads(json.loads(body)), dict)
+        return isinstance(within(json.loads(body)), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -135,7 +137,7 @@ def is_text(body: bytes) -> bool:
 def _refuse_others() -> Any:
     from flask import request
 
-    if not request.is_json:
+    if not request.is_json or is_file(request.path):
         return None
     body = request.get_data()
     # GraphQL says by itself what it takes.
