@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from mlflow_sso.asgi import Application
 from mlflow_sso.guard import Guard, Limits, Lines, Turns
+from mlflow_sso.guard.answers import Refusal
 from mlflow_sso.guard.bodies import whole
 from mlflow_sso.guard.line import Line
 
@@ -73,11 +74,17 @@ def test_requests_of_one_user_leave_turns_for_others() -> None:
         bobs = [asyncio.create_task(ask(served, "POST", SEARCH, more={"user": "bob"})) for _ in range(4)]
         await asyncio.sleep(0.05)
         alice = await asyncio.wait_for(ask(served, "POST", SEARCH, more={"user": "alice"}), 1)
-        fifth = await ask(served, "POST", SEARCH, more={"user": "bob"})
+        # As many again wait outside; the others come back, and not all at once.
+        bobs += [asyncio.create_task(ask(served, "POST", SEARCH, more={"user": "bob"})) for _ in range(LIMITS.places)]
+        await asyncio.sleep(0.05)
+        more = await asyncio.gather(*(ask(served, "POST", SEARCH, more={"user": "bob"}) for _ in range(20)))
         go.set()
-        assert [answer.status for answer in await asyncio.gather(*bobs)] == [200] * 4
+        assert [answer.status for answer in await asyncio.gather(*bobs)] == [200] * (4 + LIMITS.places)
         assert (alice.status, beside.most) == (200, LIMITS.turns_of_one)
-        assert (fifth.status, fifth.headers["retry-after"]) == (429, "1")
+        assert {answer.status for answer in more} == {429}
+        times = {int(answer.headers["retry-after"]) for answer in more}
+        assert len(times) > 1
+        assert 5 <= min(times) <= max(times) <= 15
 
     run(scenario())
 
@@ -190,6 +197,32 @@ def test_who_waits_too_long_is_told_when_to_ask_again() -> None:
         answers = await asyncio.gather(*(ask(served, "POST", SEARCH) for _ in range(4)))
         assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
         assert (await ask(served, "POST", SEARCH)).status == 200, "no turn was lost"
+
+    run(scenario())
+
+
+def test_places_come_back_from_whoever_goes_while_waiting_outside() -> None:
+    async def scenario() -> None:
+        line = Line(8, 8, 3, 0.1)
+
+        async def there(seconds: float) -> None:
+            async with line.place("bob"):
+                await asyncio.sleep(seconds)
+
+        for _ in range(20):
+            asked = [asyncio.create_task(there(0.02)) for _ in range(6)]
+            await asyncio.sleep(0.0201)
+            for each in asked[::2]:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        first = [asyncio.create_task(there(0.3)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Refusal, match="3 requests"):
+            await there(0)
+        await asyncio.gather(*first)
+        await asyncio.gather(*(there(0.01) for _ in range(6)))
+        assert not line._present
+        assert not line._outside
 
     run(scenario())
 

@@ -45,6 +45,17 @@ def objects(repository: Any) -> "Objects | None":
     return None
 
 
+def refused(error: Exception, path: str) -> Refusal:
+    """What an error of this server's object store is answered with. Raises the error where it is another one."""
+    store = objects(handlers._get_artifact_repo_mlflow_artifacts()) if streams() else None
+    if store is None:
+        raise error
+    try:
+        store.refuse(error, path)
+    except Refusal as refusal:
+        return refusal
+
+
 # A server without a kind of store need not import, or have, the client for it.
 def _s3(repository: Any) -> "Objects":
     from mlflow_sso.artifacts.objects import Objects

@@ -18,6 +18,9 @@ from mlflow_sso.guard.answers import Refusal
 
 def install() -> None:
     """Puts the mend in place."""
+    from mlflow.server import app as flask
+
+    flask.register_error_handler(Exception, _told)
     upstream.replace(handlers, "_send_artifact", "33313e2a5d4049b3", _streaming)
 
 
@@ -29,6 +32,23 @@ def _streaming(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]
     return send
 
 
+def _told(error: Exception) -> Any:
+    """The answer to an error of the bucket in what MLflow itself asks it: lists of artifacts, links."""
+    from flask import request
+    from werkzeug.exceptions import HTTPException
+
+    if isinstance(error, HTTPException):
+        return error
+    return _refused(stores.refused(error, request.args.get("path") or request.path))
+
+
+def _refused(refusal: Refusal) -> Any:
+    from flask import Response
+
+    headers = {name.decode(): value.decode() for name, value in refusal.headers}
+    return Response(refusal.body, refusal.status, headers, content_type="application/json")
+
+
 def _answer(store: Store, path: str) -> Any:
     from flask import Response, request
 
@@ -38,8 +58,7 @@ def _answer(store: Store, path: str) -> Any:
         # Before the answer begins: a store that refuses to be read is an answer of its own.
         first = next(pieces, b"")
     except Refusal as refusal:
-        headers = {name.decode(): value.decode() for name, value in refusal.headers}
-        return Response(refusal.body, refusal.status, headers, content_type="application/json")
+        return _refused(refusal)
     headers = {name.decode(): value.decode("latin-1") for name, value in found.headers(path)}
     response = Response(itertools.chain((first,), pieces), found.status, headers, direct_passthrough=True)
     response.call_on_close(found.close)

@@ -3,16 +3,18 @@
 A kind is told of in a module of its own: s3.py, gcs.py, azure.py.
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from mlflow_sso.artifacts.ranges import READS, Found, part
 from mlflow_sso.guard.answers import Refusal
 
+_log = logging.getLogger(__name__)
 MIB = 1 << 20
 # The least that S3 takes as a part.
 PART = 5 * MIB
@@ -110,6 +112,12 @@ class Objects:
         modified = formatdate(facts.modified.timestamp(), usegmt=True)
         return Found(piece, close, length, facts.size, start, some is not None, facts.etag, modified)
 
+    def refuse(self, error: Exception, path: str) -> NoReturn:
+        """Raises Refusal for an error of the store's client, and another error as it is."""
+        with self._kind.told(path):
+            raise error
+        raise AssertionError("what told an error kept it")
+
     def _key(self, path: str) -> str:
         return f"{self._prefix}/{path}" if self._prefix else path
 
@@ -163,8 +171,13 @@ class ObjectUpload:
                 self._parts.finish(self._number, self._taken())
 
     def give_up(self) -> None:
-        if self._parts is not None:
+        if self._parts is None:
+            return
+        try:
             self._parts.abort()
+        except Exception as error:
+            # Whoever sent it is told why it was given up.
+            _log.warning("what was sent of '%s' stays in the store: %s", self._path, type(error).__name__)
 
 
 class Ranges:

@@ -1,6 +1,7 @@
 """What the guard itself answers: a status, and why, in the form that MLflow's clients read."""
 
 import json
+import random
 
 from mlflow_sso.asgi import Send
 
@@ -19,6 +20,10 @@ _CODES = {
     503: "TEMPORARILY_UNAVAILABLE",
     507: "RESOURCE_EXHAUSTED",
 }
+
+
+# Seconds.
+_AGAIN = (5, 15)
 
 
 class Refusal(Exception):
@@ -48,6 +53,9 @@ class Refusal(Exception):
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
 
 
-def later(status: int, message: str, seconds: int = 1) -> Refusal:
-    """429 or 503, with the time in seconds after which to ask again."""
-    return Refusal(status, message, retry_after=str(seconds))
+def later(status: int, message: str) -> Refusal:
+    """429 or 503, with the time after which to ask again: those who are told at once do not come back at once.
+
+    MLflow's client asks seven times more, each time after what it is told here and no longer (urllib3, `Retry.sleep`).
+    """
+    return Refusal(status, message, retry_after=str(random.randint(*_AGAIN)))  # noqa: S311  It is no secret.

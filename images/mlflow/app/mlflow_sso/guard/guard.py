@@ -191,7 +191,7 @@ class Guard:
         if body.refusal is not None:
             await refuse(body.refusal, body.rest, send, DRAIN_PAUSE)
         else:
-            await later(503, "A store of the server cannot be asked at the moment.", 5).send(send)
+            await later(503, "A store of the server cannot be asked at the moment.").send(send)
 
     async def _move(self, scope: Scope, body: Body, send: Send, transfer: Transfer) -> None:
         """Asks the application whether it may, and moves the artifact itself."""
@@ -221,9 +221,11 @@ class Guard:
             await send(message)
 
         try:
-            with self._transfers.place(errand.user):
-                async with self._transfers.turn(errand.user):
-                    await transfer(scope, body, answer, errand.told)
+            async with self._transfers.place(errand.user), self._transfers.turn(errand.user):
+                await transfer(scope, body, answer, errand.told)
+            if body.refusal is not None and not begun:
+                # To the transfer that was as if the client had gone.
+                raise body.refusal
         except Refusal as refusal:
             if begun:
                 # Half an artifact is sent: only the end of the connection tells the client.

@@ -4,12 +4,12 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from cachetools import LRUCache, TTLCache
 
-from mlflow_sso.guard.answers import later
+from mlflow_sso.guard.answers import Refusal, later
 
 # Seconds for which a user counts as here after a request, users that are remembered, and how much of what is known of
 # the requests of one is the last of them.
@@ -20,7 +20,8 @@ class Line:
     """Gives out turns; where none is left, users get the next ones in rotation.
 
     turns: how many there are. of_one: how many one user may have at once. places: how many requests of one user may
-    be there. wait: seconds that a request waits for its turn at most. waited: is told how long each waited. long:
+    be there; as many more wait outside, unread. wait: seconds that a request waits for its place, and then for its
+    turn, at most. waited: is told how long each waited. long:
     seconds; while others are here, a user whose requests compute longer has one turn at a time: Python computes one
     thing at once, and each of several long ones takes its share before a short one goes on. What the process computed
     in a turn is divided by the turns beside it.
@@ -41,21 +42,59 @@ class Line:
         self._here: TTLCache[str, None] = TTLCache(_USERS, _HERE)
         self._cost: LRUCache[str, float] = LRUCache(_USERS)
         self._present: Counter[str] = Counter()
+        self._outside: dict[str, deque[asyncio.Future[None]]] = {}
         self._taken: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
-    @contextmanager
-    def place(self, user: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def place(self, user: str) -> AsyncIterator[None]:
         """A place of a user's, from the first byte of a request to the last of its answer. Raises Refusal: 429."""
-        if self._present[user] >= self._places:
-            raise later(429, f"{self._places} requests of one user are here already.")
-        self._present[user] += 1
+        await self._come(user)
         try:
             yield
         finally:
-            self._present[user] -= 1
-            if not self._present[user]:
-                del self._present[user]
+            self._go(user)
+
+    async def _come(self, user: str) -> None:
+        if self._present[user] < self._places:
+            self._present[user] += 1
+            return
+        outside = self._outside.setdefault(user, deque())
+        if len(outside) >= self._places:
+            raise self._many()
+        asked = asyncio.get_running_loop().create_future()
+        outside.append(asked)
+        try:
+            async with asyncio.timeout(self._wait):
+                await asked
+        except TimeoutError:
+            # The place may have come at the same moment, as a turn may.
+            if not asked.done() or asked.cancelled():
+                raise self._many() from None
+        except BaseException:
+            if asked.done() and not asked.cancelled():
+                self._go(user)
+            raise
+        finally:
+            if asked in outside:
+                outside.remove(asked)
+            if not outside and self._outside.get(user) is outside:
+                del self._outside[user]
+
+    def _many(self) -> Refusal:
+        return later(429, f"{self._places} requests of one user are here already.")
+
+    def _go(self, user: str) -> None:
+        """Takes a place back, and gives it to who waited longest for one of the user's."""
+        outside = self._outside.get(user, ())
+        while outside:
+            asked = outside.popleft()
+            if not asked.done():
+                asked.set_result(None)
+                return
+        self._present[user] -= 1
+        if not self._present[user]:
+            del self._present[user]
 
     @asynccontextmanager
     async def turn(self, user: str, ahead: bool = False) -> AsyncIterator["Turn"]:
@@ -82,7 +121,7 @@ class Line:
         except TimeoutError:
             # The turn may have come at the same moment.
             if not asked.done() or asked.cancelled():
-                raise later(503, f"The server was busy for {self._wait:g} seconds.", 5) from None
+                raise later(503, f"The server was busy for {self._wait:g} seconds.") from None
         except BaseException:
             # The turn may have come at the moment in which the client went.
             if asked.done() and not asked.cancelled():

@@ -80,7 +80,7 @@ class Turns:
         lines = self._lines
         line, large = (lines.models, lines.large_models) if is_model else (lines.usual, lines.large)
         errand = scope.get(ERRAND)
-        with line.place(user):
+        async with line.place(user):
             if isinstance(errand, Errand):
                 async with line.turn(user):
                     await self._ask(scope, send, errand)
