@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ STACKS = SERVERS if os.environ.get("SOAK") else {"s3"}
 
 @dataclass(frozen=True)
 class Kept:
-    """A stack and the name of its store in the settings."""
+    """A stack and the name of its store in the settings. end: of the store's server."""
 
     stack: Stack
     store: str
     bob: Person
+    end: Callable[[], None]
 
 
 def settings(store: str, url: str) -> dict[str, Any]:
@@ -48,11 +50,12 @@ def settings(store: str, url: str) -> dict[str, Any]:
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     if request.param not in STACKS:
         pytest.skip(f"`make soak` runs a stack with {request.param}")
-    with SERVERS[request.param](Path(tmp_path_factory.mktemp("store")), gateway()) as server:
+    with ExitStack() as servers:
+        server = servers.enter_context(SERVERS[request.param](Path(tmp_path_factory.mktemp("store")), gateway()))
         given = settings(request.param, server.url)
         stack = Stack.make("compose", Path(tmp_path_factory.mktemp("stack")), mlflow={request.param: given})
         with stack.running():
-            yield Kept(stack, request.param, person(Client(stack.outputs()), "bob"))
+            yield Kept(stack, request.param, person(Client(stack.outputs()), "bob"), servers.close)
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +110,23 @@ def test_no_secret_of_the_store_is_told(kept: Kept) -> None:
     )  # fmt: skip
     for secret in ("secret-key", ACCOUNT_KEY):
         assert secret not in logs + command + labels
+
+
+def test_what_is_asked_of_a_store_that_is_away_is_told_so(kept: Kept, place: str) -> None:
+    """The last one: the server is not started again."""
+    bob, run = kept.bob, place.split("/")[1]
+    asked = [
+        ("GET", f"{PROXY}/artifacts/{place}/linked"),
+        ("PUT", f"{PROXY}/artifacts/{place}/more"),
+        ("DELETE", f"{PROXY}/artifacts/{place}/linked"),
+        ("GET", f"{PROXY}/artifacts?path={place}"),
+        ("GET", f"/api/2.0/mlflow/artifacts/list?run_id={run}"),
+        ("GET", f"/get-artifact?run_id={run}&path=linked"),
+    ]
+    if kept.store == "s3":
+        asked.append(("GET", f"{PROXY}/presigned/{place}/linked"))
+    kept.end()
+    for method, path in asked:
+        answer = bob.ask(method, path)
+        assert (answer.status_code, "cannot be asked" in answer.text) == (503, True), f"{path}: {answer.text[:200]}"
+        assert json.loads(answer.text)["error_code"] == "TEMPORARILY_UNAVAILABLE"

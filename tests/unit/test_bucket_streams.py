@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from mlflow_sso.artifacts.objects import Objects, longest, part_size
+from mlflow_sso.guard.answers import Refusal
 
 from tests.unit.artifact_server import Server, cut
 from tests.unit.object_servers import SERVERS, ObjectServer, away, moto
@@ -115,6 +119,29 @@ def test_a_bucket_that_refuses_is_one_clear_answer(store: ObjectServer, size: in
     assert answer.message.startswith(
         ("The bucket of the artifacts refused: ", "The container of the artifacts refused: ")
     )
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_an_error_of_a_store_is_told_and_another_one_is_not(name: str) -> None:
+    store = Objects(away(name), "")
+    with pytest.raises(ZeroDivisionError):
+        store.refuse(ZeroDivisionError(), "a")
+    with pytest.raises(Exception) as found:  # noqa: PT011  It differs from store to store.
+        away(name).facts("a")
+    with pytest.raises(Refusal, match="cannot be asked"):
+        store.refuse(found.value, "a")
+
+
+def test_a_store_that_goes_away_within_an_upload_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that what was sent could not be removed."""
+    kind = away("moto")
+
+    def fail(*_: object) -> Any:
+        raise EndpointConnectionError(endpoint_url="http://s3")
+
+    monkeypatch.setattr(type(kind), "begin", lambda *_: SimpleNamespace(send=fail, finish=fail, abort=fail))
+    answer = Server(Objects(kind, "")).ask("PUT", "1/a", cut(b"x" * 12 * MIB))
+    assert (answer.status, "cannot be asked" in answer.message) == (503, True)
 
 
 @pytest.mark.parametrize("name", SERVERS)
