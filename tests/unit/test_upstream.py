@@ -21,6 +21,7 @@ def _more(original: Callable[[int], int]) -> Callable[[int], int]:
 def own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "_REPLACED", [])
     monkeypatch.setattr(upstream, "_MADE", [])
+    monkeypatch.setattr(upstream, "_FACTS", [])
 
 
 def _home() -> ModuleType:
@@ -42,6 +43,12 @@ def test_another_text_than_a_mend_was_written_for_is_told() -> None:
     assert list(upstream.changed()) == [
         f"home.given is {upstream.digest(_given)}, and its mend was written for {'0' * 16}"
     ]
+
+
+def test_a_fact_that_is_another_one_is_told() -> None:
+    upstream.holds("a default", 3, 3)
+    upstream.holds("a table", ["a"], ["a", "b"])
+    assert list(upstream.changed()) == ["a table is ['a'], and its mend was written for ['a', 'b']"]
 
 
 def test_a_function_is_not_replaced_twice() -> None:

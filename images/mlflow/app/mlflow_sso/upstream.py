@@ -27,6 +27,7 @@ class Replaced:
 
 
 _REPLACED: list[Replaced] = []
+_FACTS: list[tuple[str, Any, Any]] = []
 # What stands in the places of those functions.
 _MADE: list[Callable[..., Any]] = []
 
@@ -60,8 +61,19 @@ def reads(home: Any, name: str, known: str) -> None:
     _REPLACED.append(Replaced(home, name, getattr(home, name), known))
 
 
+def holds(fact: str, value: Any, known: Any) -> None:
+    """Says that a mend is right only while something else than a function is what it was: a table, a default.
+
+    fact: what it is, for whoever reads that it changed.
+    """
+    _FACTS.append((fact, value, known))
+
+
 def changed() -> Iterator[str]:
-    """Each function that is another one than its mend was written for, with its digest now."""
+    """Each function and fact that is another one than its mend was written for, with what it is now."""
+    for fact, value, known in _FACTS:
+        if value != known:
+            yield f"{fact} is {value!r}, and its mend was written for {known!r}"
     for replaced in _REPLACED:
         now = digest(replaced.original)
         if now != replaced.digest:

@@ -10,7 +10,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Any
 
-from mlflow_sso import costs
+from mlflow_sso import costs, upstream
 
 _logger = logging.getLogger("mlflow_sso.blame")
 TYPES = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -93,8 +93,10 @@ def install(refusal: Callable[[str], Any]) -> None:
     from werkzeug.exceptions import HTTPException
 
     # A header that asks for what is switched off is the caller's fault, and so is what something's state forbids.
-    exceptions.ERROR_CODE_TO_HTTP_STATUS.setdefault("FEATURE_DISABLED", 400)
-    exceptions.ERROR_CODE_TO_HTTP_STATUS["INVALID_STATE"] = 409
+    statuses = exceptions.ERROR_CODE_TO_HTTP_STATUS
+    for code, known, status in (("FEATURE_DISABLED", None, 400), ("INVALID_STATE", 500, 409)):
+        upstream.holds(f"ERROR_CODE_TO_HTTP_STATUS of {code}", statuses.get(code), known)
+        statuses[code] = status
     hooks = flask.before_request_funcs.setdefault(None, [])
     if before_request_hook not in hooks:
         raise LookupError("the plugin asks for rights in another way")

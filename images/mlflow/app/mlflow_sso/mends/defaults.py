@@ -18,6 +18,8 @@ from mlflow_sso import upstream
 
 def install() -> None:
     """Puts the mend in place."""
+    own = SearchExperiments.DESCRIPTOR.fields_by_name["max_results"].has_default_value
+    upstream.holds("whether SearchExperiments.max_results has a default", own, False)
     for home in (handlers, after_request):
         upstream.replace(home, "_get_request_message", "6f8d3d06867cd171", _with_default)
 

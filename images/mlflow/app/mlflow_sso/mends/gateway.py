@@ -109,5 +109,6 @@ def install() -> None:
     upstream.reads(AmazonBedrockProvider, "_get_token_auth_base_url", "e17010be3a55873a")
     upstream.reads(VertexAIProvider, "_get_credentials", "14cee09eb1344c06")
     # Each of about a hundred providers is tried so often, for 5 s each time, where nothing can be reached.
+    upstream.holds("providers._REMOTE_FETCH_MAX_RETRIES", providers._REMOTE_FETCH_MAX_RETRIES, 3)
     providers._REMOTE_FETCH_MAX_RETRIES = 0
     upstream.replace(providers, "_fetch_http_provider", "8e3e0b7ecec04af4", _catalogue)

@@ -18,6 +18,8 @@ PLACE, ARCHIVE, SPANS = "mlflow.artifactLocation", "mlflow.trace.archiveLocation
 FAILURE = "mlflow.trace.archivalFailure"
 OWN_TAGS = frozenset({PLACE, ARCHIVE, SPANS, FAILURE})
 # What the gateway says of its own traces: budgets count a trace with the first, of whom the second names.
+# Tags that MLflow lets no client set.
+_BLOCKED = ["mlflow.trace.archivalFailure", ARCHIVE, SPANS]
 _COUNTED = frozenset({"mlflow.gateway.endpointId", "mlflow.auth.username", "mlflow.auth.userId"})
 
 
@@ -173,4 +175,6 @@ def install() -> None:
     upstream.reads(SqlAlchemyStore, "sum_gateway_trace_cost", "5e45c41d98190169")
     upstream.reads(SqlAlchemyStore, "_archive_trace_candidate", "dfee639f62cd9476")
     upstream.reads(handlers, "_validate_trace_tag_handler_mutation", "ba685e3235d39f3b")
+    blocked = sorted(handlers._HANDLER_BLOCKED_TRACE_TAGS)
+    upstream.holds("handlers._HANDLER_BLOCKED_TRACE_TAGS", blocked, _BLOCKED)
     handlers._HANDLER_BLOCKED_TRACE_TAGS |= {PLACE}
