@@ -80,7 +80,7 @@ def test_an_entrypoint_that_loses_its_executable_bit_is_another_image(tree: Path
 def test_a_file_that_is_added_is_another_image_and_a_cache_is_not(tree: Path) -> None:
     before = tags(tree)
     cache = tree / "images/mlflow/__pycache__"
-    cache.mkdir()
+    cache.mkdir(exist_ok=True)
     (cache / "migrate.pyc").write_text("x")
     assert changed(tree, before) == set()
     (tree / "images/redis/more").write_text("x")
