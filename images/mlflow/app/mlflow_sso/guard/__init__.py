@@ -1,8 +1,8 @@
 """What stands before the application, whatever the plugin: limits, the hosts it answers for, and headers of answers.
 
-It needs Python's library alone. `Guard` is outermost, and `Turns` innermost, but before the application's rules where
-these read a body: what a request may cost is bounded before the application sees it, and who it is from is known before
-its body is read.
+It needs Python's library and cachetools, and nothing of MLflow's or the plugin's. `Guard` is outermost, and `Turns`
+innermost, but before the application's rules where these read a body: what a request may cost is bounded before the
+application sees it, and who it is from is known before its body is read.
 """
 
 from mlflow_sso.guard.below import Below
