@@ -91,6 +91,25 @@ def test_a_full_volume_is_one_clear_answer(
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507)])
+def test_what_fails_as_the_file_is_closed_leaves_nothing_and_says_why(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    close, failed = os.close, list[int]()
+
+    def late(file: int) -> None:
+        close(file)
+        if not failed:
+            failed.append(file)
+            raise OSError(number, "late")
+
+    monkeypatch.setattr("mlflow_sso.artifacts.volume.os.close", late)
+    answer = server.ask("PUT", "1/a", [b"x" * MIB] * 3)
+    monkeypatch.undo()
+    assert (answer.status, bool(failed)) == (status, True)
+    assert files(tmp_path) == []
+
+
 def test_what_cannot_fit_is_refused_before_it_is_sent(server: Server) -> None:
     answer = server.ask("PUT", "1/a", [b"x" * MIB] * 3, headers={"content-length": str(1 << 60)})
     assert (answer.status, answer.message) == (

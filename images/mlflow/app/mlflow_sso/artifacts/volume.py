@@ -96,15 +96,19 @@ class VolumeUpload:
         with _told(self._path):
             # Else a loss of power could leave the name with half of its bytes.
             os.fdatasync(self._file)
-            os.close(self._file)
-            self._file = -1
+            # It is closed also where that fails, as on NFS, which may write only now.
+            file, self._file = self._file, -1
+            os.close(file)
             self._target.parent.mkdir(parents=True, exist_ok=True)
             self._incoming.replace(self._target)
 
     def give_up(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-        self._incoming.unlink(missing_ok=True)
+        # What it fails at would stand in the place of why the upload failed; `forget_lost` removes what it leaves.
+        with contextlib.suppress(OSError):
+            if self._file >= 0:
+                os.close(self._file)
+        with contextlib.suppress(OSError):
+            self._incoming.unlink()
 
 
 @contextlib.contextmanager
