@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,7 +93,7 @@ def test_a_full_volume_is_one_clear_answer(
     assert files(tmp_path) == []
 
 
-@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507)])
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EIO, 503)])
 def test_what_fails_as_the_file_is_closed_leaves_nothing_and_says_why(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
@@ -108,6 +110,45 @@ def test_what_fails_as_the_file_is_closed_leaves_nothing_and_says_why(
     monkeypatch.undo()
     assert (answer.status, bool(failed)) == (status, True)
     assert files(tmp_path) == []
+
+
+def fails(number: int) -> Callable[..., Any]:
+    """What stands in the place of a call to a file system that is in trouble."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("call", ["os.open", "os.write", "os.fdatasync", "os.statvfs", "Path.mkdir", "Path.replace"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE, errno.ENOENT])
+def test_an_upload_to_a_volume_that_fails_may_be_sent_again(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    monkeypatch.setattr(f"mlflow_sso.artifacts.volume.{call}", fails(number))
+    answer = server.ask("PUT", "1/a", [b"x" * MIB] * 3)
+    monkeypatch.undo()
+    assert (answer.status, answer.headers["retry-after"], "volume" in answer.message) == (503, "5", True)
+    assert str(tmp_path) not in answer.message
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_download_from_a_volume_that_fails_may_be_asked_for_again(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    server.ask("PUT", "1/a", [b"x"])
+    file = (tmp_path / "1/a").open("rb")
+    unreadable = SimpleNamespace(fileno=file.fileno, seek=file.seek, close=file.close, read=fails(number))
+    steps = (("Path.open", fails(number)), ("os.fstat", fails(number)), ("Path.open", lambda *_, **__: unreadable))
+    for call, by in steps:
+        with monkeypatch.context() as trouble:
+            trouble.setattr(f"mlflow_sso.artifacts.volume.{call}", by)
+            answer = server.ask("GET", "1/a")
+        assert (answer.status, answer.headers["retry-after"], "volume" in answer.message) == (503, "5", True)
+    assert file.closed
+    assert server.ask("GET", "1/a").body == b"x"
 
 
 def test_what_cannot_fit_is_refused_before_it_is_sent(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import stat
@@ -11,7 +12,9 @@ from email.utils import formatdate
 from pathlib import Path
 
 from mlflow_sso.artifacts.ranges import READS, Found, part
-from mlflow_sso.guard.answers import Refusal
+from mlflow_sso.guard.answers import Refusal, later
+
+_log = logging.getLogger(__name__)
 
 # On the same file system as what it becomes, outside every experiment's directory. MLflow knows names that begin so as
 # those of files that are not whole yet (`mlflow.store.artifact.local_artifact_repo`, 3.17.2).
@@ -42,24 +45,29 @@ class Volume:
             return VolumeUpload(self._incoming / secrets.token_hex(16), target, path)
 
     def find(self, path: str, wanted: str | None, unless: str | None) -> Found:
-        try:
-            with _told(path):
+        with _told(path):
+            try:
                 file = self._inside(path).open("rb", buffering=0)
-        except FileNotFoundError:
-            raise Refusal(404, f"No such artifact: '{path}'") from None
-        try:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):
-                raise Refusal(400, f"Not a file: '{path}'")
-            etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
-            some = part(wanted, facts.st_size) if unless in (None, etag) else None
-            start, length = some or (0, facts.st_size)
-            file.seek(start)
-        except BaseException:
-            file.close()
-            raise
+            except FileNotFoundError:
+                raise Refusal(404, f"No such artifact: '{path}'") from None
+            try:
+                facts = os.fstat(file.fileno())
+                if not stat.S_ISREG(facts.st_mode):
+                    raise Refusal(400, f"Not a file: '{path}'")
+                etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+                some = part(wanted, facts.st_size) if unless in (None, etag) else None
+                start, length = some or (0, facts.st_size)
+                file.seek(start)
+            except BaseException:
+                file.close()
+                raise
+
+        def read(size: int) -> bytes:
+            with _told(path):
+                return file.read(size)
+
         modified = formatdate(facts.st_mtime, usegmt=True)
-        return Found(file.read, file.close, length, facts.st_size, start, some is not None, etag, modified)
+        return Found(read, file.close, length, facts.st_size, start, some is not None, etag, modified)
 
     def forget_lost(self) -> None:
         """Removes what servers left that ended within an upload. Call it as a server starts."""
@@ -123,6 +131,7 @@ def _told(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise Refusal(400, f"A name in the path is too long: '{path}'") from None
-        if error.errno not in _FULL:
-            raise
-        raise Refusal(507, "The volume of the artifacts is full: nothing of this artifact was kept.") from None
+        if error.errno in _FULL:
+            raise Refusal(507, "The volume of the artifacts is full: nothing of this artifact was kept.") from None
+        _log.error("The volume of the artifacts: %s", error)
+        raise later(503, "The volume of the artifacts cannot be used at the moment.", 5) from None
