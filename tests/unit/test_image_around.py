@@ -1,0 +1,98 @@
+"""What the MLflow image decides around MLflow, the plugin and their stores, which tests here do not have."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mlflow_sso.jobs import rights
+
+from tests.unit.absent import stood_in
+
+
+@pytest.fixture(autouse=True)
+def around() -> Iterator[None]:
+    with stood_in():
+        yield
+
+
+def upstream(name: str) -> Any:
+    """A module of a package that stands in."""
+    return importlib.import_module(name)
+
+
+class _Column:
+    """Of a table: compared with a value, it tells which rows have it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __eq__(self, value: object) -> Any:
+        return lambda row: row[self._name] == value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Jobs:
+    """MLflow's store of jobs."""
+
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self._rows = rows
+
+    @contextmanager
+    def ManagedSessionMaker(self) -> Iterator[Any]:
+        yield SimpleNamespace(query=lambda _: SimpleNamespace(filter=self._those))
+
+    def _those(self, *meant: Callable[[Any], bool]) -> Any:
+        return SimpleNamespace(count=lambda: sum(all(one(row) for one in meant) for row in self._rows))
+
+
+def hold(jobs: list[dict[str, Any]], creator: str | None = "bob", caller: str = "") -> None:
+    """Asks whether one job more is taken."""
+    upstream("mlflow.entities._job_status").JobStatus.PENDING.to_int = lambda: "waits"
+    upstream("mlflow.server.handlers")._get_job_store = lambda: _Jobs(*jobs)
+    upstream("mlflow.server").jobs._current_authenticated_user = lambda: caller
+    table = SimpleNamespace(status=_Column("status"), creator=_Column("creator"))
+    upstream("mlflow.store.tracking.dbmodels.models").SqlJob = table
+    rights._hold(creator)
+
+
+def test_a_hundred_jobs_of_one_user_wait_at_most() -> None:
+    waiting = [{"status": "waits", "creator": "bob"}] * rights.MOST_WAITING
+    assert rights.MOST_WAITING == 100
+    hold(waiting[1:])
+    with pytest.raises(upstream("mlflow.exceptions").MlflowException, match="100 jobs of yours wait") as caught:
+        hold(waiting)
+    assert caught.value.error_code is upstream("mlflow.protos.databricks_pb2").REQUEST_LIMIT_EXCEEDED
+    with pytest.raises(upstream("mlflow.exceptions").MlflowException):
+        hold(waiting, creator=None, caller="bob")
+
+
+def test_jobs_of_others_and_those_that_run_or_ended_keep_nobody() -> None:
+    others = [{"status": "waits", "creator": "alice"}, {"status": "runs", "creator": "bob"}] * rights.MOST_WAITING
+    hold(others)
+    hold(others, creator=None, caller="bob")
+
+
+def test_a_job_beyond_them_is_not_taken_and_its_run_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, ended = list[str](), list[Any]()
+    monkeypatch.setenv("MLFLOW_SSO_JOBS_KEY", "key")
+    monkeypatch.setattr(rights, "_end_run", ended.append)
+    upstream("mlflow.genai.scorers.scorer_utils").scorer_params_use_direct_provider_model = lambda *_: False
+    submit = rights._submit(lambda *_, **__: taken.append("job"))
+    job = SimpleNamespace(_job_fn_metadata=SimpleNamespace(name="invoke_scorer"))
+    monkeypatch.setattr(rights, "_hold", lambda _: None)
+    submit(job, {"run_id": "7"}, creator="bob")
+    assert (taken, ended) == (["job"], [])
+
+    def full(creator: str) -> None:
+        raise LookupError(creator)
+
+    monkeypatch.setattr(rights, "_hold", full)
+    with pytest.raises(LookupError, match="bob"):
+        submit(job, {"run_id": "7"}, creator="bob")
+    assert (taken, ended) == (["job"], ["7"])
