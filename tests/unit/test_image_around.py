@@ -96,3 +96,103 @@ def test_a_job_beyond_them_is_not_taken_and_its_run_ends(monkeypatch: pytest.Mon
     with pytest.raises(LookupError, match="bob"):
         submit(job, {"run_id": "7"}, creator="bob")
     assert (taken, ended) == (["job"], ["7"])
+
+
+class _Redis:
+    """The plugin's cache in Redis, which may be away. clearing: is called as all of it goes."""
+
+    def __init__(self, **entries: str) -> None:
+        self.entries, self.away = entries, False
+        self.clearing: Callable[[], None] = lambda: None
+        self._until = 0.0
+
+    def get(self, key: str) -> str | None:
+        self._ask()
+        return self.entries.get(key)
+
+    def delete(self, key: str) -> None:
+        self._ask()
+        self.entries.pop(key, None)
+
+    def empty(self) -> None:
+        self._ask()
+        self.clearing()
+        self.entries.clear()
+
+    def clear(self) -> None:
+        raise AssertionError("the mended one: it would not say that it failed")
+
+    clear.__wrapped__ = empty  # type: ignore[attr-defined]
+
+    def _ask(self) -> None:
+        if self.away:
+            raise upstream("redis.exceptions").RedisError
+
+
+@pytest.fixture
+def cached(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Callable[[str], Any], Callable[[str], None]]:
+    """A cache in Redis with a grant of bob's, a look into it, and the removal of an entry."""
+    upstream("mlflow_oidc_auth.cache.redis_backend").RedisCacheBackend = _Redis
+    mend = importlib.import_module("mlflow_sso.cache")
+    monkeypatch.setattr(mend, "_REST", -1)
+    redis = _Redis(bob="EDIT")
+    mend._started(lambda *_: None)(redis, "redis://", "", 1)
+    look, remove = mend._passed_over(_Redis.get), mend._made_good(_Redis.delete)
+    return redis, lambda key: look(redis, key), lambda key: remove(redis, key)
+
+
+def test_a_grant_that_could_not_be_removed_is_not_believed_once_redis_is_back(cached: Any) -> None:
+    redis, look, remove = cached
+    assert look("bob") == "EDIT"
+    redis.away = True
+    remove("bob")
+    assert look("bob") is None
+    redis.away = False
+    assert (look("bob"), redis.entries) == (None, {})
+    redis.entries["alice"] = "READ"
+    assert look("alice") == "READ", "it is emptied once"
+
+
+def test_a_removal_that_fails_while_the_cache_is_emptied_has_it_emptied_again(cached: Any) -> None:
+    redis, look, remove = cached
+    redis.away = True
+    remove("alice")
+    redis.away = False
+
+    def meanwhile() -> None:
+        redis.clearing = lambda: None
+        redis.away = True
+        remove("bob")
+        redis.away = False
+
+    redis.clearing = meanwhile
+    assert look("alice") is None
+    # A process that read the grant before it was taken away wrote it after the cache was emptied.
+    redis.entries["bob"] = "EDIT"
+    assert look("bob") is None
+
+
+def test_a_grant_is_not_believed_while_another_thread_empties_the_cache(cached: Any) -> None:
+    redis, look, remove = cached
+    redis.away = True
+    remove("bob")
+    redis.away = False
+    seen = list[Any]()
+
+    def meanwhile() -> None:
+        redis.clearing = lambda: None
+        seen.append(look("bob"))
+
+    redis.clearing = meanwhile
+    look("alice")
+    assert seen == [None]
+
+
+def test_a_cache_that_could_not_be_emptied_is_emptied_later(cached: Any) -> None:
+    redis, look, remove = cached
+    redis.away = True
+    remove("bob")
+    assert look("bob") is None
+    assert look("bob") is None
+    redis.away = False
+    assert look("bob") is None

@@ -41,7 +41,10 @@ def install() -> None:
 
 def _started(original: Callable[..., None]) -> Callable[..., None]:
     def start(cache: Any, url: str, prefix: str, ttl: int) -> None:
-        cache._until, cache._dirty = 0.0, False
+        cache._until = 0.0
+        # The last removal that failed, and the one after which the cache was emptied: while they differ, nothing in it
+        # is believed. One word for both would lose a removal that fails while another thread empties the cache.
+        cache._failed = cache._made_good = None
         bounds = f"socket_timeout={_PATIENCE}&socket_connect_timeout={_PATIENCE}"
         try:
             original(cache, f"{url}{'&' if '?' in url else '?'}{bounds}", prefix, ttl)
@@ -58,9 +61,10 @@ def _passed_over(original: Callable[..., Any]) -> Callable[..., Any]:
         if cache._until > time.monotonic():
             return None
         try:
-            if cache._dirty:
+            failed = cache._failed
+            if failed is not cache._made_good:
                 RedisCacheBackend.clear.__wrapped__(cache)
-                cache._dirty = False
+                cache._made_good = failed
             return original(cache, *words)
         except RedisError as error:
             return _rest(cache, error)
@@ -74,12 +78,12 @@ def _made_good(original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def remove(cache: Any, *words: Any) -> None:
         if cache._until > time.monotonic():
-            cache._dirty = True
+            cache._failed = object()
             return
         try:
             original(cache, *words)
         except RedisError as error:
-            cache._dirty = True
+            cache._failed = object()
             _rest(cache, error)
 
     return remove
