@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from mlflow_sso.jobs import rights
 
 from tests.unit.absent import stood_in
+from tests.unit.asgi_client import run
 
 
 @pytest.fixture(autouse=True)
@@ -196,3 +199,51 @@ def test_a_cache_that_could_not_be_emptied_is_emptied_later(cached: Any) -> None
     assert look("bob") is None
     redis.away = False
     assert look("bob") is None
+
+
+@pytest.fixture
+def accounts() -> Any:
+    module = importlib.import_module("mlflow_sso.shortcuts.accounts")
+    for name in ("_WORKLOAD_BEARER", "_BEARER_IDENTITY"):
+        setattr(module.auth_middleware, name, ContextVar(name, default=None))
+    return module
+
+
+ALICE = SimpleNamespace(refusal="", active=True, is_admin=False, is_service_account=False, service_account_source=None)
+
+
+def facts(accounts: Any, *, session: Any = None, keeps: bool = False, fails: bool = False) -> tuple[Any, list[str]]:
+    """What the plugin is told of alice, as it asks, and in which threads the database was asked."""
+    asked = list[str]()
+
+    def account_of(username: str) -> Any:
+        asked.append(threading.current_thread().name.partition("_")[0])
+        if fails:
+            raise OSError
+        return ALICE
+
+    async def original(*_: Any) -> Any:
+        if keeps:
+            accounts._keep("alice", ALICE)
+        return True, "alice", ""
+
+    async def dispatch() -> Any:
+        request = SimpleNamespace(state=SimpleNamespace(resolved_session=session))
+        found, name, _ = await accounts._known(original)(None, request)
+        return accounts._facts(None)(None, name) if found and session is None else found
+
+    accounts.account_of = account_of
+    return run(dispatch()), asked
+
+
+def test_no_way_to_log_in_asks_the_database_on_the_event_loop(accounts: Any) -> None:
+    assert facts(accounts) == ((False, True, "", (False, None)), ["cookies"])
+
+
+def test_an_account_that_was_read_is_not_read_again(accounts: Any) -> None:
+    assert facts(accounts, keeps=True) == ((False, True, "", (False, None)), [])
+    assert facts(accounts, session="of alice") == (True, [])
+
+
+def test_whose_account_cannot_be_read_is_nobody(accounts: Any) -> None:
+    assert facts(accounts, fails=True) == (False, ["cookies"])

@@ -115,9 +115,22 @@ async def aside(threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
 
 
 def _known(original: Callable[..., Awaitable[Known]]) -> Callable[..., Awaitable[Known]]:
+    """Who asks, with the account that `_facts` is asked for next, on the event loop.
+
+    Most ways to log in read it; a ticket of a job, a token without a prefix and one of Kubernetes do not.
+    """
+
     async def known(middleware: Any, request: Any) -> Known:
-        _rows.set({})
-        return await original(middleware, request)
+        rows: dict[str, Any] = {}
+        _rows.set(rows)
+        found, name, why = await original(middleware, request)
+        if found and name and name not in rows and getattr(request.state, "resolved_session", None) is None:
+            try:
+                _keep(name, await aside(cookies, lambda: account_of(name)))
+            except Exception as error:
+                _log.error("Error reading an account: %s", type(error).__name__)
+                return False, None, "Account access failed"
+        return found, name, why
 
     return known
 
