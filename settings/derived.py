@@ -15,7 +15,7 @@ KEYCLOAKS_CONNECTIONS = 20
 _CONNECTIONS_OF_A_TURN = 4
 MOST_TURNS = 8
 # With that many turns, a process keeps so many more for finding out who asks (mlflow_sso.databases).
-_KEPT_CONNECTIONS = 4
+_KEPT_CONNECTIONS = 5
 # What the runner of jobs holds, and each job that runs (mlflow_sso.jobs).
 JOB_CONNECTIONS = 4
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mlflow_sso import databases
 from mlflow_sso.jobs import rights
 
 from tests.unit.absent import stood_in
@@ -247,3 +250,50 @@ def test_an_account_that_was_read_is_not_read_again(accounts: Any) -> None:
 
 def test_whose_account_cannot_be_read_is_nobody(accounts: Any) -> None:
     assert facts(accounts, fails=True) == (False, ["cookies"])
+
+
+def test_a_page_does_not_wait_while_a_login_or_a_renewal_is_heard(
+    accounts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = importlib.import_module("mlflow_sso.groups.pages")
+    heard, go_on = list[str](), threading.Event()
+
+    def bring(_provider: Any, username: str, *_: Any) -> str:
+        heard.append(username)
+        go_on.wait(10)
+        return pages.accounts.STRANGER if username == "carol" else ""
+
+    def end(username: str) -> None:
+        go_on.wait(10)
+
+    async def login(name: str) -> Any:
+        pages._login.get().provider, pages._login.get().username = "keycloak", name
+        return name, []
+
+    async def renew(*_: Any) -> Any:
+        pages._renewal.get().ended = True
+
+    async def scenario() -> tuple[str, ...]:
+        works = [
+            asyncio.ensure_future(pages._logged_in(login)("alice")),
+            asyncio.ensure_future(pages._logged_in(login)("carol")),
+            asyncio.ensure_future(pages._renewed(renew)("1", None, SimpleNamespace(username="dave"))),
+        ]
+        await asyncio.sleep(0)
+        while not heard:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            page = await accounts.aside(accounts.cookies, lambda: "page")
+        go_on.set()
+        await asyncio.gather(*works)
+        return page, *sorted(heard)
+
+    monkeypatch.setattr(pages, "_bring", bring)
+    monkeypatch.setattr(pages.accounts, "end_sessions", end)
+    assert run(scenario()) == ("page", "alice", "carol")
+
+
+def test_each_thread_that_finds_out_who_asks_is_counted_as_a_connection(accounts: Any) -> None:
+    """Those of the shortcuts, and the plugin's own for personal tokens."""
+    pools = [pool for pool in vars(accounts).values() if isinstance(pool, ThreadPoolExecutor)]
+    assert sum(pool._max_workers for pool in pools) + 1 == databases.KEPT

@@ -66,6 +66,24 @@ def test_connections_that_stay_open_are_counted_where_there_are_as_many_turns_as
     assert server_turns(settings({"mlflow": {"workers": 5}})) == MOST_TURNS - 1
 
 
+@pytest.mark.parametrize("jobs", [None, *range(1, 17, 3)])
+def test_no_number_of_processes_takes_more_connections_than_there_are(
+    jobs: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for workers in range(1, 25):
+        stack = settings({"mlflow": {"workers": workers, "jobs": jobs and {"workers": jobs}}})
+        others = derived.KEYCLOAKS_CONNECTIONS + derived.job_connections(stack)
+        turns = server_turns(stack)
+        with monkeypatch.context() as process:
+            for name in (*databases._POOLS, "PGCONNECT_TIMEOUT"):
+                process.setenv(name, "")
+                process.delenv(name)
+            process.setenv("MLFLOW_SSO_TURNS", str(turns))
+            databases.size()
+            pools = sum(int(os.environ[name]) for name in databases._POOLS)
+        assert workers * pools + others < derived.CONNECTIONS, workers
+
+
 @pytest.mark.parametrize(("turns", "more"), [(MOST_TURNS, databases.KEPT), (MOST_TURNS - 1, 0)])
 def test_the_pool_has_a_connection_for_each_thread_that_keeps_one(
     turns: int, more: int, monkeypatch: pytest.MonkeyPatch

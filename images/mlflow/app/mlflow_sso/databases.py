@@ -31,7 +31,7 @@ class _InContext(ThreadPoolExecutor):
 # Compiled statements that each engine keeps; SQLAlchemy's own number is 500.
 _STATEMENTS = 150
 # Threads that find out who asks (mlflow_sso.shortcuts.accounts).
-KEPT = 4
+KEPT = 5
 
 
 def keeps() -> bool:

@@ -19,7 +19,7 @@ from mlflow_sso import upstream
 from mlflow_sso.groups import accounts
 from mlflow_sso.groups.refusals import REASONS
 from mlflow_sso.groups.words import OUT, subject
-from mlflow_sso.shortcuts.accounts import account_of, aside, cookies
+from mlflow_sso.shortcuts.accounts import account_of, aside, logins
 
 _log = get_logger()
 _Refresh = Callable[..., Awaitable[Any]]
@@ -88,7 +88,7 @@ def _logged_in(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
                 accounts.end_sessions(name)
             return refusal
 
-        refusal = await aside(cookies, hear)
+        refusal = await aside(logins, hear)
         return (None, [REASONS[refusal]]) if refusal else (username, errors)
 
     return process
@@ -125,7 +125,7 @@ class _Heard:
                 groups = call_group_detection_plugin(plugin, token, response)
             return _bring(provider, username, known, groups)
 
-        refusal = await aside(cookies, hear)
+        refusal = await aside(logins, hear)
         self._renewal.ended = refusal in OUT
         if refusal:
             _log.info("Session of %s ended: %s", username, refusal)
@@ -169,7 +169,7 @@ def _renewed(original: _Refresh) -> _Refresh:
         finally:
             _renewal.set(None)
         if renewal.ended:
-            await aside(cookies, lambda: accounts.end_sessions(renewal.username))
+            await aside(logins, lambda: accounts.end_sessions(renewal.username))
         return fresh
 
     return refresh

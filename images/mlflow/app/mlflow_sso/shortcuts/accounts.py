@@ -34,9 +34,12 @@ Known = tuple[bool, str | None, str]
 _T = TypeVar("_T")
 
 _log = get_logger()
-# Bearer tokens may wait for Keycloak's keys, and sessions never do. The plugin compares personal tokens in a thread of
-# their own (`_BASIC_AUTH_EXECUTOR`). So many connections stay open: mlflow_sso.databases has one for each.
-_bearers, cookies = (ThreadPoolExecutor(count, name) for count, name in ((2, "bearers"), (1, "cookies")))
+# Bearer tokens may wait for Keycloak's keys; what a login says waits for the account's row, which another process may
+# hold, and for what an operator has to find groups by. Sessions wait for neither, so they have a thread of their own.
+# The plugin compares personal tokens in one more (`_BASIC_AUTH_EXECUTOR`). So many connections stay open:
+# mlflow_sso.databases has one for each.
+_POOLS = {"bearers": 2, "cookies": 1, "logins": 1}
+_bearers, cookies, logins = (ThreadPoolExecutor(count, name) for name, count in _POOLS.items())
 # Seconds that these have for one request, the wait for one of them included.
 _PATIENCE = 30
 _FACTS = (SqlUser.is_admin, SqlUser.active, SqlUser.is_service_account, SqlUser.service_account_source)
