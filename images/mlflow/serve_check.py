@@ -11,14 +11,19 @@ import mlflow.server.handlers
 from mlflow.cli import cli
 
 sys.path.insert(0, "/opt/mlflow")
+import mlflow_sso.databases
 import mlflow_sso.gc.rows
 import mlflow_sso.jobs.runner
 import mlflow_sso.upstream
 import serve
+from mlflow_sso import app  # noqa: F401  It fails where the plugin mounts Flask in another way.
+
+# isort: split
+# After `app`, as in the server: the plugin makes an engine as it is imported.
 from fastapi.routing import iter_route_contexts
 from mlflow_oidc_auth.app import app as plugin
 from mlflow_oidc_auth.middleware.route_path import UNPROTECTED_EXACT, UNPROTECTED_PREFIXES
-from mlflow_sso import app  # noqa: F401  It fails where the plugin mounts Flask in another way.
+from mlflow_oidc_auth.store import store
 from mlflow_sso.guard.routes import Kind, kind
 from mlflow_sso.shortcuts.ways import Ways
 
@@ -26,6 +31,9 @@ mlflow_sso.gc.rows.reads()
 mlflow_sso.jobs.runner.reads()
 differences = list(mlflow_sso.upstream.changed())
 assert not differences, "\n".join(differences)
+
+# The plugin's engine is bounded as MLflow's is: nothing that made it came before.
+assert store.engine._compiled_cache.capacity == mlflow_sso.databases.STATEMENTS, "the plugin's engine is not bounded"
 
 # What the plugin lets anybody ask has no body, but for SCIM, which has a token of its own.
 for path in (*UNPROTECTED_PREFIXES, *UNPROTECTED_EXACT):

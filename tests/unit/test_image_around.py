@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -297,3 +298,42 @@ def test_each_thread_that_finds_out_who_asks_is_counted_as_a_connection(accounts
     """Those of the shortcuts, and the plugin's own for personal tokens."""
     pools = [pool for pool in vars(accounts).values() if isinstance(pool, ThreadPoolExecutor)]
     assert sum(pool._max_workers for pool in pools) + 1 == databases.KEPT
+
+
+class _Served(ModuleType):
+    """What imports the plugin. steps: what happened until then."""
+
+    def __init__(self, steps: list[str]) -> None:
+        super().__init__("mlflow_sso.served")
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "app":
+            raise AttributeError(name)
+        self._steps.append("served")
+        return "the application"
+
+
+def test_engines_are_bounded_before_the_plugin_makes_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = list[str]()
+    for step in ("databases.size", "databases.bind", "names.add", "jobs.share", "metrics.share"):
+        monkeypatch.setattr(f"mlflow_sso.{step}", lambda step=step: steps.append(step))
+    monkeypatch.setitem(sys.modules, "mlflow_sso.served", _Served(steps))
+    package = importlib.import_module("mlflow_sso")
+    try:
+        assert [package.app, package.app] == ["the application"] * 2
+    finally:
+        vars(package).pop("app", None)
+    assert (steps.count("databases.bind"), steps[-1]) == (1, "served")
+    assert steps.index("databases.size") < steps.index("databases.bind")
+
+
+def test_engines_are_bounded_without_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    put, heard = dict[str, Any](), dict[str, Any]()
+    monkeypatch.setattr("mlflow_sso.upstream.replace", lambda _, name, __, by: put.update({name: by}))
+    upstream("sqlalchemy").event.listen = lambda _, name, by: heard.update({name: by})
+    databases.bind()
+    assert (set(put), set(heard)) == ({"create_engine", "_do_get"}, {"connect", "handle_error"})
+    assert not any(name.startswith("mlflow_oidc_auth") for name in sys.modules)
+    made = put["create_engine"](lambda url, **more: more)
+    assert made("postgresql://") == {"query_cache_size": databases.STATEMENTS}

@@ -15,7 +15,11 @@ def __getattr__(name: str) -> Any:
         names.add()
         jobs.share()
         metrics.share()
+        # The plugin makes an engine as it is imported.
+        databases.bind()
         from mlflow_sso.served import app
 
+        # All this happens once, and `from mlflow_sso import app` asks twice.
+        globals()[name] = app
         return app
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,7 +29,7 @@ class _InContext(ThreadPoolExecutor):
 
 
 # Compiled statements that each engine keeps; SQLAlchemy's own number is 500.
-_STATEMENTS = 150
+STATEMENTS = 150
 # Threads that find out who asks (mlflow_sso.shortcuts.accounts).
 KEPT = 5
 
@@ -71,15 +71,18 @@ def _few_statements(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def create(*words: Any, **more: Any) -> Any:
-        return original(*words, **{"query_cache_size": _STATEMENTS, **more})
+        return original(*words, **{"query_cache_size": STATEMENTS, **more})
 
     return create
 
 
-def install() -> None:
-    """Bounds the time of statements, and tells the guard of each failure of a database."""
+def bind() -> None:
+    """Bounds the time of statements and what engines keep, and tells the guard of each failure of a database.
+
+    Before there is an engine: the plugin makes its own, with a first connection, as it is imported. What is meant for
+    engines and connections that are made reaches none that are there.
+    """
     import sqlalchemy
-    from mlflow_oidc_auth.middleware import auth_middleware
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import QueuePool
@@ -100,9 +103,15 @@ def install() -> None:
         if context.is_disconnect or name in ("OperationalError", "InterfaceError", "TooManyConnections"):
             failed(name)
 
-    upstream.reads(auth_middleware.AuthMiddleware, "_authenticate_basic_auth", "b0a46896c3bd42a1")
-    auth_middleware._BASIC_AUTH_EXECUTOR = _InContext(1, "mlflow-oidc-basic-auth")
     event.listen(Engine, "connect", bound)
     event.listen(Engine, "handle_error", tell)
     upstream.replace(sqlalchemy, "create_engine", "59c38760df75a488", _few_statements)
     upstream.replace(QueuePool, "_do_get", "b14c6dd7c3771475", _told)
+
+
+def install() -> None:
+    """Lets a failure be told to the request whose personal token the plugin compares in a thread of its own."""
+    from mlflow_oidc_auth.middleware import auth_middleware
+
+    upstream.reads(auth_middleware.AuthMiddleware, "_authenticate_basic_auth", "b0a46896c3bd42a1")
+    auth_middleware._BASIC_AUTH_EXECUTOR = _InContext(1, "mlflow-oidc-basic-auth")
