@@ -106,6 +106,24 @@ def test_a_made_up_token_of_a_directory_has_no_body_read(token: str, client: Cli
         assert time.monotonic() - start < 40
 
 
+FROM_INSIDE = """
+import sys, urllib.error, urllib.request
+url, host = sys.argv[1:]
+headers = {"Authorization": sys.stdin.read(), "Host": host, "Content-Type": "application/json"}
+try:
+    print(urllib.request.urlopen(urllib.request.Request(url, b'{"message": "x"}', headers)).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+def test_nobody_is_taken_for_the_operator_by_an_address(stack: Stack, client: Client, bob: Person) -> None:
+    """`kubectl port-forward`, and a proxy in the pod, come from the loopback address."""
+    url = "http://127.0.0.1:5000/ajax-api/3.0/mlflow/assistant/message"
+    words = ("/opt/mlflow/bin/python", "-c", FROM_INSIDE, url, urlsplit(client.outputs["mlflow_url"]).netloc)
+    assert stack.inside("mlflow", *words, given=bob.authorization).strip() == "403"
+
+
 def test_empty_members_are_refused_at_once(bob: Person, experiment: str) -> None:
     """32 MiB of them computed for minutes, also once their client had left."""
     encoded = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}

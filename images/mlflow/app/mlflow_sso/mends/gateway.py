@@ -21,6 +21,14 @@ from mlflow_sso.mends.refusals import invalid
 CATALOGUE_PAUSE = 600.0
 
 
+def _nowhere(_: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """MLflow's assistant writes files and starts programs for whoever is on the server's own machine.
+
+    That is nobody here: `kubectl port-forward` and proxies beside the server in its pod come from its loopback address.
+    """
+    return lambda request: False
+
+
 def _hold(settings: Any, secrets: Any) -> None:
     key = destinations.refused(settings, secrets)
     if key is not None:
@@ -98,9 +106,11 @@ def install() -> None:
     from mlflow.gateway.providers.bedrock import AmazonBedrockProvider
     from mlflow.gateway.providers.vertex_ai import VertexAIProvider
     from mlflow.server import gateway_api, handlers
+    from mlflow.server.assistant import api as assistant
     from mlflow.store.tracking.gateway.sqlalchemy_mixin import SqlAlchemyGatewayStoreMixin as Endpoints
     from mlflow.utils import providers
 
+    upstream.replace(assistant, "_is_localhost", "03faa91c49b39e61", _nowhere)
     upstream.replace(handlers, "_validate_gateway_secret_auth_config", "3bfba25e7434f8c9", _settings)
     upstream.replace(handlers, "_validate_gateway_secret_value", "971c1f96e3f1b982", _secrets)
     upstream.replace(gateway_api, "_build_endpoint_config", "050a4fecae87d069", _use)
