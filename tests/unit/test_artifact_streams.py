@@ -129,7 +129,7 @@ def test_an_upload_to_a_volume_that_fails_may_be_sent_again(
     monkeypatch.setattr(f"mlflow_sso.artifacts.volume.{call}", fails(number))
     answer = server.ask("PUT", "1/a", [b"x" * MIB] * 3)
     monkeypatch.undo()
-    assert (answer.status, answer.headers["retry-after"], "volume" in answer.message) == (503, "5", True)
+    assert (answer.status, "retry-after" in answer.headers, "volume" in answer.message) == (503, True, True)
     assert str(tmp_path) not in answer.message
     assert files(tmp_path) == []
 
@@ -146,7 +146,7 @@ def test_a_download_from_a_volume_that_fails_may_be_asked_for_again(
         with monkeypatch.context() as trouble:
             trouble.setattr(f"mlflow_sso.artifacts.volume.{call}", by)
             answer = server.ask("GET", "1/a")
-        assert (answer.status, answer.headers["retry-after"], "volume" in answer.message) == (503, "5", True)
+        assert (answer.status, "retry-after" in answer.headers, "volume" in answer.message) == (503, True, True)
     assert file.closed
     assert server.ask("GET", "1/a").body == b"x"
 

@@ -333,7 +333,7 @@ def test_engines_are_bounded_without_the_plugin(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("mlflow_sso.upstream.replace", lambda _, name, __, by: put.update({name: by}))
     upstream("sqlalchemy").event.listen = lambda _, name, by: heard.update({name: by})
     databases.bind()
-    assert (set(put), set(heard)) == ({"create_engine", "_do_get"}, {"connect", "handle_error"})
+    assert (set(put), set(heard)) == ({"create_engine", "_do_get"}, {"do_connect", "connect", "handle_error"})
     assert not any(name.startswith("mlflow_oidc_auth") for name in sys.modules)
     made = put["create_engine"](lambda url, **more: more)
     assert made("postgresql://") == {"query_cache_size": databases.STATEMENTS}

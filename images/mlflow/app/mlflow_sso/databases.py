@@ -30,6 +30,10 @@ class _InContext(ThreadPoolExecutor):
 
 # Compiled statements that each engine keeps; SQLAlchemy's own number is 500.
 STATEMENTS = 150
+# A server whose machine or line has gone answers nothing, and nothing says so: a question to it fails after thirty
+# seconds, not after the two hours of Linux. Source: PostgreSQL, "Parameter Key Words" of libpq; seconds, and the last
+# one milliseconds.
+LINE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # Threads that find out who asks (mlflow_sso.shortcuts.accounts).
 KEPT = 5
 
@@ -97,12 +101,18 @@ def bind() -> None:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds:d}")
         connection.commit()
 
+    def watched(dialect: Any, _record: Any, _words: Any, more: dict[str, Any]) -> None:
+        if dialect.driver == "psycopg2":
+            for name, value in LINE.items():
+                more.setdefault(name, value)
+
     def tell(context: Any) -> None:
         name = type(context.original_exception).__name__
         # QueryCanceled: the statement was too long, and would be again.
         if context.is_disconnect or name in ("OperationalError", "InterfaceError", "TooManyConnections"):
             failed(name)
 
+    event.listen(Engine, "do_connect", watched)
     event.listen(Engine, "connect", bound)
     event.listen(Engine, "handle_error", tell)
     upstream.replace(sqlalchemy, "create_engine", "59c38760df75a488", _few_statements)

@@ -73,7 +73,7 @@ class Azure:
                 raise later(503, f"Another upload of '{path}' ended first. Send it again.") from None
             raise Refusal(502, f"The container of the artifacts refused: {code}.") from None
         except AzureError as error:
-            raise Refusal(503, f"The container of the artifacts cannot be asked: {type(error).__name__}.") from None
+            raise later(503, f"The container of the artifacts cannot be asked: {type(error).__name__}.") from None
 
 
 class AzureParts:

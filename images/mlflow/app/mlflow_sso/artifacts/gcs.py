@@ -18,7 +18,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from mlflow_sso.artifacts.objects import Facts, Ranges
-from mlflow_sso.guard.answers import Refusal
+from mlflow_sso.guard.answers import Refusal, later
 
 # What is repeated of a part, and how many seconds are between.
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -90,7 +90,7 @@ class Gcs:
         except GoogleAPICallError as error:
             status = int(error.code or 500)
         except (GoogleAPIError, GoogleAuthError, DataCorruption, requests.RequestException) as error:
-            raise Refusal(503, f"The bucket of the artifacts cannot be asked: {type(error).__name__}.") from None
+            raise later(503, f"The bucket of the artifacts cannot be asked: {type(error).__name__}.") from None
         else:
             return
         raise Refusal(502, f"The bucket of the artifacts refused: {_name(status)}.")

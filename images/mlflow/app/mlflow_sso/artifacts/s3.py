@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mlflow_sso.artifacts.objects import Facts, longest
-from mlflow_sso.guard.answers import Refusal
+from mlflow_sso.guard.answers import Refusal, later
 
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 
@@ -47,7 +47,7 @@ class S3:
                 raise Refusal(404, f"No such artifact: '{path}'") from None
             raise Refusal(502, f"The bucket of the artifacts refused: {code}.") from None
         except BotoCoreError as error:
-            raise Refusal(503, f"The bucket of the artifacts cannot be asked: {type(error).__name__}.") from None
+            raise later(503, f"The bucket of the artifacts cannot be asked: {type(error).__name__}.") from None
 
 
 class S3Parts:

@@ -134,4 +134,4 @@ def _told(path: str) -> Iterator[None]:
         if error.errno in _FULL:
             raise Refusal(507, "The volume of the artifacts is full: nothing of this artifact was kept.") from None
         _log.error("The volume of the artifacts: %s", error)
-        raise later(503, "The volume of the artifacts cannot be used at the moment.", 5) from None
+        raise later(503, "The volume of the artifacts cannot be used at the moment.") from None
