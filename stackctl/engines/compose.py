@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,9 @@ class ComposeTarget:
         before = yaml.safe_load(kept.read_text()) if kept.exists() else {}
         stack = plan(context, context.directory)
         after = yaml.safe_load(compose.render(stack, context.settings.docker.bind_address).compose)
-        return differences(_parts(before), _parts(after))
+        volumes = (before.get("volumes") or {}).items()
+        staying = {f"volume {name}": f"docker volume rm {part['name']}" for name, part in volumes}
+        return differences(_parts(before), _parts(after), staying)
 
     def owns(self, stack: str) -> bool:
         """Whether this stack was brought up by Compose on this machine."""
@@ -137,6 +140,7 @@ class ComposeTarget:
         if asked:
             # They are there for whoever starts them.
             run(directory, "up", "--no-start", *asked)
+        _remove_unused_networks(stack)
         with Board(tuple(w.name for w in stack.workloads)).shown() as board, side_by_side() as pool:
 
             def wait(workload: Workload) -> None:
@@ -156,12 +160,15 @@ class ComposeTarget:
         directory = stack_directory(stack)
         inventory = DockerInventory()
         refuse_protected(inventory, stack)
-        # Compose removes its own volumes, and leaves scratch that it handed on.
+        # Compose leaves scratch that it handed on, and what only the settings of before have named.
         scratch = [item for item in inventory.find(PROJECT, stack) if item.kind == "volume" and not item.data]
         run(directory, "down", "--volumes", "--remove-orphans", profile=compose.ON_DEMAND)
         for item in scratch:
             if not item.used_by:
                 inventory.remove(item)
+        # One that somebody else uses ends this here: its data know the secrets.
+        for item in inventory.find(PROJECT, stack):
+            inventory.remove(item)
         shutil.rmtree(directory)
 
     def kept(self, stack: str) -> dict[str, str]:
@@ -199,6 +206,15 @@ def run(directory: Path, *args: str, profile: str = "") -> None:
         raise daemon.DockerError(str(error)) from None
     if done.code != 0:
         raise daemon.DockerError(f"Compose {args[0]} failed:\n{done.last(12)}")
+
+
+def _remove_unused_networks(stack: DockerPlan) -> None:
+    """Remove the networks of settings of before, which Compose leaves, as far as nobody uses them."""
+    named = {stack.physical(name) for name in stack.networks()}
+    found = daemon.docker("network", "ls", *daemon.of_stack(PROJECT, stack.stack), "--format", "{{.Name}}").split()
+    for name in sorted(set(found) - named):
+        with suppress(daemon.DockerError):
+            daemon.docker("network", "rm", name)
 
 
 @cache

@@ -17,6 +17,7 @@ from mlflow_sso_client.files import private_directory, write_private
 
 from components.importing import importing_workloads
 from platforms.kubernetes.inventory import KubernetesInventory
+from platforms.kubernetes.kinds import kind_of
 from platforms.kubernetes.kubectl import Kubectl, KubernetesError
 from platforms.kubernetes.objects.every import every_object
 from platforms.kubernetes.objects.external_secrets import workload_secrets
@@ -169,7 +170,11 @@ class KubectlTarget:
             if file.name != SECRET_OBJECTS
             for manifest in yaml.safe_load_all(file.read_text())
         ]
-        return differences(_named(before), _named((*after.namespace, *after.objects)))
+        # `prune` leaves these.
+        claims = {
+            f"{one['kind']} {one['metadata']['name']}": _removal(one) for one in before if one and kind_of(one).data
+        }
+        return differences(_named(before), _named((*after.namespace, *after.objects)), claims)
 
     def owns(self, stack: str) -> bool:
         """Whether this stack was brought up with kubectl from here."""
@@ -225,6 +230,11 @@ class KubectlTarget:
         found = read_outputs(home(stack) / OUTPUTS_FILE)
         place = _place(stack)
         return dict(_read(found, Kubectl(place.context), place.namespace, {}))
+
+
+def _removal(manifest: Manifest) -> str:
+    kind, metadata = kind_of(manifest), manifest["metadata"]
+    return f"kubectl delete {kind.resource} {metadata['name']} -n {metadata['namespace']}"
 
 
 def _named(manifests: Iterable[Manifest]) -> dict[str, Manifest]:

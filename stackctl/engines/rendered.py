@@ -44,12 +44,17 @@ def kept_realm(directory: Path) -> str:
         return ""
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What is made, changed and removed between two sets of named objects, a line each and without values."""
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], staying: Mapping[str, str]) -> list[str]:
+    """What is made, changed and removed between two sets of named objects, a line each and without values.
+
+    staying: what holds data, so that `up` leaves it where it is no longer named, with the command that removes it.
+    """
     lines = []
     for name in sorted({*before, *after}):
         if name not in before:
             lines.append(f"{name} is made")
+        elif name not in after and name in staying:
+            lines.append(f"{name} is no longer used and stays with its data; `{staying[name]}` removes both")
         elif name not in after:
             lines.append(f"{name} is removed")
         elif paths := sorted(set(_paths(before[name], after[name]))):

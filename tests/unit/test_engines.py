@@ -15,13 +15,16 @@ import yaml
 from components.stack import stack_spec
 from platforms.docker import daemon
 from platforms.docker.daemon import DockerError
+from platforms.docker.inventory import DockerInventory
+from platforms.inventory import InventoryError, Item
 from platforms.workload import OnDemand, Service
 from problems import StackError
 from settings import Environment
 from settings.catalogue import refs
 from stackctl.context import Context
-from stackctl.engines import compose, pulumi_cli
+from stackctl.engines import compose, kubectl, pulumi_cli
 from stackctl.engines.compose import ComposeTarget
+from stackctl.engines.kubectl import KubectlTarget
 from stackctl.engines.rendered import differences
 from stackctl.people import connection
 from tests.fakes import FakeCommand, FakeDocker
@@ -30,6 +33,8 @@ from tests.samples import everything, settings
 pytestmark = pytest.mark.usefixtures("components")
 
 COMPOSE = ComposeTarget()
+# Artifacts in a bucket, and not on the volume.
+BUCKET = {"mlflow": {"s3": {"bucket": "models", "accessKeyId": "AKIA", "secretAccessKey": "x" * 20}}}
 
 
 def context(config: dict[str, Any] | None = None) -> Context:
@@ -112,7 +117,7 @@ def test_destroy_takes_the_volumes_and_the_secrets_along(docker: FakeDocker) -> 
     COMPOSE.up(one)
     assert COMPOSE.owns("test")
     COMPOSE.destroy("test")
-    assert docker.calls[-1].endswith(" down --volumes --remove-orphans")
+    assert any(call.endswith(" down --volumes --remove-orphans") for call in docker.calls)
     assert not one.directory.exists()
     assert not COMPOSE.owns("test")
 
@@ -149,7 +154,50 @@ def test_what_up_would_change_is_told_by_name_and_place_and_nothing_is_written(d
     assert {p: p.read_bytes() for p in one.directory.rglob("*") if p.is_file()} == kept
     before = {"a": {"list": [{"name": "x", "value": 1}], "same": 1}, "gone": {}}
     after = {"a": {"list": [{"name": "x", "value": 2}], "same": 1}, "new": {}}
-    assert differences(before, after) == ["a changes: list[x].value", "gone is removed", "new is made"]
+    assert differences(before, after, {}) == ["a changes: list[x].value", "gone is removed", "new is made"]
+
+
+def test_a_volume_that_new_settings_do_not_name_is_told_to_stay(docker: FakeDocker) -> None:
+    COMPOSE.up(context())
+    said = COMPOSE.changes(context(BUCKET))
+    assert [line for line in said if line.startswith("volume ")] == [
+        "volume mlflow-artifacts is no longer used and stays with its data; "
+        "`docker volume rm mlflow-sso-test-mlflow-artifacts` removes both"
+    ]
+
+
+def test_destroy_takes_what_the_settings_of_now_do_not_name(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    COMPOSE.up(context())
+    COMPOSE.up(context(BUCKET))
+    left = [Item("network", "mlflow-sso-test-other"), Item("volume", "mlflow-sso-test-mlflow-artifacts", data=True)]
+    monkeypatch.setattr(DockerInventory, "find", lambda *_: left)
+    COMPOSE.destroy("test")
+    down = next(number for number, call in enumerate(docker.calls) if call.endswith(" down --volumes --remove-orphans"))
+    assert docker.calls[down + 1 :] == [
+        "network rm mlflow-sso-test-other",
+        "volume rm mlflow-sso-test-mlflow-artifacts",
+    ]
+
+
+def test_a_destroy_that_has_to_leave_data_keeps_their_secrets(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = context()
+    COMPOSE.up(one)
+    left = [Item("volume", "mlflow-sso-test-mlflow-artifacts", data=True, used_by=("copier",))]
+    monkeypatch.setattr(DockerInventory, "find", lambda *_: left)
+    docker.fail("volume", "Error: volume is in use - [copier]")
+    with pytest.raises(InventoryError, match=r"volume mlflow-sso-test-mlflow-artifacts was not removed: .*copier"):
+        COMPOSE.destroy("test")
+    assert (one.directory / "secrets.json").exists()
+
+
+def test_up_takes_the_networks_away_that_it_does_not_name(docker: FakeDocker) -> None:
+    docker.answer("network", "mlflow-sso-test-mlflow\nmlflow-sso-test-other\n")
+    COMPOSE.up(context())
+    assert [call for call in docker.calls if call.startswith("network rm")] == ["network rm mlflow-sso-test-other"]
 
 
 def test_no_compose_is_refused(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +211,21 @@ def test_the_old_compose_stands_in(docker: FakeDocker, monkeypatch: pytest.Monke
     docker.fail("compose", "docker: 'compose' is not a docker command.")
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     assert compose.command() == ("docker-compose",)
+
+
+# kubectl.
+
+
+def test_a_claim_that_new_settings_do_not_name_is_told_to_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    target = KubectlTarget()
+    one = context({"platform": "kubernetes"})
+    target.write(one, kubectl.home("test"))
+    said = target.changes(context({"platform": "kubernetes", **BUCKET}))
+    assert [line for line in said if line.startswith("PersistentVolumeClaim ")] == [
+        "PersistentVolumeClaim mlflow-artifacts is no longer used and stays with its data; "
+        "`kubectl delete persistentvolumeclaims mlflow-artifacts -n mlflow-sso-test` removes both"
+    ]
 
 
 # Pulumi.
