@@ -96,6 +96,7 @@ def _searches(who: Person) -> dict[str, tuple[Search, str]]:
         "logged models": (_posted(f"{V2}/logged-models/search", **ids), "models"),
         "traces": (_posted(f"{V3}/traces/search", locations=[place]), "traces"),
         "datasets": (_posted(f"{V3}/datasets/search", **ids), "datasets"),
+        "datasets anywhere": (_posted(f"{V3}/datasets/search", filter_string=f"name LIKE '{dataset}%'"), "datasets"),
     }
 
 
@@ -174,11 +175,13 @@ def _hidden_beside(alice: Person, bob: Person, before: int, behind: int) -> dict
             f"{V3}/mcp-servers", who.token, params=asked | ({"page_token": token} if token else {})
         )
 
-    named = {"filter_string": f"name LIKE '{word}%'", "order_by": ["name ASC"], "experiment_ids": [shared]}
+    anywhere = {"filter_string": f"name LIKE '{word}%'", "order_by": ["name ASC"]}
+    named = anywhere | {"experiment_ids": [shared]}
     searches: dict[str, tuple[Search, str]] = {
         "experiments": (_experiments(word), "experiments"),
         "models": (_models(word), "registered_models"),
         "datasets": (_posted(f"{V3}/datasets/search", **named), "datasets"),
+        "datasets anywhere": (_posted(f"{V3}/datasets/search", **anywhere), "datasets"),
         "logged models": (_posted(f"{V2}/logged-models/search", experiment_ids=[shared, hidden]), "models"),
         "servers": (servers, "mcp_servers"),
     }

@@ -74,6 +74,23 @@ def _validator(original: Callable[..., Any]) -> Callable[..., Any]:
     return get_validator
 
 
+def _links(store: Any, datasets: list[str]) -> dict[str, list[str]]:
+    """The experiments of datasets, of all in one question: a stack may hold many that others own."""
+    from mlflow.entities.entity_type import EntityAssociationType
+    from mlflow.store.tracking.dbmodels.models import SqlEntityAssociation as Link
+
+    found: dict[str, list[str]] = {}
+    with store.ManagedSessionMaker() as session:
+        rows = session.query(Link.source_id, Link.destination_id).filter(
+            Link.source_type == EntityAssociationType.EVALUATION_DATASET,
+            Link.source_id.in_(datasets),
+            Link.destination_type == EntityAssociationType.EXPERIMENT,
+        )
+        for dataset, experiment in rows:
+            found.setdefault(dataset, []).append(str(experiment))
+    return found
+
+
 def _datasets(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def search_datasets(self: Any, **named: Any) -> Any:
@@ -81,22 +98,35 @@ def _datasets(original: Callable[..., Any]) -> Callable[..., Any]:
         if asking is None or asking.administrator or not isinstance(most, int) or most < 1:
             return original(self, **named)
         from mlflow_oidc_auth.hooks import after_request
-        from mlflow_oidc_auth.validators.dataset import dataset_experiment_ids
 
         context = after_request._request_grant_context(asking.name)
+        links: dict[str, list[str]] = {}
+
+        def search(token: str | None, count: int) -> Any:
+            found = original(self, **{**named, "page_token": token, "max_results": count})
+            links.update(_links(self, [str(row.dataset_id) for row in found]))
+            return found
 
         def keep(row: Any) -> bool:
-            experiments = dataset_experiment_ids(str(row.dataset_id))
+            experiments = links.get(str(row.dataset_id), ())
             return bool(experiments) and all(after_request._can_read_experiment(context, each) for each in experiments)
 
-        return _page(
-            lambda token, count: original(self, **{**named, "page_token": token, "max_results": count}),
-            keep,
-            most,
-            named.get("page_token"),
-        )
+        return _page(search, keep, most, named.get("page_token"))
 
     return search_datasets
+
+
+def _search(original: Callable[[str], bool]) -> Callable[[str], bool]:
+    """The plugin lets nobody search datasets of all experiments, where it does so for runs and for experiments."""
+
+    @wraps(original)
+    def may_search(username: str) -> bool:
+        from mlflow_oidc_auth.validators._experiment_scope import values_mlflow_also_reads
+
+        # Whoever names none is shown what they may read: `_datasets` leaves the rest out.
+        return not values_mlflow_also_reads("experiment_ids") or original(username)
+
+    return may_search
 
 
 def _top_up(original: Callable[..., str]) -> Callable[..., str]:
@@ -128,12 +158,23 @@ def _unfiltered(original: Callable[..., bool]) -> Callable[..., bool]:
 
 def install() -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from mlflow_oidc_auth.hooks import after_request
+    from mlflow_oidc_auth.hooks import after_request, before_request
     from mlflow_oidc_auth.middleware import fastapi_permission_middleware, mcp_server_registry
+    from mlflow_oidc_auth.validators import _experiment_scope
 
     upstream.replace(after_request, "_top_up_page", "bf55ffd3ff162924", _top_up)
     upstream.replace(after_request, "_search_logged_models_needs_no_filtering", "43d6cdcf7e804377", _unfiltered)
     upstream.replace(SqlAlchemyStore, "search_datasets", "fc4b408925ef732d", _datasets)
+    name = "validate_can_search_evaluation_datasets"
+    known = getattr(before_request, name)
+    upstream.replace(before_request, name, "7683c163c7d45d16", _search)
+    validators = before_request.BEFORE_REQUEST_VALIDATORS
+    searching = [route for route, validator in validators.items() if validator is known]
+    if not searching:
+        raise LookupError("the plugin asks for datasets in another way")
+    for route in searching:
+        validators[route] = getattr(before_request, name)
+    upstream.reads(_experiment_scope, "values_mlflow_also_reads", "0333d42a3359ce41")
     upstream.reads(after_request, "_filter_search_evaluation_datasets", "e8f285db2714535a")
     upstream.replace(fastapi_permission_middleware, "get_mcp_server_validator", "dc00e6ee98a7a78e", _validator)
     upstream.reads(mcp_server_registry, "_filter_search_body", "a674b494150d54f3")
