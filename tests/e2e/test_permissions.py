@@ -43,6 +43,8 @@ def _status(client: Client, token: str, experiment: str) -> dict[str, int]:
     run = client.mlflow(f"{API}/runs/create", token, "POST", json={"experiment_id": experiment})
     tag = {"experiment_id": experiment, "key": "k", "value": "v"}
     edit = client.mlflow(f"{API}/experiments/set-experiment-tag", token, "POST", json=tag)
+    for answer in (get, run, edit):
+        assert answer.status_code != 403 or answer.json()["error_code"] == "PERMISSION_DENIED", answer.text
     return {"read": get.status_code, "log": run.status_code, "edit": edit.status_code}
 
 

@@ -19,10 +19,11 @@ def install() -> None:
         locations,
         otlp,
         pages,
+        refusals,
         signatures,
         traces,
     )
 
     first = (longjson, defaults, errors, graphql, traces, locations, pages, lists, costs)
-    for mend in (*first, otlp, gateway, grants, signatures, rights, downloads, links, cache, logins, groups):
+    for mend in (*first, otlp, gateway, grants, signatures, rights, downloads, links, cache, logins, groups, refusals):
         mend.install()
