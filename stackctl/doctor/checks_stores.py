@@ -9,13 +9,17 @@ from components.mlflow import SERVER as MLFLOW
 from components.postgres import DATA_DIRECTORY, ROLES_FILE, password_variable
 from components.redis import SERVER as REDIS
 from components.redis import redis_address
-from settings import is_loopback
+from settings import PROJECT, is_loopback
 from stackctl.doctor.findings import Finding
 from stackctl.doctor.observed import Observed
 from stackctl.doctor.registry import Needs, check
 
 # What libpq says to a wrong password, whatever the language of its other messages (SQLSTATE 28P01).
 _REFUSED = "password authentication failed"
+_NO_PASSWORD = ("AuthenticationError", "WRONGPASS", "NOAUTH")
+# Of a database or a role, in English alone.
+_NO_DATABASE = "does not exist"
+_POSTGRES, _REDIS = "postgres.external", "redis.external"
 _NO_NAME = ("could not translate host name", "Name or service not known", "name resolution", "No address associated")
 
 
@@ -28,6 +32,9 @@ def databases(seen: Observed) -> Iterator[Finding]:
         where = f"{program} logs in at {login} ({variable})"
         if error and _REFUSED in error:
             yield Finding("database-password", f"{where}: {_REFUSED}", *_password_cause(seen, program, login))
+        elif error and _is_elsewhere(seen, login):
+            cause, fix = _elsewhere(seen, _POSTGRES, login, error)
+            yield Finding("database-unreachable", f"{where}: {error[-300:]}", cause, fix, elsewhere=True)
         elif error:
             cause = "the server does not run, or its name, port or database is wrong"
             fix = seen.remake(program)
@@ -57,6 +64,8 @@ def _database_error(seen: Observed, variable: str, login: Login) -> str:
 
 def _password_cause(seen: Observed, program: str, login: Login) -> tuple[str, str]:
     server = seen.instance(login.host)
+    if _is_elsewhere(seen, login):
+        return _other_password(seen, _POSTGRES, login)
     if server is None or seen.running is None:
         return ("the server was given another password for this role", seen.remake(program))
     if server.env.get(password_variable(login.user)) == login.password:
@@ -89,7 +98,9 @@ def redis(seen: Observed) -> Iterator[Finding]:
         if seen.instance(REDIS) and not seen.runs(REDIS) and told.host == REDIS:
             evidence = f"MLflow connects to {told}, and {REDIS} does not run"
             yield Finding("redis-unreachable", evidence, "the cache does not run", _start(seen))
-    elif "AuthenticationError" in error or "WRONGPASS" in error or "NOAUTH" in error:
+    elif _is_elsewhere(seen, told):
+        yield _redis_elsewhere(seen, told, evidence, error)
+    elif any(text in error for text in _NO_PASSWORD):
         cause = "MLflow was given another password than Redis"
         yield Finding("redis-password", evidence, cause, seen.remake(MLFLOW))
     elif "DB index" in error or "invalid DB" in error:
@@ -101,6 +112,41 @@ def redis(seen: Observed) -> Iterator[Finding]:
     else:
         cause = "the cache does not run" if not seen.runs(REDIS) else "nothing answers at that address"
         yield Finding("redis-unreachable", evidence, cause, _start(seen))
+
+
+def _redis_elsewhere(seen: Observed, told: Login, evidence: str, error: str) -> Finding:
+    if any(text in error for text in _NO_PASSWORD):
+        return Finding("redis-password", evidence, *_other_password(seen, _REDIS, told), elsewhere=True)
+    if "DB index" in error or "invalid DB" in error:
+        fix = f"correct {PROJECT}:redis.db, then `stackctl up --stack {seen.stack}`"
+        return Finding("redis-address", evidence, "Redis has no database of that number", fix, elsewhere=True)
+    return Finding("redis-unreachable", evidence, *_elsewhere(seen, _REDIS, told, error), elsewhere=True)
+
+
+def _is_elsewhere(seen: Observed, login: Login) -> bool:
+    """Whether a login is at a server that the settings name, and the stack does not run."""
+    if seen.settings is None:
+        return False
+    servers = (seen.settings.postgres.external, seen.settings.redis.external)
+    return any(one is not None and (one.host, one.port) == (login.host, login.port) for one in servers)
+
+
+def _elsewhere(seen: Observed, key: str, login: Login, error: str) -> tuple[str, str]:
+    """Why a server outside the stack does not serve a login, and what to look at: nothing in the stack mends it."""
+    address = f"{login.host}:{login.port}"
+    if any(text in error for text in _NO_NAME):
+        cause = f"the stack's containers find no address for the name {login.host}"
+    elif _NO_DATABASE in error:
+        cause = f"the server at {address} has no database {login.database}, or no role {login.user}"
+    else:
+        cause = f"the server at {address} does not run, or keeps the stack's containers out"
+    look = f"see to it that {address} runs and lets the stack's containers in"
+    return cause, f"{look}; if the address is wrong, correct {PROJECT}:{key}, then `stackctl up --stack {seen.stack}`"
+
+
+def _other_password(seen: Observed, key: str, login: Login) -> tuple[str, str]:
+    cause = f"the server at {login.host}:{login.port} and the settings have another password for it"
+    return cause, f"correct the password there or in {PROJECT}:{key}, then `stackctl up --stack {seen.stack}`"
 
 
 def _asked_on_the_server(seen: Observed, told: Login) -> str:

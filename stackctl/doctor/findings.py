@@ -59,18 +59,25 @@ KINDS: Mapping[str, str] = {
     "not-examined": "A part of the stack could not be examined",
 }
 
+# What a program's lost database looks like from elsewhere.
+_OF_A_DATABASE = frozenset(
+    {"container-unhealthy", "container-restarting", "mlflow-unreachable", "keycloak-unreachable", "discovery"}
+)
+
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong.
 
     evidence: what was seen. cause: why it is so. fix: the command that mends it.
+    elsewhere: what is wrong is outside the stack, so that nothing of the stack is the reason for it.
     """
 
     id: str
     evidence: str
     cause: str
     fix: str
+    elsewhere: bool = False
 
     @property
     def what(self) -> str:
@@ -78,7 +85,20 @@ class Finding:
 
     def row(self) -> dict[str, str]:
         own = asdict(self)
+        del own["elsewhere"]
         return {"id": own.pop("id"), "what": self.what, **own}
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings as they are to be mended: what follows from a server outside the stack says so, and comes last."""
+    given = list(findings)
+    root = next((one for one in given if one.elsewhere and one.id == "database-unreachable"), None)
+    if root is None:
+        return given
+    first = [one for one in given if one.id not in _OF_A_DATABASE]
+    # The last line of a program's log is seldom about its database.
+    cause = f"it follows from {root.id}: mend that first, and look again"
+    return first + [replace(one, cause=cause, fix=root.fix) for one in given if one.id in _OF_A_DATABASE]
 
 
 class Mask:

@@ -13,7 +13,7 @@ from mlflow_sso_client.errors import AccessError
 from platforms.inventory import InventoryError
 from platforms.threads import side_by_side
 from settings import ROOT
-from stackctl.doctor.findings import Finding, Mask
+from stackctl.doctor.findings import Finding, Mask, in_order
 from stackctl.doctor.observed import Observed
 
 Check = Callable[[Observed], Iterator[Finding]]
@@ -60,7 +60,7 @@ class Report:
 
 
 def examine(seen: Observed) -> Report:
-    """Run every check that applies, side by side; findings come in the order of the checks."""
+    """Run every check that applies, side by side; findings come in their order, and what follows from others last."""
     chosen = [one for one in CHECKS if one.needs is Needs.URL or seen.instances]
     mask = Mask(seen.secret_values())
 
@@ -80,7 +80,7 @@ def examine(seen: Observed) -> Report:
         results = list(pool.map(run, chosen))
     findings = {(f.id, f.evidence): f for found, _ in results for f in found}
     unchecked = [(one.name, reason) for one, (_, reason) in zip(chosen, results, strict=True) if reason]
-    return Report(tuple(findings.values()), tuple(unchecked), len(chosen))
+    return Report(tuple(in_order(findings.values())), tuple(unchecked), len(chosen))
 
 
 def not_examined(what: str, error: Exception, stack: str) -> Finding:

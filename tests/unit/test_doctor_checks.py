@@ -18,8 +18,9 @@ from platforms.running import Answer, Instance, Trouble
 from platforms.secrets import SecretText
 from settings import PROJECT, from_files, parse
 from stackctl.doctor import checks_containers, checks_edge, checks_login, checks_stores, checks_tokens
-from stackctl.doctor.findings import Finding
+from stackctl.doctor.findings import Finding, in_order
 from stackctl.doctor.probes import Inside, LoginPath, Reply, ask
+from tests.samples import settings
 from tests.unit.doctor import FakeRunning, ids, mlflow, observed
 
 
@@ -93,6 +94,77 @@ def test_a_database_login_is_tried_without_the_password_in_a_command_line() -> N
     outdated = Instance("x-postgres", "postgres", True, "", env={password_variable("mlflow"): "another"})
     found = list(checks_stores.databases(observed(program, outdated, running=running)))
     assert "another password than x-postgres" in found[0].cause
+
+
+_LOGINS = {one: {"database": one, "username": one, "password": "pw-pw-pw"} for one in ("keycloak", "mlflow", "oidc")}
+OUTSIDE = {
+    "postgres": {"external": {"host": "db.example", "port": 5433, **_LOGINS}},
+    "redis": {"external": {"host": "cache.example", "port": 6380, "password": "pw-pw-pw"}},
+}
+DATABASE = "could not connect: Connection refused"
+
+
+@pytest.mark.parametrize(
+    ("error", "id", "cause"),
+    [
+        (DATABASE, "database-unreachable", "the server at db.example:5433 does not run"),
+        ("could not translate host name", "database-unreachable", "find no address for the name db.example"),
+        ('FATAL: database "m" does not exist', "database-unreachable", "has no database m"),
+        (
+            "FATAL: password authentication failed",
+            "database-password",
+            "the server at db.example:5433 and the settings",
+        ),
+    ],
+)
+def test_a_database_outside_the_stack_is_mended_there(error: str, id: str, cause: str) -> None:
+    seen = observed(mlflow(MLFLOW_BACKEND_STORE_URI="postgresql://m:pw@db.example:5433/m"), settings=settings(OUTSIDE))
+    seen.inside = Inside(Reply("", 200), "", {"MLFLOW_BACKEND_STORE_URI": error})
+    (found,) = checks_stores.databases(seen)
+    assert found.id == id
+    assert cause in found.cause
+    assert "mlflow-sso:postgres.external, then `stackctl up --stack x`" in found.fix
+    assert not found.fix.startswith(("rm", "pulumi"))
+
+
+@pytest.mark.parametrize(
+    ("error", "id"),
+    [
+        ("ConnectionError: Error 111 connecting to cache.example:6380. Connection refused.", "redis-unreachable"),
+        ("ConnectionError: Error -2. Name or service not known.", "redis-unreachable"),
+        ("AuthenticationError: invalid username-password pair", "redis-password"),
+        ("ResponseError: DB index is out of range", "redis-address"),
+    ],
+)
+def test_a_cache_outside_the_stack_is_mended_there(error: str, id: str) -> None:
+    url = "rediss://:pw@cache.example:6380/0"
+    seen = observed(mlflow(CACHE_BACKEND="redis", CACHE_REDIS_URL=url), settings=settings(OUTSIDE))
+    seen.inside = Inside(Reply("", 200), error, {})
+    (found,) = checks_stores.redis(seen)
+    assert found.id == id
+    assert "mlflow-sso:redis." in found.fix
+    assert not found.fix.startswith(("rm", "pulumi"))
+
+
+def test_what_follows_from_a_database_outside_the_stack_says_so_and_comes_last() -> None:
+    found = Trouble("container-unhealthy", "x-keycloak: unhealthy", "it last said: invalid_token", "restart x-keycloak")
+    other = Trouble("job-failed", "x-job: its last run failed", "it last said: no", "look")
+    seen = observed(
+        mlflow(MLFLOW_BACKEND_STORE_URI="postgresql://m:pw@db.example:5433/m"),
+        running=FakeRunning(found=[found, other]),
+        settings=settings(OUTSIDE),
+    )
+    seen.inside = Inside(Reply("", 200), "", {"MLFLOW_BACKEND_STORE_URI": DATABASE})
+    told = in_order([*checks_containers.containers(seen), *checks_stores.databases(seen)])
+    assert [one.id for one in told] == ["job-failed", "database-unreachable", "container-unhealthy"]
+    assert "follows from database-unreachable" in told[-1].cause
+    assert told[-1].fix == told[1].fix
+    assert told[0].fix == "look"
+
+
+def test_a_database_of_the_stack_hides_no_cause() -> None:
+    own = [Finding("container-restarting", "x-postgres", "bad data", "f"), Finding("database-unreachable", "", "", "")]
+    assert in_order(own) == own
 
 
 def test_discovery_of_a_realm_that_is_not_there_is_found() -> None:
