@@ -18,7 +18,8 @@ from tests.matrix.more_makers import MAKERS
 from tests.matrix.rows import CALLERS, DIRECTORY, LADDER, NOBODY, PLAIN, WITHOUT, Row, filled
 from tests.matrix.world import World
 
-TIMEOUT = 60
+# Where NetworkPolicies drop what a webhook sends, its test takes two minutes.
+TIMEOUT = 240
 # Seconds for which a connection that fails is made anew.
 AGAIN = 10
 # How many ask at once: fewer than the server has turns for.
