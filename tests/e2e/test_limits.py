@@ -316,6 +316,22 @@ def test_what_cannot_be_looked_up_is_told_as_such(stack: Stack, client: Client) 
 
 
 @pytest.mark.restarts
+def test_a_database_that_says_nothing_more_is_told_as_such(stack: Stack, client: Client) -> None:
+    """Its machine takes what it is sent, and nobody but the server itself ends the wait."""
+    bob = person(client, "bob")
+    run = bob.run(bob.experiment())
+    asked = (("GET", f"{V2}/runs/get?run_id={run}", None), ("POST", f"{V2}/runs/search", {"experiment_ids": ["0"]}))
+    docker("pause", stack.container("postgres"))
+    try:
+        answers = [bob.ask(method, path, body) for method, path, body in asked]
+        assert {answer.status_code for answer in answers} == {503}, [answer.text[:200] for answer in answers]
+    finally:
+        docker("unpause", stack.container("postgres"))
+    eventually(lambda: bob.ask("GET", asked[0][1]).status_code, lambda status: status == 200, "it is found again")
+    renew_connections(client)
+
+
+@pytest.mark.restarts
 @pytest.mark.parametrize("how", [("stop", "start"), ("pause", "unpause")])
 def test_without_redis_everybody_is_answered_and_a_taken_grant_is_gone(
     stack: Stack, client: Client, how: tuple[str, str]

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import wraps
 from typing import Any
 
-from mlflow_sso import upstream
+from mlflow_sso import silence, upstream
 from mlflow_sso.guard.limits import Limits
 from mlflow_sso.guard.stores import failed
 
@@ -101,9 +101,12 @@ def bind() -> None:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds:d}")
         connection.commit()
 
+    watch = silence.Watch(Limits.told().statement_seconds)
+    watch.begin()
+
     def watched(dialect: Any, _record: Any, _words: Any, more: dict[str, Any]) -> None:
         if dialect.driver == "psycopg2":
-            for name, value in LINE.items():
+            for name, value in {**LINE, "connection_factory": silence.watched(watch)}.items():
                 more.setdefault(name, value)
 
     def tell(context: Any) -> None:
