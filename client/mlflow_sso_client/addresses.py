@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ URL = ("MLFLOW_SSO_URL", "STACKCTL_URL")
 ISSUER = ("MLFLOW_SSO_ISSUER", "STACKCTL_ISSUER")
 CLIENT = ("MLFLOW_SSO_CLIENT_ID", "STACKCTL_CLIENT_ID")
 TOKENS = ("MLFLOW_SSO_TOKEN_URL",)
+STACK = ("STACK",)
 CA = ("MLFLOW_SSO_CA_BUNDLE", "STACKCTL_CA_BUNDLE")
 # The name of a login is that of its file, and of the stack where an operator logs in.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -131,6 +133,23 @@ def new_name(url: str) -> str:
     return name
 
 
+def free(address: Address, usual: str) -> str:
+    """The name of a new login: that of the variable STACK, or else the usual one.
+
+    Raises RefusedError where the variable names a login to another server, which would be lost.
+    """
+    name = given(None, STACK)
+    if not name:
+        return usual
+    store = LoginStore(checked_name(name))
+    with suppress(NotLoggedInError):
+        kept = store.find()
+        if kept is not None and canonical(kept.mlflow_url) != canonical(address.mlflow_url):
+            text = f"the variable STACK names the login {name}, which is for {kept.mlflow_url}"
+            raise RefusedError(text, f"unset it, or give `--stack {name}` to replace that login")
+    return store.stack
+
+
 def _taken(store: LoginStore) -> bool:
     try:
         return store.find() is not None
@@ -139,14 +158,16 @@ def _taken(store: LoginStore) -> bool:
 
 
 def chosen(name: str | None) -> LoginStore:
-    """The kept login that is meant: by its name, by MLFLOW_TRACKING_URI, or the only one.
+    """The kept login that is meant: by its name, by the variable STACK, by MLFLOW_TRACKING_URI, or the only one.
 
-    Raises RefusedError where several could be meant, and NotLoggedInError where the server of MLFLOW_TRACKING_URI has
-    none: a token of another server must not go there.
+    Raises RefusedError where several could be meant, also by the two variables, and NotLoggedInError where the server
+    of MLFLOW_TRACKING_URI has none: a token of another server must not go there.
     """
     if name:
         return LoginStore(checked_name(name))
-    address = tracking_uri()
+    address, usual = tracking_uri(), given(None, STACK)
+    if usual:
+        return _of_variable(usual, address)
     if address:
         store = login_for(address)
         if store is None:
@@ -168,9 +189,20 @@ def chosen(name: str | None) -> LoginStore:
     return LoginStore(next(iter(kept), USUAL))
 
 
+def _of_variable(name: str, address: str) -> LoginStore:
+    store = LoginStore(checked_name(name))
+    kept = store.find()
+    if address and kept is not None and not kept.serves(address):
+        text = f"the variable STACK names the login {name}, which is for {kept.mlflow_url}, and"
+        raise RefusedError(f"{text} MLFLOW_TRACKING_URI is another server", "unset one of them, or give --stack")
+    return store
+
+
 def no_login(address: str) -> NotLoggedInError:
     """What to say where no login is kept for a server."""
-    server = address.partition("/api/")[0].rstrip("/")
+    start = address.partition("/api/")[0].rstrip("/")
+    # Without a user name and a password in it: this is read in logs.
+    server = start.replace(f"{urlsplit(start).netloc.rpartition('@')[0]}@", "", 1)
     return NotLoggedInError(f"there is no login for {server}", f"run `mlflow-sso login --url {server}`")
 
 

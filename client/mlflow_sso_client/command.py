@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text, code = f"error: {error}", error.exit_code
     except OSError as error:
         return failure(error)
+    except UnicodeEncodeError as error:
+        text, code = f"error: the output cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8", 1
     except KeyboardInterrupt:
         text, code = "interrupted", 130
     with suppress(OSError):
@@ -59,9 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shared = _Parser(add_help=False)
-    shared.add_argument(
-        "--stack", "-s", default=os.environ.get("STACK"), help="name of the login, where there are several"
-    )
+    shared.add_argument("--stack", "-s", help="name of the login, where there are several; default: the variable STACK")
 
     login = commands.add_parser(
         "login", parents=[shared], help="log in; by a code confirmed in any browser, if not told otherwise"
@@ -130,9 +129,8 @@ def _where(options: argparse.Namespace) -> tuple[Address, str]:
         address = addresses.from_url(url, options.issuer, client, options.ca_bundle)
         # In the place of the login that its server has already, which would be found before a new one.
         before = login_for(address.mlflow_url)
-        return address, addresses.checked_name(
-            options.stack or (before.stack if before else addresses.new_name(address.mlflow_url))
-        )
+        usual = before.stack if before else addresses.new_name(address.mlflow_url)
+        return address, (options.stack and addresses.checked_name(options.stack)) or addresses.free(address, usual)
     store = addresses.chosen(options.stack)
     kept = store.find()
     if kept is None:
@@ -160,7 +158,9 @@ def _secret(file: Path) -> str:
 
 
 def _line(what: str) -> str:
-    text = sys.stdin.readline().rstrip("\r\n")
+    text = sys.stdin.readline(flows.LONGEST_SECRET).rstrip("\r\n")
+    if not all(character.isprintable() for character in text):
+        raise RefusedError(f"standard input holds no text with {what}", "pipe it in, in the encoding of this shell")
     if not text:
         raise RefusedError(f"standard input holds no line with {what}", "pipe it in")
     return text

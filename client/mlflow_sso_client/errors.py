@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mlflow_sso_client.words import line
+
+# Characters of a cause: a server may have told it.
+_LONGEST = 1000
+
 
 class AccessError(Exception):
     """A request that could not be answered. `cause` and `next_step` make one line together."""
@@ -15,8 +20,8 @@ class AccessError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, cause: str, next_step: str) -> None:
-        self.cause = " ".join(cause.split())
-        self.next_step = " ".join(next_step.split())
+        self.cause = line(cause, _LONGEST)
+        self.next_step = line(next_step, _LONGEST)
         super().__init__(f"{self.cause}; {self.next_step}")
 
 

@@ -18,7 +18,7 @@ from mlflow_sso_client.files import NAME
 from mlflow_sso_client.logins import Login, LoginStore, beside, login_for
 from mlflow_sso_client.oidc import Provider, Tokens, claims, finish_device, revoke, start_device
 from mlflow_sso_client.web import CURRENT_USER, MLFLOW, Web, refuse_clear
-from mlflow_sso_client.words import say, span
+from mlflow_sso_client.words import line, say, span
 
 # What PowerShell takes for a single quote (`CharExtensions.IsSingleQuote`).
 _QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
@@ -46,7 +46,7 @@ def login_of(
         mlflow_url=address.mlflow_url,
         issuer=address.issuer,
         client_id=client_id,
-        username=str(said.get("preferred_username") or said.get("sub") or client_id),
+        username=line(said.get("preferred_username") or said.get("sub") or client_id),
         kind=kind,
         offline=offline,
         access_token="",
@@ -82,7 +82,7 @@ def keep(store: LoginStore, login: Login, address: Address) -> None:
         before = store.find()
     store.write(login)
     role = "an administrator" if who.get("is_admin") else "a user"
-    say(f"Logged in to {login.mlflow_url} as {who.get('username', login.username)}, {role}.")
+    say(f"Logged in to {login.mlflow_url} as {line(who.get('username', login.username))}, {role}.")
     if login.client_secret:
         say("It renews itself with the client's secret, which is kept in a file of yours alone.")
     elif login.refresh_until:
@@ -151,6 +151,10 @@ def end(store: LoginStore) -> None:
     _say_which(store, kept)
 
 
+# Characters of a password or a secret that is read: what has no end would fill the memory.
+LONGEST_SECRET = 1 << 16
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ways:
     """What the options of a login said of how to log in."""
@@ -182,7 +186,8 @@ class Ways:
 def secret_in(file: Path) -> str:
     """The secret that a file holds. Raises RefusedError where it cannot be read or holds none."""
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        with file.open(encoding="utf-8") as opened:
+            text = opened.read(LONGEST_SECRET).strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise RefusedError(f"{file} cannot be read ({reason})", "give a file with the secret") from None

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from mlflow_sso_client.errors import NotLoggedInError
-from mlflow_sso_client.files import config_home, held, read_text, write_private
+from mlflow_sso_client.files import NAME, config_home, held, once, read_text, write_private
 from mlflow_sso_client.oidc import Provider, Tokens, client_credentials, discover, refresh, told
 from mlflow_sso_client.web import canonical, refuse_clear, session
 
@@ -26,6 +27,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
 USUAL = "dev"
 # An access token is renewed this long before it ends, or a fifth of its lifetime before, if that is less.
 MARGIN_SECONDS = 30.0
+
+
+# Logins that were renewed here and could not be written, by their files.
+_unwritten: dict[Path, Login] = {}
+# Logins by the state of their directory: of the newest state alone.
+_servers: dict[tuple[Path, int], tuple[Login, ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,11 @@ class LoginStore:
         self.path = logins_directory() / f"{stack}.json"
 
     def find(self) -> Login | None:
-        return read_login(self.path)
+        """The login; the newer one that this process could not write, where there is one of the same making."""
+        kept, own = read_login(self.path), _unwritten.get(self.path)
+        if kept is not None and own is not None and own.made == kept.made and own.access_from > kept.access_from:
+            return own
+        return kept
 
     def read(self) -> Login:
         login = self.find()
@@ -122,35 +133,59 @@ class LoginStore:
             self.path.unlink(missing_ok=True)
 
     def access_token(self) -> str:
-        """An access token that is good now; refreshed at most once however many processes ask.
+        """An access token that is good now. Raises as `current` does."""
+        return self.current().access_token
+
+    def current(self) -> Login:
+        """The login with an access token that is good now; refreshed at most once however many processes ask.
 
         Raises RefusedError for one that its server could only get in clear through a network.
         """
         login = self.read()
         refuse_clear(login.mlflow_url)
         if login.fresh(time.time()):
-            return login.access_token
-        with held(self.path.with_suffix(".lock")):
+            return login
+        with self._alone(login):
             # Another process may have refreshed it while this one waited.
             login = self.read()
             if not login.fresh(time.time()):
                 login = self._renewed(login)
-        return login.access_token
+        return login
 
     def instead_of(self, token: str) -> Login:
         """The login with another access token than one that its server refused, renewed if it still holds that one."""
-        with held(self.path.with_suffix(".lock")):
+        with self._alone(self.read()):
             login = self.read()
             if login.access_token == token:
                 login = self._renewed(login)
         return login
+
+    @contextmanager
+    def _alone(self, login: Login) -> Iterator[None]:
+        """Keeps other processes from renewing it. A client's secret renews as often as anybody asks, without a lock."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(self.path.with_suffix(".lock")))
+            except OSError:
+                if not login.client_secret:
+                    raise
+            yield
 
     def _renewed(self, login: Login) -> Login:
         try:
             login = login.renewed()
         except NotLoggedInError as error:
             raise NotLoggedInError(error.cause, f"run {command_for(self.stack)}") from None
-        self._write(login)
+        try:
+            self._write(login)
+            _unwritten.pop(self.path, None)
+        except OSError as error:
+            # The issuer may take the refresh token of before no more, so what it gave is kept in memory at least.
+            _unwritten[self.path] = login
+            if not login.client_secret:
+                reason = error.strerror or type(error).__name__
+                text = f"the renewed login cannot be written to {self.path} ({reason}); this process alone has it"
+                once.say(text, f"{NAME}: {text}")
         return login
 
     def _write(self, login: Login) -> None:
@@ -204,6 +239,26 @@ def damaged_logins() -> list[NotLoggedInError]:
         except NotLoggedInError as error:
             found.append(error)
     return found
+
+
+def server_of(address: str) -> str | None:
+    """The MLflow that an address belongs to, of those with a login here: that whose path is the longest."""
+    stamp = _stamp()
+    known = _servers.get(stamp)
+    if known is None:
+        known = tuple(login for login in kept_logins().values())
+        _servers.clear()
+        _servers[stamp] = known
+    return max((canonical(login.mlflow_url) for login in known if login.serves(address)), key=len, default=None)
+
+
+def _stamp() -> tuple[Path, int]:
+    """What differs once a login was written or removed: a file gets its name in the directory by a rename."""
+    directory = logins_directory()
+    try:
+        return directory, directory.stat().st_mtime_ns
+    except OSError:
+        return directory, 0
 
 
 def login_for(address: str) -> LoginStore | None:

@@ -35,6 +35,14 @@ def tell_of_refusal(login: Login, reason: str) -> None:
     once.say(f"refusal by {login.mlflow_url}", f"{NAME}: {cause}; run `mlflow-sso login --url {login.mlflow_url}`")
 
 
+def tell_of_redirect(login: Login, url: str) -> None:
+    """Say that a server sends its clients to another one, where no token of its login goes."""
+    here, there = origin(login.mlflow_url), origin(url)
+    if here != there:
+        text = f"{here} redirects to {there}, where the login that is kept for it does not go"
+        once.say(text, f"{NAME}: {text}; set MLFLOW_TRACKING_URI to its own address, and log in to that")
+
+
 def tell_of_defect(error: Exception, address: str) -> None:
     """Say that no login is used because of something that nobody foresaw. Its own words may hold a secret."""
     reason = getattr(error, "strerror", None) or "a defect of mlflow-sso-client"
@@ -49,6 +57,9 @@ def tell_of_no_login(address: str, *, chosen: bool, verify: bool | str = True) -
     chosen: whether the user chose this client by name. Otherwise the server may be one that wants no login, so it is
     asked once, without a token. verify: whose certificates MLflow trusts for it.
     """
+    if urlsplit(address).username is not None:
+        # Whoever is named in the address is who is meant.
+        return
     for error in damaged_logins():
         tell(error)
     if _tell_of_another_name(address):

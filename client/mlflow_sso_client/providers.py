@@ -26,10 +26,19 @@ from requests.auth import AuthBase
 
 from mlflow_sso_client.errors import AccessError, KeycloakDownError
 from mlflow_sso_client.files import NAME
-from mlflow_sso_client.logins import Login, LoginStore, login_for
-from mlflow_sso_client.notices import netrc, once, tell, tell_of_defect, tell_of_file, tell_of_no_login, tell_of_refusal
+from mlflow_sso_client.logins import Login, LoginStore, login_for, server_of
+from mlflow_sso_client.notices import (
+    netrc,
+    once,
+    tell,
+    tell_of_defect,
+    tell_of_file,
+    tell_of_no_login,
+    tell_of_redirect,
+    tell_of_refusal,
+)
 from mlflow_sso_client.oidc import claims
-from mlflow_sso_client.web import origin, refuse_clear
+from mlflow_sso_client.web import canonical, origin, refuse_clear
 
 # What MLflow itself reads credentials from; given by the user, they win.
 GIVEN = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH")
@@ -47,15 +56,19 @@ OLDER = "stackctl.request_header"
 _DEPTH = 12
 # How long a Keycloak that does not answer is waited for, once the old token has ended.
 PATIENCE_SECONDS = 60
+# After that it is asked once for each request, without waiting, for so long: each would wait as long otherwise.
+IMPATIENCE_SECONDS = 60
 
 
 class Bearer:
     """Tokens of kept logins for the threads of one process, each for its own server alone."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._kept: dict[str, Login] = {}
-        # A worker forked while another thread held the lock would wait for it for ever.
+        # One for each server: nobody waits for the Keycloak of another one.
+        self._locks: dict[str, threading.Lock] = {}
+        self._patient: dict[str, float] = {}
+        # A worker forked while another thread held a lock would wait for it for ever.
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._unlock)
 
@@ -77,15 +90,30 @@ class Bearer:
         return None
 
     def _login(self, address: str) -> Login | None:
-        with self._lock:
-            login = next((one for one in self._kept.values() if one.serves(address)), None)
-            if login is None or not login.fresh(time.time()):
-                store = login_for(address)
-                if store is None:
-                    return None
-                refuse_clear(address)
-                login = _current(store)
-                self._kept[login.mlflow_url] = login
+        server = server_of(address)
+        if server is None:
+            # It says why, where there is one that cannot be read.
+            store = login_for(address)
+            if store is None:
+                return None
+            server = canonical(store.read().mlflow_url)
+        login = self._kept.get(server)
+        if login is not None and login.fresh(time.time()):
+            return login
+        with self._lock(server):
+            # Another thread may have renewed it while this one waited.
+            login = self._kept.get(server)
+            if login is not None and login.fresh(time.time()):
+                return login
+            store = login_for(address)
+            if store is None:
+                return None
+            refuse_clear(address)
+            patience = PATIENCE_SECONDS if time.monotonic() >= self._patient.get(server, 0.0) else 0
+            login, waited = _current(store, patience)
+            if waited:
+                self._patient[server] = time.monotonic() + IMPATIENCE_SECONDS
+            self._kept[server] = login
             return login
 
     def anew(self, refused: Login) -> Login | None:
@@ -95,7 +123,7 @@ class Bearer:
         refuses what is new as well would have it asked for each request.
         """
         try:
-            with self._lock:
+            with self._lock(canonical(refused.mlflow_url)):
                 store = login_for(refused.mlflow_url)
                 if store is None:
                     tell_of_refusal(refused, "and it was removed meanwhile")
@@ -103,7 +131,7 @@ class Bearer:
                 login = store.read()
                 if login.access_token == refused.access_token and once.first(f"anew {login.mlflow_url}"):
                     login = store.instead_of(refused.access_token)
-                self._kept[login.mlflow_url] = login
+                self._kept[canonical(login.mlflow_url)] = login
             return None if login.access_token == refused.access_token else login
         except AccessError as error:
             tell_of_refusal(refused, error.cause)
@@ -111,8 +139,12 @@ class Bearer:
             tell_of_defect(error, refused.mlflow_url)
         return None
 
+    def _lock(self, server: str) -> threading.Lock:
+        # One step of the interpreter: two threads get the same one.
+        return self._locks.setdefault(server, threading.Lock())
+
     def _unlock(self) -> None:
-        self._lock = threading.Lock()
+        self._locks = {}
 
 
 class SsoHeaders:
@@ -188,6 +220,8 @@ class SsoAuth(AuthBase):
         # Of a token that has ended, its user was told when no new one was to be had.
         ours = request.headers.get("Authorization") == sent and login.usable(time.time())
         if answer.status_code != 401 or not ours:
+            if answer.status_code == 401 and "Authorization" not in request.headers:
+                tell_of_redirect(login, request.url or "")
             return answer
         new = self._bearer.anew(login)
         if new is not None and (request.body is None or isinstance(request.body, bytes | str)):
@@ -225,28 +259,26 @@ def _renews(login: Login, token: str) -> bool:
     return same and login.usable(time.time())
 
 
-def _current(store: LoginStore) -> Login:
-    """The login with a token that is good now. Waits a little for a Keycloak that restarts.
+def _current(store: LoginStore, patience: float) -> tuple[Login, bool]:
+    """The login with a token that is good now, and whether all patience was for nothing.
 
-    Where there is no new token the old one is sent all the same: MLflow's refusal then stops the client, and
-    the cause stands on standard error.
+    patience: seconds for a Keycloak that restarts. Where there is no new token the old one is sent all the same:
+    MLflow's refusal then stops the client, and the cause stands on standard error.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         try:
-            store.access_token()
-            break
+            return store.current(), False
         except KeycloakDownError as error:
             if store.read().usable(time.time()):
-                break
+                return store.read(), False
             if time.monotonic() >= deadline:
                 tell(error)
-                break
+                return store.read(), True
             time.sleep(1)
         except AccessError as error:
             tell(error, store.read())
-            break
-    return store.read()
+            return store.read(), False
 
 
 def _target(frame: FrameType | None) -> Any:

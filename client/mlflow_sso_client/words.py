@@ -15,6 +15,12 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
+def line(value: object, most: int = 200) -> str:
+    """What a server told, as a part of a line: no line of its own, and no more of it than a person reads."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def span(seconds: float) -> str:
     """A length of time as people say it: to the second below two minutes, to the minute below two hours."""
     if seconds < 120:

@@ -102,14 +102,17 @@ def test_a_body_that_is_read_once_is_not_sent_again(
     assert requests.post(f"{server.url}/api", data=io.BytesIO(b"body"), auth=auth, timeout=5).text == "body"
 
 
-def test_nothing_is_said_of_a_refusal_by_another_server(
+def test_a_refusal_by_a_server_that_another_one_redirects_to_is_told_once(
     server: Fake, auth: SsoAuth, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with fake_server() as other:
         other.routes["GET /api"] = 401, {}
         server.routes["GET /away"] = 302, {}, {"Location": f"{other.url}/api"}
-        assert requests.get(f"{server.url}/away", auth=auth, timeout=5).status_code == 401
-    assert capsys.readouterr().err == ""
+        for _ in range(2):
+            assert requests.get(f"{server.url}/away", auth=auth, timeout=5).status_code == 401
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{server.url} redirects to {other.url}, where the login" in line
+        assert "Authorization" not in other.asked[-1].headers
     assert server.times(TOKEN) == 0
 
 
