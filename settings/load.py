@@ -11,6 +11,7 @@ import yaml
 from pydantic import SecretStr
 
 from problems import Problem, StackError
+from settings.document import read, too_deep
 from settings.model import PROJECT, Platform, Settings
 from settings.refused import shown, validate
 from settings.rules import check
@@ -49,7 +50,7 @@ def from_files(
     """
     path = file or root / f"Pulumi.{stack}.yaml"
     try:
-        document = _document(path.read_text()) or {}
+        document = read(path.read_text(), path.name) or {}
     except FileNotFoundError:
         have = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
         problem = Problem("stack", stack, f"expected one of {have}, or a new {path.name}")
@@ -64,44 +65,6 @@ def from_files(
     if platform is not None:
         given[f"{PROJECT}:platform"] = platform.value
     return parse(given, stack, root, path.name, rules=rules, before=problems)
-
-
-def _document(text: str) -> object:
-    """What `yaml.safe_load` reads. Raises yaml.YAMLError, for a key that stands twice as well."""
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _each_once(node)
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _each_once(root: yaml.Node) -> None:
-    """Refuses a key that stands twice, of which the last would hide the others, as Pulumi's own reader does.
-
-    Raises yaml.YAMLError. What is merged into a mapping is none of its keys.
-    """
-    nodes, seen = [root], set[int]()
-    while nodes:
-        node = nodes.pop()
-        # An anchor stands in several places.
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-        elif isinstance(node, yaml.MappingNode):
-            keys = set[tuple[str, str]]()
-            for key, value in node.value:
-                nodes.append(value)
-                if isinstance(key, yaml.ScalarNode):
-                    if (key.tag, key.value) in keys:
-                        problem = f"the key {key.value} stands twice"
-                        raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
-                    keys.add((key.tag, key.value))
 
 
 def _config(document: object, name: str) -> tuple[dict[object, object], list[Problem]]:
@@ -164,9 +127,11 @@ def _decode(key: str, value: str) -> object:
     """The engine hands structured values and scalars alike as text; only JSON containers differ."""
     if key.partition(":")[0] == PROJECT and value[:1] in ("{", "["):
         try:
-            return cast(object, json.loads(value))
-        except json.JSONDecodeError:
+            found = cast(object, json.loads(value))
+        except (ValueError, RecursionError):
+            # Cut off, of too many digits, or too deep: it is refused where it stands, as text.
             return value
+        return value if too_deep(found) else found
     return value
 
 
