@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_FIELD = re.compile(r"(\*|[0-9]+(-[0-9]+)?)(/[1-9][0-9]*)?(,(\*|[0-9]+(-[0-9]+)?)(/[1-9][0-9]*)?)*")
+# Of no more digits than anybody writes: Python makes no number of thousands.
+_PART = r"(\*|[0-9]{1,4}(-[0-9]{1,4})?)(/[1-9][0-9]{0,3})?"
+_FIELD = re.compile(f"{_PART}(,{_PART})*")
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 6))
 
 
@@ -42,7 +44,7 @@ def parse(cron: str) -> Schedule:
 
 
 def _values(word: str, name: str, lowest: int, highest: int) -> tuple[int, ...]:
-    expected = f"expected a {name} from {lowest} to {highest}, as numbers with * , - and /, not {word}"
+    expected = f"expected a {name} from {lowest} to {highest}, as numbers with * , - and /, not {word[:40]}"
     if not _FIELD.fullmatch(word):
         raise ScheduleError(expected)
     values: set[int] = set()

@@ -60,3 +60,10 @@ def test_the_values_of_each_field(cron: str, fields: dict[str, tuple[int, ...]])
 def test_what_is_no_schedule_everywhere_is_refused_with_what_was_expected(cron: str, named: str) -> None:
     with pytest.raises(ScheduleError, match=f"expected .*{named}"):
         parse(cron)
+
+
+@pytest.mark.parametrize("word", ["9" * 5000, "*/" + "9" * 5000, "1-" + "9" * 5000, "0/1" + "0" * 5000, "x" * 5000])
+def test_a_number_without_end_is_no_schedule(word: str) -> None:
+    with pytest.raises(ScheduleError, match="expected a minute from 0 to 59") as error:
+        parse(f"{word} * * * *")
+    assert len(str(error.value)) < 200
