@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import ip_network
 from posixpath import normpath
 
 from platforms.schedule import ScheduleError, parse
 from platforms.secrets import Change, Secret
 from platforms.workload import HttpCheck, Port, Protocol, Scheduled, Service, Workload
 from problems import Problem
-from settings.types import is_host_name
+from settings.types import is_destination, is_loopback, is_plain_ipv6
 
 
 def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
@@ -184,18 +183,16 @@ def _outside(workload: Workload) -> Iterator[Problem]:
             yield Problem(where, shown, f"expected a port from 1 to 65535, not {outside.port}")
         if not outside.host:
             yield Problem(where, shown, "expected a host name, an address or a network")
-        elif "/" in outside.host and not _network(outside.host):
-            yield Problem(where, shown, "expected an IPv4 network such as 10.0.0.0/8")
-        elif not is_host_name(outside.host) and ":" not in outside.host and not _network(outside.host):
+        elif not (is_destination(outside.host) or _ipv6(outside.host)):
             # Taken for a name, it would open its port to every address.
-            yield Problem(where, shown, "expected a host name, or an IPv4 address such as 10.0.0.1")
+            single = "a host name, or an IPv4 address such as 10.0.0.1"
+            wanted = "an IPv4 network such as 10.0.0.0/8" if "/" in outside.host else single
+            yield Problem(where, shown, f"expected {wanted}")
 
 
-def _network(text: str) -> bool:
-    try:
-        return ip_network(text).version == 4
-    except ValueError:
-        return False
+def _ipv6(text: str) -> bool:
+    """Whether a server may be there: the settings take such an address where no network can stand."""
+    return is_plain_ipv6(text) and not is_loopback(text)
 
 
 def _entrances(workloads: Sequence[Workload]) -> Iterator[Problem]:

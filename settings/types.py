@@ -156,24 +156,32 @@ def is_host_name(text: str) -> bool:
     return bool(_HOST.fullmatch(text)) and not set(text) <= set("0123456789.")
 
 
+def is_destination(text: str) -> bool:
+    """Whether a text is a host name, an IPv4 address, or an IPv4 network (CIDR, RFC 4632) as written canonically."""
+    if is_host_name(text):
+        return True
+    try:
+        # Python also takes a mask in place of the length.
+        return str(ipaddress.IPv4Network(text)) in (text, f"{text}/32")
+    except ValueError:
+        return False
+
+
+def is_plain_ipv6(text: str) -> bool:
+    """Whether a text is an IPv6 address that means the same on every machine: without a zone (RFC 4007)."""
+    return ":" in text and "%" not in text and is_address(text)
+
+
 def _host(value: str) -> str:
     """A host name or an address, without a port."""
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        if not is_host_name(value):
-            raise ValueError("expected a host name or an IP address, without a port") from None
+    if not (is_host_name(value) or is_plain_ipv6(value) or (is_address(value) and ":" not in value)):
+        raise ValueError("expected a host name or an IP address, without a port")
     return value
 
 
 def _destination(value: str) -> str:
-    """A host name, an IPv4 address, or an IPv4 network (CIDR, RFC 4632) as it is written canonically."""
-    expected = "expected a host name, an IPv4 address, or an IPv4 network such as 10.0.0.0/8"
-    if not is_host_name(value):
-        try:
-            ipaddress.IPv4Network(value)
-        except ValueError:
-            raise ValueError(expected) from None
+    if not is_destination(value):
+        raise ValueError("expected a host name, an IPv4 address, or an IPv4 network such as 10.0.0.0/8")
     return value
 
 

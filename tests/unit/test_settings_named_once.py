@@ -193,7 +193,7 @@ SAYS: dict[str, list[object]] = {
     "keycloak.url": ["http://localhost:8080/auth", "ftp://localhost"],
     "keycloak.adminUrl": ["http://sso.example.com", "x"],
     "keycloak.existing.internalUrl": ["http://[", "keycloak:8080"],
-    "mlflow.egress[].host": ["x y", "http://hooks.example.com", ""],
+    "mlflow.egress[].host": ["x y", "http://hooks.example.com", "", "10.0.0.0/255.0.0.0"],
     "mlflow.egress[].port": [0, "https"],
     "mlflow.s3.endpointUrl": ["minio:9000", "http://["],
     "mlflow.pluginVersion": ["6.0.0", "latest"],

@@ -37,7 +37,7 @@ def test_what_is_right_has_no_problem() -> None:
     probe = Probe(ExecCheck(("true",)), http=HttpCheck(9000, "/ready"))
     read = Port("read", 82, Protocol.HTTP, metrics="/metrics")
     ports = (PEOPLE, Port("probed", 9000), Port("called", 81, callers=("other",)), read)
-    ways = tuple(Outside(host, 443) for host in ("s3.example.com", "10.0.0.0/8", "192.0.2.1"))
+    ways = tuple(Outside(host, 443) for host in ("s3.example.com", "10.0.0.0/8", "192.0.2.1", "2001:db8::1"))
     nightly = replace(ONE, name="nightly", runs=Scheduled("0 3 * * *", 60), args=("run",))
     asked = replace(ONE, name="asked", runs=OnDemand(60), args=("run",))
     assert named(replace(ONE, runs=Service(probe), ports=ports, outside=ways), OTHER, nightly, asked) == []
@@ -81,6 +81,11 @@ def test_a_wrong_port_is_named(ports: tuple[Port, ...], problem: str) -> None:
         (Outside("10.0.0.256", 443), "10.0.0.256: expected a host name, or an IPv4 address such as 10.0.0.1"),
         (Outside("010.0.0.1", 443), "010.0.0.1: expected a host name, or an IPv4 address such as 10.0.0.1"),
         (Outside("*.example.com", 443), "*.example.com: expected a host name, or an IPv4 address such as 10.0.0.1"),
+        (Outside("10.0.0.0/255.0.0.0", 443), "10.0.0.0/255.0.0.0: expected an IPv4 network such as 10.0.0.0/8"),
+        *(
+            (Outside(host, 443), f"{host}: expected a host name, or an IPv4 address such as 10.0.0.1")
+            for host in ("x.com:443", "a:b c", "::1", "fe80::1%eth0", "[2001:db8::1]", "fe80::%\n")
+        ),
         (Outside("a b", 443), "a b: expected a host name, or an IPv4 address such as 10.0.0.1"),
     ],
 )
