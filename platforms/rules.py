@@ -8,6 +8,7 @@ from posixpath import normpath
 
 from platforms.schedule import ScheduleError, parse
 from platforms.secrets import Change, Secret
+from platforms.shapes import check_shape, is_port
 from platforms.workload import HttpCheck, Port, Protocol, Scheduled, Service, Workload
 from problems import Problem
 from settings.types import is_destination, is_loopback, is_plain_ipv6
@@ -21,6 +22,7 @@ def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
         for name in sorted({n for n in names if names.count(n) > 1})
     ]
     for workload in workloads:
+        problems += check_shape(workload)
         problems += _itself(workload)
         problems += _paths(workload)
         problems += _ports(workload, names)
@@ -31,8 +33,6 @@ def check_workloads(workloads: Sequence[Workload]) -> list[Problem]:
 
 def _itself(workload: Workload) -> Iterator[Problem]:
     where = f"workload {workload.name}"
-    if workload.uid == 0:
-        yield Problem(where, "uid 0", "expected a non-root user")
     for key in sorted(set(workload.env) & set(workload.secret_env)):
         yield Problem(where, key, "set both as plain and as secret variable")
     for key, text in workload.secret_env.items():
@@ -109,7 +109,7 @@ def _ports(workload: Workload, names: Sequence[str]) -> Iterator[Problem]:
         for caller in port.callers:
             if caller not in names:
                 yield Problem(where, f"caller {caller} of port {port.name}", "expected a workload's name")
-        if not 0 < port.number < 65536:
+        if not is_port(port.number):
             yield Problem(where, f"port {port.name} = {port.number}", "expected a number from 1 to 65535")
         if port.metrics and not port.metrics.startswith("/"):
             yield Problem(where, f"metrics {port.metrics} of port {port.name}", "expected a path that starts with /")
@@ -124,7 +124,7 @@ def _ports(workload: Workload, names: Sequence[str]) -> Iterator[Problem]:
     read = [port.name for port in workload.ports if port.metrics]
     if len(read) > 1:
         yield Problem(where, f"metrics of ports {', '.join(read)}", "expected those of one port")
-    for number in sorted(probed - {port.number for port in workload.ports}):
+    for number in sorted(probed - {port.number for port in workload.ports}, key=str):
         yield Problem(where, f"probe of port {number}", "expected one of its ports")
 
 
@@ -179,7 +179,7 @@ def _outside(workload: Workload) -> Iterator[Problem]:
     where = f"workload {workload.name}"
     for outside in workload.outside:
         shown = f"way out to {outside.host or 'nowhere'}"
-        if not 0 < outside.port < 65536:
+        if not is_port(outside.port):
             yield Problem(where, shown, f"expected a port from 1 to 65535, not {outside.port}")
         if not outside.host:
             yield Problem(where, shown, "expected a host name, an address or a network")
@@ -196,10 +196,16 @@ def _ipv6(text: str) -> bool:
 
 
 def _entrances(workloads: Sequence[Workload]) -> Iterator[Problem]:
-    taken: dict[int, str] = {}
+    taken: dict[int, tuple[str, str]] = {}
     for workload in workloads:
-        for _, entrance in workload.entrances:
+        where = f"workload {workload.name}"
+        for port, entrance in workload.entrances:
             number = entrance.host_port
-            if number in taken:
-                yield Problem(f"workload {workload.name}", f"port {number}", f"already published by {taken[number]}")
-            taken[number] = workload.name
+            if not is_port(number):
+                yield Problem(where, f"host port {number} of port {port.name}", "expected a number from 1 to 65535")
+            elif number in taken:
+                owner, name = taken[number]
+                first = f"its port {name}" if owner == workload.name else owner
+                yield Problem(where, f"port {number}", f"already published by {first}")
+            else:
+                taken[number] = (workload.name, port.name)

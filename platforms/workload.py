@@ -62,6 +62,7 @@ class Entrance:
 class Port:
     """A TCP port a container listens on.
 
+    name: that of a service (RFC 6335), of up to 15 signs, as Kubernetes takes it.
     callers: names of the workloads that may connect to it. On a target that separates ports nobody else can; on Docker
         a network separates workloads, and whoever may call one port of a workload reaches the others too. Its own
         workload's name among them lets the replicas speak to each other.
@@ -81,6 +82,7 @@ class Port:
 class Volume:
     """Data that outlives the container.
 
+    name: DNS label, used once in its workload.
     size_gib: a request where the target has quotas.
     shared: all replicas mount it.
     protected: nothing but a person who names it removes it: neither the engine nor `cleanup`.
