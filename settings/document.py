@@ -96,7 +96,7 @@ def _each_once(root: yaml.Node) -> None:
                 nodes.append(value)
                 if isinstance(key, yaml.ScalarNode):
                     if (key.tag, key.value) in keys:
-                        raise _error(f"the key {key.value} stands twice", key.start_mark)
+                        raise _error(f"the key {key.value[:100]} stands twice", key.start_mark)
                     keys.add((key.tag, key.value))
 
 

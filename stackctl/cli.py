@@ -29,7 +29,7 @@ from components.importing import comes_later
 from components.stack import redacted
 from platforms.select import inventory
 from platforms.threads import side_by_side
-from problems import Problem, StackError
+from problems import Problem, StackError, printable
 from settings import ROOT
 from settings.notices import notices
 from settings.versions import selection
@@ -50,7 +50,6 @@ from stackctl.engines.rendered import refuse_protected
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
 from stackctl.people import connection, offline
-from stackctl.printable import printable
 from stackctl.progress import say
 from stackctl.realm.reconcile import differing, foresee, reconcile, remember
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from stackctl.printable import printable
+from problems import printable
 
 # How often a log tells of something that is not ready yet.
 LOG_SECONDS = 15

@@ -19,13 +19,12 @@ from platforms.docker import daemon
 from platforms.inventory import InventoryError
 from platforms.kubernetes.kubectl import KubernetesError
 from platforms.processes import ProcessError
-from problems import StackError
+from problems import StackError, printable
 from settings import Platform
 from stackctl import directories
 from stackctl.clients.trash import TrashError
 from stackctl.engines import pulumi_cli
 from stackctl.errors import FAILED, INTERRUPTED, REFUSED, ImageError
-from stackctl.printable import printable
 from stackctl.progress import say
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from problems import printable
 from stackctl.commands.common import (
     FORESEEN,
     TABLE,
@@ -40,7 +41,6 @@ from stackctl.doctor.findings import Finding
 from stackctl.doctor.gather import gather
 from stackctl.doctor.registry import Report, examine, not_examined
 from stackctl.people.connection import Where
-from stackctl.printable import printable
 from stackctl.progress import say
 
 CHECKED_BY = (

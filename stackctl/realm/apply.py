@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from problems import StackError
-from stackctl.printable import printable
+from problems import StackError, printable
 from stackctl.realm.actual import Actual
 from stackctl.realm.directories import silent
 from stackctl.realm.step import Tree

@@ -18,9 +18,8 @@ from typing import Any, TypeVar
 from mlflow_sso_client.errors import AccessError, KeycloakDownError
 
 from components.realm_words import Declared
-from problems import StackError
+from problems import StackError, printable
 from stackctl.clients.keycloak_admin import KeycloakAdmin, Provisioner
-from stackctl.printable import printable
 from stackctl.realm.actual import Actual
 from stackctl.realm.apply import NotYetError, bring
 from stackctl.realm.fingerprint import fingerprint

@@ -84,7 +84,7 @@ def test_a_wrong_port_is_named(ports: tuple[Port, ...], problem: str) -> None:
         (Outside("10.0.0.0/255.0.0.0", 443), "10.0.0.0/255.0.0.0: expected an IPv4 network such as 10.0.0.0/8"),
         *(
             (Outside(host, 443), f"{host}: expected a host name, or an IPv4 address such as 10.0.0.1")
-            for host in ("x.com:443", "a:b c", "::1", "fe80::1%eth0", "[2001:db8::1]", "fe80::%\n")
+            for host in ("x.com:443", "a:b c", "::1", "fe80::1%eth0", "[2001:db8::1]", "fe80::%")
         ),
         (Outside("a b", 443), "a b: expected a host name, or an IPv4 address such as 10.0.0.1"),
     ],
@@ -144,5 +144,6 @@ def test_two_things_at_one_path_are_named() -> None:
 
 @pytest.mark.parametrize("path", ["data", "/data/", "/a/../data", "/data:rw", "/$HOME", "/a\nb", "//data"])
 def test_a_path_that_targets_spell_in_different_ways_is_named(path: str) -> None:
-    expected = f"workload one = path {path}: expected an absolute path as short as can be, without : and $"
+    shown = path.replace("\n", "\\n")
+    expected = f"workload one = path {shown}: expected an absolute path as short as can be, without : and $"
     assert named(replace(ONE, volumes=(Volume("data", path),))) == [expected]
