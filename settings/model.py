@@ -29,6 +29,7 @@ from settings.types import (
     SecretValue,
     TcpPort,
     Url,
+    VariableText,
     Version,
 )
 
@@ -154,7 +155,7 @@ class Mlflow(Group):
     )
     gcs: Gcs | None = Field(None, description="Artifacts in Google Cloud Storage in place of a volume")
     azure: Azure | None = Field(None, description="Artifacts in Azure Blob Storage in place of a volume")
-    env: dict[str, str] = Field({}, description="Further variables; never over the stack's own")
+    env: dict[str, VariableText] = Field({}, description="Further variables; never over the stack's own")
     secret_env: dict[str, GivenSecret] = Field(
         {}, description="The same, for values that are secret, or on Kubernetes in a Secret: {name, key}"
     )

@@ -222,14 +222,25 @@ def _place(value: str) -> str:
     return value.rstrip("/")
 
 
+def _is_carried(text: str) -> bool:
+    """Whether a variable or a file of a program can hold a text: no NUL, no half of a pair (RFC 3629, section 3)."""
+    return not any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _variable(value: str) -> str:
+    if not _is_carried(value):
+        raise ValueError("expected no NUL character and no lone surrogate: no variable of a program can hold it")
+    return value
+
+
 def _no_nul(value: SecretStr) -> SecretStr:
-    if "\0" in value.get_secret_value():
-        raise ValueError("expected no NUL character: no variable of a program can hold it")
+    _variable(value.get_secret_value())
     return value
 
 
 def _one_line(value: SecretStr) -> SecretStr:
-    if set(value.get_secret_value()) & {"\n", "\r", "\0"}:
+    text = value.get_secret_value()
+    if set(text) & {"\n", "\r"} or not _is_carried(text):
         raise ValueError("expected one line, without line breaks and NUL characters")
     return value
 
@@ -277,6 +288,7 @@ Seconds = Annotated[int, Field(ge=1)]
 Destination = Annotated[str, AfterValidator(_destination)]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
+VariableText = Annotated[str, AfterValidator(_variable)]
 # What programs log in with: one line of any signs. Other secret text may have several.
 Password = Annotated[SecretStr, AfterValidator(_one_line)]
 SecretValue = Annotated[SecretStr, AfterValidator(_no_nul)]
@@ -339,6 +351,13 @@ class Group(BaseModel):
         if isinstance(value, bool) and _is_number(cls.model_fields[str(info.field_name)].annotation):
             raise ValueError("expected a number, not true or false, which YAML makes of yes, no, on and off as well")
         return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _carried(cls, value: object, info: ValidationInfo) -> object:
+        """Any text may come to a program in a variable or a file. Secrets have words of their own for it."""
+        secret = "SecretStr" in str(cls.model_fields[str(info.field_name)].annotation)
+        return _variable(value) if isinstance(value, str) and not secret else value
 
 
 def _is_number(annotation: object) -> bool:
