@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, select_proxy
-from urllib3.exceptions import LocationValueError
 
 from mlflow_sso_client import bounds
 from mlflow_sso_client.errors import AccessError, CertificateError, KeycloakDownError, MlflowDownError, RefusedError
@@ -164,11 +163,13 @@ class Web:
             return bounds.ask(self.http, method, url, headers=headers, **more)
         except requests.exceptions.SSLError as error:
             raise _certificate(self.service, self.base_url, error) from None
-        except (requests.exceptions.InvalidURL, LocationValueError):
-            # The second one goes past requests: an empty label of a host name, or one of 64 letters.
+        except requests.exceptions.InvalidURL:
             raise AccessError(f"{self.base_url} is not a URL", "give one such as https://mlflow.example.com") from None
         except requests.exceptions.RequestException as error:
             raise self.down(f"does not answer at {self.base_url} ({_reason(error)})") from None
+        except ValueError:
+            # urllib3's, past requests: a host name with an empty label, or one of 64 letters.
+            raise AccessError(f"{url} is not a URL", "give one such as https://mlflow.example.com") from None
         except OSError as error:
             # What requests says of a CA bundle that is not there.
             raise CertificateError(
