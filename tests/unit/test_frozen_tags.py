@@ -19,7 +19,7 @@ TAGS = {
     "postgres 15": "mlflow-sso/postgres:15-3e4efab44199",
     "redis 8.0": "mlflow-sso/redis:8.0-6e12d14e583c",
     "keycloak 26.7.3": "mlflow-sso/keycloak:26.7.3-0d8eda9f527f",
-    "mlflow 11.0.2": "mlflow-sso/mlflow:11.0.2-4a817d9ca6c3",
+    "mlflow 11.0.2": "mlflow-sso/mlflow:11.0.2-b0bf474d3c79",
     "postgres-seeded 17": "mlflow-sso/postgres-seeded:17-c5b36316e93a",
     "postgres-seeded 15": "mlflow-sso/postgres-seeded:15-2c50497a989c",
 }

@@ -45,6 +45,18 @@ def test_another_text_than_a_mend_was_written_for_is_told() -> None:
     ]
 
 
+def test_what_is_listed_by_keys_is_replaced_there_as_well() -> None:
+    home = _home()
+    home.table = {"a": _given, "b": _more, "c": _given}  # type: ignore[attr-defined]
+    upstream.replace_listed(home, "table", "given", upstream.digest(_given), _more)
+    assert [home.table[key] is home.given for key in "abc"] == [True, False, True]
+    other = _home()
+    other.table = {"b": _more}  # type: ignore[attr-defined]
+    with pytest.raises(LookupError, match=r"home\.table has given no more"):
+        upstream.replace_listed(other, "table", "given", upstream.digest(_given), _more)
+    assert other.given is _given
+
+
 def test_a_fact_that_is_another_one_is_told() -> None:
     upstream.holds("a default", 3, 3)
     upstream.holds("a table", ["a"], ["a", "b"])

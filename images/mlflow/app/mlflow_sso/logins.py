@@ -15,7 +15,7 @@ from typing import Any
 from mlflow_sso import upstream
 
 _OFFLINE = "offline_access"
-# After which to ask again, as the guard says of a store that is away.
+# After which to ask again.
 _SECONDS = "5"
 
 

@@ -56,6 +56,19 @@ def replace(
     setattr(home, name, made)
 
 
+def replace_listed(home: Any, table: str, name: str, known: str, by: Callable[[Callable[..., Any]], Any]) -> None:
+    """Replaces a function that a module also lists by its keys, such as a validator by its routes, in both places.
+
+    Raises LookupError where the table has it no more.
+    """
+    listed, original = getattr(home, table), getattr(home, name)
+    keys = [key for key, function in listed.items() if function is original]
+    if not keys:
+        raise LookupError(f"{home.__name__}.{table} has {name} no more")
+    replace(home, name, known, by)
+    listed.update(dict.fromkeys(keys, getattr(home, name)))
+
+
 def reads(home: Any, name: str, known: str) -> None:
     """Says that a mend is right only while this function, which it does not replace, is what it was."""
     _REPLACED.append(Replaced(home, name, getattr(home, name), known))

@@ -166,14 +166,7 @@ def install() -> None:
     upstream.replace(after_request, "_search_logged_models_needs_no_filtering", "43d6cdcf7e804377", _unfiltered)
     upstream.replace(SqlAlchemyStore, "search_datasets", "fc4b408925ef732d", _datasets)
     name = "validate_can_search_evaluation_datasets"
-    known = getattr(before_request, name)
-    upstream.replace(before_request, name, "7683c163c7d45d16", _search)
-    validators = before_request.BEFORE_REQUEST_VALIDATORS
-    searching = [route for route, validator in validators.items() if validator is known]
-    if not searching:
-        raise LookupError("the plugin asks for datasets in another way")
-    for route in searching:
-        validators[route] = getattr(before_request, name)
+    upstream.replace_listed(before_request, "BEFORE_REQUEST_VALIDATORS", name, "7683c163c7d45d16", _search)
     upstream.reads(_experiment_scope, "values_mlflow_also_reads", "0333d42a3359ce41")
     upstream.reads(after_request, "_filter_search_evaluation_datasets", "e8f285db2714535a")
     upstream.replace(fastapi_permission_middleware, "get_mcp_server_validator", "dc00e6ee98a7a78e", _validator)

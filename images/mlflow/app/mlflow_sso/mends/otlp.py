@@ -172,11 +172,4 @@ def install() -> None:
     # FastAPI puts the plugin's copy of this route together at the first request.
     route.endpoint = route.dependant.call = _in_a_thread(otel_api.export_traces)
     name = "validate_can_update_trace_from_run_id"
-    known = getattr(before_request, name)
-    upstream.replace(before_request, name, "5358b884fff26583", _link)
-    validators = before_request.BEFORE_REQUEST_VALIDATORS
-    linking = [route for route, validator in validators.items() if validator is known]
-    if not linking:
-        raise LookupError("the plugin asks for links of traces in another way")
-    for route in linking:
-        validators[route] = getattr(before_request, name)
+    upstream.replace_listed(before_request, "BEFORE_REQUEST_VALIDATORS", name, "5358b884fff26583", _link)

@@ -18,8 +18,6 @@ PLACE, ARCHIVE, SPANS = "mlflow.artifactLocation", "mlflow.trace.archiveLocation
 FAILURE = "mlflow.trace.archivalFailure"
 OWN_TAGS = frozenset({PLACE, ARCHIVE, SPANS, FAILURE})
 # What the gateway says of its own traces: budgets count a trace with the first, of whom the second names.
-# Tags that MLflow lets no client set.
-_BLOCKED = ["mlflow.trace.archivalFailure", ARCHIVE, SPANS]
 _COUNTED = frozenset({"mlflow.gateway.endpointId", "mlflow.auth.username", "mlflow.auth.userId"})
 
 
@@ -176,5 +174,5 @@ def install() -> None:
     upstream.reads(SqlAlchemyStore, "_archive_trace_candidate", "dfee639f62cd9476")
     upstream.reads(handlers, "_validate_trace_tag_handler_mutation", "ba685e3235d39f3b")
     blocked = sorted(handlers._HANDLER_BLOCKED_TRACE_TAGS)
-    upstream.holds("handlers._HANDLER_BLOCKED_TRACE_TAGS", blocked, _BLOCKED)
+    upstream.holds("handlers._HANDLER_BLOCKED_TRACE_TAGS", blocked, sorted(OWN_TAGS - {PLACE}))
     handlers._HANDLER_BLOCKED_TRACE_TAGS |= {PLACE}
