@@ -133,21 +133,24 @@ def new_name(url: str) -> str:
     return name
 
 
-def free(address: Address, usual: str) -> str:
-    """The name of a new login: that of the variable STACK, or else the usual one.
+def name_for(address: Address, name: str | None) -> str:
+    """The name that a login is kept under: the one that is given, that of the variable STACK, or one for its server.
 
     Raises RefusedError where the variable names a login to another server, which would be lost.
     """
-    name = given(None, STACK)
-    if not name:
-        return usual
-    store = LoginStore(checked_name(name))
+    if name:
+        return checked_name(name)
+    variable = given(None, STACK)
+    if not variable:
+        # In the place of the login that its server has already, which would be found before a new one.
+        before = login_for(address.mlflow_url)
+        return before.stack if before else new_name(address.mlflow_url)
     with suppress(NotLoggedInError):
-        kept = store.find()
+        kept = LoginStore(checked_name(variable)).find()
         if kept is not None and canonical(kept.mlflow_url) != canonical(address.mlflow_url):
-            text = f"the variable STACK names the login {name}, which is for {kept.mlflow_url}"
-            raise RefusedError(text, f"unset it, or give `--stack {name}` to replace that login")
-    return store.stack
+            text = f"the variable STACK names the login {variable}, which is for {kept.mlflow_url}"
+            raise RefusedError(text, f"unset it, or give `--stack {variable}` to replace that login")
+    return variable
 
 
 def _taken(store: LoginStore) -> bool:

@@ -14,7 +14,7 @@ from mlflow_sso_client import __version__, addresses, flows
 from mlflow_sso_client.addresses import Address
 from mlflow_sso_client.browser import browser_login
 from mlflow_sso_client.errors import AccessError, RefusedError
-from mlflow_sso_client.logins import LoginStore, login_for
+from mlflow_sso_client.logins import LoginStore
 from mlflow_sso_client.oidc import Tokens, client_credentials, password_grant
 from mlflow_sso_client.streams import failure
 from mlflow_sso_client.words import say
@@ -127,10 +127,7 @@ def _where(options: argparse.Namespace) -> tuple[Address, str]:
     client = None if options.client_credentials else addresses.given(options.client_id, addresses.CLIENT)
     if url:
         address = addresses.from_url(url, options.issuer, client, options.ca_bundle)
-        # In the place of the login that its server has already, which would be found before a new one.
-        before = login_for(address.mlflow_url)
-        usual = before.stack if before else addresses.new_name(address.mlflow_url)
-        return address, (options.stack and addresses.checked_name(options.stack)) or addresses.free(address, usual)
+        return address, addresses.name_for(address, options.stack)
     store = addresses.chosen(options.stack)
     kept = store.find()
     if kept is None:
@@ -159,8 +156,13 @@ def _secret(file: Path) -> str:
 
 def _line(what: str) -> str:
     text = sys.stdin.readline(flows.LONGEST_SECRET).rstrip("\r\n")
-    if not all(character.isprintable() for character in text):
-        raise RefusedError(f"standard input holds no text with {what}", "pipe it in, in the encoding of this shell")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Bytes that are none in the encoding of standard input.
+        raise RefusedError(
+            f"standard input holds no text with {what}", "pipe it in, in the encoding of this shell"
+        ) from None
     if not text:
         raise RefusedError(f"standard input holds no line with {what}", "pipe it in")
     return text

@@ -20,6 +20,8 @@ from mlflow_sso_client.oidc import Provider, Tokens, claims, finish_device, revo
 from mlflow_sso_client.web import CURRENT_USER, MLFLOW, Web, refuse_clear
 from mlflow_sso_client.words import line, say, span
 
+# Characters of a password or a secret that is read: what has no end would fill the memory.
+LONGEST_SECRET = 1 << 16
 # What PowerShell takes for a single quote (`CharExtensions.IsSingleQuote`).
 _QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
 # How each shell is told of a variable.
@@ -149,10 +151,6 @@ def end(store: LoginStore) -> None:
     if left > 0:
         say(f"A copy of the last access token may open MLflow for {span(left)} more: Keycloak is not asked about it.")
     _say_which(store, kept)
-
-
-# Characters of a password or a secret that is read: what has no end would fill the memory.
-LONGEST_SECRET = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)

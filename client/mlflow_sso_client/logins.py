@@ -27,8 +27,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
 USUAL = "dev"
 # An access token is renewed this long before it ends, or a fifth of its lifetime before, if that is less.
 MARGIN_SECONDS = 30.0
-
-
 # Logins that were renewed here and could not be written, by their files.
 _unwritten: dict[Path, Login] = {}
 # Logins by the state of their directory: of the newest state alone.
@@ -246,7 +244,7 @@ def server_of(address: str) -> str | None:
     stamp = _stamp()
     known = _servers.get(stamp)
     if known is None:
-        known = tuple(login for login in kept_logins().values())
+        known = tuple(kept_logins().values())
         _servers.clear()
         _servers[stamp] = known
     return max((canonical(login.mlflow_url) for login in known if login.serves(address)), key=len, default=None)

@@ -20,6 +20,7 @@ import requests
 
 from mlflow_sso_client.errors import AccessError, CredentialsError, NotLoggedInError, RefusedError
 from mlflow_sso_client.web import KEYCLOAK, Web, refuse_clear
+from mlflow_sso_client.words import line
 
 SCOPE = "openid email profile"
 OFFLINE = "offline_access"
@@ -29,6 +30,8 @@ _ACCESS = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _REFRESH = re.compile(r"[ -~]*")
 # No clock of a program is asked for more seconds than a century has.
 _CENTURY = 100 * 366 * 86_400
+# Characters of an address that a person opens.
+_URL = 2000
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,8 @@ def start_device(provider: Provider, client_id: str, *, offline: bool) -> Device
     document = provider.web().object(answer)
     try:
         return DeviceCode(
-            url=_line(document.get("verification_uri_complete") or document["verification_uri"]),
-            user_code=_line(document["user_code"]),
+            url=line(document.get("verification_uri_complete") or document["verification_uri"], _URL),
+            user_code=line(document["user_code"]),
             device_code=str(document["device_code"]),
             interval=_seconds(document.get("interval", 5)),
             expires_in=int(_seconds(document["expires_in"])),
@@ -270,11 +273,6 @@ def _is_page(answer: requests.Response) -> bool:
 def _error(provider: Provider, answer: requests.Response) -> str:
     document = provider.web().json(answer)
     return str(document.get("error", answer.status_code)) if isinstance(document, dict) else str(answer.status_code)
-
-
-def _line(value: object) -> str:
-    """A text of a server's on one line, so that nothing after it looks like a line of this program's."""
-    return " ".join(str(value).split())
 
 
 def _seconds(value: Any) -> float:
