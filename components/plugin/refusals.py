@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from components.plugin.profile import Ability, PluginProfile
+from platforms.shapes import VARIABLE
 from settings import Settings
 from settings.known import Known
 from settings.model import Mlflow
 from settings.wrong import Wrong
-
-# A name that every target and shell can carry (POSIX, "Environment Variables").
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def lacking(settings: Settings, known: Known, profile: PluginProfile) -> Iterator[Wrong]:
@@ -49,7 +46,7 @@ def overrides(given: Mlflow, known: Known, own: set[str], ignored: Mapping[str, 
     places = [("env", name) for name in sorted(given.env)] + [("secretEnv", name) for name in sorted(given.secret_env)]
     for place, name in places:
         near = get_close_matches(name, sorted(own), n=1, cutoff=0.9)
-        if not _VARIABLE.fullmatch(name):
+        if not VARIABLE.fullmatch(name):
             # Docker ends a name at its first =, and what is before it may be one of the stack's own.
             expected = "expected a name of letters, digits and _, with no digit first"
         elif name in own:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from platforms.kubernetes.kinds import KINDS, Kind
 from platforms.labels import LABEL_COMPONENT, stack_labels
 from platforms.secrets import Secret
+from platforms.shapes import LABEL
 from platforms.workload import Port, Reading, Service, Volume, Workload
 from problems import Problem
 from settings.kubernetes import Kubernetes
@@ -39,7 +39,6 @@ DEFAULT_DENY = "default-deny"
 CPU_PROMISED = 0.1
 # The label that puts a namespace or a pod into the mesh.
 DATAPLANE_MODE, AMBIENT = "istio.io/dataplane-mode", "ambient"
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Way(StrEnum):
@@ -189,7 +188,7 @@ class KubernetesPlan:
     def check(self) -> list[Problem]:
         """What cannot be on any cluster, whatever it has."""
         problems = []
-        if not _LABEL.fullmatch(self.namespace):
+        if not LABEL.fullmatch(self.namespace):
             expected = "expected a DNS label of at most 63 characters; name one with kubernetes.namespace"
             problems.append(Problem("namespace", self.namespace, expected))
         if len(self.stack) > 63:
