@@ -160,13 +160,9 @@ class ComposeTarget:
         directory = stack_directory(stack)
         inventory = DockerInventory()
         refuse_protected(inventory, stack)
-        # Compose leaves scratch that it handed on, and what only the settings of before have named.
-        scratch = [item for item in inventory.find(PROJECT, stack) if item.kind == "volume" and not item.data]
         run(directory, "down", "--volumes", "--remove-orphans", profile=compose.ON_DEMAND)
-        for item in scratch:
-            if not item.used_by:
-                inventory.remove(item)
-        # One that somebody else uses ends this here: its data know the secrets.
+        # Compose leaves scratch that it handed on, and what only the settings of before have named. What somebody else
+        # uses ends this here: its data know the secrets.
         for item in inventory.find(PROJECT, stack):
             inventory.remove(item)
         shutil.rmtree(directory)
