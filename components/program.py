@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pulumi
 
 from components.keycloak import SERVER as KEYCLOAK
 from components.postgres import DATA_VOLUME, keycloak_database
-from components.stack import StackSpec, stack_spec
+from components.stack import stack_spec
+from platforms.inventory import InventoryError
+from platforms.places import Held, Stores
 from platforms.secrets import Secret
 from platforms.select import engine_platform
 from platforms.site import ONLY, Scope, Secrets, Site
 from platforms.workload import Workload
-from problems import StackError
+from problems import Problem, StackError
 from settings import Settings
 
 if TYPE_CHECKING:
-    from components.realm.resources import KeycloakRealm
+    pass
 
 # Seconds for what the program has said so far to reach the engine, which starts its providers, each a process of its
 # own, while the rest of the program runs.
 _TURN = 0.005
+# A function of the engine's own: what a stack put out at its last update.
+_OUTPUTS = "pulumi:pulumi:readStackOutputs"
 
 
-class Component(pulumi.ComponentResource):
-    """A recognisable part of the stack: one workload and all that it is made of."""
+class Part(pulumi.ComponentResource):
+    """A recognisable part of the stack, by the name of its workload."""
+
+    def __init__(self, name: str, scope: Scope) -> None:
+        kind = "".join(part.capitalize() for part in name.split("-"))
+        super().__init__(f"mlflow-sso:index:{kind}", scope.logical(name), None, scope.merged())
+
+
+class Component(Part):
+    """One workload and all that it is made of."""
 
     def __init__(
         self,
@@ -35,8 +48,7 @@ class Component(pulumi.ComponentResource):
         secrets: Secrets,
         scope: Scope,
     ) -> None:
-        kind = "".join(part.capitalize() for part in workload.name.split("-"))
-        super().__init__(f"mlflow-sso:index:{kind}", scope.logical(workload.name), None, scope.merged())
+        super().__init__(workload.name, scope)
         deployed = site.deploy(workload, secrets, self)
         self.ready, self.data = deployed.ready, deployed.data
         self.register_outputs({"ready": self.ready})
@@ -51,14 +63,21 @@ async def deploy(settings: Settings, project: str, stack: str, scope: Scope = ON
     """
     spec = stack_spec(settings)
     platform = engine_platform(settings, project, stack)
-    asked = asyncio.create_task(asyncio.to_thread(platform.check, spec.workloads))
+    stores = platform.stores(spec.workloads)
+    asked = asyncio.gather(asyncio.to_thread(platform.check, spec.workloads), _held(stores), _before(scope))
     await asyncio.sleep(_TURN)
     # Keycloak's SDK takes as long to import as the target to answer.
     from components.realm.resources import KeycloakRealm
 
-    checked = await asked
-    if checked.problems:
-        raise StackError(f"Stack {stack} cannot be brought up here; nothing was created.", checked.problems)
+    checked, held, before = await asked
+    problems = list(checked.problems)
+    if isinstance(held, InventoryError):
+        # Whatever keeps the target from an answer is told first.
+        problems = problems or [Problem(f"data of stack {stack}", "", f"expected an answer: {held}")]
+        held = []
+    problems += spec.moves.problems(before, stores, held)
+    if problems:
+        raise StackError(f"Stack {stack} cannot be brought up here; nothing was created or changed.", problems)
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
     site = checked.prepare(scope)
     secrets = Secrets("secrets", scope)
@@ -70,9 +89,10 @@ async def deploy(settings: Settings, project: str, stack: str, scope: Scope = ON
     for workload in spec.workloads:
         components[workload.name] = Component(workload, site, secrets, scope)
         await asyncio.sleep(_TURN)
+    _keep(site, [one for one in held if not one.used], components, scope)
     keycloak = components.get(KEYCLOAK)
     database = components.get(keycloak_database(settings).host) if keycloak else None
-    realm = KeycloakRealm(
+    KeycloakRealm(
         "realm",
         spec,
         keycloak.ready if keycloak else None,
@@ -80,16 +100,44 @@ async def deploy(settings: Settings, project: str, stack: str, scope: Scope = ON
         removed_with=database.data.get(DATA_VOLUME) if database else None,
         scope=scope,
     )
-    return outputs(spec, components["mlflow"].ready, realm, secrets, platform.inside)
+    shown = spec.outputs(platform.inside, spec.moves.lines(stores))
+    return outputs(shown, components["mlflow"].ready, secrets)
+
+
+def _keep(site: Site, held: Sequence[Held], components: Mapping[str, Component], scope: Scope) -> None:
+    """Register the data that the settings have given up, below what they belonged to."""
+    gone = dict.fromkeys(one.on.workload for one in held if one.on.workload not in components)
+    former = {name: Part(name, scope) for name in gone}
+    for one in held:
+        site.keep(one, components.get(one.on.workload) or former[one.on.workload])
+    for part in former.values():
+        part.register_outputs({})
+
+
+async def _held(stores: Stores) -> Sequence[Held] | InventoryError:
+    """The data that the target has of the stack, or why it does not tell."""
+    try:
+        return await asyncio.to_thread(stores.held)
+    except InventoryError as error:
+        return error
+
+
+async def _before(scope: Scope) -> Mapping[str, str]:
+    """Where the data were at the last `up`, as its outputs say; empty where they say nothing of it."""
+    if scope is not ONLY:
+        # Whoever has several instances in one program exports what he likes of each.
+        return {}
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    # A StackReference would ask the same, and keep a copy of every output in the state.
+    found = await pulumi.runtime.invoke_async(_OUTPUTS, {"name": name})
+    data = ((found or {}).get("outputs") or {}).get("data") or {}
+    return {str(kind): str(line) for kind, line in data.items()} if isinstance(data, Mapping) else {}
 
 
 def outputs(
-    spec: StackSpec, mlflow_ready: pulumi.Output[str], realm: KeycloakRealm, secrets: Secrets, inside: str = ""
+    shown: Mapping[str, object], mlflow_ready: pulumi.Output[str], secrets: Secrets
 ) -> dict[str, pulumi.Input[object]]:
-    """The outputs with every `Secret` in place of its name; those that hold one are secret.
-
-    inside: what follows a workload's name for programs beside the stack.
-    """
+    """The outputs with every `Secret` in place of its name; those that hold one are secret."""
 
     def resolve(value: object) -> object:
         if isinstance(value, Secret):
@@ -98,6 +146,7 @@ def outputs(
             return {key: resolve(inner) for key, inner in value.items()}
         return value
 
-    resolved: dict[str, pulumi.Input[object]] = {name: resolve(value) for name, value in spec.outputs(inside).items()}
-    resolved["mlflow_url"] = mlflow_ready.apply(lambda _: spec.mlflow_url)
+    resolved: dict[str, pulumi.Input[object]] = {name: resolve(value) for name, value in shown.items()}
+    url = resolved["mlflow_url"]
+    resolved["mlflow_url"] = mlflow_ready.apply(lambda _: url)
     return resolved

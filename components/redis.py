@@ -14,6 +14,7 @@ PORT = 6379
 # A number that no account of a host has (docs/decisions/0008-docker-isolation.md).
 UID = 60902
 SERVER = "redis"
+DATA_VOLUME = "data"
 # The server and MLflow hold it.
 PASSWORD = Secret("redis-password", change=Change.COORDINATED)
 
@@ -72,7 +73,7 @@ def redis_workloads(settings: Settings) -> tuple[Workload, ...]:
                 "REDISCLI_AUTH": SecretText.of(PASSWORD),
             },
             ports=(Port("redis", PORT, callers=("mlflow",)),),
-            volumes=(Volume("data", "/data", size_gib=1),) if settings.redis.persistent else (),
+            volumes=(Volume(DATA_VOLUME, "/data", size_gib=1),) if settings.redis.persistent else (),
             writable=("/tmp",) if settings.redis.persistent else ("/tmp", "/data"),
             runs=Service(Probe(local=ExecCheck(("redis-cli", "-e", "-h", "127.0.0.1", "ping")))),
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from components.homes import moves
 from components.identity import CLIENT_SECRET
 from components.jobs import jobs_workloads
 from components.keycloak import (
@@ -24,6 +25,7 @@ from components.realm.spec import RealmSpec, realm_spec
 from components.realm_job import realm_job_workloads
 from components.redis import redis_workloads
 from components.rules import RULES
+from platforms.places import Moves
 from platforms.rules import check_secrets, check_workloads
 from platforms.secrets import Secret, SecretText
 from platforms.workload import Protocol, Workload
@@ -38,6 +40,7 @@ _TOKENS = "/protocol/openid-connect/token"
 HIDDEN = "[secret]"
 # Stands for any name in what follows.
 EACH = "*"
+NO_DATA: Mapping[str, str] = {}
 # The outputs by their names: True where a value may be shown to anybody. Whatever does not stand here is secret.
 SHOWN: Mapping[str, Any] = {
     **dict.fromkeys(
@@ -51,6 +54,7 @@ SHOWN: Mapping[str, Any] = {
     "service_accounts": {EACH: {"groups": True}},
     "provisioner": {"client_id": True, "realm": True, "url": True},
     "people": {"client_id": True},
+    "data": {EACH: True},
     "admin": {"username": True},
 }  # fmt: skip
 
@@ -78,6 +82,7 @@ class StackSpec:
     admin_username: str
     admin_password: Secret
     mlflow_url: str
+    moves: Moves
 
     @property
     def token_url(self) -> str:
@@ -130,8 +135,11 @@ class StackSpec:
         own = (s for w in self.workloads for s in w.secrets)
         return (*own, *self.realm.secrets, self.admin.client_secret)
 
-    def outputs(self, inside: str = "") -> dict[str, object]:
-        """What `stackctl outputs` shows, with `Secret` where a value is secret. inside: as of cluster_urls."""
+    def outputs(self, inside: str = "", data: Mapping[str, str] = NO_DATA) -> dict[str, object]:
+        """What `stackctl outputs` shows, with `Secret` where a value is secret.
+
+        inside: as of cluster_urls. data: where each kind of the stack's data is on its target.
+        """
         realm = self.realm
         shown: dict[str, object] = {
             "mlflow_url": self.mlflow_url,
@@ -154,6 +162,8 @@ class StackSpec:
                 "realm": self.admin.realm,
                 "url": self.keycloak.admin_url,
             },
+            # The next `up` compares it: data are not left behind by a change of settings.
+            "data": dict(data),
         }
         if realm.people:
             # As whom MLflow asks who is in the realm.
@@ -189,6 +199,7 @@ def stack_spec(settings: Settings) -> StackSpec:
         admin_username=ADMIN_USERNAME,
         admin_password=ADMIN_PASSWORD,
         mlflow_url=settings.mlflow.url,
+        moves=moves(settings),
     )
     _refuse([*check_workloads(workloads), *check_secrets(spec.every_secret)])
     return spec

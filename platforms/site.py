@@ -9,6 +9,7 @@ from typing import Protocol
 import pulumi
 import pulumi_random as random
 
+from platforms.places import Held, Stores
 from platforms.secrets import MIXTURE, Secret, SecretText, Written
 from platforms.workload import Workload
 from problems import Problem
@@ -66,6 +67,10 @@ class EnginePlatform(Protocol):
         """Ask the target whether it can honour these workloads; nothing is created."""
         ...
 
+    def stores(self, workloads: Sequence[Workload]) -> Stores:
+        """The data of these workloads on the target."""
+        ...
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -88,6 +93,11 @@ class Site(Protocol):
 
     def deploy(self, workload: Workload, secrets: Secrets, parent: pulumi.Resource) -> Deployed:
         """Register the resources of one workload below `parent`."""
+        ...
+
+    def keep(self, held: Held, parent: pulumi.Resource) -> None:
+        """Register data of before that no workload uses, as they stand: what the program does not name the engine
+        removes."""
         ...
 
 

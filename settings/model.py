@@ -21,6 +21,7 @@ from settings.types import (
     Destination,
     Group,
     Host,
+    Line,
     Name,
     OptionalText,
     Origin,
@@ -281,6 +282,10 @@ class Settings(Group):
     kubernetes: Kubernetes = Kubernetes()
     images: Images = Images()
     ca_bundle: OptionalText = Field(None, description="PEM file of private CAs that all parts trust")
+    moved_from: tuple[Line, ...] = Field(
+        (),
+        description="Places of before, as `up` names them, whose data were moved or are not needed; volumes there stay",
+    )
     _root: Path = PrivateAttr(default=Path(__file__).resolve().parent.parent)
 
     def below(self, root: Path) -> Self:

@@ -289,6 +289,10 @@ Destination = Annotated[str, AfterValidator(_destination)]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
 VariableText = Annotated[str, AfterValidator(_variable)]
+# Something that is said of a stack, on one line.
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
 # What programs log in with: one line of any signs. Other secret text may have several.
 Password = Annotated[SecretStr, AfterValidator(_one_line)]
 SecretValue = Annotated[SecretStr, AfterValidator(_no_nul)]

@@ -45,7 +45,7 @@ from stackctl.commands.common import (
     show,
 )
 from stackctl.context import Context, load, stack_directory
-from stackctl.engines import pulumi_cli
+from stackctl.engines import kept_data, pulumi_cli
 from stackctl.engines.rendered import refuse_protected
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
@@ -127,7 +127,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
         elif readable:
             context = load(stack, config_file)
         _notify(context)
-        _preflight(context, target)
+        _preflight(context, target, with_pulumi=with_pulumi)
         target.deliver(context, _build(context).values())
         target.open_routes(context)
         say(f"Bringing up stack {stack} with {'Pulumi' if with_pulumi else target.tool} ...")
@@ -236,6 +236,9 @@ def _foresee(context: Context, target: Target) -> None:
     """Shows what `up` would change of a stack that rendered files brought up. Raises StackError as `up` would."""
     if TARGETS[context.settings.platform] is not target:
         raise _owned(context.stack, target)
+    problems = kept_data.problems(context, target, [])
+    if problems:
+        raise StackError(f"`up` would refuse these settings of stack {context.stack}.", problems)
     lines = target.changes(context) + [f"realm, {s.where}: {'; '.join(s.changes)}" for s in differing(context, target)]
     for line in lines:
         typer.echo(printable(line))
@@ -273,10 +276,13 @@ def _notify(context: Context) -> None:
         say(notice)
 
 
-def _preflight(context: Context, target: Target) -> None:
+def _preflight(context: Context, target: Target, *, with_pulumi: bool) -> None:
     problems = target.preflight(context)
+    if not with_pulumi:
+        # The engine's program asks for itself: it alone knows what the last update put out.
+        problems += kept_data.problems(context, target, problems)
     if problems:
-        raise StackError(f"Stack {context.stack} cannot be brought up here; nothing was created.", problems)
+        raise StackError(f"Stack {context.stack} cannot be brought up here; nothing was created or changed.", problems)
 
 
 def _build(context: Context) -> dict[str, str]:

@@ -19,6 +19,8 @@ from platforms.docker.plan import (
     shares,
     tmpfs_options,
 )
+from platforms.docker.stores import DockerStores
+from platforms.places import Held, OnVolume
 from platforms.quantities import go_duration
 from platforms.secrets import SecretText
 from platforms.site import Checked, Deployed, Scope, Secrets
@@ -63,6 +65,9 @@ class DockerPlatform:
             plan.check() + engine.problems,
             lambda scope: DockerSite(plan, scope, self._bind_address, engine.healthy),
         )
+
+    def stores(self, workloads: Sequence[Workload]) -> DockerStores:
+        return DockerStores(DockerPlan(self._project, self._stack, tuple(workloads)))
 
 
 class DockerSite:
@@ -129,6 +134,10 @@ class DockerSite:
         )
         return Deployed(container.id.apply(lambda made: self._wait(workload, physical, made, container)), volumes)
 
+    def keep(self, held: Held, parent: pulumi.Resource) -> None:
+        opts = pulumi.ResourceOptions(parent=parent, ignore_changes=["labels"])
+        self._volume(held.on, self._plan.labels(held.on.workload), opts)
+
     def _mounts(self, workload: Workload) -> list[docker.ContainerVolumeArgs]:
         """Its data, what it reads of others, and scratch: volumes without a name, which go with the container."""
         data = [(self._volumes[workload.name, volume.name], volume.path, False) for volume in workload.volumes]
@@ -169,7 +178,7 @@ class DockerSite:
         Docker writes no file into a container whose root file system is read-only, not even into a volume of it.
         So a container that never starts carries them into the volume.
         """
-        volume = self._volume(workload, slug, self._plan.labels(workload.name), opts)
+        volume = self._volume(OnVolume(workload.name, slug), self._plan.labels(workload.name), opts)
         directory = dirname(files[0].path)
         carrier = docker.Container(
             self._scope.logical(f"{workload.name}-{slug}-carrier"),
@@ -201,14 +210,13 @@ class DockerSite:
             known = secrets.generated(secret for one in self._plan.workloads for secret in one.secrets)
             kept = pulumi.ResourceOptions.merge(kept, pulumi.ResourceOptions(protect=True, depends_on=known))
         labels = self._plan.volume_labels(workload, volume)
-        return self._volume(workload, volume.name, labels, pulumi.ResourceOptions.merge(opts, kept))
+        return self._volume(OnVolume(workload.name, volume.name), labels, pulumi.ResourceOptions.merge(opts, kept))
 
-    def _volume(
-        self, workload: Workload, name: str, labels: Mapping[str, str], opts: pulumi.ResourceOptions
-    ) -> docker.Volume:
+    def _volume(self, on: OnVolume, labels: Mapping[str, str], opts: pulumi.ResourceOptions) -> docker.Volume:
+        name = f"{on.workload}-{on.volume}"
         return docker.Volume(
-            self._scope.logical(f"{workload.name}-{name}"),
-            name=self._plan.physical(f"{workload.name}-{name}"),
+            self._scope.logical(name),
+            name=self._plan.physical(name),
             labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in labels.items()],
             opts=opts,
         )

@@ -22,8 +22,10 @@ from platforms.kubernetes.objects.every import (
 from platforms.kubernetes.objects.runners import runner
 from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest, content_name
 from platforms.kubernetes.preflight import check_cluster
+from platforms.kubernetes.stores import KubernetesStores
 from platforms.labels import LABEL_PROTECTED
 from platforms.loopback import strangers
+from platforms.places import Held
 from platforms.secrets import SecretText
 from platforms.site import Checked, Deployed, Scope, Secrets
 from platforms.workload import Workload
@@ -59,6 +61,9 @@ class KubernetesPlatform:
         problems += [Problem(f"workload {w.name}", "runs at changes", expected) for w in workloads if w.at_change]
         problems += check_cluster(plan, every_object(plan))
         return Checked(problems, lambda scope: KubernetesSite(plan, scope))
+
+    def stores(self, workloads: Sequence[Workload]) -> KubernetesStores:
+        return KubernetesStores(KubernetesPlan(self._project, self._stack, tuple(workloads), self._options))
 
 
 class KubernetesSite:
@@ -112,6 +117,17 @@ class KubernetesSite:
         holders = [running if keeper.data else claim for claim in claims]
         data = {v.name: held for v, held in zip(workload.volumes, holders, strict=True) if held is not None}
         return Deployed(running.id.apply(lambda _: self._reachable(workload)), data)
+
+    def keep(self, held: Held, parent: pulumi.Resource) -> None:
+        name = held.place.rpartition("/")[2]
+        manifest = {
+            "apiVersion": KINDS[held.kind].api,
+            "kind": held.kind,
+            "metadata": self._plan.metadata(name, held.on.workload),
+        }
+        # The engine goes on with what it knows of the rest.
+        opts = pulumi.ResourceOptions(parent=parent, ignore_changes=["spec", "metadata"])
+        self._make(manifest, pulumi.ResourceOptions.merge(self._opts, opts))
 
     def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=list(resources)))

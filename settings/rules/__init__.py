@@ -82,7 +82,8 @@ def _https(settings: Settings, known: Known) -> Iterator[Wrong]:
         if not (ends and known.presence("kubernetes.gateway", "kubernetes.ingress")):
             continue
         ways = bool(tls.certificate_file) or behind_proxy(settings, tls)
-        if url.startswith("https://") and not ways:
+        # A server that is not the stack's serves its URL as it does.
+        if url.startswith("https://") and not ways and part not in run_elsewhere(settings):
             yield Wrong((f"{part}.tls",), "", f"expected certificateFile and keyFile, or proxy, for {url}")
         if url.startswith("http://") and ways:
             yield Wrong((f"{part}.tls",), "", f"expected an https url with it; the url is {url}")

@@ -17,6 +17,7 @@ from components.importing import importing_workloads
 from platforms.docker import compose, daemon, jobs
 from platforms.docker.inventory import DockerInventory
 from platforms.docker.plan import DockerPlan
+from platforms.docker.stores import DockerStores
 from platforms.processes import ProcessError
 from platforms.processes import run as run_program
 from platforms.threads import side_by_side
@@ -64,6 +65,10 @@ class ComposeTarget:
         """What is in the way of this stack on this machine, before its images are built."""
         stack = DockerPlan(PROJECT, context.stack, context.spec.workloads)
         return stack.check() + daemon.examine(stack, context.settings.docker.bind_address, images=False).problems
+
+    def stores(self, context: Context) -> DockerStores:
+        """The volumes of this stack."""
+        return DockerStores(DockerPlan(PROJECT, context.stack, context.spec.workloads))
 
     def deliver(self, context: Context, images: Collection[str]) -> None:
         """The engine that builds the images is the one that runs them."""
@@ -134,7 +139,8 @@ class ComposeTarget:
         directory, stack = context.directory, plan(context, context.directory)
         _refuse_another_owner(context)
         values = self.write(context, directory)
-        write_private(directory / OUTPUTS_FILE, json.dumps(resolve(context.spec.outputs(), values), indent=2) + "\n")
+        outputs = context.spec.outputs(data=context.spec.moves.lines(self.stores(context)))
+        write_private(directory / OUTPUTS_FILE, json.dumps(resolve(outputs, values), indent=2) + "\n")
         run(directory, "up", "-d", "--remove-orphans")
         asked = [w.name for w in stack.workloads if not jobs.starts(w)]
         if asked:

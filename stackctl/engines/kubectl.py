@@ -27,6 +27,7 @@ from platforms.kubernetes.objects.render import Rendered, render
 from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest
 from platforms.kubernetes.preflight import check_cluster
 from platforms.kubernetes.remove import Place, find, prune, remove
+from platforms.kubernetes.stores import KubernetesStores
 from platforms.kubernetes.wait import conditions
 from platforms.kubernetes.wait.workloads import wait_ready
 from platforms.processes import ProcessError
@@ -111,6 +112,10 @@ class KubectlTarget:
             problems.append(Problem(where, "true", f"{expected} of `stackctl render` by another program"))
         return problems
 
+    def stores(self, context: Context) -> KubernetesStores:
+        """The claims of this stack, and what CloudNativePG keeps for it."""
+        return KubernetesStores(plan(context))
+
     def deliver(self, context: Context, images: Collection[str]) -> None:
         """Bring images to where the cluster finds them: by IMAGE_LOADER, or a push to the registry of the settings."""
         stack = plan(context)
@@ -194,7 +199,7 @@ class KubectlTarget:
         rendered, values = _write(context, directory)
         place = Place(stack.options.context, cluster.server(), stack.namespace, stack.options.create_namespace)
         write_private(directory / PLACE_FILE, json.dumps(asdict(place), indent=2) + "\n")
-        outputs = context.spec.outputs(stack.inside)
+        outputs = context.spec.outputs(stack.inside, context.spec.moves.lines(self.stores(context)))
         shown = _references(outputs, stack) if stack.options.external_secrets else outputs
         write_private(directory / OUTPUTS_FILE, json.dumps(resolve(shown, values), indent=2) + "\n")
         cluster.run(

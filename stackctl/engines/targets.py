@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from platforms.places import Stores
 from problems import Problem
 from settings import Platform, Settings
 from stackctl.context import Context
@@ -36,6 +37,10 @@ class Target(Protocol):
 
     def preflight(self, context: Context) -> list[Problem]:
         """What is in the way of this stack there. Nothing is made."""
+        ...
+
+    def stores(self, context: Context) -> Stores:
+        """The data of this stack there."""
         ...
 
     def deliver(self, context: Context, images: Collection[str]) -> None:

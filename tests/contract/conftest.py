@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from platforms.kubernetes.plan import Manifest
+from platforms.kubernetes.stores import KubernetesStores
 from settings import Settings
 from settings.catalogue import refs
 from tests.contract.more import MORE
@@ -31,6 +33,14 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     # Held by the stack itself, so that whatever else this machine runs is of no matter.
     fake.publishes(5000, 8080, 5443, 8443, 18080)
     return fake
+
+
+@pytest.fixture(autouse=True)
+def claims(monkeypatch: pytest.MonkeyPatch) -> list[Manifest]:
+    """What a cluster holds of a stack's data: nothing, until a test adds something."""
+    found: list[Manifest] = []
+    monkeypatch.setattr(KubernetesStores, "_found", lambda _: found)
+    return found
 
 
 @pytest.fixture(params=sorted(TARGETS))

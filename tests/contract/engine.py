@@ -99,10 +99,13 @@ _PERSON: Mapping[str, Any] = {"enabled": True, "emailVerified": False}
 
 
 class _Values(Mocks):
-    def __init__(self, there: There, *, preview: bool) -> None:
-        self._there, self._preview = there, preview
+    def __init__(self, there: There, *, preview: bool, data: Mapping[str, str]) -> None:
+        self._there, self._preview, self._data = there, preview, data
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        if args.token == "pulumi:pulumi:readStackOutputs":
+            assert args.args["name"].count("/") == 2, "the whole name: organization, project and stack"
+            return {"outputs": {"data": dict(self._data)} if self._data else {}}, []
         if self._preview or args.token not in _ASKED:
             raise AssertionError(f"the program asks {args.token} while it is being planned")
         if args.args.get("clientId") == "realm-management":
@@ -188,10 +191,11 @@ def fresh_run(
     there: There = NOTHING,
     mail: Mapping[str, Any] | None = None,
     lost: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
 ) -> Run:
     """Run `deploy` to its end, whether or not equal settings were run before."""
     return run_program(
-        lambda: deploy(settings, PROJECT, stack), stack, preview=preview, there=there, mail=mail, lost=lost
+        lambda: deploy(settings, PROJECT, stack), stack, preview=preview, there=there, mail=mail, lost=lost, data=data
     )
 
 
@@ -203,12 +207,14 @@ def run_program(
     there: There = NOTHING,
     mail: Mapping[str, Any] | None = None,
     lost: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
 ) -> Run:
     """Run a program to its end; it returns its outputs.
 
     mail: the mail server that the realm has. lost: groups that would go with their members.
+    data: where the stack's data were at the last update.
     """
-    done, values = Run(), _Values(there, preview=preview)
+    done, values = Run(), _Values(there, preview=preview, data=data or {})
     pulumi.runtime.set_mocks(values, PROJECT, stack, preview, monitor=_Monitor(done, values))
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]

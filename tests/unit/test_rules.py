@@ -225,3 +225,10 @@ def test_a_variable_that_ends_early_is_refused(name: str, place: str) -> None:
 def test_no_client_has_the_id_of_one_that_keycloak_makes(realm: dict[str, Any], message: str) -> None:
     with pytest.raises(StackError, match=message):
         stack_spec(settings({"realm": realm}))
+
+
+def test_the_certificate_of_a_keycloak_that_is_there_is_not_asked_for() -> None:
+    there = {"adminClientId": "a", "adminClientSecret": "b"}
+    assert settings({"keycloak": {"url": "https://sso.example.com", "existing": there}}).keycloak.existing
+    with pytest.raises(StackError, match=r"keycloak\.tls: expected certificateFile and keyFile, or proxy"):
+        settings({"keycloak": {"url": "https://sso.example.com"}})

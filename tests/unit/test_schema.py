@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 import yaml
@@ -35,9 +35,12 @@ def test_both_have_the_same_keys() -> None:
 @pytest.mark.parametrize("key", sorted(FIELDS))
 def test_type_and_default_are_the_same(key: str) -> None:
     field, entry = FIELDS[key], SCHEMA[key]
-    assert entry["type"] == ("object" if group(field) else "string")
+    several = get_origin(field.annotation) is tuple
+    assert entry["type"] == ("object" if group(field) else "array" if several else "string")
     if group(field):
         assert entry["default"] == {}
+    elif several:
+        assert entry["default"] == list(field.default)
     else:
         # A schema has no optional text: the empty one stands for none.
         assert entry["default"] == (field.default or "")

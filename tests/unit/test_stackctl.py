@@ -253,7 +253,7 @@ def test_what_the_chosen_engine_cannot_read_is_told_with_the_rest(operator: Oper
 def test_no_engine_is_refused(operator: Operator) -> None:
     operator.docker.fail("info", "Cannot connect to the Docker daemon")
     message = refused(operator.runs("up", "--stack", "test", "--config-file", operator.config({})))
-    assert "Stack test cannot be brought up here; nothing was created." in message
+    assert "Stack test cannot be brought up here; nothing was created or changed." in message
     assert "docker engine: expected one that answers (Cannot connect to the Docker daemon)" in message
 
 
