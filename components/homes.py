@@ -10,11 +10,12 @@ from components.postgres import DATA_VOLUME, Database, keycloak_database, mlflow
 from components.redis import DATA_VOLUME as CACHE_VOLUME
 from components.redis import SERVER as REDIS
 from platforms.places import Home, Moves, OnVolume
-from settings import PROJECT, Settings
+from settings import PROJECT, Platform, Settings
 from settings.catalogue import load_versions
 from settings.versions import versions
 
 _OWN = "postgres"
+_ELSEWHERE = "the data of the stack are there, and no engine takes them elsewhere"
 _NO_RENAME = "people and their groups are in that realm, and no engine renames one"
 _NO_UPGRADE = "a server of another major version does not read these data"
 
@@ -22,6 +23,7 @@ _NO_UPGRADE = "a server of another major version does not read these data"
 def moves(settings: Settings) -> Moves:
     """Where each kind of data is, and the places of before that the settings give up."""
     homes = {
+        **_target(settings),
         "artifacts": _artifacts(settings),
         "MLflow's database": _database(mlflow_database(settings)),
         "the plugin's database": _database(oidc_database(settings)),
@@ -33,6 +35,26 @@ def moves(settings: Settings) -> Moves:
     major = f"Postgres {versions(settings)[_OWN] or load_versions().image(_OWN).default}" if ours else ""
     homes["Postgres version"] = Home(f"{PROJECT}:postgres.version", major, fixed=_NO_UPGRADE)
     return Moves(homes, settings.moved_from, f"{PROJECT}:movedFrom")
+
+
+def _target(settings: Settings) -> dict[str, Home]:
+    """What everything else is on."""
+    options, on_cluster = settings.kubernetes, settings.platform is Platform.KUBERNETES
+    return {
+        "platform": Home(f"{PROJECT}:platform", settings.platform.value, fixed=_ELSEWHERE, target=True),
+        "cluster": Home(
+            f"{PROJECT}:kubernetes.context",
+            f"context {options.context}" if on_cluster and options.context else "",
+            fixed=_ELSEWHERE,
+            target=True,
+        ),
+        "namespace": Home(
+            f"{PROJECT}:kubernetes.namespace",
+            f"namespace {options.namespace or '(the default one)'}" if on_cluster else "",
+            fixed=_ELSEWHERE,
+            target=True,
+        ),
+    }
 
 
 def _artifacts(settings: Settings) -> Home:

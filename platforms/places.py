@@ -33,12 +33,14 @@ class Home:
     at: a volume of the stack, or the line itself; empty where there is none.
     part: what of it is meant, where more of the stack's data are there.
     fixed: set for what is said of data beside where they are, and cannot change while they are there: why.
+    target: it is what all other places are on; where it changes, they follow.
     """
 
     key: str
     at: OnVolume | str
     part: str = ""
     fixed: str = ""
+    target: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,18 @@ class Moves:
 
         before: what `lines` said at the last `up`; empty where nobody knows. held: what the target holds.
         """
+        changes = list(self._changed(before, self.lines(stores)))
+        if on_target := [change for change in changes if change[0] in self.homes and self.homes[change[0]].target]:
+            return [self._fixed(self.homes[kind], old, now) for kind, old, now in on_target]
         wrong = {one.wrong.where: one.wrong for one in held if one.wrong}
         named = {one.place for one in held if one.wrong}
         parted: dict[str, list[tuple[str, str]]] = {}
-        for kind, old, now in self._changed(before, self.lines(stores)):
+        for kind, old, now in changes:
             home = self.homes.get(kind)
-            key, fixed = (home.key, home.fixed) if home else (kind, "")
-            if fixed:
-                wrong[key] = Problem(key, now, f"expected {old}: {fixed} ({GUIDE})")
+            if home is not None and home.fixed:
+                wrong[home.key] = self._fixed(home, old, now)
             elif _whole(old) not in named:
-                parted.setdefault(key, []).append((old, now))
+                parted.setdefault(home.key if home else kind, []).append((old, now))
         used = {one.place for one in held if one.used}
         problems = [*wrong.values(), *(self._parted(key, changes, used) for key, changes in parted.items())]
         named |= {_whole(old) for changes in parted.values() for old, _ in changes}
@@ -120,6 +124,9 @@ class Moves:
             if now.get(kind) == old or (kind not in now if fixed else self.given_up(old)):
                 continue
             yield kind, old, now.get(kind, "")
+
+    def _fixed(self, home: Home, old: str, now: str) -> Problem:
+        return Problem(home.key, now, f"expected {old}: {home.fixed} ({GUIDE})")
 
     def _parted(self, key: str, changes: Sequence[tuple[str, str]], used: Collection[str]) -> Problem:
         # Of a place that is not used any more no part need be named.

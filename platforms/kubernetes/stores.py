@@ -11,7 +11,7 @@ from platforms.kubernetes.objects.every import every_object
 from platforms.kubernetes.plan import KubernetesPlan, Manifest
 from platforms.kubernetes.seen import labelled, selector
 from platforms.labels import LABEL_COMPONENT
-from platforms.places import Held, OnVolume
+from platforms.places import GUIDE, Held, OnVolume
 from problems import Problem
 
 _CLAIM = KINDS["PersistentVolumeClaim"]
@@ -51,7 +51,9 @@ class KubernetesStores:
     def _wrong(self, found: Manifest, wanted: Manifest | None) -> Problem | None:
         there = found["metadata"]["namespace"]
         if there != self._plan.namespace:
-            expected = f"expected {there}, where the data of this stack are: no engine takes them to another one"
+            expected = (
+                f"expected {there}: the data of the stack are there, and no engine takes them elsewhere ({GUIDE})"
+            )
             return Problem("mlflow-sso:kubernetes.namespace", self._plan.namespace, expected)
         return _settled(found, wanted)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from platforms.inventory import InventoryError
 from problems import Problem, StackError
 from stackctl.context import Context
-from stackctl.engines.targets import Target
+from stackctl.engines.targets import Target, owner
 
 
 def problems(context: Context, target: Target, others: list[Problem]) -> list[Problem]:
@@ -20,13 +20,14 @@ def problems(context: Context, target: Target, others: list[Problem]) -> list[Pr
         held = stores.held()
     except InventoryError as error:
         return [] if others else [Problem(f"data of stack {context.stack}", "", f"expected an answer: {error}")]
-    return context.spec.moves.problems(_before(context.stack, target), stores, held)
+    return context.spec.moves.problems(_before(context.stack), stores, held)
 
 
-def _before(stack: str, target: Target) -> Mapping[str, str]:
+def _before(stack: str) -> Mapping[str, str]:
     """Where the data were at the last `up` from rendered files here; empty where nothing tells."""
+    target = owner(stack)
     try:
-        found = target.outputs(stack).get("data") if target.owns(stack) else None
+        found = target.outputs(stack).get("data") if target else None
     except StackError:
         # The next `up` writes it again.
         return {}

@@ -13,6 +13,10 @@ ALLOWED: Mapping[tuple[str, str], str] = {
     ("Service", "spec.publishNotReadyAddresses"): "what waits for a database connects as soon as it listens; in place",
     ("HTTPRoute", "spec.rules"): "a Gateway lets large artifacts take their time; changed in place",
     ("Ingress", "metadata.annotations"): "a controller that is known does so too; changed in place",
+    **dict.fromkeys(
+        ((kind, "metadata.annotations") for kind in ("Namespace", "PersistentVolumeClaim", "Cluster")),
+        "Argo CD and Flux leave what holds data; changed in place",
+    ),
 }
 # What the workloads that a stack had are given beside what they had, by its kind and name, and why they keep their
 # data and passwords. What a new workload brings needs no row.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,13 @@ from tests.contract.engine import Run, fresh_run
 from tests.fakes import FakeDocker
 from tests.samples import settings
 
-S3 = {"mlflow": {"s3": {"bucket": "b", "accessKeyId": "a", "secretAccessKey": "s"}}}
+S3: dict[str, Any] = {"mlflow": {"s3": {"bucket": "b", "accessKeyId": "a", "secretAccessKey": "s"}}}
 LOGINS = {part: {"database": part, "username": part, "password": "p"} for part in ("keycloak", "mlflow", "oidc")}
-OUTSIDE = {"postgres": {"external": {"host": "db.example.com", **LOGINS}}}
-LEFT = {"mlflow": (S3, "mlflow-artifacts"), "postgres": (OUTSIDE, "postgres-data")}
+OUTSIDE: dict[str, Any] = {"postgres": {"external": {"host": "db.example.com", **LOGINS}}}
+LEFT: Mapping[str, tuple[dict[str, Any], str]] = {
+    "mlflow": (S3, "mlflow-artifacts"),
+    "postgres": (OUTSIDE, "postgres-data"),
+}
 
 
 def up(given: Settings, data: Mapping[str, str] | None = None, *, preview: bool = False) -> Run:
@@ -75,7 +79,7 @@ def test_a_claim_that_was_given_up_stays_the_engines(
     component: str, claims: list[Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more, name = LEFT[component]
-    on_cluster = {"platform": "kubernetes", "kubernetes": {"namespace": "ml"}}
+    on_cluster: dict[str, Any] = {"platform": "kubernetes", "kubernetes": {"namespace": "ml"}}
     kind = "kubernetes:core/v1:PersistentVolumeClaim"
     monkeypatch.setattr("platforms.kubernetes.site.check_cluster", lambda *_: [])
     before = up(settings(on_cluster), preview=True)

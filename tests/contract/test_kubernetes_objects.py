@@ -123,6 +123,15 @@ def test_what_a_pod_refers_to_is_there(config: dict[str, Any]) -> None:
                 assert mount["readOnly"] is True
 
 
+def test_who_applies_the_files_leaves_data_that_they_no_longer_name(config: dict[str, Any]) -> None:
+    files = rendered(config)
+    for manifest in (*files.namespace, *files.objects):
+        annotations = manifest["metadata"].get("annotations", {})
+        holds = manifest["kind"] in ("Namespace", "PersistentVolumeClaim", "Cluster")
+        assert (annotations.get("argocd.argoproj.io/sync-options") == "Prune=false") == holds, manifest["kind"]
+        assert (annotations.get("kustomize.toolkit.fluxcd.io/prune") == "disabled") == holds
+
+
 def test_services_lead_to_their_pods(config: dict[str, Any]) -> None:
     manifests = every(config)
     for name, service in of_kind(manifests, "Service").items():

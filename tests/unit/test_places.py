@@ -21,11 +21,11 @@ from platforms.places import Held, OnVolume, Stores
 from settings import PROJECT, Platform, Settings
 from tests.samples import settings
 
-SERVER = {
+SERVER: dict[str, Any] = {
     "host": "db.example.com",
     **{part: {"database": part[0], "username": part, "password": "p"} for part in ("keycloak", "mlflow", "oidc")},
 }
-S3 = {"bucket": "b", "accessKeyId": "a", "secretAccessKey": "s"}
+S3: dict[str, Any] = {"bucket": "b", "accessKeyId": "a", "secretAccessKey": "s"}
 THERE = {"adminClientId": "a", "adminClientSecret": "b"}
 ON_DOCKER: dict[str, Any] = {}
 ON_CLUSTER = {"platform": "kubernetes"}
@@ -83,6 +83,17 @@ CHANGES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "one server for both": ({"postgres": {"separateKeycloak": True}}, {}, "postgres"),
     "another Keycloak": ({}, {"keycloak": {"existing": THERE, "url": "https://sso.example.com"}}, "keycloak.existing"),
     "another realm": ({}, {"realm": {"name": "ml"}}, "realm.name"),
+    "another platform": ({"platform": "docker"}, {"platform": "kubernetes"}, "platform"),
+    "another cluster": (
+        {"platform": "kubernetes", "kubernetes": {"context": "a"}},
+        {"platform": "kubernetes", "kubernetes": {"context": "b"}, "mlflow": {"s3": S3}},
+        "kubernetes.context",
+    ),
+    "another namespace": (
+        {"platform": "kubernetes"},
+        {"platform": "kubernetes", "kubernetes": {"namespace": "b"}},
+        "kubernetes.namespace",
+    ),
     "an older Postgres": ({}, {"postgres": {"version": "15"}}, "postgres.version"),
     "a newer Postgres": ({"postgres": {"version": "15"}}, {"postgres": {"version": "17"}}, "postgres.version"),
     "a cache in memory": ({"redis": {"persistent": True}}, {}, "the cache"),
@@ -93,7 +104,7 @@ CHANGES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_that_leaves_data_is_refused_by_its_setting(change: str, target: Mapping[str, Any]) -> None:
     before, now, key = CHANGES[change]
-    said = refused({**before, **target}, {**now, **target})
+    said = refused({**target, **before}, {**target, **now})
     where = key if " " in key else f"{PROJECT}:{key}"
     assert [line.partition(" = ")[0].partition(": expected")[0] for line in said] == [where], said
     assert "docs/guides/moving.md" in said[0]
@@ -130,7 +141,7 @@ def test_a_part_of_a_place_that_is_still_used_is_named_by_itself() -> None:
     assert f"the stack has data in database keycloak in {DATABASE}" in said
 
 
-@pytest.mark.parametrize("change", ["another realm", "an older Postgres"])
+@pytest.mark.parametrize("change", ["another realm", "an older Postgres", "another platform", "another namespace"])
 def test_what_no_engine_moves_nobody_can_say_was_moved(change: str) -> None:
     before, now, _ = CHANGES[change]
     given_up = list(moves(settings()).lines(stores(settings())).values())
@@ -212,7 +223,7 @@ def test_a_stack_stays_in_its_namespace(monkeypatch: pytest.MonkeyPatch) -> None
     (said,) = cluster(
         monkeypatch, CLAIMS, {**moved, "movedFrom": ["claim ml/postgres-data", "claim ml/mlflow-artifacts"]}
     )
-    assert said.startswith("mlflow-sso:kubernetes.namespace = other: expected ml, where the data of this stack are")
+    assert said.startswith("mlflow-sso:kubernetes.namespace = other: expected ml: the data of the stack are there")
 
 
 def test_a_claim_keeps_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
