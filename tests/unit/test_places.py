@@ -154,6 +154,15 @@ def test_settings_that_move_nothing_are_taken() -> None:
     assert refused({}, {}, known=False) == []
 
 
+@pytest.mark.parametrize(
+    "more", [{}, {"postgres": {"separateKeycloak": True}, "redis": {"persistent": True}, "mlflow": {"jobs": {}}}]
+)
+def test_every_volume_of_a_stack_is_the_home_of_something(more: dict[str, Any]) -> None:
+    given = settings(more)
+    homes = {home.at for home in moves(given).homes.values() if isinstance(home.at, OnVolume)}
+    assert homes == {OnVolume(w.name, volume.name) for w in stack_spec(given).workloads for volume in w.volumes}
+
+
 # What targets hold.
 
 
@@ -186,7 +195,7 @@ def test_an_engine_that_does_not_tell_is_no_engine_without_data(monkeypatch: pyt
         stores(settings()).held()
 
 
-CLAIMS = {"platform": "kubernetes", "kubernetes": {"namespace": "ml", "storage": {"className": "fast"}}}
+CLAIMS: dict[str, Any] = {"platform": "kubernetes", "kubernetes": {"namespace": "ml", "storage": {"className": "fast"}}}
 
 
 def cluster(
