@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from settings import PROJECT
 from stackctl.engines import pulumi_cli
 from tests.e2e import company
 from tests.e2e.cluster import (
@@ -345,9 +346,44 @@ def test_the_pulumi_engine_brings_it_up_and_leaves_nothing(mesh: bool, tmp_path:
         assert {finding["id"] for finding in examined["findings"]} == lacking(stack.physical), examined
         assert examined["unchecked"] == []
         assert meshed or examined["healthy"]
+        _a_claim_is_given_up_by_name_or_not_at_all(stack)
         _unchanged_by_another_up_and_gone_after_destroy(stack)
     finally:
         stack.destroy(check=False)
+
+
+def _a_claim_is_given_up_by_name_or_not_at_all(stack: Stack) -> None:
+    """Leaves the stack with another store of artifacts, and the claim of before."""
+    place, claim = f"claim {stack.physical}/mlflow-artifacts", ("get", "pvc", "mlflow-artifacts", "-n", stack.physical)
+    volume = kubectl(*claim, "-o", "jsonpath={.spec.volumeName}")
+    assert volume
+    bucket = {"bucket": "b", "endpointUrl": "http://127.0.0.1:9", "accessKeyId": "a", "secretAccessKey": "s"}
+    stack.config["mlflow"] = {**stack.config["mlflow"], "s3": bucket}
+    for more in ({}, {"namespace": f"{stack.physical}-b"}):
+        refused = Stack(stack.engine, stack.home, {**stack.config}, name=stack.name)
+        refused.config["kubernetes"] = {**stack.config["kubernetes"], **more}
+        done = refused.up(check=False)
+        assert done.returncode != 0
+        key = "kubernetes.namespace = " if more else "mlflow.s3 = "
+        assert f"{PROJECT}:{key}" in done.stdout + done.stderr, done.stdout + done.stderr
+    stack.config["movedFrom"] = [place]
+    stack.up()
+    assert kubectl(*claim, "-o", "jsonpath={.spec.volumeName}") == volume
+
+
+def test_settings_that_would_leave_a_claim_are_refused(k8s: Stack) -> None:
+    before = pods(k8s)
+    bucket = {"mlflow": {**k8s.config["mlflow"], "s3": {"bucket": "b"}}}
+    changed = Stack(k8s.engine, k8s.home, {**k8s.config, **bucket, "postgres": {"separateKeycloak": True}}, k8s.name)
+    try:
+        done = changed.up(check=False)
+    finally:
+        k8s.write_config()
+    assert done.returncode == 2
+    assert "nothing was created or changed" in done.stderr
+    assert f"{PROJECT}:mlflow.s3 = s3://b: expected what it was" in done.stderr
+    assert f"database keycloak in claim {k8s.physical}/postgres-data" in done.stderr
+    assert pods(k8s) == before
 
 
 def test_another_stack_in_the_same_namespace_is_refused(k8s: Stack, mesh: bool, tmp_path: Path) -> None:
