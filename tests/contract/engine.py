@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -215,6 +216,7 @@ def run_program(
     data: where the stack's data were at the last update.
     """
     done, values = Run(), _Values(there, preview=preview, data=data or {})
+    _have_a_loop()
     pulumi.runtime.set_mocks(values, PROJECT, stack, preview, monitor=_Monitor(done, values))
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
@@ -242,6 +244,14 @@ def run_program(
     with patch("components.realm.resources.Asked", return_value=asked):
         whole()
     return done
+
+
+def _have_a_loop() -> None:
+    """The SDK's tests ask for the loop of this thread, which an `asyncio.run` of another test has taken away."""
+    try:
+        asyncio.get_event_loop()
+    except RuntimeError:
+        asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 def text(value: object) -> str:

@@ -66,7 +66,7 @@ def test_nothing_is_told_of_others(config: dict[str, Any]) -> None:
 def test_the_commands_tell_it_once_on_standard_error(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise StackError("Enough.", [])
 
     for variable in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
