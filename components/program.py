@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import pulumi
 
@@ -19,9 +18,6 @@ from platforms.site import ONLY, Scope, Secrets, Site
 from platforms.workload import Workload
 from problems import Problem, StackError
 from settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 # Seconds for what the program has said so far to reach the engine, which starts its providers, each a process of its
 # own, while the rest of the program runs.
@@ -75,7 +71,7 @@ async def deploy(settings: Settings, project: str, stack: str, scope: Scope = ON
         # Whatever keeps the target from an answer is told first.
         problems = problems or [Problem(f"data of stack {stack}", "", f"expected an answer: {held}")]
         held = []
-    problems += spec.moves.problems(before, stores, held)
+    problems += await asyncio.to_thread(spec.moves.problems, before, stores, held)
     if problems:
         raise StackError(f"Stack {stack} cannot be brought up here; nothing was created or changed.", problems)
     # First, because the engine starts its providers one by one, in this order, and Docker's takes the longest.
@@ -127,9 +123,18 @@ async def _before(scope: Scope) -> Mapping[str, str]:
     if scope is not ONLY:
         # Whoever has several instances in one program exports what he likes of each.
         return {}
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    stack = pulumi.get_stack()
     # A StackReference would ask the same, and keep a copy of every output in the state.
-    found = await pulumi.runtime.invoke_async(_OUTPUTS, {"name": name})
+    try:
+        name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack}"
+        found = await pulumi.runtime.invoke_async(_OUTPUTS, {"name": name})
+    except Exception:
+        try:
+            # Backends of the first layout know neither organizations nor projects.
+            found = await pulumi.runtime.invoke_async(_OUTPUTS, {"name": stack})
+        except Exception as error:
+            problem = Problem("outputs of the last update", "", f"expected the engine to tell them: {error}")
+            raise StackError(f"Stack {stack} may have data elsewhere; nothing was changed.", [problem]) from None
     data = ((found or {}).get("outputs") or {}).get("data") or {}
     return {str(kind): str(line) for kind, line in data.items()} if isinstance(data, Mapping) else {}
 

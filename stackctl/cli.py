@@ -30,7 +30,7 @@ from components.stack import redacted
 from platforms.select import inventory
 from platforms.threads import side_by_side
 from problems import Problem, StackError, printable
-from settings import ROOT
+from settings import PROJECT, ROOT
 from settings.notices import notices
 from settings.versions import selection
 from stackctl.commands import cleanup, doctor, gc, login, realm, sessions, tokens
@@ -120,6 +120,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
         readable = engine in (Engine.AUTO, Engine.PULUMI)
         context = load(stack, config_file, encrypted=readable)
         target = TARGETS[context.settings.platform]
+        _refuse_another_platform(context, target)
         with_pulumi = _choose(stack, engine, target)
         if with_pulumi:
             # Asked while the target is being looked at: the CLI takes longer to start than either to answer.
@@ -138,6 +139,7 @@ def up(stack: StackOption = "dev", engine: EngineOption = Engine.AUTO, config_fi
             foresee(context, target)
             remember(context, target)
             target.up(context)
+            kept_data.remember(context, target)
         target.settle_routes(context)
         if not with_pulumi:
             reconcile(context, target)
@@ -262,6 +264,16 @@ def _choose(stack: str, engine: Engine, target: Target) -> bool:
         raise pulumi_cli.PulumiError(f"{reason}; ENGINE=render needs no Pulumi.")
     say(f"{reason[0].upper()}{reason[1:]}. Using {target.tool} with the same definitions.")
     return False
+
+
+def _refuse_another_platform(context: Context, target: Target) -> None:
+    """What rendered files brought up on another platform would be left there with its data."""
+    other = owner(context.stack)
+    if other is None or other is target:
+        return
+    there = next(platform.value for platform, one in TARGETS.items() if one is other)
+    problem = Problem(f"{PROJECT}:platform", context.settings.platform.value, f"expected {there}: the stack is there")
+    raise StackError(f"Stack {context.stack} is on another platform; nothing was created or changed.", [problem])
 
 
 def _owned(stack: str, target: Target) -> StackError:

@@ -37,6 +37,8 @@ AMBIENT_PROBES = "169.254.7.127/32"
 DEFAULT_DENY = "default-deny"
 # Share of a core that is promised for each one that may be used: programs that mostly wait share well.
 CPU_PROMISED = 0.1
+# Argo CD ("Sync Options") and Flux ("Kustomization", spec.prune) leave an object that says so: what holds data.
+STAYS = {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false", "kustomize.toolkit.fluxcd.io/prune": "disabled"}
 # The label that puts a namespace or a pod into the mesh.
 DATAPLANE_MODE, AMBIENT = "istio.io/dataplane-mode", "ambient"
 

@@ -20,7 +20,7 @@ from platforms.kubernetes.objects.every import (
     shared_objects,
 )
 from platforms.kubernetes.objects.runners import runner
-from platforms.kubernetes.plan import NAME_KEY, KubernetesPlan, Manifest, content_name
+from platforms.kubernetes.plan import NAME_KEY, STAYS, KubernetesPlan, Manifest, content_name
 from platforms.kubernetes.preflight import check_cluster
 from platforms.kubernetes.stores import KubernetesStores
 from platforms.labels import LABEL_PROTECTED
@@ -123,7 +123,7 @@ class KubernetesSite:
         manifest = {
             "apiVersion": KINDS[held.kind].api,
             "kind": held.kind,
-            "metadata": self._plan.metadata(name, held.on.workload),
+            "metadata": self._plan.metadata(name, held.on.workload) | {"annotations": dict(STAYS)},
         }
         # The engine goes on with what it knows of the rest.
         opts = pulumi.ResourceOptions(parent=parent, ignore_changes=["spec", "metadata"])
@@ -151,6 +151,10 @@ class KubernetesSite:
 
     def _kept(self, manifest: Manifest, secrets: Secrets, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
         """The options of an object: the engine removes neither one that says so, nor the secrets behind it."""
+        if KINDS[manifest["kind"]] is _CLAIM:
+            # Another class or mode is another claim to the engine, which removes this one and its data.
+            settled = pulumi.ResourceOptions(ignore_changes=["spec.storageClassName", "spec.accessModes"])
+            opts = pulumi.ResourceOptions.merge(opts, settled)
         if manifest["metadata"]["labels"].get(LABEL_PROTECTED) != "true":
             return opts
         given = (runner(self._plan, w).secret_texts(self._plan, w) for w in self._plan.workloads)

@@ -40,6 +40,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> list[Manifest]:
     """What a cluster holds of a stack's data: nothing, until a test adds something."""
     found: list[Manifest] = []
     monkeypatch.setattr(KubernetesStores, "_found", lambda _: found)
+    monkeypatch.setattr(KubernetesStores, "cluster", "the cluster with uid 1")
     return found
 
 

@@ -128,8 +128,10 @@ def test_who_applies_the_files_leaves_data_that_they_no_longer_name(config: dict
     for manifest in (*files.namespace, *files.objects):
         annotations = manifest["metadata"].get("annotations", {})
         holds = manifest["kind"] in ("Namespace", "PersistentVolumeClaim", "Cluster")
-        assert (annotations.get("argocd.argoproj.io/sync-options") == "Prune=false") == holds, manifest["kind"]
-        assert (annotations.get("kustomize.toolkit.fluxcd.io/prune") == "disabled") == holds
+        assert (annotations.get("argocd.argoproj.io/sync-options") == "Prune=false,Delete=false") == holds, manifest[
+            "kind"
+        ]
+        assert (annotations.get("kustomize.toolkit.fluxcd.io/prune") == "disabled") == holds, manifest["kind"]
 
 
 def test_services_lead_to_their_pods(config: dict[str, Any]) -> None:

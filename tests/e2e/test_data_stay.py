@@ -30,8 +30,8 @@ def test_data_are_moved_by_name_or_not_at_all(engine: str, tmp_path: Path) -> No
         assert "nothing was created or changed" in said
         for place in (
             "mlflow.s3 = s3://b at 127.0.0.1:9",
-            "realm.name = realm another",
-            "postgres.version = Postgres 15",
+            "realm.name = another",
+            "postgres.version = 15",
         ):
             assert f"{PROJECT}:{place}: expected" in said, said
         assert f"{PROJECT}:postgres: expected" in said or f"{PROJECT}:postgres = database keycloak" in said, said

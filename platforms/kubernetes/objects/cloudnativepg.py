@@ -21,6 +21,7 @@ from platforms.kubernetes.plan import (
     CPU_PROMISED,
     DATAPLANE_MODE,
     HBONE_PORT,
+    STAYS,
     KubernetesPlan,
     Manifest,
     Way,
@@ -146,7 +147,7 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
         spec |= {"postgresUID": workload.uid, "postgresGID": workload.uid}
     if plan.options.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in plan.options.image_pull_secrets]
-    metadata = plan.metadata(workload.name, workload.name)
+    metadata = plan.metadata(workload.name, workload.name) | {"annotations": dict(STAYS)}
     return {"apiVersion": KIND.api, "kind": KIND.name, "metadata": metadata, "spec": spec}
 
 

@@ -10,7 +10,7 @@ from platforms.kubernetes.objects.external_secrets import external_secret
 from platforms.kubernetes.objects.network import default_deny
 from platforms.kubernetes.objects.pods import secret_type
 from platforms.kubernetes.objects.runners import runner
-from platforms.kubernetes.plan import AMBIENT, DATAPLANE_MODE, KubernetesPlan, Manifest
+from platforms.kubernetes.plan import AMBIENT, DATAPLANE_MODE, STAYS, KubernetesPlan, Manifest
 
 
 def namespace(plan: KubernetesPlan) -> Manifest | None:
@@ -23,7 +23,8 @@ def namespace(plan: KubernetesPlan) -> Manifest | None:
     labels |= {"pod-security.kubernetes.io/enforce-version": "latest"}
     if plan.mesh:
         labels[DATAPLANE_MODE] = AMBIENT
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": plan.namespace, "labels": labels}}
+    metadata = {"name": plan.namespace, "labels": labels, "annotations": dict(STAYS)}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def shared_objects(plan: KubernetesPlan) -> list[Manifest]:

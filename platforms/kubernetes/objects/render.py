@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
 
-from platforms.kubernetes.kinds import kind_of
 from platforms.kubernetes.objects.every import namespace, secret_object, shared_objects
 from platforms.kubernetes.objects.external_secrets import external_secret, workload_secrets
 from platforms.kubernetes.objects.runners import runner
@@ -18,8 +17,6 @@ from platforms.secrets import SecretText
 NAMESPACE_FILE = "00-namespace.yaml"
 SECRETS_FILE = "10-secrets.yaml"
 STACK_FILE = "20-stack.yaml"
-# Argo CD ("Sync Options", No Prune Resources) and Flux ("Kustomization", spec.prune) remove what files no longer name.
-_UNPRUNED = {"argocd.argoproj.io/sync-options": "Prune=false", "kustomize.toolkit.fluxcd.io/prune": "disabled"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ def render(plan: KubernetesPlan, values: Mapping[str, str], shared: Mapping[str,
     """
     own = namespace(plan)
     if plan.options.external_secrets:
-        return _rendered(own, (), _fetched(plan, shared))
+        return Rendered((own,) if own else (), (), tuple(_fetched(plan, shared)))
     secrets, objects = [], shared_objects(plan)
     for workload in plan.workloads:
         names = {}
@@ -56,18 +53,7 @@ def render(plan: KubernetesPlan, values: Mapping[str, str], shared: Mapping[str,
     secrets.append(
         secret_object(plan, plan.options.oauth_secret, {key: fill(text, values) for key, text in shared.items()})
     )
-    return _rendered(own, secrets, objects)
-
-
-def _rendered(own: Manifest | None, secrets: Sequence[Manifest], objects: Sequence[Manifest]) -> Rendered:
-    namespaces = (_unpruned(own),) if own else ()
-    return Rendered(namespaces, tuple(secrets), tuple(_unpruned(o) if kind_of(o).data else o for o in objects))
-
-
-def _unpruned(manifest: Manifest) -> Manifest:
-    """An object that holds data, or has them in it: who applies the files leaves it when they no longer name it."""
-    metadata = manifest["metadata"]
-    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **_UNPRUNED}}}
+    return Rendered((own,) if own else (), tuple(secrets), tuple(objects))
 
 
 def _fetched(plan: KubernetesPlan, shared: Mapping[str, SecretText]) -> list[Manifest]:
