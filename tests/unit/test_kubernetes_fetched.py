@@ -41,6 +41,8 @@ class Cluster:
     def get(self, resource: str, name: str, namespace: str | None = None) -> Any:
         if resource == "externalsecrets.external-secrets.io":
             return {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        if resource == "namespace":
+            return {"metadata": {"uid": "1"}}
         assert resource == "secret"
         value = base64.b64encode(f"of {name}".encode()).decode()
         held = [v for w in kubectl.plan(context()).workloads for v in w.secret_env]
