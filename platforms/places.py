@@ -103,8 +103,7 @@ class Moves:
 
     def lines(self, stores: Stores) -> dict[str, str]:
         """Where each kind of data is, as it is kept for the next `up`. Raises InventoryError."""
-        lines = {kind: _line(home, stores) for kind, home in {**stores.target(), **self.homes}.items()}
-        return {kind: line for kind, line in lines.items() if line}
+        return _lines({**stores.target(), **self.homes}, stores)
 
     def problems(self, before: Mapping[str, str], stores: Stores, held: Sequence[Held]) -> list[Problem]:
         """What these settings would part from its data, remove or leave without a word; each place once.
@@ -112,7 +111,8 @@ class Moves:
         before: what `lines` said at the last `up`; empty where nobody knows. held: what the target holds.
         Raises InventoryError.
         """
-        homes, now = {**stores.target(), **self.homes}, self.lines(stores)
+        homes = {**stores.target(), **self.homes}
+        now = _lines(homes, stores)
         changed = dict(self._changed(homes, before, now))
         # What hangs on another change is named there.
         changed = {kind: home for kind, home in changed.items() if home.of not in changed}
@@ -149,8 +149,9 @@ class Moves:
 
     def _in_use(self, now: Mapping[str, str]) -> Iterator[Problem]:
         """A line that names what the stack uses: it would give up whatever is written there from now on."""
+        used = {*now.values(), *map(_whole, now.values())}
         for line in self.moved_from:
-            if line in now.values() or line in {_whole(one) for one in now.values()}:
+            if line in used:
                 yield Problem(self.setting, line, "expected a place of before: the stack uses this one now")
 
     def _fixed(self, home: Home, old: str, now: str) -> Problem:
@@ -173,6 +174,12 @@ class Moves:
             f"{self.setting}"
         )
         return Problem(place, "", expected)
+
+
+def _lines(homes: Mapping[str, Home], stores: Stores) -> dict[str, str]:
+    """Each kind of data with its line, but for those that the stack does not have."""
+    lines = {kind: _line(home, stores) for kind, home in homes.items()}
+    return {kind: line for kind, line in lines.items() if line}
 
 
 def _line(home: Home, stores: Stores) -> str:

@@ -81,10 +81,8 @@ class KubernetesStores:
         """What settings say of a claim that is there and cannot change (API reference, PersistentVolumeClaimSpec)."""
         if wanted is None or kind_of(found) is not _CLAIM:
             return None
-        storage, shared = (
-            self._plan.options.storage,
-            wanted["spec"]["accessModes"] == [self._plan.options.storage.shared_access],
-        )
+        storage = self._plan.options.storage
+        shared = wanted["spec"]["accessModes"] == [storage.shared_access]
         of_class = "sharedClassName" if shared and storage.shared_class_name else "className"
         for field, setting in {"storageClassName": of_class, "accessModes": "sharedAccess"}.items():
             there, asked = found["spec"].get(field), wanted["spec"].get(field)
