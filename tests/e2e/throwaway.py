@@ -203,7 +203,9 @@ def program() -> None:
 def _rendered(stack: str, config_file: Path) -> None:
     """What Compose or kubectl brings up."""
     settings: Settings = from_files(stack, file=config_file)
-    spec = replace(stack_spec(settings), workloads=_workloads())
+    whole = stack_spec(settings)
+    # the throwaway workloads keep no data of the stack's, so no home names one of them
+    spec = replace(whole, workloads=_workloads(), moves=replace(whole.moves, homes={}))
     TARGETS[settings.platform].up(Context(stack, config_file, settings, spec))
 
 
