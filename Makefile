@@ -26,8 +26,8 @@ up: setup engine  ## bring STACK up (ENGINE=auto|pulumi|compose|render)
 preview: setup engine  ## show what `up` would change
 	@$(STACKCTL) preview --stack $(STACK)
 
-destroy: setup  ## remove STACK and its data
-	@$(STACKCTL) destroy --stack $(STACK)
+destroy: setup  ## remove STACK and its data (outside development it asks; YES=1: it does not)
+	@$(STACKCTL) destroy --stack $(STACK) $(if $(YES),--yes)
 
 outputs: setup  ## URLs, client and users of STACK
 	@$(STACKCTL) outputs --stack $(STACK)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pulumi
 
 from components.keycloak import SERVER as KEYCLOAK
-from components.postgres import DATA_VOLUME, keycloak_database
+from components.postgres import DATA_VOLUME
 from components.stack import stack_spec
 from platforms.inventory import InventoryError
 from platforms.places import Held, Stores
@@ -22,6 +22,8 @@ from settings import Settings
 # Seconds for what the program has said so far to reach the engine, which starts its providers, each a process of its
 # own, while the rest of the program runs.
 _TURN = 0.005
+# Who reads it in a refusal of the engine knows how to go on.
+PROTECTION = "stackctl-destroy-removes-this-stack"
 # A function of the engine's own: what a stack put out at its last update.
 _OUTPUTS = "pulumi:pulumi:readStackOutputs"
 
@@ -48,6 +50,26 @@ class Component(Part):
         deployed = site.deploy(workload, secrets, self)
         self.ready, self.data = deployed.ready, deployed.data
         self.register_outputs({"ready": self.ready})
+
+
+class Protection(pulumi.ComponentResource):
+    """What the engine removes first of a stack, or, where the stack's data are protected, refuses to remove.
+
+    Its refusal shows this name, and nothing has been removed by then: every resource comes before this one. It is there
+    for development too, because the engine would refuse to part with it where a stack becomes one for development.
+    """
+
+    def __init__(self, protects: bool, before: Sequence[pulumi.Resource], scope: Scope) -> None:
+        # What depends on a component depends on its children, but not on what those are the parents of.
+        opts = pulumi.ResourceOptions(protect=protects, depends_on=[one for part in before for one in _within(part)])
+        super().__init__("mlflow-sso:index:Protection", scope.logical(PROTECTION), None, scope.merged(opts))
+        self.register_outputs({})
+
+
+def _within(resource: pulumi.Resource) -> Iterator[pulumi.Resource]:
+    yield resource
+    for child in resource._childResources:
+        yield from _within(child)
 
 
 async def deploy(settings: Settings, project: str, stack: str, scope: Scope = ONLY) -> dict[str, pulumi.Input[object]]:
@@ -85,10 +107,10 @@ async def deploy(settings: Settings, project: str, stack: str, scope: Scope = ON
     for workload in spec.workloads:
         components[workload.name] = Component(workload, site, secrets, scope)
         await asyncio.sleep(_TURN)
-    _keep(site, [one for one in held if not one.used], components, scope)
+    former = _keep(site, [one for one in held if not one.used], components, scope)
     keycloak = components.get(KEYCLOAK)
-    database = components.get(keycloak_database(settings).host) if keycloak else None
-    KeycloakRealm(
+    database = components.get(spec.keycloak_data)
+    realm = KeycloakRealm(
         "realm",
         spec,
         keycloak.ready if keycloak else None,
@@ -96,18 +118,22 @@ async def deploy(settings: Settings, project: str, stack: str, scope: Scope = ON
         removed_with=database.data.get(DATA_VOLUME) if database else None,
         scope=scope,
     )
+    Protection(spec.protects, (*components.values(), *former, realm), scope)
     shown = spec.outputs(platform.inside, spec.moves.lines(stores))
     return outputs(shown, components["mlflow"].ready, secrets)
 
 
-def _keep(site: Site, held: Sequence[Held], components: Mapping[str, Component], scope: Scope) -> None:
-    """Register the data that the settings have given up, below what they belonged to."""
+def _keep(site: Site, held: Sequence[Held], components: Mapping[str, Component], scope: Scope) -> list[Part]:
+    """Register the data that the settings have given up, below what they belonged to; returns what is there for them
+    alone. Nothing protects them: whoever gave them up removes them by hand, and the engine then has to forget them.
+    """
     gone = dict.fromkeys(one.on.workload for one in held if one.on.workload not in components)
     former = {name: Part(name, scope) for name in gone}
     for one in held:
         site.keep(one, components.get(one.on.workload) or former[one.on.workload])
     for part in former.values():
         part.register_outputs({})
+    return list(former.values())
 
 
 async def _held(stores: Stores) -> Sequence[Held] | InventoryError:

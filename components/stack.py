@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from components.keycloak import (
     keycloak_workloads,
 )
 from components.mlflow import mlflow_workloads
-from components.postgres import postgres_workloads
+from components.postgres import keycloak_database, postgres_workloads
 from components.realm.spec import RealmSpec, realm_spec
 from components.realm_job import realm_job_workloads
 from components.redis import redis_workloads
@@ -30,7 +30,7 @@ from platforms.rules import check_secrets, check_workloads
 from platforms.secrets import Secret, SecretText
 from platforms.workload import Protocol, Workload
 from problems import Problem, StackError
-from settings import Settings, is_loopback
+from settings import Environment, Settings, is_loopback
 from settings.known import Known
 from settings.rules import broken
 
@@ -46,7 +46,7 @@ SHOWN: Mapping[str, Any] = {
     **dict.fromkeys(
         (
             "mlflow_url", "keycloak_url", "issuer_url", "token_url", "realm", "client_id", "cli_client_id",
-            "cluster_mlflow_url", "cluster_token_url",
+            "environment", "cluster_mlflow_url", "cluster_token_url",
         ),
         True,
     ),
@@ -72,7 +72,10 @@ def redacted(outputs: object, shown: Any = SHOWN) -> Any:
 
 @dataclass(frozen=True)
 class StackSpec:
-    """The stack before any platform: the one value that both engines start from."""
+    """The stack before any platform: the one value that both engines start from.
+
+    keycloak_data: the workload whose volume holds what a Keycloak of the stack's own knows; empty where there is none.
+    """
 
     workloads: tuple[Workload, ...]
     realm: RealmSpec
@@ -83,6 +86,13 @@ class StackSpec:
     admin_password: Secret
     mlflow_url: str
     moves: Moves
+    environment: Environment = Environment.DEV
+    keycloak_data: str = ""
+
+    @property
+    def protects(self) -> bool:
+        """Whether nothing removes the stack's data before somebody has confirmed it by the stack's name."""
+        return self.environment is not Environment.DEV
 
     @property
     def token_url(self) -> str:
@@ -148,6 +158,7 @@ class StackSpec:
             "token_url": self.token_url,
             **self.cluster_urls(inside),
             "realm": realm.name,
+            "environment": self.environment.value,
             "client_id": realm.audience,
             "client_secret": realm.server.secret,
             "cli_client_id": realm.cli.client_id,
@@ -200,9 +211,22 @@ def stack_spec(settings: Settings) -> StackSpec:
         admin_password=ADMIN_PASSWORD,
         mlflow_url=settings.mlflow.url,
         moves=moves(settings),
+        environment=settings.environment,
+        keycloak_data=_keycloak_data(settings, workloads),
     )
+    if spec.protects:
+        spec = replace(spec, workloads=tuple(_protected(workload) for workload in workloads))
     _refuse([*check_workloads(workloads), *check_secrets(spec.every_secret)])
     return spec
+
+
+def _keycloak_data(settings: Settings, workloads: Sequence[Workload]) -> str:
+    host = keycloak_database(settings).host
+    return host if settings.keycloak.existing is None and host in {w.name for w in workloads} else ""
+
+
+def _protected(workload: Workload) -> Workload:
+    return replace(workload, volumes=tuple(replace(volume, protected=True) for volume in workload.volumes))
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

@@ -23,7 +23,7 @@ class Item:
     component: the workload it belongs to, from its label; empty where the target has none.
     data: holds what only this stack knows; `--keep-data` leaves it.
     shared: others may use it too; while they do it stays, and that stops nothing.
-    protected: nothing removes it but a person who names it.
+    protected: nothing removes it before a person has confirmed that.
     used_by: objects outside the stack that hold it. It cannot be removed while there is one.
     """
 
@@ -49,6 +49,10 @@ class Inventory(Protocol):
 
     def remove(self, item: Item) -> None:
         """Remove one object; one that is gone already is no error. Raises InventoryError."""
+        ...
+
+    def removal(self, item: Item) -> str:
+        """The command that removes one object by its name."""
         ...
 
     def free_hint(self, user: str) -> str:

@@ -176,6 +176,11 @@ class Moves:
         return Problem(place, "", expected)
 
 
+def outside(lines: Mapping[str, str]) -> list[str]:
+    """The places among them that a stack has its data in and does not own: buckets and databases of others."""
+    return sorted({_whole(line) for line in lines.values() if "://" in _whole(line)})
+
+
 def _lines(homes: Mapping[str, Home], stores: Stores) -> dict[str, str]:
     """Each kind of data with its line, but for those that the stack does not have."""
     lines = {kind: _line(home, stores) for kind, home in homes.items()}

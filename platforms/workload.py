@@ -85,7 +85,7 @@ class Volume:
     name: DNS label, used once in its workload.
     size_gib: a request where the target has quotas.
     shared: all replicas mount it.
-    protected: nothing but a person who names it removes it: neither the engine nor `cleanup`.
+    protected: nothing removes it before a person has confirmed that: neither the engine nor `cleanup`.
     """
 
     name: str

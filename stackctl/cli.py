@@ -27,13 +27,12 @@ from typer.core import TyperGroup
 
 from components.importing import comes_later
 from components.stack import redacted
-from platforms.select import inventory
 from platforms.threads import side_by_side
 from problems import Problem, StackError, printable
 from settings import PROJECT, ROOT
 from settings.notices import notices
 from settings.versions import selection
-from stackctl.commands import cleanup, doctor, gc, login, realm, sessions, tokens
+from stackctl.commands import cleanup, destroy, doctor, gc, login, realm, sessions, tokens
 from stackctl.commands.common import (
     TABLE,
     ConfigOption,
@@ -46,7 +45,6 @@ from stackctl.commands.common import (
 )
 from stackctl.context import Context, load, stack_directory
 from stackctl.engines import kept_data, pulumi_cli
-from stackctl.engines.rendered import refuse_protected
 from stackctl.engines.targets import TARGETS, Target, owner
 from stackctl.images.build import build
 from stackctl.people import connection, offline
@@ -73,6 +71,7 @@ app.command()(realm.groups)
 app.command()(realm.service_accounts)
 app.command()(doctor.doctor)
 app.command()(gc.gc)
+app.command()(destroy.destroy)
 app.command()(cleanup.cleanup)
 app.command()(cleanup.verify_clean)
 app.add_typer(tokens.app, name="tokens")
@@ -162,26 +161,6 @@ def preview(stack: StackOption = "dev", config_file: ConfigOption = None) -> Non
             raise pulumi_cli.PulumiError(f"{reason}; `stackctl render` writes what runs without it.")
         _notify(context)
         pulumi_cli.preview(context)
-
-
-@app.command()
-def destroy(stack: StackOption = "dev", config_file: ConfigOption = None) -> None:
-    """Remove the stack with its data: containers, volumes, networks and secrets."""
-    with reported("the same `stackctl destroy` goes on"):
-        target = owner(stack)
-        platform = next((name for name, one in TARGETS.items() if one is target), None)
-        known = target is not None or (pulumi_cli.find() is not None and pulumi_cli.exists(stack))
-        if target is not None:
-            target.destroy(stack)
-        elif known:
-            context = load(stack, config_file, encrypted=True)
-            platform = context.settings.platform
-            # The engine would leave the data, and remove the secrets that it knows.
-            refuse_protected(inventory(platform, context.settings), stack)
-            TARGETS[platform].open_routes(context)
-            pulumi_cli.destroy(context)
-            TARGETS[platform].close_routes(stack)
-        cleanup.end_of_destroy(stack, config_file, platform, known=known)
 
 
 @app.command()

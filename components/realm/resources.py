@@ -76,6 +76,8 @@ class KeycloakRealm(pulumi.ComponentResource):
         # Of what stays in Keycloak when nobody declares it any more.
         self._staying = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(retain_on_delete=True))
         self._spec = realm
+        # It holds people, and no data of the stack's go with it.
+        self._realm_protected = spec.protects and removed_with is None
         self._realm_id = self._look.realm_id = self._make_realm()
         self._groups = {
             group: self._make(GROUP, f"group-{group}", self._child, realm_id=self._realm_id, name=group)
@@ -134,7 +136,7 @@ class KeycloakRealm(pulumi.ComponentResource):
         made = self._make(
             REALM,
             "realm",
-            self._child,
+            pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(protect=self._realm_protected or None)),
             realm=realm.name,
             # Not by way of its name: a realm whose name may change is one that is to be replaced.
             enabled=True if ready is None or pulumi.runtime.is_dry_run() else ready.apply(lambda _: True),

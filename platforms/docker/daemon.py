@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from platforms.docker.plan import DockerPlan
-from platforms.labels import LABEL_PROJECT, LABEL_STACK
+from platforms.labels import LABEL_PROJECT, LABEL_PROTECTED, LABEL_STACK
 from platforms.ports import is_free
 from platforms.processes import ProcessError, run
 from platforms.threads import side_by_side
@@ -124,6 +124,14 @@ def _ports(plan: DockerPlan, bind_address: str, held: set[int]) -> list[Problem]
 def of_stack(project: str, stack: str) -> tuple[str, ...]:
     """The words that narrow a listing of containers, networks or volumes to those of one stack."""
     return ("--filter", f"label={LABEL_PROJECT}={project}", "--filter", f"label={LABEL_STACK}={stack}")
+
+
+def protected(project: str, stack: str) -> dict[str, bool]:
+    """Whether each volume of the stack is labelled as protected, by its name. Raises DockerError."""
+    row = f'{{{{.Name}}}}\t{{{{.Label "{LABEL_PROTECTED}"}}}}'
+    listed = docker("volume", "ls", *of_stack(project, stack), "--format", row, timeout=ANSWER_SECONDS)
+    rows = (line.partition("\t") for line in listed.splitlines())
+    return {name: label == "true" for name, _, label in rows}
 
 
 def containers(project: str, stack: str, *, stopped: bool = True) -> list[dict[str, Any]]:

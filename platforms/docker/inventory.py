@@ -59,6 +59,9 @@ class DockerInventory:
             if not any(word in str(error).lower() for word in _GONE):
                 raise InventoryError(f"{item.kind} {item.name} was not removed: {error}") from None
 
+    def removal(self, item: Item) -> str:
+        return f"docker {item.kind} rm {item.name}"
+
     def free_hint(self, user: str) -> str:
         return f"docker rm --force {user}"
 

@@ -7,10 +7,11 @@ names under either engine, and one command finds and removes them all.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from posixpath import dirname
 
-from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_PROTECTED, LABEL_RUNS, LABEL_STACK, metrics_marks
+from platforms.labels import LABEL_COMPONENT, LABEL_PROJECT, LABEL_RUNS, LABEL_STACK, metrics_marks, protection
 from platforms.workload import File, OnDemand, Service, Volume, Workload
 from problems import Problem
 
@@ -69,7 +70,17 @@ class DockerPlan:
 
     def volume_labels(self, workload: Workload, volume: Volume) -> dict[str, str]:
         """The labels of data."""
-        return self.labels(workload.name) | ({LABEL_PROTECTED: "true"} if volume.protected else {})
+        return self.labels(workload.name) | protection(volume.protected)
+
+    def as_marked(self, mark: Callable[[str, bool], bool]) -> DockerPlan:
+        """The same with other volumes labelled as protected. mark: tells it of a name and what this plan says."""
+
+        def marked(workload: Workload, volume: Volume) -> Volume:
+            name = self.physical(f"{workload.name}-{volume.name}")
+            return replace(volume, protected=mark(name, volume.protected))
+
+        workloads = (replace(w, volumes=tuple(marked(w, volume) for volume in w.volumes)) for w in self.workloads)
+        return replace(self, workloads=tuple(workloads))
 
     def check(self) -> list[Problem]:
         """What Docker cannot honour."""

@@ -52,6 +52,10 @@ class KubernetesInventory:
         except KubernetesError as error:
             raise InventoryError(f"{item.kind} {item.name} was not removed: {error}") from None
 
+    def removal(self, item: Item) -> str:
+        namespace, _, name = item.name.rpartition("/")
+        return f"kubectl delete {KINDS[item.kind].resource} {name}" + (f" -n {namespace}" if namespace else "")
+
     def free_hint(self, user: str) -> str:
         return f"kubectl delete {user}"
 

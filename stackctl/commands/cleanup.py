@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +10,22 @@ from typing import Annotated
 import typer
 from mlflow_sso_client import logins
 
-from platforms.inventory import Inventory, InventoryError, Item
+from platforms.inventory import Inventory, InventoryError
 from platforms.select import inventory
-from problems import Problem, StackError
-from settings import Platform, Settings
+from problems import StackError
+from settings import Environment, Platform, Settings
 from settings.catalogue import refs
 from settings.versions import selection
-from stackctl.commands.common import ConfigOption, StackOption, TargetOption, YesOption, reported
+from stackctl.commands.common import (
+    ConfigOption,
+    StackOption,
+    TargetOption,
+    YesOption,
+    confirm_name,
+    holders,
+    list_items,
+    reported,
+)
 from stackctl.context import check_name, load
 from stackctl.engines import remains
 from stackctl.engines.targets import platform_of
@@ -39,14 +46,23 @@ def cleanup(
 ) -> None:
     """Remove every object that carries the stack's labels, for a stack that `destroy` does not know any more."""
     with reported("the same `stackctl cleanup` goes on"):
-        place, names = _place(stack, config_file, target)
-        found = remains.find(place, stack, keep_data=keep_data, images=names if images else None)
-        _list("To be removed:", found.gone)
-        _list("Left as they are:", found.kept)
+        place, settings = _place(stack, config_file, target)
+        names = tuple(refs(selection(settings)).values()) if settings else ()
+        found = remains.find(
+            place,
+            stack,
+            keep_data=keep_data,
+            images=names if images else None,
+            protected=settings is not None and settings.environment is not Environment.DEV,
+        )
+        list_items("To be removed:", found.gone)
+        list_items("Left as they are:", found.kept)
         protected = [item for item in found.kept if item.protected]
         if protected:
-            names = ", ".join(f"{item.kind} {item.name}" for item in protected)
-            say(f"Protected, so data and secrets stay: {names}. Whoever wants them gone removes them by name.")
+            shown = ", ".join(f"{item.kind} {item.name}" for item in protected)
+            say(f"Protected, so data and secrets stay: {shown}. Whoever wants them gone removes them by name:")
+            for item in protected:
+                say(f"  {place.removal(item)}")
         if not found.gone:
             say(f"Nothing of stack {stack} is here to remove.")
             return
@@ -55,7 +71,7 @@ def cleanup(
             say("Nothing was removed: this was a dry run.")
             return
         if not yes:
-            _confirm(stack, found.gone)
+            confirm_name(stack, found.gone)
         remains.remove(found, place, stack, lambda item: say(f"removed {item.kind} {item.name}"))
         _epilogue(stack, found, keep_data or bool(protected))
 
@@ -66,7 +82,7 @@ def verify_clean(stack: StackOption = "dev", target: TargetOption = None, config
         place, _ = _place(stack, config_file, target)
         left = remains.find(place, stack, keep_data=False, images=None).left
     for item in left:
-        sys.stdout.write(f"{item.kind} {item.name}{_holders(item)}\n")
+        sys.stdout.write(f"{item.kind} {item.name}{holders(item)}\n")
     if left:
         say(f"{len(left)} of stack {stack} left; `stackctl cleanup --stack {stack}` removes them.")
         raise typer.Exit(1)
@@ -94,7 +110,7 @@ def end_of_destroy(stack: str, config_file: Path | None, platform: Platform | No
     cause = "" if known else " Nothing here knows how it was brought up, so nothing was removed."
     say(f"error: stack {stack} is not gone.{cause} There is still:")
     for item in left:
-        say(f"  {item.kind} {item.name}{_holders(item)}")
+        say(f"  {item.kind} {item.name}{holders(item)}")
     words = f" --config-file {config_file}" if config_file else ""
     words += f" --target {platform}" if platform else ""
     say(f"`stackctl cleanup --stack {stack}{words}` removes what is not protected.")
@@ -109,8 +125,8 @@ def _forget_login(stack: str, config_file: Path | None) -> None:
             say(f"The login that was kept for {url} is forgotten.")
 
 
-def _place(stack: str, config_file: Path | None, target: Platform | None) -> tuple[Inventory, Sequence[str]]:
-    """Where to look, and the images the settings name. Settings that are lost or wrong do not stop a cleanup."""
+def _place(stack: str, config_file: Path | None, target: Platform | None) -> tuple[Inventory, Settings | None]:
+    """Where to look, and the stack's settings. A cleanup does not need them: they may be lost or wrong."""
     check_name(stack)
     try:
         settings: Settings | None = load(stack, config_file, encrypted=True, platform=target).settings
@@ -118,32 +134,7 @@ def _place(stack: str, config_file: Path | None, target: Platform | None) -> tup
         settings = None
         platform = platform_of(stack, settings, target)
         say(f"The settings of stack {stack} cannot be read ({error.headline.rstrip('.')}); looking on {platform}.")
-    names = tuple(refs(selection(settings)).values()) if settings else ()
-    return inventory(platform_of(stack, settings, target), settings, say), names
-
-
-def _list(title: str, items: Sequence[Item]) -> None:
-    if not items:
-        return
-    say(title)
-    for item in items:
-        sys.stdout.write(f"  {item.kind:10} {item.name}{_holders(item)}\n")
-    sys.stdout.flush()
-
-
-def _holders(item: Item) -> str:
-    return f" (in use by {', '.join(item.used_by)})" if item.used_by else ""
-
-
-def _confirm(stack: str, items: Sequence[Item]) -> None:
-    if not sys.stdin.isatty():
-        problem = Problem("--yes", "", "expected it, or a terminal to ask on")
-        raise StackError("Removing needs a confirmation; nothing was removed.", [problem])
-    counts = ", ".join(f"{count} {kind}" for kind, count in Counter(item.kind for item in items).items())
-    typed = typer.prompt(f"This cannot be undone ({counts}). Type the stack's name to go on", err=True)
-    if typed != stack:
-        problem = Problem("confirmation", typed, f"expected {stack}")
-        raise StackError("Not confirmed; nothing was removed.", [problem])
+    return inventory(platform_of(stack, settings, target), settings, say), settings
 
 
 def _epilogue(stack: str, found: remains.Remains, keep_data: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -16,10 +17,10 @@ from mlflow_sso_client.errors import AccessError, RefusedError
 from mlflow_sso_client.streams import settle
 
 from platforms.docker import daemon
-from platforms.inventory import InventoryError
+from platforms.inventory import InventoryError, Item
 from platforms.kubernetes.kubectl import KubernetesError
 from platforms.processes import ProcessError
-from problems import StackError, printable
+from problems import Problem, StackError, printable
 from settings import Platform
 from stackctl import directories
 from stackctl.clients.trash import TrashError
@@ -112,14 +113,46 @@ def reported(hint: str = "") -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is lost. Raises RefusedError on a no, and where there is nobody to ask."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not at_terminal():
         raise RefusedError(f"this needs a yes, and there is no terminal to ask on ({question}?)", "add --yes")
     if not typer.confirm(printable(f"{question}?"), err=True):
         raise RefusedError("not confirmed", "nothing was changed")
+
+
+def list_items(title: str, items: Sequence[Item]) -> None:
+    """Write objects of a stack to standard output, below a title for people."""
+    if not items:
+        return
+    say(title)
+    for item in items:
+        sys.stdout.write(f"  {item.kind:10} {item.name}{holders(item)}\n")
+    sys.stdout.flush()
+
+
+def holders(item: Item) -> str:
+    """Who keeps an object, for people; empty where nobody does."""
+    return f" (in use by {', '.join(item.used_by)})" if item.used_by else ""
+
+
+def confirm_name(stack: str, items: Sequence[Item]) -> None:
+    """Ask for the stack's name before these objects go. Raises StackError for another one and without a terminal."""
+    if not at_terminal():
+        problem = Problem("--yes", "", "expected it, or a terminal to ask on")
+        raise StackError("Removing needs a confirmation; nothing was removed.", [problem])
+    counts = ", ".join(f"{count} {kind}" for kind, count in Counter(item.kind for item in items).items())
+    typed = typer.prompt(f"This cannot be undone ({counts}). Type the stack's name to go on", err=True)
+    if typed != stack:
+        problem = Problem("confirmation", typed, f"expected {stack}")
+        raise StackError("Not confirmed; nothing was removed.", [problem])
 
 
 def show(data: dict[str, Any], output: Output) -> None:

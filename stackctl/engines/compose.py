@@ -34,7 +34,6 @@ from stackctl.engines.rendered import (
     kept_realm,
     read_outputs,
     realm_of,
-    refuse_protected,
     resolve,
 )
 from stackctl.progress import Board
@@ -47,6 +46,19 @@ def plan(context: Context, directory: Path) -> DockerPlan:
     """The stack as it is written into a directory; into its own with the realm that its Keycloak imported."""
     own = directory == context.directory
     return DockerPlan(PROJECT, context.stack, importing_workloads(context.spec, kept_realm(directory), imported=own))
+
+
+def _rendered(context: Context, directory: Path) -> compose.Rendered:
+    """The files of the stack. Compose offers to make a volume anew whose labels differ, and its data are lost then:
+    a volume that is there has the labels that it was made with, and none is marked in files for another place.
+    """
+    marks: Mapping[str, bool] = {}
+    own = directory == context.directory
+    if own:
+        with suppress(daemon.DockerError):
+            marks = daemon.protected(PROJECT, context.stack)
+    stack = plan(context, directory).as_marked(lambda name, wanted: own and marks.get(name, wanted))
+    return compose.render(stack, context.settings.docker.bind_address)
 
 
 def check(context: Context) -> list[Problem]:
@@ -98,7 +110,7 @@ class ComposeTarget:
         problems = check(context) + stack.check()
         if problems:
             raise StackError("Compose cannot run this stack; nothing was written.", problems)
-        rendered = compose.render(stack, context.settings.docker.bind_address)
+        rendered = _rendered(context, directory)
         # The directory is private; a file in it has to be readable by a container's user, whoever that is.
         private_directory(directory)
         for name, text in rendered.files.items():
@@ -120,8 +132,7 @@ class ComposeTarget:
         """What `up` would make, change and remove of a stack that is there, a line each. Nothing is written."""
         kept = context.directory / COMPOSE_FILE
         before = yaml.safe_load(kept.read_text()) if kept.exists() else {}
-        stack = plan(context, context.directory)
-        after = yaml.safe_load(compose.render(stack, context.settings.docker.bind_address).compose)
+        after = yaml.safe_load(_rendered(context, context.directory).compose)
         volumes = (before.get("volumes") or {}).items()
         staying = {f"volume {name}": f"docker volume rm {part['name']}" for name, part in volumes}
         return differences(_parts(before), _parts(after), staying)
@@ -161,11 +172,14 @@ class ComposeTarget:
 
             list(pool.map(wait, stack.workloads))
 
+    def inventory(self, stack: str) -> DockerInventory:
+        """What finds the objects of a stack that was brought up here."""
+        return DockerInventory()
+
     def destroy(self, stack: str) -> None:
         """Remove every container, network and volume of the stack, and its secrets with them."""
         directory = stack_directory(stack)
         inventory = DockerInventory()
-        refuse_protected(inventory, stack)
         run(directory, "down", "--volumes", "--remove-orphans", profile=compose.ON_DEMAND)
         # Compose leaves scratch that it handed on, and what only the settings of before have named. What somebody else
         # uses ends this here: its data know the secrets.

@@ -47,7 +47,6 @@ from stackctl.engines.rendered import (
     kept_realm,
     read_outputs,
     realm_of,
-    refuse_protected,
     resolve,
 )
 from stackctl.progress import Board, say
@@ -214,10 +213,14 @@ class KubectlTarget:
         for name in prune(cluster, stack.namespace, PROJECT, context.stack, kept, say):
             say(f"removed {name}, which the stack no longer names")
 
+    def inventory(self, stack: str) -> KubernetesInventory:
+        """What finds the objects of a stack that was brought up from here, in its own namespace alone."""
+        place = _place(stack)
+        return KubernetesInventory(Kubectl(place.context), place.namespace)
+
     def destroy(self, stack: str) -> None:
         """Remove every object of the stack with its data, its own namespace, and its secrets here."""
         place = _place(stack)
-        refuse_protected(KubernetesInventory(Kubectl(place.context), place.namespace), stack)
         self.close_routes(stack)
         remove(place, PROJECT, stack, say)
         shutil.rmtree(stack_directory(stack))

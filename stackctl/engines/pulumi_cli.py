@@ -99,7 +99,10 @@ def preview(context: Context) -> None:
         _take_back(context, before)
 
 
-def destroy(context: Context) -> None:
+def destroy(context: Context, *, protected: bool) -> None:
+    """Remove the stack and its state. protected: the engine keeps some of it until it is told otherwise."""
+    if protected:
+        _run(context, "state", "unprotect", "--all", "--yes")
     _run(context, "destroy", "--yes", "--skip-preview")
     _run(context, "stack", "rm", "--yes", "--preserve-config")
     _drop_unused_salt(context.config_file)
@@ -190,7 +193,7 @@ def _passphrase(stack: str, environment: Environment, *, new: bool = False) -> d
 
 def _run(context: Context, *args: str, new: bool = False) -> None:
     words = [] if new else ["--stack", context.stack]
-    config = ["--config-file", str(context.config_file)] if args[0] != "stack" else []
+    config = ["--config-file", str(context.config_file)] if args[0] not in ("stack", "state") else []
     interactive = [] if console.is_terminal else ["--non-interactive"]
     command = (_program(), "-C", str(ROOT), *args, *words, *config, *interactive)
     passphrase = _passphrase(context.stack, context.settings.environment, new=new)

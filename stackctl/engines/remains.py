@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from platforms.inventory import Inventory, Item
 from problems import Problem, StackError
@@ -39,9 +39,17 @@ class Remains:
         return tuple(item for item in self.gone if item.used_by)
 
 
-def find(inventory: Inventory, stack: str, *, keep_data: bool, images: Collection[str] | None) -> Remains:
-    """Look at the target and at this machine. Raises InventoryError when the target gives no answer."""
-    items = [*inventory.find(PROJECT, stack, images=images), *_local(stack)]
+def find(
+    inventory: Inventory, stack: str, *, keep_data: bool, images: Collection[str] | None, protected: bool = False
+) -> Remains:
+    """Look at the target and at this machine. Raises InventoryError when the target gives no answer.
+
+    protected: the data of components are, also where no label says so: a volume of Docker keeps the labels it was made
+        with.
+    """
+    there = inventory.find(PROJECT, stack, images=images)
+    there = [replace(item, protected=True) if protected and item.data and item.component else item for item in there]
+    items = [*there, *_local(stack)]
     # Protected data is worth nothing without the secrets it knows.
     keep_data = keep_data or any(item.protected for item in items)
     kept = [item for item in items if (keep_data and item.data) or (item.shared and item.used_by)]

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from components.importing import IMPORT_PATH
-from platforms.inventory import Inventory
 from platforms.secrets import Secret
 from platforms.workload import Workload
-from problems import Problem, StackError
+from problems import Problem
 from settings import PROJECT
 from stackctl.context import Context
 from stackctl.state import read_kept
@@ -72,17 +71,6 @@ def _paths(before: Any, after: Any, path: str = "") -> Iterator[str]:
             yield from _paths(old, new, f"{path}[{name}]")
     elif before != after:
         yield path
-
-
-def refuse_protected(inventory: Inventory, stack: str) -> None:
-    """Raises StackError, before anything is removed, when data of the stack is protected."""
-    problems = [
-        Problem(f"{item.kind} {item.name}", "protected", "expected whoever wants it gone to remove it by name")
-        for item in inventory.find(PROJECT, stack)
-        if item.protected
-    ]
-    if problems:
-        raise StackError(f"Stack {stack} holds protected data; nothing was removed.", problems)
 
 
 def read_outputs(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from platforms.inventory import Inventory
 from platforms.places import Stores
 from problems import Problem
 from settings import Platform, Settings
@@ -87,8 +88,12 @@ class Target(Protocol):
         """Forget that the stack is up, and keep its secrets: data that was left knows them."""
         ...
 
+    def inventory(self, stack: str) -> Inventory:
+        """What finds the objects of a stack that was brought up from here."""
+        ...
+
     def destroy(self, stack: str) -> None:
-        """Remove the stack with its data, and what is kept of it here. Raises StackError for protected data."""
+        """Remove the stack with its data, protected or not, and what is kept of it here."""
         ...
 
     def kept(self, stack: str) -> dict[str, str]:

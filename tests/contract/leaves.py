@@ -17,6 +17,7 @@ ALLOWED: Mapping[tuple[str, str], str] = {
         ((kind, "metadata.annotations") for kind in ("Namespace", "PersistentVolumeClaim", "Cluster")),
         "Argo CD and Flux leave what holds data; changed in place",
     ),
+    ("PersistentVolumeClaim", "metadata.labels.mlflow-sso.protected"): "`cleanup` leaves it; changed in place",
 }
 # What the workloads that a stack had are given beside what they had, by its kind and name, and why they keep their
 # data and passwords. What a new workload brings needs no row.

@@ -177,9 +177,13 @@ def _docker(settings: Settings, stack: str) -> Mapping[str, OnDocker]:
 def compose_document(
     settings: Settings, stack: str, kept: str = ""
 ) -> tuple[dict[str, Any], Mapping[str, str], compose.Rendered]:
-    """The rendered document, the lines of its env file, and what was rendered. kept: the realm that was imported."""
+    """The rendered document, the lines of its env file, and what was rendered.
+
+    kept: the realm that was imported, where the stack was there before; its volumes have no label then.
+    """
     spec = stack_spec(settings)
     plan = DockerPlan(PROJECT, stack, importing_workloads(spec, kept, imported=True))
+    plan = plan.as_marked(lambda _, wanted: wanted and not kept)
     rendered = compose.render(plan, settings.docker.bind_address)
     values = compose.env_values(spec.secrets, {s.name: secret_value(s) for s in spec.secrets}, plan.workloads)
     return dict(yaml.safe_load(rendered.compose)), values, rendered

@@ -18,6 +18,7 @@ import pytest
 
 from components.stack import redacted
 from platforms.docker import site as docker_site
+from platforms.labels import LABEL_PROTECTED
 from settings import ROOT, Settings
 from tests.contract.engine import GENERATED, run_program, text
 from tests.contract.frozen.recording import Objects, View, line
@@ -265,8 +266,9 @@ def test_outputs_that_an_earlier_release_has_kept_are_shown_without_their_secret
 
 
 def test_nothing_whose_change_replaces_is_allowed_to_change() -> None:
-    # The annotations of an object itself change in place, whatever its kind; those of its pods stand in its template.
-    assert not {*(of for of, path in ALLOWED if path != "metadata.annotations"), *GONE} & set(IRREPLACEABLE)
+    # Of an object itself these change in place, whatever its kind; those of its pods stand in its template.
+    in_place = ("metadata.annotations", f"metadata.labels.{LABEL_PROTECTED}")
+    assert not {*(of for of, path in ALLOWED if path not in in_place), *GONE} & set(IRREPLACEABLE)
 
 
 def test_the_changelog_names_what_is_allowed_to_change() -> None:

@@ -153,7 +153,7 @@ class Stack:
         return done
 
     def destroy(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.stackctl("destroy", check=check)
+        return self.stackctl("destroy", "--yes", check=check)
 
     @contextmanager
     def running(self) -> Iterator[Stack]:

@@ -192,7 +192,8 @@ def test_protected_data_and_its_secrets_outlive_what_removes_the_stack(up: Up) -
     assert scratch
     refused = up.stack.stackctl("destroy", check=False)
     assert refused.returncode == 2
-    assert f"volume {volume} = protected" in refused.stderr
+    assert f"volume     {volume}" in refused.stdout
+    assert "holds protected data" in refused.stderr
     assert up.ids() == before, "nothing was removed"
     secrets = up.made.secrets()
     assert "token" in secrets

@@ -21,6 +21,7 @@ from tests.unit.fakes import kept_login
 
 INVENTORIES = {Platform.DOCKER: DockerInventory, Platform.KUBERNETES: KubernetesInventory}
 LEFT = [Item("container", "mlflow-sso-x-redis", "redis"), Item("volume", "mlflow-sso-x-data", data=True)]
+PLACE = {"context": None, "server": "https://cluster.example.com", "namespace": "x", "created": True}
 MADE_BY = ("nothing known", "rendered files", "pulumi")
 
 
@@ -37,7 +38,12 @@ def destroy(
 ) -> Result:
     """items: what the target says that it holds afterwards; None: it gives no answer."""
 
+    asked: list[str] = []
+
     def find(*_: object, **__: object) -> list[Item]:
+        asked.append("what there is")
+        if made_by != "nothing known" and len(asked) == 1:
+            return []
         if items is None:
             raise InventoryError("the target does not answer")
         return items
@@ -47,15 +53,15 @@ def destroy(
     if made_by == "rendered files":
         folder = home / PROJECT / "x" / ("kubernetes" if platform is Platform.KUBERNETES else "")
         folder.mkdir(parents=True)
-        (folder / ("place.json" if platform is Platform.KUBERNETES else "outputs.json")).write_text(json.dumps({}))
+        (folder / ("place.json" if platform is Platform.KUBERNETES else "outputs.json")).write_text(json.dumps(PLACE))
         for target in (ComposeTarget, KubectlTarget):
             monkeypatch.setattr(target, "destroy", lambda *_: (folder / "outputs.json").unlink(missing_ok=True))
     elif made_by == "pulumi":
         pulumi = FakeCommand("pulumi", home / "pulumi", skip=len(("-C", "<folder>")))
         pulumi.answer("stack", '[{"name": "x"}]')
         monkeypatch.setattr(pulumi_cli, "find", lambda: str(pulumi.path))
-        monkeypatch.setattr(pulumi_cli, "destroy", lambda _: pulumi.answer("stack", "[]"))
-        monkeypatch.setattr("stackctl.cli.refuse_protected", lambda *_: None)
+        monkeypatch.setattr(pulumi_cli, "destroy", lambda *_, **__: pulumi.answer("stack", "[]"))
+        monkeypatch.setattr(pulumi_cli, "outputs", lambda *_: {})
         monkeypatch.setattr(KubectlTarget, "open_routes", lambda *_: None)
     monkeypatch.setattr("stackctl.engines.remains.stack_directory", lambda _: home / "none")
     monkeypatch.setattr(INVENTORIES[platform], "find", find)

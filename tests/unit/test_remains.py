@@ -32,6 +32,9 @@ class FakeInventory:
     def remove(self, item: Item) -> None:
         self.removed.append(item.name)
 
+    def removal(self, item: Item) -> str:
+        return f"remove {item.name}"
+
     def free_hint(self, user: str) -> str:
         return f"stop {user}"
 
@@ -105,3 +108,13 @@ def test_a_backend_that_cannot_be_asked_does_not_stop_a_cleanup(monkeypatch: pyt
     monkeypatch.setattr(pulumi_cli, "find", lambda: "pulumi")
     monkeypatch.setattr(pulumi_cli, "exists", refuses)
     assert remains.find(FakeInventory([CONTAINER]), "x", keep_data=False, images=None).gone == (CONTAINER,)
+
+
+def test_data_that_no_label_protects_are_protected_by_settings() -> None:
+    brought_up("x")
+    found = remains.find(FakeInventory([CONTAINER, VOLUME]), "x", keep_data=False, images=None, protected=True)
+    assert found.gone == (CONTAINER,)
+    assert [item.name for item in found.kept if item.protected] == [VOLUME.name]
+    assert {remains.STATE_DIRECTORY} == {item.kind for item in found.kept if not item.protected}, "its secrets stay"
+    left = remains.find(FakeInventory([]), "x", keep_data=False, images=None, protected=True)
+    assert [item.kind for item in left.gone] == [remains.STATE_DIRECTORY], "and go when the data have gone"

@@ -19,8 +19,6 @@ from typer.testing import CliRunner, Result
 
 from components import redis, stack
 from components.stack import redacted
-from platforms.docker.inventory import DockerInventory
-from platforms.inventory import Item
 from platforms.secrets import SecretText
 from platforms.workload import ExecCheck, Outside, Port, Probe, Resources, Scheduled, Service, Workload
 from settings import PROJECT, ROOT
@@ -214,21 +212,6 @@ def test_a_component_that_cannot_be_is_refused_with_all_its_mistakes(
             assert message.count(mistake) == 1, mistake
     assert operator.docker.calls == []
     assert operator.files == before
-
-
-def test_a_stack_with_protected_data_is_not_destroyed_by_pulumi_either(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would leave the data, and remove the secrets that it knows."""
-    pulumi = FakeCommand("pulumi", operator.home / "pulumi", skip=len(("-C", "<folder>")))
-    pulumi.answer("stack", '[{"name": "test"}]')
-    monkeypatch.setattr(pulumi_cli, "find", lambda: str(pulumi.path))
-    kept = Item("volume", "mlflow-sso-test-postgres-data", data=True, protected=True)
-    monkeypatch.setattr(DockerInventory, "find", lambda *_, **__: [kept])
-    config = operator.config("config: {}\n")
-    message = refused(operator.runs("destroy", "--stack", "test", "--config-file", config))
-    assert "volume mlflow-sso-test-postgres-data = protected" in message
-    assert [call.split()[:2] for call in pulumi.calls] == [["stack", "ls"]]
 
 
 def test_no_command_shows_what_there_is(operator: Operator) -> None:

@@ -26,6 +26,7 @@ from platforms.kubernetes.plan import (
     Manifest,
     Way,
 )
+from platforms.labels import protection
 from platforms.quantities import canonical_cpu, canonical_memory, gibibytes
 from platforms.secrets import SecretText
 from platforms.workload import Databases, Workload
@@ -147,7 +148,8 @@ def _cluster(plan: KubernetesPlan, workload: Workload, names: Mapping[str, Any])
         spec |= {"postgresUID": workload.uid, "postgresGID": workload.uid}
     if plan.options.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in plan.options.image_pull_secrets]
-    metadata = plan.metadata(workload.name, workload.name) | {"annotations": dict(STAYS)}
+    marks = protection(any(volume.protected for volume in workload.volumes))
+    metadata = plan.metadata(workload.name, workload.name, **marks) | {"annotations": dict(STAYS)}
     return {"apiVersion": KIND.api, "kind": KIND.name, "metadata": metadata, "spec": spec}
 
 

@@ -6,7 +6,7 @@ from platforms.kubernetes.objects import mesh
 from platforms.kubernetes.objects.network import workload_policy
 from platforms.kubernetes.objects.pods import config_name, plain_files
 from platforms.kubernetes.plan import STAYS, KubernetesPlan, Manifest
-from platforms.labels import LABEL_PROTECTED
+from platforms.labels import protection
 from platforms.quantities import gibibytes
 from platforms.workload import Volume, Workload
 
@@ -59,6 +59,6 @@ def _claim(plan: KubernetesPlan, workload: Workload, volume: Volume) -> Manifest
         "resources": {"requests": {"storage": gibibytes(volume.size_gib)}},
     }
     spec |= {"storageClassName": name} if name else {}
-    protected = {LABEL_PROTECTED: "true"} if volume.protected else {}
-    metadata = plan.metadata(plan.claim(workload, volume), workload.name, **protected) | {"annotations": dict(STAYS)}
+    marks = protection(volume.protected)
+    metadata = plan.metadata(plan.claim(workload, volume), workload.name, **marks) | {"annotations": dict(STAYS)}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
