@@ -148,19 +148,56 @@ def changes(before: Found, after: Found) -> dict[str, tuple[Any, Any]]:
     return {key: (was, after.get(key)) for key, was in before.items() if after.get(key) != was}
 
 
-@pytest.mark.parametrize(
+ENGINES = pytest.mark.parametrize(
     ("platform", "engine"),
     [("docker", "compose"), ("docker", "pulumi"), ("kubernetes", "render"), ("kubernetes", "pulumi")],
 )
-def test_the_next_up_makes_nothing_anew(platform: str, engine: str, earlier: Path, tmp_path: Path) -> None:
-    more: dict[str, Any] = dict(DECLARED)
+
+
+def of_before(platform: str, engine: str, earlier: Path, home: Path, **more: Any) -> Upgraded:
+    """A stack that the earlier release is to bring up."""
     if engine == "pulumi" and (reason := pulumi_cli.unavailable(platform)):
         pytest.skip(reason)
     if platform == "kubernetes":
         cluster_or_skip()
         more["kubernetes"] = {"mesh": {"enabled": has_istio()}}
-    made = Upgraded.make(engine, tmp_path, platform=platform, **more)
-    stack = Upgraded(engine, made.home, made.config, root=earlier)
+    made = Upgraded.make(engine, home, platform=platform, **more)
+    return Upgraded(engine, made.home, made.config, root=earlier)
+
+
+@ENGINES
+def test_outside_development_it_is_protected_from_then_on(
+    platform: str, engine: str, earlier: Path, tmp_path: Path
+) -> None:
+    stack = of_before(platform, engine, earlier, tmp_path, environment="staging", redis={"persistent": True})
+    look = on_docker if platform == "docker" else on_kubernetes
+    try:
+        stack.up()
+        there, passwords = look(stack), generated(stack)
+        stack.root = ROOT
+        stack.up()
+        stack.up()
+        assert {key: pair for key, pair in changes(there, look(stack)).items() if not starts_anew(key)} == {}
+        assert changes(passwords, generated(stack)) == {}
+        before = look(stack)
+        refused = stack.stackctl("destroy", check=False)
+        assert refused.returncode == 2, refused.stderr
+        assert "redis-data" in refused.stdout
+        assert changes(before, look(stack)) == {}
+        stack.config["environment"] = "dev"
+        stack.up()
+        assert "protected" not in stack.stackctl("cleanup", "--dry-run").stderr.lower(), "no label of before says so"
+        stack.stackctl("destroy")
+        if platform == "docker":
+            assert stack.leftovers() == []
+    finally:
+        stack.root = ROOT
+        stack.destroy(check=False)
+
+
+@ENGINES
+def test_the_next_up_makes_nothing_anew(platform: str, engine: str, earlier: Path, tmp_path: Path) -> None:
+    stack = of_before(platform, engine, earlier, tmp_path, **DECLARED)
     look = on_docker if platform == "docker" else on_kubernetes
     try:
         stack.up()
