@@ -55,6 +55,7 @@ test-e2e: setup engine every-image  ## tests against real containers
 soak: setup engine every-image  ## what CI cannot hold: earlier stacks, every Python, every route as everybody; with KUBECONFIG a cluster
 	@scripts/test-tools
 	@SOAK=1 .venv/bin/python -m pytest tests/soak tests/e2e/test_client_alone.py tests/e2e/test_object_stores.py -p no:xdist $(PYTEST_ARGS)
+	@SOAK=1 .venv/bin/python -m pytest tests/e2e/test_realm_changes.py tests/e2e/test_realm_job.py tests/e2e/test_kubernetes.py -p no:xdist $(PYTEST_ARGS)
 	@MATRIX=every MATRIX_ROUNDS=20 MATRIX_SEED=$$RANDOM .venv/bin/python -m pytest tests/e2e/test_matrix.py -p no:xdist $(PYTEST_ARGS)
 
 screenshots: setup engine  ## take the pictures in docs/images anew

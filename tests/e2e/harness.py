@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import requests
 import yaml
 
@@ -25,6 +26,8 @@ from settings import PROJECT, ROOT
 from settings.derived import KEYCLOAKS_CONNECTIONS
 from tests.samples import settings
 
+# Minutes of engines each: CI has not the time for them.
+LONG = pytest.mark.skipif(not os.environ.get("SOAK"), reason="`make soak` runs it: minutes of engines")
 # Seconds for one answer, on a machine that is busy with several stacks.
 TIMEOUT = 60
 Found = TypeVar("Found")

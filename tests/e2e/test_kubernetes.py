@@ -28,7 +28,7 @@ from tests.e2e.cluster import (
     run_pod,
     until,
 )
-from tests.e2e.harness import SERVICES, Client, Stack
+from tests.e2e.harness import LONG, SERVICES, Client, Stack
 from tests.e2e.keycloak import lifetime
 from tests.e2e.login import ui_session
 from tests.e2e.waits import renew_connections
@@ -222,6 +222,7 @@ time.sleep(600)
 """
 
 
+@LONG
 def test_replicas_come_go_and_are_replaced_under_load_and_no_request_fails(mesh: bool, tmp_path: Path) -> None:
     name = f"t{secrets.token_hex(4)}"
     labels = {"istio.io/dataplane-mode": "ambient"} if mesh else {}

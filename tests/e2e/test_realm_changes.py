@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 import requests
 
-from tests.e2e.harness import TIMEOUT, Client, Stack, inspect
+from tests.e2e.harness import LONG, TIMEOUT, Client, Stack, inspect
 from tests.e2e.keycloak import KeycloakAdmin, lifetime
 from tests.e2e.login import followed, submit_login
 from tests.e2e.test_realm import differences, snapshot
@@ -102,6 +102,7 @@ def test_a_realm_that_was_changed_is_the_one_that_is_imported_anew(
         assert differences(snapshot(changed.outputs()), snapshot(anew.outputs())) == []
 
 
+@LONG
 @pytest.mark.pulumi
 def test_pulumi_changes_a_realm_to_the_same(changed: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
     made = Stack.make("pulumi", tmp_path_factory.mktemp("pulumi"), realm=deepcopy(REALM))

@@ -30,7 +30,7 @@ from stackctl.engines.rendered import REALM_FILE, SECRETS_FILE
 from stackctl.images.build import build
 from stackctl.state import SecretStore
 from tests.e2e.cluster import get, kubectl
-from tests.e2e.harness import Client, Stack, docker, eventually, inspect
+from tests.e2e.harness import LONG, Client, Stack, docker, eventually, inspect
 from tests.e2e.keycloak import KeycloakAdmin, lifetime
 from tests.e2e.test_realm import differences, snapshot
 from tests.e2e.test_realm_changes import CHANGES, ERIN, MORE_GROUPS, REALM
@@ -182,6 +182,7 @@ def test_it_waits_for_a_keycloak_that_is_away(runs: Runs) -> None:
     eventually(lambda: inspect(container)["State"]["Health"]["Status"], lambda state: state == "healthy", "Keycloak")
 
 
+@LONG
 def test_a_realm_that_it_changed_is_the_one_that_is_imported_anew(
     runs: Runs, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
